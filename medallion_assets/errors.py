@@ -1,0 +1,53 @@
+"""Our exceptions, one line each. Their texts say what was seen, what was expected and what to do."""
+
+
+class MedallionError(Exception):
+    """Any error this package raises on purpose; the command line prints its text without a traceback."""
+
+
+class SettingsError(MedallionError):
+    """A setting is missing or cannot be used."""
+
+
+class ContractError(MedallionError):
+    """A file of a domain (contract, mart, workload) holds a mistake; the text names file and field."""
+
+
+class CaptureError(MedallionError):
+    """A stream record or a Bronze object name is not what capture writes."""
+
+
+class StreamGap(MedallionError):
+    """A stream lost history before it was read; the table needs a backfill."""
+
+
+class CorruptObject(MedallionError):
+    """A Bronze object cannot be read; the text names the object."""
+
+
+class LakeUnavailable(MedallionError):
+    """The catalog or the object store did not answer; trying again later is right."""
+
+
+class TableMissing(MedallionError):
+    """The lake has no such table yet."""
+
+
+class SchemaMismatch(MedallionError):
+    """A table's schema differs from what is to be written in a way that is not an added nullable column."""
+
+
+class CommitConflict(MedallionError):
+    """Another writer moved the table; plan again on its new state."""
+
+
+class AuditFailed(MedallionError):
+    """A blocking check failed; the published data is as it was."""
+
+
+class MartError(MedallionError):
+    """A mart's SQL cannot be run exactly as written."""
+
+
+class LocalStackError(MedallionError):
+    """A process of the local stack did not start or stopped."""
