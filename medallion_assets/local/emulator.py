@@ -1,0 +1,84 @@
+"""The local AWS: one emulator process with DynamoDB, Streams, S3, Glue and SQS on 127.0.0.1.
+
+It lives in a virtual environment of its own because it pins botocore exactly. What belongs here: starting it, and the
+environment a client needs to reach it. Not what is created inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from medallion_assets.errors import LocalStackError
+from medallion_assets.local.processes import Child, free_port, port_is_open
+
+REGION = "us-east-1"
+DEMO_ACCOUNT = "000000000001"
+"""The emulator takes a 12-digit access key id as an account of its own; it checks no secret."""
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running local AWS."""
+
+    port: int
+    pid: int
+
+    @property
+    def endpoint(self) -> str:
+        """The one endpoint of all its services."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def client_env(self, account: str = DEMO_ACCOUNT) -> dict[str, str]:
+        """The environment variables with which boto3 and our settings reach this emulator as `account`."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": account,
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+def emulator_command() -> Path:
+    """The emulator's executable: `MEDALLION_EMULATOR`, or the one `make` installs beside this project's `.venv`.
+
+    Raises LocalStackError when neither is there.
+    """
+    named = os.environ.get("MEDALLION_EMULATOR")
+    found = Path(named) if named else Path(sys.prefix).parent / ".venv-aws" / "bin" / "ministack"
+    if not found.exists():
+        raise LocalStackError(
+            f"The local AWS is not installed: no file {found}. Run `make install` in the project, "
+            "or set MEDALLION_EMULATOR to the path of a `ministack` executable."
+        )
+    return found
+
+
+@contextmanager
+def run_emulator(state: Path, *, port: int | None = None) -> Iterator[Emulator]:
+    """A fresh emulator whose files stay under `state`; stopped on leaving.
+
+    Raises LocalStackError when it is not installed, the port is taken or it does not come up.
+    """
+    command = emulator_command()
+    port = port or free_port()
+    if port_is_open(port):
+        raise LocalStackError(f"Port {port} on 127.0.0.1 is taken. Stop what listens there or choose another port.")
+    folders = {name: state / name.lower() for name in ("S3_DATA_DIR", "STATE_DIR", "TMPDIR")}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON"))},
+        **{name: str(folder) for name, folder in folders.items()},
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+    }
+    with Child("the local AWS", [str(command)], log=state / "emulator.log", env=env) as child:
+        child.wait_until(lambda: port_is_open(port), seconds=30)
+        yield Emulator(port=port, pid=child.pid)

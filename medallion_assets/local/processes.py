@@ -1,0 +1,114 @@
+"""Child processes and ports of the local stack: started, watched and stopped by their owner.
+
+What belongs here: how any child is started, waited for and stopped. Not which children there are (`stack`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from medallion_assets.errors import LocalStackError
+
+STOP_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_open(port: int) -> bool:
+    """Whether something listens on 127.0.0.1:`port`."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: the kernel sends it SIGTERM when the thread that started it ends, even by kill -9 (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class Child:
+    """One process in a group of its own, its output in a log file; leaving the context stops the whole group."""
+
+    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if env is None else dict(env),
+                start_new_session=True,
+                preexec_fn=_die_with_parent if os.uname().sysname == "Linux" else None,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of its group."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._process.poll()
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Return when `ready()` is true.
+
+        Raises LocalStackError with the end of the log when the process ends first or `seconds` pass.
+        """
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.exit_code() is not None:
+                raise LocalStackError(f"{self.name} ended with code {self.exit_code()} while starting.\n{self._tail()}")
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"{self.name} was not ready after {seconds:.0f} s.\n{self._tail()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM to the group, SIGKILL to what is left of it after ten seconds."""
+        for sign, patience in ((signal.SIGTERM, STOP_SECONDS), (signal.SIGKILL, STOP_SECONDS)):
+            try:
+                os.killpg(self.pid, sign)
+            except ProcessLookupError:
+                break
+            deadline = time.monotonic() + patience
+            while self._group_lives() and time.monotonic() < deadline:
+                time.sleep(0.02)
+        self._process.wait()
+
+    def _group_lives(self) -> bool:
+        self._process.poll()
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        return f"The end of {self.log}:\n" + "\n".join(lines)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

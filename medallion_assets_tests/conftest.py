@@ -1,0 +1,52 @@
+"""Fixtures every room shares: the local AWS, one account of it per test, and a lake of either kind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.local.emulator import REGION, Emulator, run_emulator
+
+_accounts = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """One emulator process for the whole session of this worker."""
+    with run_emulator(tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+@pytest.fixture
+def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator as a fresh, empty account, reached by boto3's own environment variables."""
+    account = f"{os.getpid() % 1_000_000:06d}{next(_accounts):06d}"
+    for name, value in emulator.client_env(account).items():
+        monkeypatch.setenv(name, value)
+    return emulator
+
+
+@pytest.fixture(params=["files", "glue"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake: on files with SQLite, then on S3 with Glue."""
+    if request.param == "files":
+        settings = LakeSettings(warehouse=str(tmp_path / "lake"), catalog="sqlite", region=REGION)
+    else:
+        aws: Emulator = request.getfixturevalue("aws")
+        import boto3
+
+        boto3.client("s3").create_bucket(Bucket="lake")
+        settings = LakeSettings(
+            warehouse="s3://lake/warehouse",
+            catalog="glue",
+            region=REGION,
+            s3_endpoint=aws.endpoint,
+            glue_endpoint=aws.endpoint,
+        )
+    with Lake.open(settings) as opened:
+        yield opened
