@@ -49,14 +49,14 @@ class Child:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - commands are this package's own
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
                 start_new_session=True,
-                preexec_fn=_die_with_parent if os.uname().sysname == "Linux" else None,
+                preexec_fn=_die_with_parent if os.uname().sysname == "Linux" else None,  # noqa: PLW1509 - one prctl call
             )
 
     @property
