@@ -1,0 +1,66 @@
+# Everything a developer or CI does. Needs Python 3.11+, make and a package index; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types lock lock-check schemas format bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(VENV)/installed ## a .venv with this project, and one beside it for the local AWS
+
+# The local AWS pins its own botocore, so it lives in an environment of its own.
+$(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) -V). Say which: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
+	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(PYTHON) -m venv --without-pip .venv-aws
+	@$(UV) pip sync -q --python .venv-aws/bin/python --require-hashes requirements/emulator.txt
+	@touch $@
+
+demo: install ## the whole system on this machine, with live traffic (ARGS=--once stops by itself)
+	@exec $(BIN)/medallion demo $(ARGS)
+
+test: install ## the whole test suite (ARGS="-k word" for a part)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint types lock-check ## lint, type check and lock check
+
+lint: install
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install
+	@$(BIN)/mypy
+
+lock: install ## pin the requirements anew after a change in pyproject.toml
+	@$(LOCK) pyproject.toml -o requirements/runtime.txt
+	@$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) requirements/emulator.in -o requirements/emulator.txt
+	@$(LOCK) requirements/uv.in -o requirements/uv.txt
+
+# Compiling again with today's pins as preferences changes nothing unless pyproject.toml asks for something else.
+lock-check: install
+	@mkdir -p .medallion/lock && cp requirements/*.txt .medallion/lock/
+	@$(LOCK) pyproject.toml -o .medallion/lock/runtime.txt
+	@$(LOCK) pyproject.toml --group dev -o .medallion/lock/dev.txt
+	@diff -r -x '*.in' requirements .medallion/lock || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
+	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
+
+schemas: install ## the JSON Schemas of contracts and marts for editors
+	@$(BIN)/medallion contracts schema
+
+format: install ## format the code
+	@$(BIN)/ruff check --fix-only -q . && $(BIN)/ruff format .
+
+bench: install ## speed and memory beside the alternative (ARGS="--only merge-10m" for one)
+	@$(BIN)/python -m medallion_assets_tests.bench $(ARGS)
+
+clean: ## remove the environments and all local state
+	rm -rf .venv .venv-aws .medallion build *.egg-info
