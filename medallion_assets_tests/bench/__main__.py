@@ -1,0 +1,43 @@
+"""`make bench`: runs the works and prints one JSON object per measured figure, with a table on the error stream.
+
+What belongs here: choosing and printing. How a work is measured is its own module's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+WORKS = {
+    "capture": ("capture", "run"),
+    "decode": ("decode", "run"),
+    "merge-10m": ("merge", "merge_10m"),
+    "merge-1m": ("merge", "merge_1m"),
+    "merge-composite": ("merge", "merge_composite"),
+    "freshness": ("freshness", "run"),
+    "sensor": ("sensor", "run"),
+}
+FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")
+
+
+def main() -> None:
+    """Run one work or all of them."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=sorted(WORKS), help="one work instead of all")
+    only = parser.parse_args().only
+    table = Table(*FIELDS)
+    for work, (module, function) in WORKS.items():
+        if only in (None, work):
+            for figure in getattr(importlib.import_module(f"medallion_assets_tests.bench.{module}"), function)():
+                print(json.dumps({field: figure[field] for field in FIELDS}), flush=True)  # noqa: T201 - the output
+                table.add_row(*(str(figure[field]) for field in FIELDS))
+    Console(file=sys.stderr, width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()
