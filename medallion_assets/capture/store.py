@@ -1,0 +1,226 @@
+"""Where Bronze objects lie: an S3 prefix, or a directory.
+
+Belongs here: put, list, read and the address of an object, the same for both places. Does not belong here: what the
+names mean (naming) or which of them are new (position). Paths are relative to the Bronze root. Listings hold the
+`.parquet` objects only: a folder marker or another tool's `_SUCCESS` file is nobody's change.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from medallion_assets.errors import CorruptObject, LakeUnavailable, SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_SUFFIX: Final = ".parquet"
+
+# Answers that another attempt does not change; everything else that S3 says may pass.
+_REFUSALS: Final = frozenset(
+    {
+        "NoSuchBucket",
+        "InvalidBucketName",
+        "AccessDenied",
+        "403",
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "PermanentRedirect",
+    }
+)
+
+
+class BronzeStore(Protocol):
+    """A place for Bronze objects. Trouble raises LakeUnavailable (try again) or SettingsError (somebody must act)."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write an object; a reader sees all of it or nothing, and it is durable when this returns."""
+
+    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
+        """Yield the paths of `table`, sorted, strictly after the text `after`, of one capture day if given."""
+
+    def read(self, path: str) -> bytes:
+        """Return an object's bytes. Raises CorruptObject when there is no such object."""
+
+    def uri(self, path: str) -> str:
+        """Return the address that DuckDB reads: `s3://bucket/key`, or a file path."""
+
+
+def open_store(url: str, *, client: "S3Client | None" = None) -> BronzeStore:
+    """Return the store at `s3://bucket/prefix`, or in a directory. Nothing is read or written until it is used.
+
+    Region, endpoint and credentials are boto3's own; `client` replaces the client it would make on first use.
+    """
+    if url.startswith("s3://"):
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise SettingsError(f"Bronze store {url!r} names no bucket; expected s3://<bucket>/<prefix>")
+        return S3Store(bucket, prefix.strip("/"), client=client)
+    if not url or "://" in url:
+        raise SettingsError(f"Bronze store {url!r} is neither s3://<bucket>/<prefix> nor a directory")
+    return FileStore(Path(url))
+
+
+def _prefix(table: str, day: date | None) -> str:
+    return f"{table}/" + (f"year={day:%Y}/month={day:%m}/day={day:%d}/" if day else "")
+
+
+class FileStore:
+    """Bronze in a directory, for tests, benchmarks and machines without S3."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write to a temporary file of the same directory, sync it, rename it, sync the directory."""
+        target = self._root / path
+        try:
+            _make_durable(target.parent)
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".partial")
+            temporary = Path(name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+            _sync_directory(target.parent)
+        except OSError as error:
+            raise LakeUnavailable(f"Bronze object {path} cannot be written below {self._root}: {error}") from error
+
+    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
+        """Walk the directories in the order S3 lists keys, leaving out those that end before `after`."""
+        return self._walk(_prefix(table, day), after or "")
+
+    def read(self, path: str) -> bytes:
+        """Return a file's bytes. Raises CorruptObject when there is no such file."""
+        try:
+            return (self._root / path).read_bytes()
+        except FileNotFoundError as error:
+            raise CorruptObject(
+                f"Bronze object {self._root / path} is missing; restore it, nothing is skipped"
+            ) from error
+        except OSError as error:
+            raise LakeUnavailable(f"Bronze object {self._root / path} cannot be read: {error}") from error
+
+    def uri(self, path: str) -> str:
+        """Return the absolute file path."""
+        return str(self._root / path)
+
+    def _walk(self, prefix: str, after: str) -> Iterator[str]:
+        try:
+            # A directory sorts with its slash, as its keys do.
+            names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(self._root / prefix))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise LakeUnavailable(f"Bronze below {self._root / prefix} cannot be listed: {error}") from error
+        for path in (prefix + name for name in names):
+            if path.endswith("/"):
+                if path >= after[: len(path)]:
+                    yield from self._walk(path, after)
+            elif path > after and path.endswith(_SUFFIX):
+                yield path
+
+
+def _make_durable(directory: Path) -> None:
+    """Create a directory so that a power cut after this does not take it, with what it holds, away again."""
+    missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for created in missing:
+        _sync_directory(created.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class S3Store:
+    """Bronze below an S3 prefix. boto3 is imported and its client made on first use."""
+
+    def __init__(self, bucket: str, prefix: str, *, client: "S3Client | None" = None) -> None:
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._made = client
+
+    def put(self, path: str, data: bytes) -> None:
+        """Put one object; S3 shows all of it or nothing."""
+        with self._trouble(path):
+            self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=data)
+
+    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
+        """List with StartAfter, 1,000 keys a call."""
+        with self._trouble(table):
+            for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket,
+                Prefix=self._prefix + _prefix(table, day),
+                StartAfter=self._prefix + after if after else "",
+            ):
+                for entry in page.get("Contents", ()):
+                    if entry["Key"].endswith(_SUFFIX):
+                        yield entry["Key"][len(self._prefix) :]
+
+    def read(self, path: str) -> bytes:
+        """Return an object's bytes. Raises CorruptObject when there is no such object."""
+        with self._trouble(path):
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)["Body"].read()
+            except self._client.exceptions.NoSuchKey as error:
+                raise CorruptObject(
+                    f"Bronze object {self.uri(path)} is missing; restore it, nothing is skipped"
+                ) from error
+
+    def uri(self, path: str) -> str:
+        """Return `s3://bucket/key`."""
+        return f"s3://{self._bucket}/{self._prefix}{path}"
+
+    @property
+    def _client(self) -> "S3Client":
+        if self._made is None:
+            import boto3
+            from botocore.config import Config
+
+            # The retries of one call end within three minutes, well inside the 15 that a reader waits for late names.
+            self._made = boto3.client(
+                "s3",
+                config=Config(
+                    retries={"mode": "standard", "total_max_attempts": 5},
+                    connect_timeout=5,
+                    read_timeout=30,
+                    max_pool_connections=50,
+                ),
+            )
+        return self._made
+
+    @contextmanager
+    def _trouble(self, what: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+        try:
+            yield
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _REFUSALS:
+                raise SettingsError(
+                    f"S3 refused {self.uri(what)} ({code}): bucket {self._bucket!r} must exist and the credentials "
+                    "must be allowed to use it. Create it, or correct MEDALLION_BRONZE or the AWS_ variables."
+                ) from error
+            raise LakeUnavailable(f"S3 failed on {self.uri(what)} ({code}): {error}") from error
+        except (NoCredentialsError, NoRegionError) as error:
+            raise SettingsError(
+                f"S3 cannot be reached for {self.uri(what)}: {error} Set the AWS_ variables."
+            ) from error
+        except BotoCoreError as error:
+            raise LakeUnavailable(f"S3 did not answer for {self.uri(what)}: {error}") from error
