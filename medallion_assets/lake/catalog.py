@@ -1,0 +1,277 @@
+"""The lake: where tables are found, made and read; S3 with Glue and files with SQLite are one class.
+
+How rows get into a table is in merge, replace and publish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import duckdb
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, field_validator
+from pyiceberg.catalog import MetastoreCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+
+from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
+from medallion_assets.lake import duck
+from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.schema import added_columns, file_schema, iceberg_schema, partition_spec
+
+if TYPE_CHECKING:
+    import boto3
+
+log = logging.getLogger(__name__)
+
+TABLE_PROPERTIES = {
+    "format-version": "2",
+    "write.delete.mode": "merge-on-read",
+    "write.update.mode": "merge-on-read",
+    "write.merge.mode": "merge-on-read",
+    "write.delete.granularity": "partition",
+    # Each commit writes a metadata file; readers hold one for a query's time, not for a hundred commits.
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "100",
+}
+
+
+class LakeSettings(BaseModel):
+    """Where the lake is. Credentials come from boto3's own chain; endpoints are None on AWS."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    warehouse: str
+    catalog: Literal["glue", "sqlite"]
+    region: str
+    s3_endpoint: str | None = None
+    glue_endpoint: str | None = None
+
+    @field_validator("warehouse")
+    @classmethod
+    def _a_place(cls, value: str) -> str:
+        if not value.startswith("s3://") and not Path(value).is_absolute():
+            raise ValueError(f"{value!r} is neither s3://bucket/prefix nor an absolute directory")
+        return value.rstrip("/")
+
+
+class Lake:
+    """An open lake. Close it, or use it as a context manager; its connections end with it."""
+
+    def __init__(self, settings: LakeSettings, catalog: MetastoreCatalog, session: boto3.Session | None) -> None:
+        self.settings = settings
+        self._catalog = catalog
+        self._session = session
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._granted: duck.Keys | None = None
+        self._opening = threading.Lock()
+
+    @classmethod
+    @reaching_lake()
+    def open(cls, settings: LakeSettings) -> Self:
+        """Open the lake. Raises SettingsError if the place cannot be used, LakeUnavailable if it does not answer."""
+        session = None
+        if settings.warehouse.startswith("s3://"):
+            import boto3
+
+            session = boto3.Session(region_name=settings.region)
+        return cls(settings, _open_catalog(settings, session), session)
+
+    def close(self) -> None:
+        """Close the catalog and DuckDB. Cursors that are still open lose their database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @reaching_lake()
+    def table(self, namespace: str, name: str) -> Table:
+        """The table as it is now. Raises TableMissing."""
+        try:
+            return self._catalog.load_table((namespace, name))
+        except NoSuchTableError as missing:
+            raise TableMissing(f"The lake {self.settings.warehouse} has no table {namespace}.{name} yet.") from missing
+
+    @reaching_lake()
+    def exists(self, namespace: str, name: str) -> bool:
+        """Whether the table is there."""
+        return self._catalog.table_exists((namespace, name))
+
+    @reaching_lake()
+    def tables(self, namespace: str) -> list[str]:
+        """The names of the namespace's tables, sorted; none if there is no such namespace."""
+        try:
+            return sorted(identifier[-1] for identifier in self._catalog.list_tables(namespace))
+        except NoSuchNamespaceError:
+            return []
+
+    @reaching_lake()
+    def ensure(
+        self,
+        namespace: str,
+        name: str,
+        schema: pa.Schema,
+        *,
+        key: Sequence[str] = (),
+        partition_by: Sequence[tuple[str, str]] = (),
+        properties: Mapping[str, str] = {},
+    ) -> Table:
+        """The table with this schema, made if it is not there, with new nullable columns added if it lacks them.
+
+        `partition_by` holds (column, Iceberg transform) pairs. `properties` apply to a new table only. Raises
+        SchemaMismatch for any other difference.
+        """
+        try:
+            table = self._catalog.load_table((namespace, name))
+        except NoSuchTableError:
+            table = self._create(namespace, name, iceberg_schema(schema, key), partition_by, properties)
+        _refuse_other_layout(table, key, partition_by)
+        added = added_columns(table.schema(), schema)
+        if added:
+            try:
+                with table.update_schema() as change:
+                    for field in added:
+                        change.add_column(field.name, field.field_type, doc=field.doc)
+            except CommitFailedException as lost:
+                raise CommitConflict(f"{namespace}.{name} changed while columns were added. Plan again.") from lost
+            log.info("added %d columns to %s.%s", len(added), namespace, name)
+        return table
+
+    def _create(
+        self,
+        namespace: str,
+        name: str,
+        schema: Schema,
+        partition_by: Sequence[tuple[str, str]],
+        properties: Mapping[str, str],
+    ) -> Table:
+        with contextlib.suppress(NamespaceAlreadyExistsError):
+            self._catalog.create_namespace(namespace)
+        try:
+            table = self._catalog.create_table(
+                (namespace, name),
+                schema=schema,
+                location=f"{self.settings.warehouse}/{namespace}/{name}",
+                partition_spec=partition_spec(schema, partition_by),
+                properties={**TABLE_PROPERTIES, **properties},
+            )
+        except TableAlreadyExistsError:  # another process was first; its table is checked like any other
+            return self._catalog.load_table((namespace, name))
+        log.info("created table %s.%s", namespace, name)
+        return table
+
+    @reaching_lake()
+    def duckdb(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own that reads this lake; the caller closes it. Takes 0.15 s once, then under 1 ms."""
+        with self._opening:
+            if self._database is None:
+                self._database = duck.connect()
+            if self._session is not None:
+                # Role credentials expire within the hour: a connection gets those that are valid when it is opened.
+                current = _keys(self._session)
+                if current != self._granted:
+                    duck.allow_s3(self._database, current, self.settings.region, self.settings.s3_endpoint)
+                    self._granted = current
+            return self._database.cursor()
+
+    def scan_sql(self, table: Table, snapshot_id: int | None) -> str:
+        """A DuckDB table expression: the table's current columns at that snapshot, None meaning the handle's main.
+
+        A table without a snapshot has no rows. A snapshot from before a column was added has it as null.
+        """
+        source = duck.literal(table.metadata_location)
+        current = table.metadata.current_snapshot_id
+        if snapshot_id is None or snapshot_id == current:
+            return f"iceberg_scan({source})"
+        snapshot = table.snapshot_by_id(snapshot_id)
+        if snapshot is None:
+            raise TableMissing(
+                f"{'.'.join(table.name())} has no snapshot {snapshot_id}; it has expired or is not ours."
+            )
+        scan = f"iceberg_scan({source}, snapshot_from_id={snapshot_id})"
+        known = table.schemas()[snapshot.schema_id].column_names if snapshot.schema_id is not None else []
+        lacking = [name for name in table.schema().column_names if known and name not in known]
+        if not lacking:
+            return scan
+        with self.duckdb() as connection:
+            types = duck.sql_types(connection, file_schema(table.schema()))
+        nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in lacking)
+        return f"(SELECT *, {nulls} FROM {scan})"
+
+
+def _keys(session: boto3.Session) -> duck.Keys:
+    found = session.get_credentials()
+    if found is None:
+        raise SettingsError("The lake is on S3 and no AWS credentials are set. Set them or choose a profile.")
+    frozen = found.get_frozen_credentials()
+    return duck.Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+
+
+def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> MetastoreCatalog:
+    """The pyiceberg catalog; made directly, because `load_catalog` also reads its own files and variables."""
+    properties = {"warehouse": settings.warehouse, "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
+    if session is not None:
+        properties |= {"s3.region": settings.region, "s3.connect-timeout": "5", "s3.request-timeout": "30"}
+        if settings.s3_endpoint:
+            keys = _keys(session)
+            properties |= {
+                "s3.endpoint": settings.s3_endpoint,
+                "s3.force-virtual-addressing": "false",
+                "s3.access-key-id": keys.id,
+                "s3.secret-access-key": keys.secret,
+            }
+    if settings.catalog == "glue":
+        import boto3
+        from botocore.config import Config
+        from pyiceberg.catalog.glue import GlueCatalog
+
+        client = (session or boto3.Session(region_name=settings.region)).client(
+            "glue",
+            endpoint_url=settings.glue_endpoint,
+            config=Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30),
+        )
+        return GlueCatalog("lake", client=client, **properties)
+
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    try:
+        Path(settings.warehouse).mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise SettingsError(f"The warehouse {settings.warehouse} cannot be made: {refused.strerror}.") from refused
+    # Writers of other processes hold the file for milliseconds; wait for them instead of failing.
+    return SqlCatalog("lake", uri=f"sqlite:///{settings.warehouse}/catalog.db?timeout=30", **properties)
+
+
+def _refuse_other_layout(table: Table, key: Sequence[str], partition_by: Sequence[tuple[str, str]]) -> None:
+    there = {(field.source_id, field.transform) for field in table.spec().fields}
+    asked = {(field.source_id, field.transform) for field in partition_spec(table.schema(), partition_by).fields}
+    if there != asked:
+        raise SchemaMismatch(
+            f"{'.'.join(table.name())} is partitioned by {table.spec()}, not by {list(partition_by)}. Make a new table."
+        )
+    identifiers = table.schema().identifier_field_names()
+    if identifiers and identifiers != set(key):
+        raise SchemaMismatch(
+            f"{'.'.join(table.name())} has the key {sorted(identifiers)}, not {sorted(key)}. Make a new table."
+        )

@@ -1,0 +1,68 @@
+"""DuckDB as the lake's reader: its extensions, its session, its way to S3, and quoting for SQL we build."""
+
+from __future__ import annotations
+
+import importlib.resources
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+# avro first: iceberg looks for it and would otherwise try to download it.
+EXTENSIONS = ("avro", "iceberg", "httpfs")
+
+
+class Keys(NamedTuple):
+    """An AWS access key; `token` for those of a role."""
+
+    id: str
+    secret: str
+    token: str | None
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """An in-memory database that reads Iceberg, with UTC as its time zone. Downloads nothing. Takes about 0.15 s."""
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+    )
+    for name in EXTENSIONS:
+        package = importlib.resources.files(f"duckdb_extension_{name}")
+        file = package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+        connection.execute(f"LOAD {literal(str(file))}")
+    # GLOBAL, so that cursors have it too: the session default is the machine's time zone.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL preserve_insertion_order = false")
+    return connection
+
+
+def allow_s3(connection: duckdb.DuckDBPyConnection, keys: Keys, region: str, endpoint: str | None) -> None:
+    """Give every cursor of this database access to S3, replacing what was there. `endpoint` is a URL, None on AWS."""
+    options = {"TYPE": "s3", "KEY_ID": literal(keys.id), "SECRET": literal(keys.secret)}
+    options["REGION"] = literal(region)
+    if keys.token:
+        options["SESSION_TOKEN"] = literal(keys.token)
+    if endpoint:
+        scheme, _, host = endpoint.partition("://")
+        options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": str(scheme == "https").lower()}
+    connection.execute(f"CREATE OR REPLACE SECRET lake ({', '.join(f'{k} {v}' for k, v in options.items())})")
+
+
+def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
+    """Each column's type as DuckDB writes it."""
+    relation = connection.from_arrow(schema.empty_table())
+    return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+
+
+def identifier(name: str) -> str:
+    """A column name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as a quoted SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def literals(texts: list[str]) -> str:
+    """A list of texts as a SQL list."""
+    return "[" + ", ".join(literal(text) for text in texts) + "]"

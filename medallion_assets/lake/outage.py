@@ -1,0 +1,62 @@
+"""Tells "the catalog or the store does not answer" from everything else. What to do about it is the caller's.
+
+pyiceberg, pyarrow, boto3, SQLAlchemy and DuckDB each have their own exceptions for it; outside this room there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from pyiceberg.exceptions import CommitStateUnknownException
+from sqlalchemy.exc import OperationalError
+
+from medallion_assets.errors import LakeUnavailable, SettingsError
+
+# What a call to the catalog or the store may raise when the answer is lost: its effect is then unknown.
+ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
+
+_REFUSED = (
+    "AccessDenied",
+    "ACCESS_DENIED",
+    "UnrecognizedClient",
+    "InvalidAccessKeyId",
+    "INVALID_ACCESS_KEY_ID",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "ExpiredToken",
+    "HTTP 403",
+)
+_NO_BUCKET = ("NoSuchBucket", "NO_SUCH_BUCKET")
+
+
+@contextmanager
+def reaching_lake() -> Iterator[None]:
+    """Turn a catalog or store that cannot be reached into one of our errors; usable as a decorator, too.
+
+    Raises LakeUnavailable where trying again later is right, SettingsError where credentials or the bucket are wrong.
+    Everything else passes as it is.
+    """
+    try:
+        yield
+    except (NoCredentialsError, PartialCredentialsError) as missing:
+        raise SettingsError(f"The lake needs AWS credentials: {missing}. Set them or choose a profile.") from missing
+    except FileNotFoundError:
+        raise  # a file the metadata names is gone: not an outage, and no setting mends it
+    except (*ANSWER_LOST, duckdb.HTTPException, duckdb.IOException) as failure:
+        text = _first_line(failure)
+        if any(sign in text for sign in _NO_BUCKET):
+            raise SettingsError(
+                f"The lake's bucket does not exist ({text}). Create it or mend the warehouse."
+            ) from failure
+        if any(sign in text for sign in _REFUSED):
+            raise SettingsError(f"The lake refused our credentials ({text}). Check them and their rights.") from failure
+        raise LakeUnavailable(f"The lake's catalog or store did not answer: {text}. Try again later.") from failure
+
+
+def _first_line(failure: BaseException) -> str:
+    """An exception's text without what libraries append to it (SQL, hints, addresses of their documentation)."""
+    return str(failure).strip().splitlines()[0][:400] if str(failure).strip() else type(failure).__name__

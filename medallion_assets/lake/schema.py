@@ -1,0 +1,104 @@
+"""Arrow schemas as Iceberg schemas, and what may change in a table that exists: columns are added, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import pyarrow as pa
+from pyiceberg.io.pyarrow import _ConvertToIcebergWithoutIDs, schema_to_pyarrow, visit_pyarrow
+from pyiceberg.partitioning import PARTITION_FIELD_ID_START, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.transforms import UnknownTransform, parse_transform
+from pyiceberg.types import NestedField
+
+from medallion_assets.errors import SchemaMismatch
+
+
+def iceberg_schema(schema: pa.Schema, key: Sequence[str]) -> Schema:
+    """The Iceberg schema of a new table: ids counted from 1, key columns required, the others nullable.
+
+    Raises SchemaMismatch for a type Iceberg does not have and for a key column the schema lacks.
+    """
+    for name in key:
+        if name not in schema.names:
+            raise SchemaMismatch(f"The key column {name} is not among the columns {', '.join(schema.names)}.")
+    fields = [field.with_nullable(field.name not in key) for field in schema]
+    fresh = assign_fresh_schema_ids(_without_ids(pa.schema(fields)))
+    # Iceberg allows no floating-point identifier; such a key is still a key to merge.
+    floating = any(pa.types.is_floating(schema.field(name).type) for name in key)
+    identifiers = [] if floating else [fresh.find_field(name).field_id for name in key]
+    return Schema(*fresh.fields, identifier_field_ids=identifiers)
+
+
+def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> PartitionSpec:
+    """The partition spec for (column, transform) pairs; transforms as Iceberg writes them: day, month, bucket[16]."""
+    fields = []
+    for number, (column, text) in enumerate(partition_by):
+        if column not in schema.column_names:
+            raise SchemaMismatch(f"The partition column {column} is not a column of the table.")
+        transform = parse_transform(text)
+        source = schema.find_field(column)
+        if isinstance(transform, UnknownTransform) or not transform.can_transform(source.field_type):
+            raise SchemaMismatch(f"{column} ({source.field_type}) cannot be partitioned by {text!r}.")
+        name = column if text == "identity" else f"{column}_{text.partition('[')[0]}"
+        fields.append(PartitionField(source.field_id, PARTITION_FIELD_ID_START + number, transform, name))
+    return PartitionSpec(*fields)
+
+
+def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
+    """The columns of `wanted` the table lacks; their ids are not the table's yet.
+
+    Raises SchemaMismatch if a column's type differs or the table has a column that `wanted` does not name.
+    """
+    requested = _without_ids(wanted)
+    there, asked = _types(table), _types(requested)
+    for name in there.keys() | asked.keys():
+        if name not in asked:
+            raise SchemaMismatch(f"The table has a column {name} that is not declared. Declare it or make a new table.")
+        if name in there and there[name] != asked[name]:
+            raise SchemaMismatch(f"The table's column {name} is {there[name]}, not {asked[name]}. Types do not change.")
+    return [field for field in requested.fields if field.name not in there]
+
+
+def file_schema(schema: Schema) -> pa.Schema:
+    """The Arrow schema a data file of this table is written with, field ids included."""
+    return schema_to_pyarrow(schema, include_field_ids=True)
+
+
+def conform(rows: pa.Table, schema: Schema) -> pa.Table:
+    """The rows with exactly the table's columns, in its order and types.
+
+    Raises SchemaMismatch naming the column that is missing, not known, or holds a value that does not fit.
+    """
+    target = file_schema(schema)
+    if set(rows.column_names) != set(target.names) or len(rows.column_names) != len(target.names):
+        lacking = ", ".join(sorted(set(target.names) - set(rows.column_names))) or "none"
+        unknown = ", ".join(sorted(set(rows.column_names) - set(target.names))) or "none"
+        raise SchemaMismatch(
+            f"The rows do not have the table's columns: lacking {lacking}; not in the table {unknown}."
+        )
+    columns = []
+    for field in target:
+        column = rows.column(field.name)
+        if not field.nullable and column.null_count:
+            raise SchemaMismatch(f"The required column {field.name} is null in {column.null_count} rows.")
+        try:
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as misfit:
+            raise SchemaMismatch(
+                f"Column {field.name} is {column.type} and cannot be stored as {field.type}."
+            ) from misfit
+    return pa.table(columns, schema=target)
+
+
+def _without_ids(schema: pa.Schema) -> Schema:
+    try:
+        return cast(Schema, visit_pyarrow(schema, _ConvertToIcebergWithoutIDs()))
+    except (TypeError, ValueError) as unsupported:
+        raise SchemaMismatch(f"Iceberg cannot hold these columns: {unsupported}") from unsupported
+
+
+def _types(schema: Schema) -> dict[str, pa.DataType]:
+    """Column types as Arrow writes them, which leaves out Iceberg's field ids."""
+    return {field.name: field.type for field in schema_to_pyarrow(schema, include_field_ids=False)}
