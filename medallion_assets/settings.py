@@ -7,12 +7,15 @@ boto3's own variables. Nothing here opens a client, and nothing is read before `
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from medallion_assets.errors import SettingsError
+
+if TYPE_CHECKING:
+    from medallion_assets.lake.catalog import LakeSettings
 
 
 class Settings(BaseSettings):
@@ -53,3 +56,18 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "\n".join(lines) + "\nSet it, or start the local stack with `medallion demo` and try again."
             ) from invalid
+
+    def lake(self) -> LakeSettings:
+        """What the lake needs of these settings. Raises SettingsError when the warehouse is no place."""
+        from medallion_assets.lake.catalog import LakeSettings
+
+        try:
+            return LakeSettings(
+                warehouse=self.warehouse,
+                catalog=self.catalog,
+                region=self.region,
+                s3_endpoint=self.endpoint,
+                glue_endpoint=self.endpoint,
+            )
+        except ValidationError as invalid:
+            raise SettingsError(f"MEDALLION_WAREHOUSE: {invalid.errors()[0]['msg']}") from invalid
