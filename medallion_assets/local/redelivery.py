@@ -1,0 +1,72 @@
+"""Delivering captured batches a second time, as DynamoDB Streams' consumers do: at least once, not exactly once.
+
+What belongs here: turning Bronze objects back into stream records and sending those through capture again. The second
+delivery is a real one: same records, a later capture time, another object.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from medallion_assets.capture.position import Position
+from medallion_assets.capture.process import process
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.errors import LocalStackError
+
+
+class Redelivery:
+    """Watches the Bronze objects of some tables (DynamoDB names) and delivers a share of them again."""
+
+    def __init__(self, store: BronzeStore, tables: Iterable[str], *, share: float, seed: int) -> None:
+        self._store = store
+        self._share = share
+        self._rng = random.Random(seed)  # noqa: S311 - test data, not secrets
+        self._positions = {table: Position.start() for table in tables}
+        self.count = 0
+
+    def step(self) -> None:
+        """Look at the objects that are new since the last step; redeliver some of them."""
+        for table, position in self._positions.items():
+            new = position.pending(self._store, table)
+            self._positions[table] = position.advanced(new)
+            for path in new:
+                if self._rng.random() < self._share:
+                    self._deliver(path)
+
+    def _deliver(self, path: str) -> None:
+        records = stream_records(self._store.read(path))
+        if failed := process(records, store=self._store, captured_at=datetime.now(UTC)):
+            raise LocalStackError(
+                f"{path}: {len(failed)} of its {len(records)} records failed on their second delivery"
+            )
+        self.count += 1
+
+
+def stream_records(bronze_object: bytes) -> list[dict[str, Any]]:
+    """The records of a Bronze object in the shape of a Lambda event."""
+    import pyarrow.parquet as pq
+
+    return [_record(row) for row in pq.read_table(io.BytesIO(bronze_object)).to_pylist()]
+
+
+def _record(row: Mapping[str, Any]) -> dict[str, Any]:
+    created = row["approximate_creation_time"]
+    change = {
+        "SequenceNumber": row["sequence_number"],
+        "ApproximateCreationDateTime": created.timestamp() if created else None,
+        "Keys": json.loads(row["keys"]),
+        "NewImage": json.loads(row["new_image"]) if row["new_image"] else None,
+        "OldImage": json.loads(row["old_image"]) if row["old_image"] else None,
+    }
+    return {
+        "eventID": row["event_id"],
+        "eventName": row["event_name"],
+        "eventSourceARN": row["stream_arn"],
+        "dynamodb": {name: value for name, value in change.items() if value is not None},
+        **({"userIdentity": json.loads(row["user_identity"])} if row["user_identity"] else {}),
+    }
