@@ -1,0 +1,271 @@
+"""Snapshots: from files that are written to a snapshot on a branch, by pyiceberg's manifest classes.
+
+pyiceberg 0.12 writes no delete manifests and re-plans a lost commit onto the new head, which for position deletes would
+be wrong. So a snapshot is built here, and a lost race is an error that the caller answers by planning again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriter,
+    ManifestWriterV2,
+    write_manifest_list,
+)
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
+from pyiceberg.table.snapshots import Operation, Snapshot, SnapshotSummaryCollector, Summary, update_snapshot_summaries
+from pyiceberg.table.update import (
+    AddSnapshotUpdate,
+    AssertRefSnapshotId,
+    AssertTableUUID,
+    SetSnapshotRefUpdate,
+    TableRequirement,
+    TableUpdate,
+)
+
+from medallion_assets.errors import CommitConflict
+from medallion_assets.lake.outage import ANSWER_LOST
+from medallion_assets.lake.snapshot import Contents
+
+log = logging.getLogger(__name__)
+
+# Every query and merge reads every manifest. When this many small ones are there, the next commit writes them as one.
+SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
+COMPRESSION: Literal["deflate"] = "deflate"  # Iceberg's default for manifests
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A snapshot nobody reads yet, and what planning it found, in rows."""
+
+    table_id: str
+    branch: str
+    base_snapshot_id: int | None
+    snapshot_id: int | None
+    inserted: int = 0
+    updated: int = 0
+    superseded: int = 0
+    unchanged: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether publishing will move main."""
+        return self.snapshot_id != self.base_snapshot_id
+
+
+def stage_snapshot(
+    table: Table,
+    base: Contents,
+    *,
+    branch: str,
+    operation: Operation,
+    added: Collection[DataFile],
+    removed: Collection[DataFile] = (),
+    properties: Mapping[str, str] = {},
+) -> int:
+    """Commit one snapshot on `branch`, its parent being main, and return its id. What was on the branch is left behind.
+
+    `added` may hold data and position-delete files, `removed` files that are live in `base`, the contents of main.
+    Raises CommitConflict if main, or anything else that numbers the snapshot, moved since `table` was loaded.
+    """
+    metadata = table.metadata
+    main = metadata.current_snapshot_id
+    snapshot_id = metadata.new_snapshot_id()
+    sequence_number = metadata.next_sequence_number()
+    manifests = _Manifests(table, snapshot_id).write(base, added, {file.file_path for file in removed})
+    manifest_list = table.location_provider().new_metadata_location(f"snap-{snapshot_id}-0-{uuid.uuid4()}.avro")
+    with write_manifest_list(
+        format_version=2,
+        output_file=table.io.new_output(manifest_list),
+        snapshot_id=snapshot_id,
+        parent_snapshot_id=main,
+        sequence_number=sequence_number,
+        avro_compression=COMPRESSION,
+    ) as writer:
+        writer.add_manifests(manifests)
+    snapshot = Snapshot(
+        snapshot_id=snapshot_id,
+        parent_snapshot_id=main,
+        sequence_number=sequence_number,
+        manifest_list=manifest_list,
+        summary=_summary(table, operation, added, removed, properties),
+        schema_id=metadata.current_schema_id,
+    )
+    commit(
+        table,
+        (
+            AddSnapshotUpdate(snapshot=snapshot),
+            move_branch(branch, snapshot_id),
+        ),
+        expected_main=main,
+        landed=lambda now: branch in now.refs and now.refs[branch].snapshot_id == snapshot_id,
+    )
+    return snapshot_id
+
+
+def move_branch(name: str, snapshot_id: int) -> SetSnapshotRefUpdate:
+    """The update that makes or moves a branch; main is a branch like any other."""
+    return SetSnapshotRefUpdate(
+        ref_name=name,
+        type=SnapshotRefType.BRANCH,
+        snapshot_id=snapshot_id,
+        max_ref_age_ms=None,
+        max_snapshot_age_ms=None,
+        min_snapshots_to_keep=None,
+    )
+
+
+def commit(
+    table: Table,
+    updates: tuple[TableUpdate, ...],
+    *,
+    expected_main: int | None,
+    landed: Callable[[TableMetadata], bool],
+) -> None:
+    """One catalog commit that happens only if main is still `expected_main`; `table` is up to date afterwards.
+
+    An answer that got lost is looked up: `landed` says from the table's new metadata whether the commit is in.
+    Raises CommitConflict if another writer was faster.
+    """
+    planned = table.last_sequence_number
+    requirements: tuple[TableRequirement, ...] = (
+        AssertTableUUID(uuid=table.metadata.table_uuid),
+        AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=expected_main),
+    )
+    try:
+        table._do_commit(updates, requirements)
+    except (CommitFailedException, ValueError) as refused:
+        # A client that repeats a request whose answer was lost is refused for its own first try.
+        table.refresh()
+        if landed(table.metadata):
+            return
+        # pyiceberg has a plain ValueError for a sequence number that another commit took meanwhile.
+        if isinstance(refused, CommitFailedException) or table.last_sequence_number != planned:
+            raise CommitConflict(
+                f"{'.'.join(table.name())} was changed by another writer ({refused}). Plan again on its new state."
+            ) from refused
+        raise
+    except ANSWER_LOST:
+        table.refresh()
+        if not landed(table.metadata):
+            raise
+        log.warning("the answer to a commit on %s got lost, the commit is in", ".".join(table.name()))
+
+
+class _DeleteManifestWriter(ManifestWriterV2):
+    """A manifest of position-delete files; pyiceberg only has the one for data files."""
+
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
+class _Manifests:
+    """Writes the manifests one snapshot adds to those it takes over."""
+
+    def __init__(self, table: Table, snapshot_id: int) -> None:
+        self._table = table
+        self._snapshot_id = snapshot_id
+        self._names = (f"{uuid.uuid4()}-m{number}.avro" for number in itertools.count())
+
+    def write(self, base: Contents, added: Collection[DataFile], removed: Collection[str]) -> list[ManifestFile]:
+        """All manifests of the new snapshot: added files, rewritten ones for what is removed, the rest as they are."""
+        rewritten: dict[tuple[ManifestContent, int], list[ManifestEntry]] = defaultdict(list)
+        for file in added:
+            content = ManifestContent.DATA if file.content is DataFileContent.DATA else ManifestContent.DELETES
+            rewritten[content, file.spec_id].append(
+                ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, data_file=file)
+            )
+        kept = []
+        small: dict[tuple[ManifestContent, int], list[tuple[ManifestFile, list[ManifestEntry]]]] = defaultdict(list)
+        for manifest, entries in base.manifests:
+            kind = (manifest.content, manifest.partition_spec_id)
+            if any(entry.data_file.file_path in removed for entry in entries):
+                rewritten[kind] += _carried(entries, removed)
+            elif len(entries) < SMALL_MANIFEST_ENTRIES:
+                small[kind].append((manifest, entries))
+            else:
+                kept.append(manifest)
+        for kind, manifests in small.items():
+            if len(manifests) >= SMALL_MANIFESTS:
+                for _, entries in manifests:
+                    rewritten[kind] += _carried(entries, removed)
+            else:
+                kept += [manifest for manifest, entries in manifests if entries]
+        return [self._manifest(content, spec_id, entries) for (content, spec_id), entries in rewritten.items()] + kept
+
+    def _manifest(self, content: ManifestContent, spec_id: int, entries: list[ManifestEntry]) -> ManifestFile:
+        kind = ManifestWriterV2 if content is ManifestContent.DATA else _DeleteManifestWriter
+        path = self._table.location_provider().new_metadata_location(next(self._names))
+        writer: ManifestWriter = kind(
+            self._table.specs()[spec_id],
+            self._table.schema(),
+            self._table.io.new_output(path),
+            self._snapshot_id,
+            COMPRESSION,
+        )
+        with writer:
+            for entry in entries:
+                if entry.status is ManifestEntryStatus.ADDED:
+                    writer.add(entry)
+                elif entry.status is ManifestEntryStatus.DELETED:
+                    writer.delete(entry)
+                else:
+                    writer.existing(entry)
+        return writer.to_manifest_file()
+
+
+def _carried(entries: list[ManifestEntry], removed: Collection[str]) -> list[ManifestEntry]:
+    """Entries of an older manifest for a new one: they keep the sequence numbers they have."""
+    return [
+        ManifestEntry.from_args(
+            status=ManifestEntryStatus.DELETED
+            if entry.data_file.file_path in removed
+            else ManifestEntryStatus.EXISTING,
+            snapshot_id=entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=entry.data_file,
+        )
+        for entry in entries
+    ]
+
+
+def _summary(
+    table: Table,
+    operation: Operation,
+    added: Collection[DataFile],
+    removed: Collection[DataFile],
+    properties: Mapping[str, str],
+) -> Summary:
+    collector = SnapshotSummaryCollector()
+    for file in added:
+        collector.add_file(file, table.schema(), table.specs()[file.spec_id])
+    for file in removed:
+        collector.remove_file(file, table.schema(), table.specs()[file.spec_id])
+    main = table.current_snapshot()
+    # pyiceberg sums up totals for overwrites only; for a replace they are the same sums.
+    summed = update_snapshot_summaries(
+        Summary(Operation.OVERWRITE, **collector.build(), **properties),
+        cast(Mapping[str, str] | None, main.summary if main else None),
+    )
+    return Summary(operation, **summed.additional_properties)

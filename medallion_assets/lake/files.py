@@ -1,0 +1,43 @@
+"""Rows of chosen data files in DuckDB, with their positions: what merge, history and compaction read.
+
+Columns are found by field id and named `c<field id>`, so a column added later is null in older files and no name has
+to be quoted. `filename` and `file_row_number` together are an Iceberg row position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+
+from medallion_assets.lake import duck
+from medallion_assets.lake.schema import file_schema
+
+
+def rows_sql(connection: duckdb.DuckDBPyConnection, schema: Schema, files: Sequence[DataFile]) -> str:
+    """A table expression: every row of these data files, deleted ones too. At least one file."""
+    types = duck.sql_types(connection, file_schema(schema))
+    columns = ", ".join(
+        f"{field.field_id}: {{name: 'c{field.field_id}', type: {duck.literal(types[field.name])}, default_value: NULL}}"
+        for field in schema.fields
+    )
+    return f"read_parquet({_paths(files)}, schema = MAP {{{columns}}})"
+
+
+def deletes_sql(files: Sequence[DataFile]) -> str:
+    """A table expression: the positions (file_path, pos) these position-delete files hold."""
+    if not files:
+        return "(SELECT ''::VARCHAR AS file_path, 0::BIGINT AS pos WHERE false)"
+    return f"(SELECT file_path, pos FROM read_parquet({_paths(files)}))"
+
+
+def by_field_id(rows: pa.Table, schema: Schema) -> pa.Table:
+    """The rows with columns named as `rows_sql` names them."""
+    return rows.rename_columns([f"c{schema.find_field(name).field_id}" for name in rows.column_names])
+
+
+def _paths(files: Sequence[DataFile]) -> str:
+    return "[" + ", ".join(duck.literal(file.file_path) for file in files) + "]"

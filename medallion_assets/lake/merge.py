@@ -1,0 +1,176 @@
+"""Merge rows into a table by key: find the rows they replace, delete those by position, add the new ones.
+
+Only files that can hold one of the keys are looked into, and of those only the key, and the ordering column where the
+file's bounds do not already say that the table's rows are older. Iceberg v2 merge-on-read; no data file is rewritten.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
+
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.files import by_field_id, deletes_sql, rows_sql
+from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.prune import files_with_keys, surely_older
+from medallion_assets.lake.schema import conform
+from medallion_assets.lake.snapshot import Contents
+from medallion_assets.lake.write import write_data, write_deletes
+
+log = logging.getLogger(__name__)
+
+
+@reaching_lake()
+def stage_merge(
+    lake: Lake,
+    table: Table,
+    rows: pa.Table,
+    *,
+    key: Sequence[str],
+    branch: str,
+    properties: Mapping[str, str] = {},
+    rewrite_equal: bool = False,
+    order_by: str = "_sequence_number",
+) -> Staged:
+    """Stage one snapshot in which each row replaces the table's row of the same key if its `order_by` is greater.
+
+    `rows` has the table's columns and each key once. A row whose `order_by` equals the table's changes nothing, unless
+    `rewrite_equal` is set and any column differs. Null in `order_by` is older than every value. No row wins: nothing is
+    committed and Staged.changed is False. Raises SchemaMismatch if the rows are not the table's, CommitConflict if
+    another writer was faster, ValueError for a null or repeated key.
+    """
+    table.refresh()
+    schema, main = table.schema(), table.metadata.current_snapshot_id
+    rows = conform(rows, schema)
+    contents = Contents.of(table, main)
+    data_files = contents.data_files()
+    candidates = files_with_keys(schema, data_files, rows, key) if rows.num_rows else []
+    with lake.duckdb() as connection:
+        numbered = by_field_id(rows, schema).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+        connection.register("incoming", numbered)
+        _refuse_bad_keys(connection, rows, key, schema)
+        _find(
+            connection,
+            schema,
+            rows,
+            candidates=candidates,
+            delete_files=contents.delete_files(),
+            key=key,
+            order_by=order_by,
+        )
+        if rewrite_equal:
+            _let_different_win(connection, schema, candidates)
+        counts = dict(connection.execute("SELECT verdict, count(*) FROM decided GROUP BY verdict").fetchall())
+        losers = connection.execute("SELECT row FROM decided WHERE verdict <> 'older'").to_arrow_table()["row"]
+        replaced = connection.execute(
+            "SELECT file_path, pos FROM found JOIN decided USING (row) WHERE decided.verdict = 'older'"
+        ).to_arrow_table()
+    winners = rows.filter(pc.invert(pc.is_in(numbered["row"], losers.combine_chunks()))) if len(losers) else rows
+    snapshot_id = main
+    if winners.num_rows:
+        added = write_data(table, winners, sort_by=key, prune_by=[*key, order_by])
+        deletes = write_deletes(table, replaced, candidates)
+        snapshot_id = stage_snapshot(
+            table,
+            contents,
+            branch=branch,
+            operation=Operation.OVERWRITE if deletes else Operation.APPEND,
+            added=[*added, *deletes],
+            properties=properties,
+        )
+    staged = Staged(
+        table_id=".".join(table.name()),
+        branch=branch,
+        base_snapshot_id=main,
+        snapshot_id=snapshot_id,
+        inserted=rows.num_rows - sum(counts.values()),
+        updated=counts.get("older", 0),
+        superseded=counts.get("newer", 0),
+        unchanged=counts.get("equal", 0),
+    )
+    log.info("merge into %s looked into %d of %d files: %s", staged.table_id, len(candidates), len(data_files), staged)
+    return staged
+
+
+def _find(
+    connection: duckdb.DuckDBPyConnection,
+    schema: Schema,
+    rows: pa.Table,
+    *,
+    candidates: Sequence[DataFile],
+    delete_files: Sequence[DataFile],
+    key: Sequence[str],
+    order_by: str,
+) -> None:
+    """Make `found`: row number, position and verdict of each live row with an incoming key; and `decided`, per row.
+
+    The verdict is about the table's row: it is 'older' than the incoming one, 'equal' or 'newer' in `order_by`.
+    """
+    older = [file for file in candidates if surely_older(schema, file, order_by, rows)]
+    contested = [file for file in candidates if file not in older]
+    same_key = " AND ".join(f"t.{column} = i.{column}" for column in _columns(schema, key))
+    (order,) = _columns(schema, [order_by])
+    compared = f"""CASE WHEN t.{order} IS NOT DISTINCT FROM i.{order} THEN 'equal'
+                        WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
+    selects = [
+        f"SELECT i.row, t.filename AS file_path, t.file_row_number AS pos, {verdict} AS verdict "
+        f"FROM {rows_sql(connection, schema, files)} t JOIN incoming i ON {same_key}"
+        for files, verdict in ((older, "'older'"), (contested, compared))
+        if files
+    ]
+    matches = " UNION ALL ".join(selects) or "SELECT 0 AS row, '' AS file_path, 0 AS pos, '' AS verdict WHERE false"
+    connection.execute(f"""
+        CREATE TEMP TABLE found AS
+        SELECT m.* FROM ({matches}) m ANTI JOIN {deletes_sql(delete_files)} d USING (file_path, pos)
+    """)
+    # One row per key gives one verdict per row. A table another writer left a key twice in: its newest row counts.
+    connection.execute("""
+        CREATE TEMP TABLE decided AS
+        SELECT row, CASE WHEN bool_or(verdict = 'newer') THEN 'newer'
+                         WHEN bool_or(verdict = 'equal') THEN 'equal' ELSE 'older' END AS verdict
+        FROM found GROUP BY row
+    """)
+
+
+def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, candidates: Sequence[DataFile]) -> None:
+    """Turn the verdict 'equal' into 'older' where the table's row and the incoming one differ in any column."""
+    paths = connection.execute(
+        "SELECT DISTINCT file_path FROM found JOIN decided USING (row) WHERE decided.verdict = 'equal'"
+    )
+    holding = {path for (path,) in paths.fetchall()}
+    files = [file for file in candidates if file.file_path in holding]
+    if not files:
+        return
+    differs = " OR ".join(f"t.c{field.field_id} IS DISTINCT FROM i.c{field.field_id}" for field in schema.fields)
+    connection.execute(f"""
+        UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row IN (
+            SELECT f.row FROM {rows_sql(connection, schema, files)} t
+            JOIN found f ON t.filename = f.file_path AND t.file_row_number = f.pos
+            JOIN incoming i ON i.row = f.row
+            WHERE {differs}
+        )
+    """)
+
+
+def _refuse_bad_keys(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key: Sequence[str], schema: Schema) -> None:
+    for name in key:
+        if rows.column(name).null_count:
+            raise ValueError(f"the key column {name} is null in {rows.column(name).null_count} of {rows.num_rows} rows")
+    columns = ", ".join(_columns(schema, key))
+    query = f"SELECT count(*) FROM (SELECT 1 FROM incoming GROUP BY {columns} HAVING count(*) > 1)"
+    ((repeated,),) = connection.execute(query).fetchall()
+    if repeated:
+        raise ValueError(f"{repeated} keys occur more than once; pass the latest row of each key only")
+
+
+def _columns(schema: Schema, names: Sequence[str]) -> list[str]:
+    return [f"c{schema.find_field(name).field_id}" for name in names]

@@ -1,0 +1,78 @@
+"""Which data files can hold a row that a merge is about, by the bounds in the table's metadata."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.conversions import from_bytes
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.types import NestedField, PrimitiveType
+
+
+def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, key: Sequence[str]) -> list[DataFile]:
+    """The files whose bounds include, in every key column, at least one of the rows' values.
+
+    Bounds may be cut short (Iceberg's `truncate`): a lower bound is then a prefix and an upper bound rounded up, so
+    both still bound. A missing bound includes everything. Floating-point keys are not pruned: bounds leave NaN out.
+    """
+    remaining = list(files)
+    for name in key:
+        if pa.types.is_floating(rows.schema.field(name).type):
+            continue
+        values, field = _SortedValues(rows.column(name)), schema.find_field(name)
+        remaining = [file for file in remaining if values.any_between(*_bounds(file, field))]
+    return remaining
+
+
+def surely_older(schema: Schema, file: DataFile, order_by: str, rows: pa.Table) -> bool:
+    """Whether every row of the file is older than every one of `rows`: then its ordering column need not be read."""
+    column = rows.column(order_by)
+    if column.null_count or pa.types.is_floating(column.type):
+        return False
+    _, newest = _bounds(file, schema.find_field(order_by))
+    oldest = _physical(column)
+    return newest is not None and newest < pc.min(oldest).as_py()
+
+
+class _SortedValues:
+    """A column as a sorted sequence of Python values, made one by one as a binary search asks for them."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        physical = _physical(column).combine_chunks()
+        self._values = physical.take(pc.sort_indices(physical))
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._values[index].as_py()
+
+    def any_between(self, low: Any, high: Any) -> bool:
+        """Whether a value lies in [low, high]; None is no bound."""
+        first = 0 if low is None else bisect_left(self, low)
+        return first < len(self) and (high is None or self[first] <= high)
+
+
+def _physical(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values as Iceberg's bounds hold them: days and microseconds since 1970 for dates and timestamps."""
+    if pa.types.is_date32(column.type):
+        return column.cast(pa.int32())
+    if pa.types.is_timestamp(column.type):
+        return column.cast(pa.int64())
+    return column
+
+
+def _bounds(file: DataFile, field: NestedField) -> tuple[Any, Any]:
+    if not isinstance(field.field_type, PrimitiveType):
+        raise TypeError(f"{field.name} is {field.field_type}: a key or ordering column is one plain value")
+    low = (file.lower_bounds or {}).get(field.field_id)
+    high = (file.upper_bounds or {}).get(field.field_id)
+    return (
+        from_bytes(field.field_type, low) if low is not None else None,
+        from_bytes(field.field_type, high) if high is not None else None,
+    )

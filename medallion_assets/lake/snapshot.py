@@ -1,0 +1,49 @@
+"""What a snapshot holds: its manifests and, in them, its live data files and position-delete files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntry, ManifestFile
+from pyiceberg.table import Table
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+from medallion_assets.errors import SchemaMismatch
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A snapshot's manifests with their live entries."""
+
+    manifests: list[tuple[ManifestFile, list[ManifestEntry]]]
+
+    @classmethod
+    def of(cls, table: Table, snapshot_id: int | None) -> Contents:
+        """Read a snapshot's manifests; None is the table before its first snapshot.
+
+        Raises SchemaMismatch on equality deletes, which some streaming writers leave and nobody here writes.
+        """
+        snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+        if snapshot is None:
+            return cls([])
+        manifests = snapshot.manifests(table.io)
+        read = ExecutorFactory.get_or_create().map(lambda manifest: manifest.fetch_manifest_entry(table.io), manifests)
+        contents = cls(list(zip(manifests, read, strict=True)))
+        for file in contents.delete_files():
+            if file.content is not DataFileContent.POSITION_DELETES:
+                raise SchemaMismatch(
+                    f"{'.'.join(table.name())} has equality deletes of another writer ({file.file_path}). "
+                    "Compact the table with the engine that wrote them."
+                )
+        return contents
+
+    def data_files(self) -> list[DataFile]:
+        """The live data files."""
+        return self._files(ManifestContent.DATA)
+
+    def delete_files(self) -> list[DataFile]:
+        """The live position-delete files."""
+        return self._files(ManifestContent.DELETES)
+
+    def _files(self, content: ManifestContent) -> list[DataFile]:
+        return [e.data_file for manifest, entries in self.manifests if manifest.content is content for e in entries]

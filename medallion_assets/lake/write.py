@@ -1,0 +1,204 @@
+"""Arrow rows to Parquet files of a table: data files and position-delete files, with the statistics readers prune by.
+
+Nothing here is visible to anyone until commit puts the files into a snapshot.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import PartitionField, PartitionFieldValue, PartitionKey
+from pyiceberg.table import Table
+from pyiceberg.typedef import Record
+from pyiceberg.types import IcebergType, TimestampType, TimestamptzType
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+from medallion_assets.lake.schema import conform
+
+ROW_GROUP_ROWS = 128 * 1024
+# In memory; compressed on disk this is some 64 to 128 MB, Iceberg's and Athena's preferred size.
+FILE_BYTES = 512 * 1024 * 1024
+
+# Reserved ids: https://iceberg.apache.org/spec/#reserved-field-ids. `pos` is a long there; DuckDB aborts on an int.
+PATH_ID, POS_ID = 2147483546, 2147483545
+POSITIONS = pa.schema(
+    [
+        pa.field("file_path", pa.string(), nullable=False, metadata={"PARQUET:field_id": str(PATH_ID)}),
+        pa.field("pos", pa.int64(), nullable=False, metadata={"PARQUET:field_id": str(POS_ID)}),
+    ]
+)
+
+
+def write_data(
+    table: Table, rows: pa.Table, *, sort_by: Sequence[str] = (), prune_by: Sequence[str] = ()
+) -> list[DataFile]:
+    """Write rows as data files, one or more per partition, each sorted by `sort_by`.
+
+    The columns `prune_by` get bounds of full length; the others Iceberg's default. Raises SchemaMismatch if the rows
+    are not the table's.
+    """
+    rows = conform(rows, table.schema())
+    metrics = {f"write.metadata.metrics.column.{name}": "full" for name in prune_by}
+    plan = compute_statistics_plan(table.schema(), {**table.properties, **metrics})
+
+    def write(part: tuple[PartitionKey | None, pa.Table]) -> DataFile:
+        partition, content = part
+        path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet", partition)
+        size, metadata = _write_parquet(table, path, content)
+        statistics = data_file_statistics_from_parquet_metadata(
+            metadata, plan, parquet_path_to_id_mapping(table.schema())
+        )
+        for field_id in _unbounded(metadata, parquet_path_to_id_mapping(table.schema())):
+            statistics.column_aggregates.pop(field_id, None)
+        file = DataFile.from_args(
+            content=DataFileContent.DATA,
+            file_path=path,
+            file_format=FileFormat.PARQUET,
+            partition=partition.partition if partition else Record(),
+            file_size_in_bytes=size,
+            sort_order_id=None,
+            equality_ids=None,
+            key_metadata=None,
+            **statistics.to_serialized_dict(),
+        )
+        file.spec_id = table.spec().spec_id
+        return file
+
+    return list(ExecutorFactory.get_or_create().map(write, _parts(table, rows, sort_by)))
+
+
+def write_deletes(table: Table, positions: pa.Table, data_files: Iterable[DataFile]) -> list[DataFile]:
+    """Write position deletes (file_path, pos), one file per partition that `data_files` says the paths are in.
+
+    One file per partition, not one per data file: a small batch with scattered keys would otherwise write hundreds.
+    """
+    partitions: dict[tuple[int, Record], list[DataFile]] = {}
+    for file in data_files:
+        partitions.setdefault((file.spec_id, file.partition), []).append(file)
+    positions = (
+        positions.select(POSITIONS.names).cast(POSITIONS).sort_by([("file_path", "ascending"), ("pos", "ascending")])
+    )
+
+    def write(group: tuple[tuple[int, Record], list[DataFile]]) -> DataFile | None:
+        (spec_id, partition), files = group
+        paths = pa.array([file.file_path for file in files], pa.string())
+        own = positions.filter(pc.is_in(positions["file_path"], paths)) if len(partitions) > 1 else positions
+        if own.num_rows == 0:
+            return None
+        path = f"{files[0].file_path.rpartition('/')[0]}/{uuid.uuid4()}-deletes.parquet"
+        size, _ = _write_parquet(table, path, own)
+        first, last = own["file_path"][0].as_py(), own["file_path"][-1].as_py()
+        low, high = pc.min_max(own["pos"]).as_py().values()
+        deletes = DataFile.from_args(
+            content=DataFileContent.POSITION_DELETES,
+            file_path=path,
+            file_format=FileFormat.PARQUET,
+            partition=partition,
+            record_count=own.num_rows,
+            file_size_in_bytes=size,
+            # Whole paths, so that readers can tell which data files this is about.
+            lower_bounds={PATH_ID: first.encode(), POS_ID: struct.pack("<q", low)},
+            upper_bounds={PATH_ID: last.encode(), POS_ID: struct.pack("<q", high)},
+        )
+        deletes.spec_id = spec_id
+        return deletes
+
+    written = ExecutorFactory.get_or_create().map(write, partitions.items())
+    return [file for file in written if file is not None]
+
+
+def _write_parquet(table: Table, path: str, content: pa.Table) -> tuple[int, pq.FileMetaData]:
+    """Write one file; its size comes from the stream, which saves the store a question."""
+    with table.io.new_output(path).create(overwrite=True) as stream:
+        with pq.ParquetWriter(
+            stream, content.schema, compression="zstd", compression_level=3, store_decimal_as_integer=True
+        ) as writer:
+            writer.write_table(content, row_group_size=ROW_GROUP_ROWS)
+        return stream.tell(), writer.writer.metadata
+
+
+def _unbounded(metadata: pq.FileMetaData, ids: dict[str, int]) -> set[int]:
+    """Columns with a row group that has values but no bounds, such as texts over 4 KB or only NaN.
+
+    pyiceberg would give them the bounds of the other row groups, and readers would skip rows that are there.
+    """
+    unbounded = set()
+    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
+        for column in (group.column(i) for i in range(metadata.num_columns)):
+            found = column.statistics
+            if found is None or (not found.has_min_max and found.null_count != column.num_values):
+                unbounded.add(ids[column.path_in_schema])
+    return unbounded
+
+
+def _parts(table: Table, rows: pa.Table, sort_by: Sequence[str]) -> Iterator[tuple[PartitionKey | None, pa.Table]]:
+    """The rows sorted, cut at partition boundaries and at the target size."""
+    if rows.num_rows == 0:
+        return
+    order = [(name, "ascending") for name in sort_by]
+    fields = table.spec().fields
+    values: list[list[object]] = []
+    keys = rows
+    for number, field in enumerate(fields):
+        distinct, codes = _partition_values(table, rows, field)
+        values.append(distinct)
+        keys = keys.append_column(f"\0partition {number}", codes)
+    codes_of = [f"\0partition {number}" for number in range(len(fields))]
+    if codes_of or order:
+        sorting = pc.sort_indices(keys, [(name, "ascending") for name in codes_of] + order)
+        rows, keys = rows.take(sorting), keys.select(codes_of).take(sorting)
+    step = max(ROW_GROUP_ROWS, int(FILE_BYTES / max(1, rows.nbytes) * rows.num_rows))
+    start = 0
+    for combination, count in _runs(keys.select(codes_of), rows.num_rows):
+        partition = None
+        if fields:
+            partition = PartitionKey(
+                [PartitionFieldValue(field, values[i][combination[i]]) for i, field in enumerate(fields)],
+                table.spec(),
+                table.schema(),
+            )
+        for offset in range(start, start + count, step):
+            yield partition, rows.slice(offset, min(step, start + count - offset))
+        start += count
+
+
+def _runs(codes: pa.Table, total: int) -> Iterator[tuple[list[int], int]]:
+    """The distinct rows of sorted codes with their counts, in order."""
+    if not codes.column_names:
+        yield [], total
+        return
+    order = [(name, "ascending") for name in codes.column_names]
+    counted = codes.group_by(codes.column_names).aggregate([([], "count_all")]).sort_by(order)
+    for row in counted.to_pylist():
+        count = row.pop("count_all")
+        yield list(row.values()), count
+
+
+def _partition_values(table: Table, rows: pa.Table, field: PartitionField) -> tuple[list[object], pa.Array]:
+    """A partition field's distinct values for these rows, and for each row which of them it has.
+
+    Iceberg's transforms are Python functions of one value, so they run on distinct source values only; hours are
+    the finest a time transform distinguishes.
+    """
+    kind: IcebergType = table.schema().find_type(field.source_id)
+    column = rows.column(table.schema().find_column_name(field.source_id))
+    if isinstance(kind, TimestampType | TimestamptzType) and str(field.transform) in ("hour", "day", "month", "year"):
+        column = pc.floor_temporal(column, unit="hour")
+    encoded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    transform = field.transform.transform(kind)
+    transformed = [transform(value) for value in encoded.dictionary.to_pylist()]
+    distinct = list(dict.fromkeys(transformed))
+    number = {value: i for i, value in enumerate(distinct)}
+    codes = pa.array([number[value] for value in transformed], pa.int32())
+    return distinct, codes.take(encoded.indices)
