@@ -1,0 +1,122 @@
+"""What happened to a table between two snapshots of main: the rows that went and the rows that came."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
+
+from medallion_assets.errors import TableMissing
+from medallion_assets.lake import duck
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.files import deletes_sql, rows_sql
+from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.schema import file_schema
+from medallion_assets.lake.snapshot import Contents
+
+
+@reaching_lake()
+def changed_rows(lake: Lake, table: Table, *, since: int | None, until: int, columns: Sequence[str]) -> pa.Table | None:
+    """The rows removed from and added to the table after `since`, up to and with `until`: `columns` and `_side`.
+
+    `_side` is 'old' for a row that is no longer there and 'new' for one that was not there before; an update is one of
+    each. Compaction moves rows and changes none: it does not count, but an update on each side of one shows its middle
+    state as both 'new' and 'old'. None if `since` is None or not an ancestor of `until` that is still known: then only
+    reading everything tells. Raises TableMissing if `until` is not a snapshot of the table.
+    """
+    lineage = _lineage(table, since, until)
+    if lineage is None:
+        return None
+    parts = []
+    with lake.duckdb() as connection:
+        for first, last in _stretches(lineage):
+            before, after = Contents.of(table, first.snapshot_id), Contents.of(table, last.snapshot_id)
+            parts += _difference(connection, table.schema(), before, after, columns)
+    types = file_schema(table.schema())
+    fields = [pa.field(name, types.field(name).type) for name in columns]
+    return pa.concat_tables(
+        [part.cast(pa.schema([*fields, _SIDE])) for part in parts] or [pa.schema([*fields, _SIDE]).empty_table()]
+    )
+
+
+def snapshot_summary(table: Table, snapshot_id: int) -> dict[str, str]:
+    """A snapshot's summary: what Iceberg counts, and the properties it was staged with. Raises TableMissing."""
+    summary = _snapshot(table, snapshot_id).summary
+    return dict(summary.additional_properties) if summary else {}
+
+
+_SIDE = pa.field("_side", pa.string())
+
+
+def _snapshot(table: Table, snapshot_id: int) -> Snapshot:
+    snapshot = table.snapshot_by_id(snapshot_id)
+    if snapshot is None:
+        raise TableMissing(f"{'.'.join(table.name())} has no snapshot {snapshot_id}; it has expired or is not ours.")
+    return snapshot
+
+
+def _lineage(table: Table, since: int | None, until: int) -> list[Snapshot] | None:
+    """The snapshots from `since` to `until`, oldest first, both included."""
+    lineage = []
+    for snapshot in ancestors_of(_snapshot(table, until), table.metadata):
+        lineage.append(snapshot)
+        if snapshot.snapshot_id == since:
+            return lineage[::-1]
+    return None
+
+
+def _stretches(lineage: list[Snapshot]) -> list[tuple[Snapshot, Snapshot]]:
+    """Pairs of snapshots with no compaction between them; together they cover the lineage."""
+    stretches = []
+    start = lineage[0]
+    for before, snapshot in itertools.pairwise(lineage):
+        if snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE:
+            stretches.append((start, before))
+            start = snapshot
+    stretches.append((start, lineage[-1]))
+    return [(first, last) for first, last in stretches if first is not last]
+
+
+def _difference(
+    connection: duckdb.DuckDBPyConnection, schema: Schema, before: Contents, after: Contents, columns: Sequence[str]
+) -> list[pa.Table]:
+    """Rows that only one of two snapshots has, by where they are stored: files and positions, not values."""
+    was, now = _by_path(before.data_files()), _by_path(after.data_files())
+    names = ", ".join(f"t.c{schema.find_field(name).field_id} AS {duck.identifier(name)}" for name in columns)
+    deleted_before, deleted_after = deletes_sql(before.delete_files()), deletes_sql(after.delete_files())
+    parts = []
+    for side, files, deleted in (
+        ("old", [file for path, file in was.items() if path not in now], deleted_before),
+        ("new", [file for path, file in now.items() if path not in was], deleted_after),
+    ):
+        if files:
+            parts.append(
+                connection.execute(f"""
+                    SELECT {names}, '{side}' AS _side FROM {rows_sql(connection, schema, files)} t
+                    ANTI JOIN {deleted} d ON d.file_path = t.filename AND d.pos = t.file_row_number
+                """).to_arrow_table()
+            )
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE gone AS
+        SELECT DISTINCT file_path, pos FROM {deleted_after} d ANTI JOIN {deleted_before} b USING (file_path, pos)
+    """)
+    touched = {path for (path,) in connection.execute("SELECT DISTINCT file_path FROM gone").fetchall()}
+    files = [file for path, file in was.items() if path in now and path in touched]
+    if files:
+        parts.append(
+            connection.execute(f"""
+                SELECT {names}, 'old' AS _side FROM {rows_sql(connection, schema, files)} t
+                SEMI JOIN gone g ON g.file_path = t.filename AND g.pos = t.file_row_number
+            """).to_arrow_table()
+        )
+    return parts
+
+
+def _by_path(files: Sequence[DataFile]) -> dict[str, DataFile]:
+    return {file.file_path: file for file in files}
