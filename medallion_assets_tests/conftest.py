@@ -28,6 +28,7 @@ def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     account = f"{os.getpid() % 1_000_000:06d}{next(_accounts):06d}"
     for name, value in emulator.client_env(account).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it keeps the credentials of the account it first saw
     return emulator
 
 
@@ -40,9 +41,10 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
         aws: Emulator = request.getfixturevalue("aws")
         import boto3
 
-        boto3.client("s3").create_bucket(Bucket="lake")
+        bucket = f"lake-{os.environ['AWS_ACCESS_KEY_ID']}"  # bucket names are global, across accounts too
+        boto3.client("s3").create_bucket(Bucket=bucket)
         settings = LakeSettings(
-            warehouse="s3://lake/warehouse",
+            warehouse=f"s3://{bucket}/warehouse",
             catalog="glue",
             region=REGION,
             s3_endpoint=aws.endpoint,
