@@ -1,0 +1,169 @@
+"""What the poller has delivered, on disk: survives kill -9 and power cuts.
+
+Belongs here: the file, who may write it, what it says about tables and shards. Does not belong here: what follows from
+it (lineage, gaps). One SQLite file in WAL mode with full sync: a commit that returned is on the disk, and `status` may
+read while the poller writes.
+"""
+
+import fcntl
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Self
+
+from medallion_assets.errors import SettingsError
+
+# A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.
+_FORGET_AFTER: Final = timedelta(days=7)
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS tables (
+    table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT
+);
+CREATE TABLE IF NOT EXISTS shards (
+    stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL, first INTEGER NOT NULL,
+    sequence_number TEXT, finished_at TEXT, PRIMARY KEY (stream_arn, shard_id)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TableMark:
+    """One captured table. `gap` says why it needs a backfill; `captured_at` is the time of its newest object."""
+
+    table: str
+    stream_arn: str
+    gap: str | None
+    captured_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMark:
+    """One shard: the last sequence number delivered, as sent. `first`: it was there when capture began."""
+
+    known_at: datetime
+    first: bool
+    sequence_number: str | None
+    finished: bool
+
+
+class Checkpoint:
+    """The poller's memory, safe to use from several threads. One process at a time writes it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open or create the file for writing. SettingsError if another poller has it or it is no checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(path.name + ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise SettingsError(f"another poller uses {path}; stop it, or give this one another file") from error
+            with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+                try:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                    connection.execute("PRAGMA synchronous = FULL")
+                    connection.executescript(_SCHEMA)
+                except sqlite3.DatabaseError as error:
+                    raise SettingsError(
+                        f"{path} cannot be used as the poller's checkpoint ({error}); move it away. Without it the "
+                        "poller starts from the oldest records of the streams, and a table may need a backfill."
+                    ) from error
+                yield cls(connection)
+
+    def table(self, table: str) -> TableMark | None:
+        """Return what is known of a table; None before its capture began."""
+        marks = _tables(self._run("SELECT * FROM tables WHERE table_name = ?", table))
+        return marks[0] if marks else None
+
+    def shards(self, stream_arn: str) -> dict[str, ShardMark]:
+        """Return the known shards of a stream by id."""
+        rows = self._run(
+            "SELECT shard_id, known_at, first, sequence_number, finished_at FROM shards WHERE stream_arn = ?",
+            stream_arn,
+        )
+        return {
+            shard_id: ShardMark(datetime.fromisoformat(known_at), bool(first), sequence_number, finished_at is not None)
+            for shard_id, known_at, first, sequence_number, finished_at in rows
+        }
+
+    def begin(self, table: str, stream_arn: str) -> None:
+        """Note that capture of a table begins with this stream."""
+        self._run("INSERT INTO tables VALUES (?, ?, NULL, NULL)", table, stream_arn)
+
+    def know(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
+        """Note shards seen for the first time, all or none of them."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(
+                "INSERT INTO shards VALUES (?, ?, ?, ?, NULL, NULL)",
+                [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
+            )
+
+    def advance(self, table: str, shard_id: str, sequence_number: str, captured_at: datetime | None) -> None:
+        """Note that a shard is delivered up to this number, into objects named no later than `captured_at`."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "UPDATE shards SET sequence_number = ? WHERE shard_id = ? AND stream_arn = "
+                "(SELECT stream_arn FROM tables WHERE table_name = ?)",
+                (sequence_number, shard_id, table),
+            )
+            if captured_at:
+                self._connection.execute(
+                    "UPDATE tables SET captured_at = max(ifnull(captured_at, ''), ?) WHERE table_name = ?",
+                    (_text(captured_at), table),
+                )
+
+    def finish(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
+        """Note that a closed shard is delivered to its end; forget those that ended long ago."""
+        self._run(
+            "UPDATE shards SET finished_at = ? WHERE stream_arn = ? AND shard_id = ?", _text(now), stream_arn, shard_id
+        )
+        self._run("DELETE FROM shards WHERE stream_arn = ? AND finished_at < ?", stream_arn, _text(now - _FORGET_AFTER))
+
+    def mark_gap(self, table: str, reason: str) -> None:
+        """Note that a table lost changes; it stays so until `forget`."""
+        self._run("UPDATE tables SET gap = ? WHERE table_name = ?", reason, table)
+
+    def forget(self, table: str) -> None:
+        """Forget a table, so that its capture begins anew with the oldest records of its current stream."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "DELETE FROM shards WHERE stream_arn IN (SELECT stream_arn FROM tables WHERE table_name = ?)", (table,)
+            )
+            self._connection.execute("DELETE FROM tables WHERE table_name = ?", (table,))
+
+    def _run(self, statement: str, *values: object) -> list[tuple[str, ...]]:
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+
+def read_tables(path: Path) -> list[TableMark]:
+    """Return the captured tables of a checkpoint file, while a poller may be writing it; none if there is no file."""
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return _tables(connection.execute("SELECT * FROM tables ORDER BY table_name").fetchall())
+
+
+def _tables(rows: Iterable[tuple[str, ...]]) -> list[TableMark]:
+    return [
+        TableMark(table, stream_arn, gap, datetime.fromisoformat(captured_at) if captured_at else None)
+        for table, stream_arn, gap, captured_at in rows
+    ]
+
+
+def _text(time: datetime) -> str:
+    """Times of one width, so that SQLite's text order is their order."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,148 @@
+"""One shard's records, page by page, in order.
+
+Belongs here: iterators (where they start, that they expire), waiting when AWS is busy or away, and noticing that
+records were trimmed. Does not belong here: batches, or what is done with a record.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+from medallion_assets.capture.poller.checkpoint import ShardMark
+from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.poller.shards import Shard
+from medallion_assets.errors import StreamGap
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_dynamodbstreams.type_defs import GetShardIteratorInputTypeDef
+
+_log = logging.getLogger(__name__)
+
+RETENTION: Final = timedelta(hours=24)
+
+_BUSY: Final = frozenset(
+    {
+        "LimitExceededException",
+        "ProvisionedThroughputExceededException",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "InternalServerError",
+        "ServiceUnavailable",
+    }
+)
+
+
+def passes(error: BotoCoreError | ClientError) -> bool:
+    """Return whether the same call may succeed later: AWS is busy, failing, or out of reach."""
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return error.response["Error"]["Code"] in _BUSY or status >= 500
+    return isinstance(error, ConnectionError | HTTPClientError)
+
+
+class Page(NamedTuple):
+    """Records in Lambda's event shape but for boto3's types. `closed`: the shard ends with this page."""
+
+    records: list[dict[str, Any]]
+    closed: bool
+
+
+class ShardReader:
+    """A place in one shard, from the checkpoint's mark on."""
+
+    def __init__(
+        self,
+        client: "DynamoDBStreamsClient",
+        stream_arn: str,
+        shard: Shard,
+        mark: ShardMark,
+        *,
+        settings: PollerSettings,
+        halt: threading.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._stream_arn = stream_arn
+        self._shard = shard
+        self._after = mark.sequence_number
+        self._settings = settings
+        self._halt = halt
+        self._clock = clock
+        self._mark = mark
+        self._iterator: str | None = None
+        # A shard that was there when capture began may have lost its beginning before that, which is no gap.
+        self._at = None if mark.first else shard.first_sequence
+
+    def page(self) -> Page:
+        """Return the next records, possibly none of an open shard; an empty open page when halted.
+
+        Waits while AWS is busy or out of reach. Raises StreamGap when records were trimmed unread, and botocore's
+        errors for what waiting does not cure.
+        """
+        failures = 0
+        while not self._halt.is_set():
+            try:
+                return self._read()
+            except (ClientError, BotoCoreError) as error:
+                failures += 1
+                if self._recovers(error):
+                    continue
+                if not passes(error):
+                    raise
+                _log.warning("shard %s: read failed, attempt %d: %s", self._shard.shard_id, failures, error)
+                self._halt.wait(self._settings.backoff(failures))
+        return Page([], closed=False)
+
+    def _read(self) -> Page:
+        if self._iterator is None:
+            self._iterator = self._client.get_shard_iterator(**self._start())["ShardIterator"]
+        answer = self._client.get_records(ShardIterator=self._iterator, Limit=min(self._settings.batch_size, 1_000))
+        records: list[dict[str, Any]] = [
+            {**record, "eventSourceARN": self._stream_arn} for record in answer.get("Records", ())
+        ]
+        if records:
+            self._after = records[-1]["dynamodb"]["SequenceNumber"]
+        self._iterator = answer.get("NextShardIterator")
+        return Page(records, closed=self._iterator is None)
+
+    def _start(self) -> "GetShardIteratorInputTypeDef":
+        shard: GetShardIteratorInputTypeDef = {
+            "StreamArn": self._stream_arn,
+            "ShardId": self._shard.shard_id,
+            "ShardIteratorType": "TRIM_HORIZON",
+        }
+        if self._after is not None:
+            return {**shard, "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": self._after}
+        if self._at is not None:
+            # TRIM_HORIZON would pass over what was trimmed of a child without a word; this raises.
+            return {**shard, "ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": self._at}
+        if self._clock() - self._mark.known_at > RETENTION:
+            raise StreamGap(f"shard {self._shard.shard_id} went unread for more than 24 hours")
+        return shard
+
+    def _recovers(self, error: ClientError | BotoCoreError) -> bool:
+        """Return whether a new iterator is all it takes. Raises StreamGap when records are gone."""
+        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
+        unread = self._after is None
+        if code == "ExpiredIteratorException":
+            # Iterators live 15 minutes; the next one starts after the last record read.
+            self._iterator = None
+            return True
+        if code == "ValidationException" and unread and self._at is not None and self._iterator is None:
+            # Not every first number that DescribeStream tells is one that an iterator may start at.
+            self._at = None
+            return True
+        if code == "TrimmedDataAccessException":
+            if unread and self._mark.first:
+                # What the stream drops before the first read was never this capture's to lose.
+                self._iterator = None
+                return True
+            raise StreamGap(f"records of shard {self._shard.shard_id} were trimmed before they were read") from error
+        if code == "ResourceNotFoundException":
+            raise StreamGap(f"shard {self._shard.shard_id} no longer exists and was not read to its end") from error
+        return False
