@@ -41,5 +41,5 @@ def test_a_setting_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         Settings.load()
     monkeypatch.setenv("MEDALLION_CATALOG", "sqlite")
     monkeypatch.setenv("MEDALLION_WAREHOUSE", "relative/folder")
-    with pytest.raises(SettingsError, match="MEDALLION_WAREHOUSE: .*relative/folder"):
+    with pytest.raises(SettingsError, match=r"MEDALLION_WAREHOUSE: .*relative/folder"):
         Settings.load().lake()
