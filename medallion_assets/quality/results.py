@@ -1,0 +1,29 @@
+"""The result of one check, whatever was checked: data that Dagster, the command line and tests all show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from medallion_assets.contracts.model import Severity
+
+MAX_EXAMPLES: Final = 10
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of one staged snapshot: whether it passed, the numbers behind it, up to ten example keys as text."""
+
+    name: str
+    passed: bool
+    severity: Severity
+    description: str
+    numbers: Mapping[str, int | Decimal | str] = field(default_factory=dict)
+    examples: Sequence[str] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether this result keeps the snapshot from being published."""
+        return not self.passed and self.severity == "block"

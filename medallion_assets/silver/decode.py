@@ -1,0 +1,158 @@
+"""Bronze rows to typed Silver rows, by contract, in bulk.
+
+Belongs here: which rows can be merged, with their exact values, and which cannot, with the first reason why. Does not
+belong here: how one value is read (tagged), reading Bronze objects (bronze), which row of a key wins (latest).
+
+A row can be merged when its key is there and fits; when it is no deletion, its other columns must fit too and break no
+blocking row rule. A deletion becomes a tombstone: key and meta columns, everything else null.
+
+`_extra` keeps, as DynamoDB JSON, what the contract neither names nor drops; null when there is nothing. An attribute
+that is a struct column with attributes its type does not declare is kept there whole.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from medallion_assets.contracts.model import Column, Contract
+from medallion_assets.lake.duck import literal
+from medallion_assets.quality.rows import row_rules
+from medallion_assets.silver.plain import holds_json, plain_column
+from medallion_assets.silver.table import META_COLUMNS, SEQUENCE_DIGITS
+from medallion_assets.silver.tagged import MACROS, broken, structure, undeclared, value
+
+# Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
+_SHOWN_CHARACTERS = 200
+
+_ROW = "_row"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`rows` have the contract's columns and META_COLUMNS. `rejected` are Bronze rows with `column_name` and `reason`."""
+
+    rows: pa.Table
+    rejected: pa.Table
+
+
+def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Contract) -> Decoded:
+    """Decode the rows of `bronze` (Bronze's columns, and possibly others).
+
+    Raises duckdb.InvalidInputException when an image is no JSON, and ContractError for a rule that cannot be.
+    """
+    connection.execute(MACROS)
+    # DuckDB gives rows back in any order; the number leads from a rejected row to its Bronze row.
+    connection.register("bronze", bronze.append_column(_ROW, pa.array(range(bronze.num_rows), pa.int64())))
+    try:
+        typed = connection.execute(decode_sql(contract)).to_arrow_table()
+    finally:
+        connection.unregister("bronze")
+    valid = pc.is_null(typed["reason"])
+    rows = typed.filter(valid).drop_columns(["column_name", "reason", _ROW])
+    for column in contract.columns.values():
+        if holds_json(column.type):
+            at = rows.schema.get_field_index(column.name)
+            rows = rows.set_column(at, column.name, plain_column(rows[column.name], column.type))
+    problems = typed.select([_ROW, "column_name", "reason"]).filter(pc.invert(valid))
+    rejected = bronze.take(problems[_ROW])
+    for name in ("column_name", "reason"):
+        rejected = rejected.append_column(name, problems[name])
+    return Decoded(rows.cast(_schema(contract)), rejected)
+
+
+def decode_sql(contract: Contract) -> str:
+    """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`."""
+    keys = contract.key_columns
+    others = [column for column in contract.columns.values() if column not in keys]
+    tagged = {column.attribute: f"struct_extract_at(k, {at})" for at, column in enumerate(keys, start=1)}
+    tagged |= {column.attribute: f"struct_extract_at(i, {at})" for at, column in enumerate(others, start=1)}
+    values = ",\n    ".join(
+        f'{value(column.type, tagged[column.attribute])} AS "{column.name}"' for column in contract.columns.values()
+    )
+    wrong = ",\n    ".join(
+        f"{broken(column.type, tagged[column.attribute])} AS {_broken_name(at)}"
+        for at, column in enumerate(contract.columns.values())
+    )
+    names = ", ".join(f'"{name}"' for name in contract.by_name)
+    meta = ", ".join(f'"{name}"' for name in META_COLUMNS.names)
+    return f"""
+WITH tagged AS (SELECT *, event_name = 'REMOVE' AS removed,
+    json_transform(keys, {_structure(keys)}) AS k,
+    json_transform(CASE WHEN NOT removed THEN new_image END, {_structure(others)}) AS i FROM bronze),
+typed AS (SELECT *,
+    {values},
+    {wrong},
+    CASE WHEN NOT removed THEN {_extra(contract, tagged)} END AS _extra,
+    lpad(sequence_number, {SEQUENCE_DIGITS}, '0') AS _sequence_number,
+    removed AS _deleted,
+    event_id AS _event_id,
+    approximate_creation_time AS _changed_at,
+    captured_at AS _captured_at FROM tagged),
+judged AS (SELECT *, {_problem(contract)} AS problem FROM typed)
+SELECT {names}, {meta}, problem.column_name AS column_name, problem.reason AS reason, {_ROW} FROM judged"""
+
+
+def _problem(contract: Contract) -> str:
+    """SQL: a struct of column_name and reason, for the first thing that keeps a row out, or null."""
+    cases = [
+        _case("event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE')", None, "'unknown event ' || event_name"),
+        _case(
+            f"length(sequence_number) > {SEQUENCE_DIGITS}", None, f"'sequence number has over {SEQUENCE_DIGITS} digits'"
+        ),
+        _case(
+            "NOT removed AND new_image IS NULL",
+            None,
+            "'no new image; expected the stream view type NEW_AND_OLD_IMAGES'",
+        ),
+    ]
+    for at, column in enumerate(contract.columns.values()):
+        is_key = column in contract.key_columns
+        image = "keys" if is_key else "new_image"
+        found = f"""json_transform({image}, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
+        shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_SHOWN_CHARACTERS}), 'nothing')"
+        missing = f' OR "{column.name}" IS NULL' if is_key else ""
+        cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
+    cases += [
+        _case(f"NOT removed AND {rule.breaks}", rule.column, literal(f"breaks the rule {rule.name}"))
+        for rule in row_rules(contract, "block")
+    ]
+    return f"CASE {' '.join(cases)} END"
+
+
+def _case(condition: str, column: str | None, reason: str) -> str:
+    name = literal(column) if column else "NULL::VARCHAR"
+    return f"WHEN {condition} THEN {{'column_name': {name}, 'reason': {reason}}}\n   "
+
+
+def _extra(contract: Contract, tagged: dict[str, str]) -> str:
+    """SQL: what of `new_image` the contract neither names nor drops."""
+    known = ", ".join(literal(name) for name in [*contract.columns, *contract.drop])
+    partly = {
+        name: undeclared(column.type, tagged[name])
+        for name, column in contract.columns.items()
+        if "struct" in str(column.type)
+    }
+    kept = " OR ".join(
+        [f"x.key NOT IN ({known})", *(f"(x.key = {literal(name)} AND {more})" for name, more in partly.items())]
+    )
+    some = " OR ".join([f"len(list_filter(json_keys(new_image), lambda x: x NOT IN ({known}))) > 0", *partly.values()])
+    entries = """map_entries(json_transform(new_image, '"MAP(VARCHAR, JSON)"'))"""
+    return f"CASE WHEN {some} THEN to_json(map_from_entries(list_sort(list_filter({entries}, lambda x: {kept}))))::VARCHAR END"
+
+
+def _structure(columns: tuple[Column, ...] | list[Column]) -> str:
+    return literal(json.dumps({column.attribute: structure(column.type) for column in columns}))
+
+
+def _broken_name(at: int) -> str:
+    return f"_broken_{at}"
+
+
+def _schema(contract: Contract) -> pa.Schema:
+    columns = [pa.field(column.name, column.type.arrow()) for column in contract.columns.values()]
+    return pa.schema([*columns, *META_COLUMNS])

@@ -1,0 +1,214 @@
+"""From a DynamoDB value to a value of a column type, as DuckDB SQL.
+
+DynamoDB JSON tags every value with its type: `{"N": "79.99"}`. `json_transform` turns one into a struct with a field
+per tag; the functions here say which tags a column type takes, and compile the type to SQL over that struct. What does
+not fit *exactly* becomes null and `broken` says so: DuckDB's own casts round, and misread `1E-2` as DECIMAL(12,2).
+
+Belongs here: one value. Does not belong here: rows, attributes' names at the top of an item, rules.
+
+How each type is read (tags in brackets; `NULL` is null for every type; any other tag is broken):
+
+- string [S, N]: the text; a number's text as DynamoDB sends it, digit for digit.
+- int, bigint, decimal [N]: if it fits without rounding. double [N]: the nearest one.
+- bool [BOOL]; binary [B].
+- date [S]: YYYY-MM-DD. timestamp [S]: YYYY-MM-DDThh:mm:ss, up to microseconds, with Z or an offset; years 1 to 9999.
+- list [L], map [M], struct [M]: element by element; one broken element breaks the value. A struct's attributes that
+  it does not declare do not break it; `undeclared` tells, so that the whole attribute is kept in `_extra`.
+- set [SS, NS, BS]: a sorted list, for sets have no order of their own.
+- json [any]: the DynamoDB JSON; `silver.plain` writes it as plain JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.lake.duck import literal
+
+# Scalar macros a connection needs before it runs what is compiled here. An exponent has at most three digits in
+# DynamoDB (1E-130 to 9.99E+125), so expanding one stays small.
+MACROS: Final = r"""
+CREATE OR REPLACE TEMP MACRO number_shifted(sign, digits, point) AS sign || CASE
+    WHEN point <= 0 THEN '0.' || repeat('0', -point) || digits
+    WHEN point >= length(digits) THEN digits || repeat('0', point - length(digits))
+    ELSE left(digits, point) || '.' || substr(digits, point + 1) END;
+CREATE OR REPLACE TEMP MACRO number_expanded(p) AS
+    number_shifted(p.sign, p.whole || p.part, length(p.whole) + p.exponent::INTEGER);
+CREATE OR REPLACE TEMP MACRO number_text(n) AS CASE
+    WHEN regexp_full_match(n, '-?[0-9]+(\.[0-9]+)?') THEN n
+    WHEN regexp_full_match(n, '-?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,3}') THEN number_expanded(regexp_extract(
+        n, '(-?)([0-9]+)\.?([0-9]*)[eE]\+?(-?[0-9]+)', ['sign', 'whole', 'part', 'exponent'])) END;
+CREATE OR REPLACE TEMP MACRO number_scale(n) AS
+    CASE WHEN contains(n, '.') THEN length(rtrim(n, '0')) - instr(n, '.') ELSE 0 END;
+CREATE OR REPLACE TEMP MACRO exact_date(s) AS
+    CASE WHEN regexp_full_match(s, '[0-9]{4}-[0-9]{2}-[0-9]{2}') AND s >= '0001' THEN TRY_CAST(s AS DATE) END;
+CREATE OR REPLACE TEMP MACRO within_years(t) AS
+    CASE WHEN t >= TIMESTAMPTZ '0001-01-01T00:00:00Z' AND t <= TIMESTAMPTZ '9999-12-31T23:59:59.999999Z' THEN t END;
+CREATE OR REPLACE TEMP MACRO exact_timestamp(s) AS CASE
+    WHEN regexp_full_match(s, '[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
+        '(\.[0-9]{1,6}0*)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])')
+    THEN within_years(TRY_CAST(s AS TIMESTAMPTZ)) END;
+"""
+
+_TAGS: Final[dict[str, tuple[str, ...]]] = {
+    "string": ("S", "N"),
+    "int": ("N",),
+    "bigint": ("N",),
+    "decimal": ("N",),
+    "double": ("N",),
+    "bool": ("BOOL",),
+    "binary": ("B",),
+    "date": ("S",),
+    "timestamp": ("S",),
+}
+
+
+def structure(type_: ColumnType) -> object:
+    """The structure, as JSON data, with which `json_transform` reads a value of this type."""
+    if type_.kind == "json":
+        return "JSON"
+    tags: dict[str, object] = {"NULL": "BOOLEAN"}
+    if type_.kind == "list":
+        tags["L"] = [structure(_element(type_))]
+    elif type_.kind == "set":
+        tags |= {f"{tag}S": ["VARCHAR"] for tag in _TAGS[_element(type_).kind]}
+    elif type_.kind == "map":
+        tags["M"] = "MAP(VARCHAR, JSON)"
+    elif type_.kind == "struct":
+        tags["M"] = "JSON"
+    else:
+        tags |= {tag: "BOOLEAN" if tag == "BOOL" else "VARCHAR" for tag in _TAGS[type_.kind]}
+    return tags
+
+
+def value(type_: ColumnType, tagged: str, depth: int = 0) -> str:
+    """SQL: the value; null when `tagged` is null, tagged NULL, or broken."""
+    match type_.kind:
+        case "json":
+            return f"CASE WHEN NOT json_exists({tagged}, '$.NULL') THEN {tagged}::VARCHAR END"
+        case "string":
+            return f"coalesce({tagged}.S, {tagged}.N)"
+        case "list":
+            item = f"item_{depth}"
+            return f"list_transform({tagged}.L, lambda {item}: {value(_element(type_), item, depth + 1)})"
+        case "set":
+            return f"list_sort(list_transform({_members(type_, tagged)}, lambda m: {_scalar(_element(type_), 'm')}))"
+        case "map":
+            entry, item = f"entry_{depth}", f"item_{depth}"
+            of_entry = _read(
+                f"{entry}.value", structure(_element(type_)), item, value(_element(type_), item, depth + 1)
+            )
+            pairs = f"lambda {entry}: struct_pack(k := {entry}.key, v := {of_entry})"
+            made = f"map_from_entries(list_transform(list_sort(map_entries({tagged}.M)), {pairs}))"
+            return f"CASE WHEN {tagged}.M IS NOT NULL THEN {made} END"
+        case "struct":
+            parts = f"parts_{depth}"
+            fields = ", ".join(
+                f'"{name}" := ' + value(field, f"struct_extract_at({parts}, {at})", depth + 1)
+                for at, (_, name, field) in enumerate(type_.fields, start=1)
+            )
+            made = _read(f"{tagged}.M", _parts(type_), parts, f"struct_pack({fields})")
+            return f"CASE WHEN {tagged}.M IS NOT NULL THEN {made} END"
+        case kind:
+            return _scalar(type_, f"{tagged}.{_TAGS[kind][0]}")
+
+
+def broken(type_: ColumnType, tagged: str, depth: int = 0) -> str:
+    """SQL: whether `tagged` holds something that is not exactly a value of the type. Never null."""
+    match type_.kind:
+        case "json":
+            return "FALSE"
+        case "list":
+            item = f"item_{depth}"
+            inside = f"{tagged}.L IS NULL OR {_any(f'{tagged}.L', item, broken(_element(type_), item, depth + 1))}"
+        case "set":
+            members = _members(type_, tagged)
+            misfit = f"({_scalar(_element(type_), 'm')}) IS NULL"
+            inside = f"{members} IS NULL OR {_any(members, 'm', misfit)}"
+        case "map":
+            entry, item = f"entry_{depth}", f"item_{depth}"
+            of_entry = _read(entry, structure(_element(type_)), item, broken(_element(type_), item, depth + 1))
+            inside = f"{tagged}.M IS NULL OR {_any(f'map_values({tagged}.M)', entry, of_entry)}"
+        case "struct":
+            parts = f"parts_{depth}"
+            fields = " OR ".join(
+                broken(field, f"struct_extract_at({parts}, {at})", depth + 1)
+                for at, (_, _, field) in enumerate(type_.fields, start=1)
+            )
+            inside = f"{tagged}.M IS NULL OR {_read(f'{tagged}.M', _parts(type_), parts, fields)}"
+        case _:
+            inside = f"({value(type_, tagged)}) IS NULL"
+    return f'({tagged} IS NOT NULL AND {tagged}."NULL" IS NULL AND ({inside}))'
+
+
+def undeclared(type_: ColumnType, tagged: str, depth: int = 0) -> str:
+    """SQL: whether a struct in `tagged` has attributes that its type does not declare. Never null."""
+    match type_.kind:
+        case "list" if _has_struct(type_):
+            item = f"item_{depth}"
+            return _any(f"{tagged}.L", item, undeclared(_element(type_), item, depth + 1))
+        case "map" if _has_struct(type_):
+            entry, item = f"entry_{depth}", f"item_{depth}"
+            of_entry = _read(entry, structure(_element(type_)), item, undeclared(_element(type_), item, depth + 1))
+            return _any(f"map_values({tagged}.M)", entry, of_entry)
+        case "struct":
+            parts = f"parts_{depth}"
+            names = ", ".join(literal(attribute) for attribute, _, _ in type_.fields)
+            inside = " OR ".join(
+                undeclared(field, f"struct_extract_at({parts}, {at})", depth + 1)
+                for at, (_, _, field) in enumerate(type_.fields, start=1)
+            )
+            more = f"coalesce(NOT list_has_all([{names}], json_keys({tagged}.M)), FALSE)"
+            return f"({more} OR {_read(f'{tagged}.M', _parts(type_), parts, inside)})"
+        case _:
+            return "FALSE"
+
+
+def _scalar(type_: ColumnType, raw: str) -> str:
+    """SQL: the value of a tag's text `raw`, or null if it does not fit exactly."""
+    match type_.kind:
+        case "decimal":
+            number = f"number_text({raw})"
+            cast = f"TRY_CAST({number} AS DECIMAL({type_.precision}, {type_.scale}))"
+            return f"CASE WHEN number_scale({number}) <= {type_.scale} THEN {cast} END"
+        case "int" | "bigint":
+            number = f"number_text({raw})"
+            return f"CASE WHEN number_scale({number}) <= 0 THEN TRY_CAST({number} AS {type_.kind}) END"
+        case "double":
+            return f"TRY_CAST(number_text({raw}) AS DOUBLE)"
+        case "date":
+            return f"exact_date({raw})"
+        case "timestamp":
+            return f"exact_timestamp({raw})"
+        case "binary":
+            return f"TRY(from_base64({raw}))"
+        case _:
+            return raw
+
+
+def _element(type_: ColumnType) -> ColumnType:
+    if type_.element is None:
+        raise TypeError(f"{type_} has no element")
+    return type_.element
+
+
+def _members(type_: ColumnType, tagged: str) -> str:
+    return "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in _TAGS[_element(type_).kind]) + ")"
+
+
+def _parts(type_: ColumnType) -> dict[str, object]:
+    return {attribute: structure(field) for attribute, _, field in type_.fields}
+
+
+def _read(json_: str, shape: object, name: str, body: str) -> str:
+    """SQL: `body`, in which `name` is `json_` read with the structure `shape`; a lambda binds it once."""
+    return f"list_transform([json_transform({json_}, {literal(json.dumps(shape))})], lambda {name}: {body})[1]"
+
+
+def _any(members: str, name: str, predicate: str) -> str:
+    return f"coalesce(list_bool_or(list_transform({members}, lambda {name}: {predicate})), FALSE)"
+
+
+def _has_struct(type_: ColumnType) -> bool:
+    return type_.kind == "struct" or (type_.element is not None and _has_struct(type_.element))
