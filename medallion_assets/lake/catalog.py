@@ -210,8 +210,9 @@ class Lake:
                 f"{'.'.join(table.name())} has no snapshot {snapshot_id}; it has expired or is not ours."
             )
         scan = f"iceberg_scan({source}, snapshot_from_id={snapshot_id})"
-        known = table.schemas()[snapshot.schema_id].column_names if snapshot.schema_id is not None else []
-        lacking = [name for name in table.schema().column_names if known and name not in known]
+        known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
+        names = {field.name for field in known.fields}
+        lacking = [field.name for field in table.schema().fields if field.name not in names]
         if not lacking:
             return scan
         with self.duckdb() as connection:

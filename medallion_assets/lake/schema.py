@@ -35,7 +35,7 @@ def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> P
     """The partition spec for (column, transform) pairs; transforms as Iceberg writes them: day, month, bucket[16]."""
     fields = []
     for number, (column, text) in enumerate(partition_by):
-        if column not in schema.column_names:
+        if column not in (field.name for field in schema.fields):
             raise SchemaMismatch(f"The partition column {column} is not a column of the table.")
         transform = parse_transform(text)
         source = schema.find_field(column)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from medallion_assets.errors import LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
+from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
+
+
+def test_a_table_is_made_once_and_found_again(lake: Lake) -> None:
+    assert lake.tables("silver") == []
+    assert not lake.exists("silver", "orders")
+    made = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    again = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    assert made.metadata.table_uuid == again.metadata.table_uuid
+    assert made.metadata_location == again.metadata_location, "nothing is committed when nothing changes"
+    assert lake.tables("silver") == ["orders"]
+    assert lake.exists("silver", "orders")
+    assert made.location() == f"{lake.settings.warehouse}/silver/orders"
+
+
+def test_a_table_that_is_not_there_is_named(lake: Lake) -> None:
+    with pytest.raises(TableMissing, match=r"silver\.orders"):
+        lake.table("silver", "orders")
+
+
+def test_a_table_without_rows_can_be_read(lake: Lake) -> None:
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    assert read(lake, table, ["id", "amount"]) == []
+
+
+def test_new_columns_are_added_and_are_null_in_older_rows(lake: Lake) -> None:
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    before = merge(lake, table, rows(ORDERS, order("a", 1))).snapshot_id
+    wider = ORDERS.append(pa.field("tags", pa.list_(pa.struct([("name", pa.string())]))))
+    table = lake.ensure("silver", "orders", wider, key=["id"])
+    merge(lake, table, rows(wider, order("b", 2, tags=[{"name": "x"}])))
+    assert read(lake, table, ["id", "tags"]) == [("a", None), ("b", [{"name": "x"}])]
+    with lake.duckdb() as connection:
+        old = connection.execute(f"SELECT id, tags FROM {lake.scan_sql(table, before)}").fetchall()
+    assert old == [("a", None)], "a snapshot older than the column has it as null"
+
+
+@pytest.mark.parametrize(
+    ("schema", "key", "partition_by"),
+    [
+        (ORDERS.set(2, pa.field("amount", pa.float64())), ["id"], []),
+        (ORDERS.remove(2), ["id"], []),
+        (ORDERS, ["id", "day"], []),
+        (ORDERS, ["id"], [("day", "month")]),
+        (ORDERS.set(2, pa.field("amount", pa.decimal128(20, 2))), ["id"], []),
+    ],
+    ids=["type", "column gone", "key", "partitioning", "precision"],
+)
+def test_any_other_difference_is_refused(
+    lake: Lake, schema: pa.Schema, key: list[str], partition_by: list[tuple[str, str]]
+) -> None:
+    lake.ensure("silver", "orders", ORDERS, key=["id"])
+    with pytest.raises(SchemaMismatch):
+        lake.ensure("silver", "orders", schema, key=key, partition_by=partition_by)
+
+
+def test_a_transform_that_does_not_fit_its_column_is_refused(lake: Lake) -> None:
+    for column, transform in (("id", "day"), ("day", "weekly"), ("nowhere", "day")):
+        with pytest.raises(SchemaMismatch, match=column):
+            lake.ensure("silver", "orders", ORDERS, key=["id"], partition_by=[(column, transform)])
+
+
+def test_connections_are_utc_download_nothing_and_are_independent(lake: Lake) -> None:
+    with lake.duckdb() as first, lake.duckdb() as second:
+        assert second.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+        assert second.execute("SELECT current_setting('autoinstall_known_extensions')").fetchall() == [(False,)]
+        first.execute("CREATE TEMP TABLE mine AS SELECT 1")
+        with pytest.raises(Exception, match="mine does not exist"):
+            second.execute("FROM mine")
+
+
+def test_a_warehouse_is_a_bucket_or_an_absolute_directory() -> None:
+    with pytest.raises(ValidationError, match="absolute directory"):
+        LakeSettings(warehouse="lake", catalog="sqlite", region="eu-west-1")
+
+
+def test_a_directory_that_cannot_be_made_is_a_setting_to_mend(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="cannot be made"):
+        Lake.open(LakeSettings(warehouse=str(tmp_path / "file" / "lake"), catalog="sqlite", region="eu-west-1"))
+
+
+def test_a_missing_bucket_is_a_setting_to_mend(aws: object, lake_on_missing_bucket: Lake) -> None:
+    with pytest.raises(SettingsError, match="bucket does not exist"):
+        lake_on_missing_bucket.ensure("silver", "orders", ORDERS, key=["id"])
+
+
+def test_a_lake_that_does_not_answer_is_unavailable(unreachable_lake: Lake) -> None:
+    with pytest.raises(LakeUnavailable, match="did not answer"):
+        unreachable_lake.table("silver", "orders")
+
+
+def test_a_closed_lake_leaves_nothing_open(tmp_path: Path) -> None:
+    import gc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        settings = LakeSettings(warehouse=str(tmp_path), catalog="sqlite", region="eu-west-1")
+        with Lake.open(settings) as lake:
+            lake.ensure("silver", "orders", ORDERS, key=["id"])
+        gc.collect()
