@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from typing import Any, Literal
 
 from medallion_assets.contracts.loader import Domain
@@ -128,25 +129,25 @@ class Generator:
     def initial(self) -> Iterator[Change]:
         """The initial load: only inserts, table after table, none of it due later than the rest."""
         for name, rows in self._rows.items():
-            count, days = rows.plan.initial.count, rows.plan.initial.over_days
-            for number in range(count):
-                back = days * (1 - (number + self._rng.random()) / count)
+            load = rows.plan.initial
+            for number in range(load.count):
+                back = load.over_days * (1 - (number + self._rng.random()) / load.count)
                 self._now = self._start - timedelta(days=back)
                 yield self._insert(name, self._new(name, early=False), due=0)
         self._now = self._start
 
-    def live(self, *, rate: float) -> Iterator[Change]:
-        """Traffic without end, `rate` writes a second on average; it is the caller who waits."""
+    def live(self, *, rate: float, start: datetime) -> Iterator[Change]:
+        """Traffic without end from `start` on, `rate` writes a second on average; it is the caller who waits."""
         due = left_in_burst = 0
-        for place in range(self._written, 2**62):
+        for place in count():
             if left_in_burst:
                 left_in_burst -= 1
             else:
                 due = place
                 if self._burst and self._rng.random() < self._burst.chance:
                     left_in_burst = self._burst.size - 1
-            self._now = self._start + timedelta(seconds=due / rate)
-            self._written = place + 1
+            self._now = start + timedelta(seconds=due / rate)
+            self._written += 1
             yield self._next(due)
 
     def _next(self, due: int) -> Change:

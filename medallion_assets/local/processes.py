@@ -68,6 +68,15 @@ class Child:
         """The exit code, or None while it runs."""
         return self._process.poll()
 
+    def check(self) -> None:
+        """Raise LocalStackError with the end of the log when the process has ended."""
+        if self.exit_code() is not None:
+            raise LocalStackError(f"{self.name} ended with code {self.exit_code()}.\n{self._tail()}")
+
+    def output(self) -> str:
+        """What it has written so far."""
+        return self.log.read_text(errors="replace")
+
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
         """Return when `ready()` is true.
 
@@ -102,7 +111,7 @@ class Child:
         return True
 
     def _tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        lines = self.output().splitlines()[-15:]
         return f"The end of {self.log}:\n" + "\n".join(lines)
 
     def __enter__(self) -> Self:

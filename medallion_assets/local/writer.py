@@ -45,12 +45,11 @@ class Writer:
         saw, after the other threads finished what they had.
         """
         lanes = [_Lane(self._put) for _ in range(_THREADS)]
-        began, first = time.monotonic(), None
+        began = time.monotonic()
         try:
             for change in changes:
                 if rate is not None:
-                    first = change.due if first is None else first
-                    stop.wait(max(0.0, began + (change.due - first) / rate - time.monotonic()))
+                    stop.wait(max(0.0, began + change.due / rate - time.monotonic()))
                 if stop.is_set() or any(lane.error for lane in lanes):
                     break
                 lanes[zlib.crc32(repr((change.table, change.key)).encode()) % _THREADS].put(change)

@@ -1,0 +1,33 @@
+"""Which stack a command talks to: the one its environment names, or the demo running in this folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from medallion_assets.settings import Settings
+
+STATE = Path(".medallion")
+"""The folder, below the working directory, in which the local stack keeps everything."""
+
+_NAMED_BY = ("MEDALLION_DOMAIN", "MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MEDALLION_CATALOG")
+
+
+def settings() -> Settings:
+    """The settings of the environment; of the running demo when the environment says nothing. Raises SettingsError.
+
+    The demo's settings also become this process's environment, because boto3 reads its own from there.
+    """
+    from medallion_assets.settings import Settings
+
+    if not any(name in os.environ for name in _NAMED_BY):
+        from medallion_assets.local.stackfile import running_stack
+
+        if found := running_stack(STATE):
+            os.environ.update(found)
+            typer.echo(f"Using the demo that runs in {STATE.resolve()}.", err=True)
+    return Settings.load()

@@ -1,0 +1,64 @@
+"""Printing for people (tables) and for programs (JSON). Not what is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import typer
+
+
+def print_json(value: object) -> None:
+    """`value` as one JSON document: decimals as text with all their digits, times in ISO 8601."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table for reading; numbers stand right. When the output is no terminal, cells are not cut off."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = [list(row) for row in rows]
+    table = Table(title=title or None, title_justify="left")
+    for at, column in enumerate(columns):
+        numeric = any(isinstance(row[at], int | Decimal | timedelta) for row in listed)
+        table.add_column(Text(column), justify="right" if numeric else "left")
+    for row in listed:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def shown(cell: Any) -> str:
+    """One cell as a person reads it."""
+    match cell:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if cell else "no"
+        case datetime():
+            return f"{cell:%Y-%m-%d %H:%M:%S}"
+        case timedelta():
+            return f"{cell.total_seconds():.1f} s"
+        case int() | Decimal():
+            return f"{cell:,}"
+        case _:
+            return str(cell)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return str(value)
+        case datetime() | date():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case bytes():
+            return value.hex()
+        case _:
+            raise TypeError(f"no JSON for {type(value).__name__}")

@@ -1,0 +1,186 @@
+"""The whole stack on one machine: the local AWS, its tables and bucket, the poller and Dagster, as owned processes.
+
+What belongs here: which children there are, what they are told, and that all of them end with their owner. Not traffic
+and not what is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import medallion_assets
+from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.errors import LocalStackError
+from medallion_assets.local.emulator import run_emulator
+from medallion_assets.local.processes import Child, free_port, port_is_open
+from medallion_assets.local.stackfile import announce, only_stack
+from medallion_assets.local.tables import create_tables
+from medallion_assets.settings import Settings
+
+_BUCKET = "medallion"
+_FAILED_QUEUE = "capture-failed"
+_START_SECONDS = 60.0
+_PROJECT = Path(medallion_assets.__file__).parents[1]
+_OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack. This process's environment is that of the stack as long as it runs."""
+
+    domain: Domain
+    settings: Settings
+    dagster_url: str
+    children: Sequence[Child]
+
+    def check(self) -> None:
+        """Raise LocalStackError when one of the processes has ended."""
+        for child in self.children:
+            child.check()
+
+
+@contextmanager
+def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
+    """Everything running on fresh state, for a shipped domain's name or a folder; all of it stopped on leaving.
+
+    State is kept below `state`: logs stay for reading, the rest is wiped by the next start. Everything listens on
+    127.0.0.1 on free ports. Raises LocalStackError when a stack already runs on `state` or something does not start,
+    ContractError for a mistake in the domain.
+    """
+    loaded = load_domain(domain)
+    state = state.resolve()
+    with only_stack(state), _signals() as ignore_signals, ExitStack() as owned:
+        try:
+            stack = _start(loaded, state / "stack", owned)
+            announce(state, {name: value for name, value in os.environ.items() if name.startswith(_OURS)})
+            yield stack
+        finally:
+            ignore_signals()
+
+
+def _start(domain: Domain, folder: Path, owned: ExitStack) -> Stack:
+    shutil.rmtree(folder, ignore_errors=True)
+    emulator = owned.enter_context(run_emulator(folder / "aws"))
+    env = {
+        **emulator.client_env(),
+        # Whatever is configured for the user's real AWS stays out of reach.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "MEDALLION_DOMAIN": str(domain.folder),
+        "MEDALLION_BRONZE": f"s3://{_BUCKET}/bronze",
+        "MEDALLION_WAREHOUSE": f"s3://{_BUCKET}/warehouse",
+        "MEDALLION_CATALOG": "glue",
+        "MEDALLION_CHECKPOINT": str(folder / "poller.sqlite"),
+        "DAGSTER_HOME": str(folder / "dagster"),
+    }
+    owned.enter_context(_environment(env))
+    queue = _create_resources(domain)
+    poller = owned.enter_context(_poller(domain, folder, env, queue))
+    url, dagster = _start_dagster(folder, owned)
+    poller.wait_until(lambda: "ready:" in poller.output(), seconds=_START_SECONDS)
+    return Stack(domain, Settings.load(), url, [poller, *dagster])
+
+
+def _create_resources(domain: Domain) -> str:
+    """Tables, bucket and the queue for what capture gives up; the queue's URL."""
+    import boto3
+
+    create_tables(boto3.client("dynamodb"), domain)
+    boto3.client("s3").create_bucket(Bucket=_BUCKET)
+    return boto3.client("sqs").create_queue(QueueName=_FAILED_QUEUE)["QueueUrl"]
+
+
+def _poller(domain: Domain, folder: Path, env: Mapping[str, str], queue: str) -> Child:
+    command = [sys.executable, "-m", "medallion_assets.capture.poller"]
+    command += ["--bronze", env["MEDALLION_BRONZE"], "--checkpoint", env["MEDALLION_CHECKPOINT"], "--on-failure", queue]
+    command += [contract.table for contract in domain.tables]
+    return Child("the stream poller", command, log=folder / "poller.log")
+
+
+def _start_dagster(folder: Path, owned: ExitStack) -> tuple[str, list[Child]]:
+    """One code server, used by the daemon and by the webserver, so that the definitions are loaded once."""
+    home = folder / "dagster"
+    home.mkdir(parents=True)
+    instance = _PROJECT / "dagster.yaml"
+    if not instance.exists():
+        raise LocalStackError(f"No file {instance}: the demo runs from a checkout of the project.")
+    shutil.copy(instance, home)
+    code_port, web_port = free_port(), free_port()
+    workspace = home / "workspace.yaml"
+    workspace.write_text(
+        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: medallion_assets}}\n"
+    )
+    module = ["-m", "medallion_assets.definitions", "--location-name", "medallion_assets"]
+    server = ["api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)]
+    code = owned.enter_context(_dagster("code-server", "dagster", [*server, *module], folder))
+    code.wait_until(lambda: port_is_open(code_port), seconds=_START_SECONDS)
+    daemon = owned.enter_context(_dagster("daemon", "dagster-daemon", ["run", "-w", str(workspace)], folder))
+    served = ["-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)]
+    web = owned.enter_context(_dagster("webserver", "dagster-webserver", served, folder))
+    web.wait_until(lambda: port_is_open(web_port), seconds=_START_SECONDS)
+    return f"http://127.0.0.1:{web_port}", [code, daemon, web]
+
+
+def _dagster(name: str, command: str, arguments: Sequence[str], folder: Path) -> Child:
+    executable = Path(sys.executable).parent / command
+    return Child(f"Dagster's {name}", [str(executable), *arguments], log=folder / f"{name}.log")
+
+
+@contextmanager
+def _environment(env: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with `env` in place of every variable of AWS, Dagster and ours."""
+    import boto3
+
+    before = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+    kept = {name: value for name, value in before.items() if name == "MEDALLION_EMULATOR"}
+    _replace(before, {**kept, **env})
+    boto3.setup_default_session()
+    try:
+        yield
+    finally:
+        _replace(env, before)
+        boto3.DEFAULT_SESSION = None
+
+
+def _replace(old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    for name in old:
+        os.environ.pop(name, None)
+    os.environ.update(new)
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], None]]:
+    """SIGTERM and SIGHUP interrupt as Ctrl-C does, once: what follows is stopping, and nothing may disturb that.
+
+    Yields what makes this process deaf to all three until the context ends.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ignore() -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        ignore()
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+    try:
+        yield ignore
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,51 @@
+"""The DynamoDB tables of a domain on the local AWS: creating them and reading what is in them.
+
+What belongs here: tables as the contracts describe them. Production tables belong to the application, not to us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Column, Contract
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.literals import ScalarAttributeTypeType
+
+
+def create_tables(client: DynamoDBClient, domain: Domain) -> None:
+    """Create every table of the domain, with a stream of both images."""
+    for contract in domain.tables:
+        keys = list(zip(contract.key_columns, ("HASH", "RANGE"), strict=False))
+        client.create_table(
+            TableName=contract.table,
+            AttributeDefinitions=[
+                {"AttributeName": column.attribute, "AttributeType": _key_type(column)} for column, _ in keys
+            ],
+            KeySchema=[{"AttributeName": column.attribute, "KeyType": role} for column, role in keys],  # type: ignore[typeddict-item]
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+
+
+def existing_items(client: DynamoDBClient, contract: Contract) -> Iterator[dict[str, Any]]:
+    """Every item that is in the table now, as Python values. Raises botocore's errors."""
+    from boto3.dynamodb.types import TypeDeserializer
+
+    deserialize = TypeDeserializer().deserialize
+    for page in client.get_paginator("scan").paginate(TableName=contract.table, ConsistentRead=True):
+        for item in page["Items"]:
+            yield {name: deserialize(value) for name, value in item.items()}
+
+
+def _key_type(column: Column) -> ScalarAttributeTypeType:
+    match column.type.kind:
+        case "string":
+            return "S"
+        case "binary":
+            return "B"
+        case _:
+            return "N"

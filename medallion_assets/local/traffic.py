@@ -1,0 +1,79 @@
+"""A domain's traffic: the initial load, then writes at a pace, with some captured batches delivered twice."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Self
+
+from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.local.generator import Generator
+from medallion_assets.local.redelivery import Redelivery
+from medallion_assets.local.tables import existing_items
+from medallion_assets.local.workload import load_workload
+from medallion_assets.local.writer import Writer
+
+if TYPE_CHECKING:
+    from medallion_assets.settings import Settings
+
+_REDELIVERY_SECONDS = 1.0
+
+
+class Traffic:
+    """One source of writes to the tables that a domain's workload names."""
+
+    def __init__(self, domain: Domain, store: BronzeStore, *, seed: int) -> None:
+        import boto3
+
+        workload = load_workload(domain)
+        self._client = boto3.client("dynamodb")
+        self._tables = {name: domain.by_name[name] for name in workload.tables}
+        self._generator = Generator(domain, workload, seed=seed, start=datetime.now(UTC))
+        self._writer = Writer(self._client)
+        sources = [contract.table for contract in self._tables.values()]
+        self._redelivery = Redelivery(store, sources, share=float(workload.redelivered), seed=seed)
+
+    @classmethod
+    def of(cls, settings: Settings, *, seed: int) -> Self:
+        """The traffic of the domain and stack that the settings name."""
+        return cls(load_domain(settings.domain), open_store(settings.bronze), seed=seed)
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """What has been written so far, by (DynamoDB table, kind)."""
+        return self._writer.counts
+
+    @property
+    def redelivered(self) -> int:
+        """How many captured batches have been delivered again."""
+        return self._redelivery.count
+
+    def load(self) -> int:
+        """Write the initial load if the tables are empty, else take over what is there; the number of writes."""
+        empty = True
+        for name, contract in self._tables.items():
+            items = list(existing_items(self._client, contract))
+            self._generator.adopt(name, items)
+            empty = empty and not items
+        if empty:
+            self._writer.write(self._generator.initial(), stop=threading.Event())
+        return self.counts.total()
+
+    def run(self, *, rate: float, stop: threading.Event, count: int | None = None) -> None:
+        """Write `count` changes at `rate` a second, or until `stop` is set.
+
+        `stop` is also set on leaving. Raises botocore's errors and what the store raises.
+        """
+        changes = islice(self._generator.live(rate=rate, start=datetime.now(UTC)), count)
+        with ThreadPoolExecutor(1, thread_name_prefix="traffic") as pool:
+            writing = pool.submit(self._writer.write, changes, rate=rate, stop=stop)
+            try:
+                while not wait([writing], timeout=_REDELIVERY_SECONDS).done:
+                    self._redelivery.step()
+            finally:
+                stop.set()
+            writing.result()
