@@ -22,7 +22,7 @@ from medallion_assets.lake.commit import Staged, stage_snapshot
 from medallion_assets.lake.files import by_field_id, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.prune import files_with_keys, surely_older
-from medallion_assets.lake.schema import conform
+from medallion_assets.lake.schema import conform, refuse_floating_key
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data, write_deletes
 
@@ -51,6 +51,7 @@ def stage_merge(
     table.refresh()
     schema, main = table.schema(), table.metadata.current_snapshot_id
     rows = conform(rows, schema)
+    refuse_floating_key(rows.schema, key)
     contents = Contents.of(table, main)
     data_files = contents.data_files()
     candidates = files_with_keys(schema, data_files, rows, key) if rows.num_rows else []

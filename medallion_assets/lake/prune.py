@@ -18,12 +18,10 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
     """The files whose bounds include, in every key column, at least one of the rows' values.
 
     Bounds may be cut short (Iceberg's `truncate`): a lower bound is then a prefix and an upper bound rounded up, so
-    both still bound. A missing bound includes everything. Floating-point keys are not pruned: bounds leave NaN out.
+    both still bound. A missing bound includes everything.
     """
     remaining = list(files)
     for name in key:
-        if pa.types.is_floating(rows.schema.field(name).type):
-            continue
         values, field = _SortedValues(rows.column(name)), schema.find_field(name)
         remaining = [file for file in remaining if values.any_between(*_bounds(file, field))]
     return remaining
@@ -32,7 +30,7 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
 def surely_older(schema: Schema, file: DataFile, order_by: str, rows: pa.Table) -> bool:
     """Whether every row of the file is older than every one of `rows`: then its ordering column need not be read."""
     column = rows.column(order_by)
-    if column.null_count or pa.types.is_floating(column.type):
+    if column.null_count or pa.types.is_floating(column.type):  # bounds leave NaN out
         return False
     _, newest = _bounds(file, schema.find_field(order_by))
     oldest = _physical(column)
