@@ -30,8 +30,9 @@ def appear(root: Path, path: str) -> None:
 
 
 # A writer: the second its object is named, and how long until the object is there (Lambda: 15 minutes at most).
-WRITERS = st.lists(st.tuples(st.integers(-4_000, 4_000), st.integers(0, 15 * 60 - 1)), max_size=30)
-TICKS = st.lists(st.integers(-4_000, 6_000), max_size=12)
+LATE = st.sampled_from([0, 1, 14 * 60, 15 * 60 - 1]) | st.integers(0, 15 * 60 - 1)
+WRITERS = st.lists(st.tuples(st.integers(-1_000, 1_000), LATE), max_size=30)
+TICKS = st.lists(st.integers(-1_000, 2_000), max_size=30)
 
 
 @settings(max_examples=150)

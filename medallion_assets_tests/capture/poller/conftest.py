@@ -1,0 +1,155 @@
+"""Real parts for the poller's tests: tables with streams, a queue and clients of the emulator, a checkpoint on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pyarrow.parquet as pq
+import pytest
+from botocore.config import Config
+
+from medallion_assets.capture.poller.checkpoint import Checkpoint
+from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.poller.table import TablePoller
+from medallion_assets.capture.process import process
+from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.local.emulator import Emulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_sqs import SQSClient
+
+FAST = PollerSettings(window_s=0.05, idle_s=0.02, discover_s=0.1, backoff_s=0.01, backoff_max_s=0.05)
+
+
+def bronze(store: BronzeStore, table: str) -> list[dict[str, Any]]:
+    """All rows of a table in Bronze, object by object."""
+    return [row for path in store.list(table) for row in pq.read_table(io.BytesIO(store.read(path))).to_pylist()]
+
+
+def ids(store: BronzeStore, table: str) -> list[str]:
+    """The OrderID of every change in Bronze, object by object."""
+    return [json.loads(row["keys"])["OrderID"]["S"] for row in bronze(store, table)]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One account of the emulator, with what a poller needs."""
+
+    dynamodb: DynamoDBClient
+    streams: DynamoDBStreamsClient
+    sqs: SQSClient
+    queue_url: str
+    store: BronzeStore
+    bronze_url: str
+
+    def create(self, table: str) -> str:
+        """A table with a stream; returns the stream's ARN."""
+        self.dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "OrderID", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "OrderID", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )
+        return self.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+
+    def write(self, table: str, *numbers: int, **attributes: Any) -> None:
+        """Put items o-<number>."""
+        for number in numbers:
+            self.dynamodb.put_item(TableName=table, Item={"OrderID": {"S": f"o-{number}"}, **attributes})
+
+    def switch_stream(self, table: str, *, on: bool) -> None:
+        """Enable or disable a table's stream; enabling makes a new one."""
+        specification: Any = {"StreamEnabled": on} | ({"StreamViewType": "NEW_AND_OLD_IMAGES"} if on else {})
+        self.dynamodb.update_table(TableName=table, StreamSpecification=specification)
+
+    def failed(self) -> list[dict[str, Any]]:
+        """The messages on the on-failure queue, taken off it."""
+        taken: list[dict[str, Any]] = []
+        while messages := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                taken.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+    def poller(self, table: str, checkpoint: Checkpoint, **changes: Any) -> TablePoller:
+        """A table's poller over the real parts, but for those named in `changes`."""
+        parts: dict[str, Any] = {
+            "dynamodb": self.dynamodb,
+            "streams": self.streams,
+            "process": lambda records, at: process(records, store=self.store, captured_at=at),
+            "on_failure": OnFailureQueue(self.sqs, self.queue_url, store=self.store),
+            "checkpoint": checkpoint,
+            "settings": FAST,
+            "clock": lambda: datetime.now(UTC),
+        }
+        return TablePoller(table, **{**parts, **changes})
+
+
+@pytest.fixture
+def stack(aws: Emulator, bucket: str) -> Stack:
+    once = Config(retries={"total_max_attempts": 1})
+    sqs = boto3.client("sqs")
+    url = f"s3://{bucket}/bronze"
+    return Stack(
+        boto3.client("dynamodb", config=once),
+        boto3.client("dynamodbstreams", config=once),
+        sqs,
+        sqs.create_queue(QueueName=f"failed-{uuid.uuid4().hex}")["QueueUrl"],
+        open_store(url),
+        url,
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
+    with Checkpoint.open(tmp_path / "checkpoint.sqlite") as opened:
+        yield opened
+
+
+class Faulty:
+    """A real client whose calls fail first, in the ways listed for each operation."""
+
+    def __init__(self, client: Any, **faults: list[Exception]) -> None:
+        self._client = client
+        self._faults = faults
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._client, name)
+        if name not in self._faults:
+            return real
+
+        def call(**arguments: Any) -> Any:
+            if self._faults[name]:
+                raise self._faults[name].pop(0)
+            return real(**arguments)
+
+        return call
+
+
+Wait = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def until() -> Wait:
+    """Wait until something holds; fail after 20 s."""
+    import time
+
+    def wait(holds: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 20
+        while not holds():
+            assert time.monotonic() < deadline, "did not happen within 20 s"
+            time.sleep(0.02)
+
+    return wait

@@ -1,0 +1,116 @@
+"""The poller's memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark, TableMark, read_tables
+from medallion_assets.errors import SettingsError
+
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+ARN = "arn:aws:dynamodb:us-east-1:1:table/Orders/stream/2026"
+
+
+def begun(checkpoint: Checkpoint) -> None:
+    checkpoint.begin("Orders", ARN)
+    checkpoint.know(ARN, ["shard-1", "shard-2"], first=True, now=NOW)
+
+
+def test_what_was_noted_is_there_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "checkpoint.sqlite"
+    with Checkpoint.open(path) as checkpoint:
+        begun(checkpoint)
+        checkpoint.know(ARN, ["shard-3"], first=False, now=NOW)
+        checkpoint.advance("Orders", "shard-1", "000111", NOW)
+        checkpoint.finish(ARN, "shard-2", now=NOW)
+    with Checkpoint.open(path) as checkpoint:
+        assert checkpoint.table("Orders") == TableMark("Orders", ARN, None, NOW)
+        assert checkpoint.table("Customers") is None
+        assert checkpoint.shards(ARN) == {
+            "shard-1": ShardMark(NOW, True, "000111", False),
+            "shard-2": ShardMark(NOW, True, None, True),
+            "shard-3": ShardMark(NOW, False, None, False),
+        }
+
+
+def test_a_commit_survives_kill_nine(tmp_path: Path) -> None:
+    code = (
+        "import sys, os\nfrom pathlib import Path\nfrom datetime import datetime, UTC\n"
+        "from medallion_assets.capture.poller.checkpoint import Checkpoint\n"
+        f"with Checkpoint.open(Path({str(tmp_path / 'c.sqlite')!r})) as c:\n"
+        f"    c.begin('Orders', {ARN!r}); c.know({ARN!r}, ['s'], first=True, now=datetime.now(UTC))\n"
+        "    for n in range(10**9):\n"
+        "        c.advance('Orders', 's', str(n), None); os.write(1, b'%d\\n' % n)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, bufsize=0) as child:
+        assert child.stdout is not None
+        said = [child.stdout.readline() for _ in range(50)]
+        os.kill(child.pid, signal.SIGKILL)
+        said += child.stdout.read().splitlines()
+    with Checkpoint.open(tmp_path / "c.sqlite") as checkpoint:
+        noted = checkpoint.shards(ARN)["s"].sequence_number
+        assert noted is not None
+        assert int(noted) >= max(int(line) for line in said if line.strip())
+
+
+def test_status_reads_while_a_poller_has_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    assert read_tables(path) == []
+    with Checkpoint.open(path) as checkpoint:
+        begun(checkpoint)
+        checkpoint.mark_gap("Orders", "trimmed")
+        assert read_tables(path) == [TableMark("Orders", ARN, "trimmed", None)]
+    assert read_tables(path) == [TableMark("Orders", ARN, "trimmed", None)]
+
+
+def test_a_second_poller_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    with Checkpoint.open(path), pytest.raises(SettingsError, match="another poller"), Checkpoint.open(path):
+        pass
+    with Checkpoint.open(tmp_path / "c.sqlite"):
+        pass
+
+
+def test_a_file_that_is_no_checkpoint_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    path.write_text("my thesis" * 1_000)
+    with pytest.raises(SettingsError, match="cannot be used"), Checkpoint.open(path):
+        pass
+    assert path.read_text().startswith("my thesis")
+
+
+def test_the_capture_time_never_goes_back(checkpoint: Checkpoint) -> None:
+    begun(checkpoint)
+    checkpoint.advance("Orders", "shard-1", "1", NOW)
+    checkpoint.advance("Orders", "shard-2", "2", NOW - timedelta(microseconds=1))
+    checkpoint.advance("Orders", "shard-2", "3", None)
+    mark = checkpoint.table("Orders")
+    assert mark is not None and mark.captured_at == NOW
+
+
+def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
+    begun(checkpoint)
+    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"))
+    checkpoint.mark_gap("Orders", "trimmed")
+    checkpoint.forget("Orders")
+    assert checkpoint.table("Orders") is None
+    assert checkpoint.shards(ARN) == {}
+    assert checkpoint.table("Customers") is not None
+    begun(checkpoint)
+
+
+def test_shards_that_ended_long_ago_are_forgotten_but_not_those_that_may_have_children(checkpoint: Checkpoint) -> None:
+    begun(checkpoint)
+    checkpoint.finish(ARN, "shard-1", now=NOW)
+    checkpoint.finish(ARN, "shard-2", now=NOW + timedelta(days=2))
+    assert set(checkpoint.shards(ARN)) == {"shard-1", "shard-2"}
+    checkpoint.know(ARN, ["shard-3"], first=False, now=NOW)
+    checkpoint.finish(ARN, "shard-3", now=NOW + timedelta(days=8))
+    assert set(checkpoint.shards(ARN)) == {"shard-2", "shard-3"}

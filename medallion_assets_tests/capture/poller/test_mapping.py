@@ -1,0 +1,280 @@
+"""Delivery of a batch: retries, bisecting, partial failures, age, outages. Only clocks and faults are faked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medallion_assets.capture.handler import handler
+from medallion_assets.capture.poller.checkpoint import Checkpoint
+from medallion_assets.capture.poller.failed import FailedRecord, OnFailureQueue
+from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableClock
+from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.process import process
+from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.errors import LakeUnavailable
+from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
+from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, ids
+
+NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+IMPATIENT = replace(FAST, backoff_s=0.0)
+
+
+class Delivery:
+    """A mapping over a real directory and a real checkpoint, and what it set aside."""
+
+    def __init__(
+        self,
+        root: Path,
+        checkpoint: Checkpoint,
+        *,
+        faults: Callable[[Sequence[Record]], None] = lambda records: None,
+        settings: PollerSettings = IMPATIENT,
+        clock: Callable[[], datetime] = lambda: NOW,
+        queue: OnFailureQueue | None = None,
+    ) -> None:
+        self.store: BronzeStore = open_store(str(root))
+        self.checkpoint = checkpoint
+        self.attempts: list[list[str]] = []
+        self.set_aside: list[FailedRecord] = []
+        self.queue = queue
+        self.halt = threading.Event()
+        self.arn = ARN.format("Orders")
+        checkpoint.begin("Orders", self.arn)
+        checkpoint.know(self.arn, ["shard"], first=True, now=NOW)
+
+        def attempt(records: Sequence[Record], captured_at: datetime) -> list[str]:
+            self.attempts.append([record["dynamodb"]["SequenceNumber"] for record in records])
+            faults(records)
+            return process(records, store=self.store, captured_at=captured_at)
+
+        self.mapping = ShardMapping(
+            table="Orders",
+            stream_arn=self.arn,
+            shard_id="shard",
+            process=attempt,
+            on_failure=self,
+            checkpoint=checkpoint,
+            settings=settings,
+            clock=clock,
+            names=TableClock(clock, newest=None),
+            halt=self.halt,
+        )
+
+    def send(self, failed: FailedRecord) -> None:
+        if self.queue:
+            self.queue.send(failed)
+        self.set_aside.append(failed)
+
+    @property
+    def mark(self) -> str | None:
+        return self.checkpoint.shards(self.arn)["shard"].sequence_number
+
+    @property
+    def aside(self) -> list[str]:
+        return [failed.sequence_number for failed in self.set_aside]
+
+    @property
+    def written(self) -> list[str]:
+        return sorted(ids(self.store, "Orders"))
+
+
+def batch(*numbers: int, bad: Sequence[int] = ()) -> list[Record]:
+    return [as_boto3((poison if number in bad else change)(number)) for number in numbers]
+
+
+def test_a_good_batch_is_one_object_and_moves_the_mark_to_its_end(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    delivery = Delivery(tmp_path, checkpoint)
+    assert delivery.mapping.deliver(batch(1, 2, 3))
+    assert delivery.written == ["o-1", "o-2", "o-3"]
+    assert len(list(delivery.store.list("Orders"))) == 1
+    assert delivery.mark == "3"
+    table = checkpoint.table("Orders")
+    assert table is not None and table.captured_at == NOW
+
+
+def test_a_reported_record_is_retried_alone_set_aside_and_its_neighbours_are_written_once(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    delivery = Delivery(tmp_path, checkpoint)
+    assert delivery.mapping.deliver(batch(1, 2, 3, 4, bad=[2]))
+    assert delivery.written == ["o-1", "o-3", "o-4"]
+    assert delivery.attempts == [["1", "2", "3", "4"], ["2"], ["2"], ["2"], ["3", "4"]]
+    (failed,) = delivery.set_aside
+    assert (failed.sequence_number, failed.attempts) == ("2", IMPATIENT.max_retries + 1)
+    assert "not valid UTF-8" in failed.reason
+    assert delivery.mark == "4"
+
+
+def test_a_record_that_makes_capture_raise_is_found_by_halving(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    def faults(records: Sequence[Record]) -> None:
+        if any(record["dynamodb"]["SequenceNumber"] == "6" for record in records):
+            raise RuntimeError("a bug that one record wakes")
+
+    delivery = Delivery(tmp_path, checkpoint, faults=faults)
+    assert delivery.mapping.deliver(batch(*range(1, 9)))
+    assert delivery.aside == ["6"]
+    assert delivery.set_aside[0].reason == "RuntimeError: a bug that one record wakes"
+    assert delivery.written == [f"o-{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
+    assert delivery.mark == "8"
+    whole = [attempt for attempt in delivery.attempts if len(attempt) == 8]
+    assert len(whole) == IMPATIENT.max_retries + 1
+
+
+def test_a_fault_that_passes_costs_retries_and_no_record(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    left = [RuntimeError("once"), RuntimeError("twice"), RuntimeError("thrice")]
+
+    def faults(records: Sequence[Record]) -> None:
+        if left:
+            raise left.pop()
+
+    delivery = Delivery(tmp_path, checkpoint, faults=faults)
+    assert delivery.mapping.deliver(batch(1, 2))
+    assert (delivery.written, delivery.aside) == (["o-1", "o-2"], [])
+
+
+def test_while_bronze_is_away_everything_waits_and_nothing_is_given_up(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    left = [LakeUnavailable("S3 did not answer")] * 50
+
+    def faults(records: Sequence[Record]) -> None:
+        if left:
+            raise left.pop()
+
+    delivery = Delivery(tmp_path, checkpoint, faults=faults)
+    assert delivery.mapping.deliver(batch(1, 2))
+    assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
+
+
+def test_halting_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    def faults(records: Sequence[Record]) -> None:
+        delivery.halt.set()
+        raise LakeUnavailable("S3 did not answer")
+
+    delivery = Delivery(
+        tmp_path, checkpoint, faults=faults, settings=replace(IMPATIENT, backoff_s=60, backoff_max_s=60)
+    )
+    assert not delivery.mapping.deliver(batch(1, 2))
+    assert (delivery.written, delivery.aside, delivery.mark) == ([], [], None)
+
+
+def test_records_beyond_the_age_limit_are_set_aside_and_younger_ones_written(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    delivery = Delivery(tmp_path, checkpoint, settings=replace(IMPATIENT, max_record_age_s=60))
+    ages = [(1, 3_600), (2, 61), (3, 59), (4, 0)]
+    records = [as_boto3(change(n, created=(NOW - timedelta(seconds=age)).timestamp())) for n, age in ages]
+    assert delivery.mapping.deliver(records)
+    assert delivery.aside == ["1", "2"]
+    assert delivery.set_aside[0].reason == "older than 60 s"
+    assert (delivery.written, delivery.mark) == (["o-3", "o-4"], "4")
+
+
+def test_a_write_that_took_longer_than_readers_wait_is_made_again(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    """A laptop that slept between naming an object and writing it: readers have moved on past that name."""
+    times = [NOW]
+
+    def faults(records: Sequence[Record]) -> None:
+        if len(delivery.attempts) == 1:
+            times[0] += timedelta(hours=1)
+
+    delivery = Delivery(tmp_path, checkpoint, faults=faults, clock=lambda: times[0])
+    assert delivery.mapping.deliver(batch(1))
+    assert delivery.written == ["o-1", "o-1"]
+    assert "20260203T050506" in list(delivery.store.list("Orders"))[-1]
+
+
+def test_a_clock_that_is_set_back_does_not_name_objects_behind_the_readers() -> None:
+    times = [NOW, NOW - timedelta(hours=3), NOW + timedelta(seconds=1)]
+    clock = TableClock(lambda: times.pop(0), newest=NOW - timedelta(days=1))
+    assert [clock.now() for _ in range(3)] == [NOW, NOW, NOW + timedelta(seconds=1)]
+    assert TableClock(lambda: NOW, newest=NOW + timedelta(hours=1)).now() == NOW + timedelta(hours=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.integers(1, 12),
+    reported=st.sets(st.integers(1, 12)),
+    raising=st.sets(st.integers(1, 12)),
+    outages=st.lists(st.booleans(), max_size=40),
+)
+def test_whatever_fails_each_record_is_written_or_set_aside_and_the_mark_reaches_the_end(
+    tmp_path_factory: pytest.TempPathFactory,
+    size: int,
+    reported: set[int],
+    raising: set[int],
+    outages: list[bool],
+) -> None:
+    left = list(outages)
+
+    def faults(records: Sequence[Record]) -> None:
+        if left and left.pop():
+            raise LakeUnavailable("away")
+        if any(int(record["dynamodb"]["SequenceNumber"]) in raising for record in records):
+            raise ValueError("raises")
+
+    root = tmp_path_factory.mktemp("delivery")
+    with Checkpoint.open(root / "checkpoint.sqlite") as checkpoint:
+        delivery = Delivery(root / "bronze", checkpoint, faults=faults, settings=replace(IMPATIENT, max_retries=1))
+        numbers = range(1, size + 1)
+        assert delivery.mapping.deliver(batch(*numbers, bad=sorted(reported)))
+        bad = [number for number in numbers if number in reported | raising]
+        assert [int(number) for number in delivery.aside] == bad
+        assert delivery.written == sorted(f"o-{number}" for number in numbers if number not in bad)
+        assert delivery.mark == str(size)
+
+
+def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered_again(
+    stack: Stack, tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = OnFailureQueue(stack.sqs, stack.queue_url, store=stack.store)
+    good = change(1, new={"OrderID": {"S": "o-1"}, "Blob": {"B": "AAH/"}, "Set": {"BS": ["AA==", "AQ=="]}})
+
+    def faults(records: Sequence[Record]) -> None:
+        raise RuntimeError("a bug, mended later")
+
+    delivery = Delivery(tmp_path, checkpoint, faults=faults, queue=queue)
+    assert delivery.mapping.deliver([as_boto3(good), as_boto3(poison(2))])
+    first, second = stack.failed()
+    assert first["record"] == good
+    assert second["record"]["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
+    assert (first["table"], first["shard_id"], first["sequence_number"]) == ("Orders", "shard", "1")
+    assert first["reason"] == "RuntimeError: a bug, mended later"
+    assert datetime.fromisoformat(first["failed_at"]) == NOW
+    monkeypatch.setattr("medallion_assets.capture.handler._store", lambda: delivery.store)
+    assert handler({"Records": [first["record"]]}, None) == {"batchItemFailures": []}
+    assert delivery.written == ["o-1"]
+
+
+def test_a_record_too_large_for_a_message_lies_beside_bronze(
+    stack: Stack, tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    queue = OnFailureQueue(stack.sqs, stack.queue_url, store=stack.store)
+    image = {"OrderID": {"S": "o-1"}, "Blob": {"S": "\ud800" + "x" * 400_000}}
+    delivery = Delivery(tmp_path, checkpoint, queue=queue)
+    assert delivery.mapping.deliver([as_boto3(change(1, new=image, old=image)), as_boto3(change(2))])
+    (message,) = stack.failed()
+    assert "record" not in message
+    path = message["record_uri"].removeprefix(f"{stack.bronze_url}/")
+    assert path.startswith("failed/Orders/")
+    assert json.loads(stack.store.read(path)) == change(1, new=image, old=image)
+    assert delivery.written == ["o-2"]
+
+
+def test_a_queue_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, checkpoint: Checkpoint) -> None:
+    from botocore.exceptions import EndpointConnectionError
+
+    away: list[Exception] = [EndpointConnectionError(endpoint_url="http://sqs")] * 3
+    client: Any = Faulty(stack.sqs, send_message=away)
+    delivery = Delivery(tmp_path, checkpoint, queue=OnFailureQueue(client, stack.queue_url, store=stack.store))
+    assert delivery.mapping.deliver(batch(1, 2, bad=[1]))
+    assert [message["sequence_number"] for message in stack.failed()] == ["1"]
+    assert (delivery.written, delivery.mark) == (["o-2"], "2")
