@@ -25,6 +25,10 @@ class CorruptObject(MedallionError):
     """A Bronze object cannot be read; the text names the object."""
 
 
+class OlderDayPending(MedallionError):
+    """Bronze objects of an older capture day wait to be merged; that day comes first."""
+
+
 class LakeUnavailable(MedallionError):
     """The catalog or the object store did not answer; trying again later is right."""
 

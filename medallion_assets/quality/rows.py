@@ -33,9 +33,13 @@ def row_rules(contract: Contract, severity: Severity) -> tuple[RowRule, ...]:
 
     Raises ContractError if a rule's value is not one of the column's type.
     """
+    return tuple(rule for column in contract.columns.values() for rule in column_rules(column, severity))
+
+
+def column_rules(column: Column, severity: Severity) -> tuple[RowRule, ...]:
+    """One column's rules of that severity, like row_rules."""
     return tuple(
         RowRule(column.name, _name(rule), f"coalesce({_breaks(column, rule)}, FALSE)")
-        for column in contract.columns.values()
         for rule in column.rules
         if rule.severity == severity and rule.kind != "references"
     )

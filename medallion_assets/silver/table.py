@@ -1,6 +1,6 @@
 """What a Silver table and its quarantine table look like: namespaces, columns, Arrow schemas.
 
-Belongs here: names that readers and writers of the two tables share. Does not belong here: any row.
+Belongs here: names that readers and writers of the two tables share, and making the tables. Does not belong here: rows.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 import pyarrow as pa
+from pyiceberg.table import Table
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
+from medallion_assets.lake.catalog import Lake
 
 SILVER: Final = "silver"
 QUARANTINE: Final = "quarantine"
@@ -21,6 +23,18 @@ DELETED: Final = "_deleted"
 EVENT_ID: Final = "_event_id"
 CHANGED_AT: Final = "_changed_at"
 CAPTURED_AT: Final = "_captured_at"
+
+# Table properties of a Silver table, set in the commit that publishes a batch.
+POSITION: Final = "medallion.position"
+ROW_COUNT: Final = "medallion.row-count"
+# Followed by the name of the referenced table: the snapshot of it that the enriched columns are from.
+ENRICHED: Final = "medallion.enriched."
+
+# Properties in the summary of a snapshot of a Silver table.
+OBJECTS: Final = "medallion.objects"
+RUN_ID: Final = "medallion.run-id"
+PARTITION: Final = "medallion.partition"
+COUNTS: Final = "medallion.counts"
 
 # DynamoDB's sequence numbers have at most 40 digits; padded to that, the order of text is the order of integers.
 SEQUENCE_DIGITS: Final = 40
@@ -72,3 +86,14 @@ def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
         there = domain.by_name[part.table].by_name
         fields += [pa.field(name, there[source].type.arrow()) for name, source in part.columns.items()]
     return pa.schema([*fields, *META_COLUMNS])
+
+
+def silver_table(lake: Lake, contract: Contract, domain: Domain) -> Table:
+    """The contract's Silver table, made or extended if it is not so yet. Raises SchemaMismatch."""
+    return lake.ensure(
+        SILVER,
+        contract.lake_name,
+        silver_schema(contract, domain),
+        key=contract.key_names,
+        partition_by=[(part.column, part.transform) for part in contract.partition],
+    )

@@ -1,0 +1,328 @@
+"""One batch of Bronze objects into one Silver table: stage, audit, publish; nothing of it is visible before.
+
+Belongs here: the act itself, repeated on the table's new state when another writer was faster. Does not belong here:
+which objects make a batch (day).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.table import Table
+
+from medallion_assets.capture.position import Position
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import CommitConflict
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import Staged
+from medallion_assets.lake.duck import identifier, sql_types
+from medallion_assets.lake.history import changed_rows
+from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.publish import discard, publish
+from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
+from medallion_assets.quality.tables import Audit, Batch, RowCounts
+from medallion_assets.silver.bronze import Chunk, refuse_bad_json
+from medallion_assets.silver.decode import Decoded, decode
+from medallion_assets.silver.enrich import Source, enrich, outdated, sources
+from medallion_assets.silver.latest import latest
+from medallion_assets.silver.quarantine import hold, resolve
+from medallion_assets.silver.table import (
+    COUNTS,
+    DELETED,
+    ENRICHED,
+    EVENT_ID,
+    OBJECTS,
+    PARTITION,
+    POSITION,
+    ROW_COUNT,
+    RUN_ID,
+    SEQUENCE,
+    silver_schema,
+    silver_table,
+)
+
+log = logging.getLogger(__name__)
+
+# One writer per table is the rule, so a conflict is the odd manual run; four plans outlast a few of them.
+_TRIES: Final = 4
+
+_COUNTS: Final = (
+    "rows_in",
+    "merged",
+    "superseded",
+    "unchanged",
+    "quarantined",
+    "resolved",
+    "inserted",
+    "updated",
+    "deleted",
+    "enriched",
+)
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What one batch did. `objects` are Bronze paths, counts are rows, `snapshot_id` is the published one.
+
+    rows_in = merged + superseded + unchanged + quarantined, and merged = inserted + updated. `superseded` are changes
+    that lost to a newer one of their key, in the batch or in the table, or that another object delivered too;
+    `unchanged` stood in the table already. `deleted` of those merged are tombstones. `enriched` rows were in the table
+    and got new values of a referenced row; they are not in `rows_in`.
+    """
+
+    table: str
+    day: date
+    objects: tuple[str, ...]
+    rows_in: int
+    merged: int
+    superseded: int
+    unchanged: int
+    quarantined: int
+    resolved: int
+    inserted: int
+    updated: int
+    deleted: int
+    enriched: int
+    checks: list[CheckResult]
+    published: bool
+    snapshot_id: int | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {name: getattr(self, name) for name in _COUNTS}
+
+
+@dataclass(frozen=True)
+class Merger:
+    """Merges chunks of objects into the Silver table of `contract`; `whole` for days that are read again in whole.
+
+    In whole a change that is in the table already replaces its row if any column differs: the contract was mended.
+    """
+
+    lake: Lake
+    store: BronzeStore
+    contract: Contract
+    domain: Domain
+    day: date
+    run_id: str
+    now: datetime
+    whole: bool
+
+    def merge(self, chunk: Chunk | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
+        """Merge one chunk, or only what referenced tables changed (None). Returns None if there was nothing to do.
+
+        `advance` gives the Position to publish with it. A blocking check that failed leaves the published data and the
+        Position as they were: `published` is False. Raises CorruptObject, SchemaMismatch, LakeUnavailable, and
+        CommitConflict when other writers win four times.
+        """
+        with self.lake.duckdb() as connection:
+            decoded = self._decode(connection, chunk) if chunk else None
+            if decoded is not None:
+                hold(self.lake, self.contract, decoded.rejected, run_id=self.run_id, now=self.now)
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._merge_once(connection, chunk, decoded, advance)
+                except CommitConflict as lost:
+                    if not left:
+                        raise
+                    log.warning("silver.%s: planning again: %s", self.contract.lake_name, lost)
+        raise AssertionError("unreachable")
+
+    def _decode(self, connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> Decoded:
+        try:
+            return decode(connection, chunk.rows, self.contract)
+        except duckdb.InvalidInputException:
+            refuse_bad_json(chunk.rows, self.store)
+            raise
+
+    def _merge_once(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        chunk: Chunk | None,
+        decoded: Decoded | None,
+        advance: Callable[[Position], Position],
+    ) -> BatchResult | None:
+        table = silver_table(self.lake, self.contract, self.domain)
+        planned_on = table.metadata.current_snapshot_id
+        found = sources(self.lake, table, self.contract, self.domain)
+        stale = outdated(connection, self.lake, table, found)
+        if chunk is None and stale is None and not self.whole:
+            return None
+        plan = self._plan(connection, decoded, stale, found)
+        numbers = {"rows_in": chunk.rows.num_rows if chunk else 0, "enriched": plan.enriched}
+        staged = stage_merge(
+            self.lake,
+            table,
+            plan.rows,
+            key=self.contract.key_names,
+            branch=f"audit-{self.run_id}",
+            properties={
+                OBJECTS: json.dumps(chunk.names if chunk else ()),
+                RUN_ID: self.run_id,
+                PARTITION: self.day.isoformat(),
+                COUNTS: json.dumps(numbers),
+            },
+            rewrite_equal=self.whole or plan.enriched > 0,
+        )
+        if staged.base_snapshot_id != planned_on:
+            discard(self.lake, table, staged)
+            raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
+        result = self._result(connection, table, chunk, decoded, plan, staged)
+        before = RowCounts.read(table.properties.get(ROW_COUNT))
+        checks, counts = self._audit(connection, table, staged, result, decoded, plan.rows, before)
+        result = replace(result, checks=checks)
+        if any(check.holds for check in checks):
+            discard(self.lake, table, staged)
+            log.warning("silver.%s: held: %s", self.contract.lake_name, result.counts)
+            return replace(result, snapshot_id=planned_on)
+        position = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
+        properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text}
+        properties |= {
+            f"{ENRICHED}{source.part.table}": str(source.snapshot_id)
+            for source in found
+            if source.snapshot_id is not None
+        }
+        publish(self.lake, table, staged, properties=properties)
+        resolved = 0
+        if decoded is not None:
+            valid = decoded.rows[EVENT_ID]
+            resolved = resolve(self.lake, self.contract, valid, run_id=self.run_id, now=self.now)
+        log.info("silver.%s: published: %s", self.contract.lake_name, result.counts)
+        return replace(result, published=True, resolved=resolved)
+
+    def _plan(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        decoded: Decoded | None,
+        stale: pa.Table | None,
+        found: Sequence[Source],
+    ) -> _Plan:
+        """The rows to merge, each key once: the latest incoming ones, and those in the table with new enriched values."""
+        key = self.contract.key_names
+        schema = silver_schema(self.contract, self.domain)
+        incoming = schema.empty_table()
+        if decoded is not None:
+            newest = latest(connection, decoded.rows, key)
+            incoming = enrich(connection, self.lake, newest, found).select(schema.names).cast(schema)
+        if stale is None or stale.num_rows == 0:
+            return _Plan(incoming, enriched=0, older=0, equal=0)
+        stale = stale.select(schema.names).cast(schema)
+        keys = ", ".join(identifier(name) for name in key)
+        connection.register("incoming", incoming)
+        connection.register("stale", stale)
+        # Where a key is in both, the later change stays. The same change: the incoming one if the day is read again in
+        # whole, the one in the table otherwise. Both have the current enriched values.
+        wins = "i.n >= s.n" if self.whole else "i.n > s.n"
+        connection.execute(f"""
+            CREATE OR REPLACE TEMP TABLE both_sides AS
+            SELECT {keys}, i.n > s.n AS newer, i.n = s.n AS equal, {wins} AS wins
+            FROM (SELECT {keys}, {SEQUENCE} AS n FROM incoming) i JOIN (SELECT {keys}, {SEQUENCE} AS n FROM stale) s
+            USING ({keys})""")
+        kept, again = (
+            connection.execute(
+                f"SELECT * FROM {rows} ANTI JOIN (SELECT {keys} FROM both_sides WHERE {loses}) USING ({keys})"
+            ).to_arrow_table()
+            for rows, loses in (("incoming", "NOT wins"), ("stale", "wins"))
+        )
+        ((older, equal),) = connection.execute(
+            "SELECT count(*) FILTER (NOT newer AND NOT equal), count(*) FILTER (equal AND NOT wins) FROM both_sides"
+        ).fetchall()
+        rows = pa.concat_tables([kept.cast(schema), again.cast(schema)])
+        return _Plan(rows, enriched=again.num_rows, older=older, equal=equal)
+
+    def _result(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        chunk: Chunk | None,
+        decoded: Decoded | None,
+        plan: _Plan,
+        staged: Staged,
+    ) -> BatchResult:
+        valid = decoded.rows.num_rows if decoded else 0
+        compared = plan.rows.num_rows - plan.enriched + plan.older + plan.equal
+        return BatchResult(
+            table=self.contract.lake_name,
+            day=self.day,
+            objects=chunk.names if chunk else (),
+            rows_in=chunk.rows.num_rows if chunk else 0,
+            merged=staged.inserted + staged.updated - plan.enriched,
+            superseded=valid - compared + plan.older + staged.superseded,
+            unchanged=plan.equal + staged.unchanged,
+            quarantined=decoded.rejected.num_rows if decoded else 0,
+            resolved=0,
+            inserted=staged.inserted,
+            updated=staged.updated - plan.enriched,
+            deleted=self._deleted(table, plan.rows, staged),
+            enriched=plan.enriched,
+            checks=[],
+            published=False,
+            snapshot_id=staged.snapshot_id,
+        )
+
+    def _deleted(self, table: Table, rows: pa.Table, staged: Staged) -> int:
+        """How many of the staged rows are tombstones."""
+        offered = pc.sum(rows[DELETED]).as_py() or 0
+        if not offered or not staged.changed:
+            return 0
+        since, until = staged.base_snapshot_id, staged.snapshot_id
+        if since is None or until is None:
+            return int(offered)
+        changes = changed_rows(self.lake, table, since=since, until=until, columns=[DELETED])
+        if changes is None:
+            raise CommitConflict(f"snapshot {since} of silver.{self.contract.lake_name} is gone")
+        return int(pc.sum(pc.and_(changes[DELETED], pc.equal(changes["_side"], "new"))).as_py() or 0)
+
+    def _audit(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        table: Table,
+        staged: Staged,
+        result: BatchResult,
+        decoded: Decoded | None,
+        rows: pa.Table,
+        before: RowCounts | None,
+    ) -> tuple[list[CheckResult], RowCounts]:
+        audit = Audit(
+            connection,
+            self.lake,
+            table,
+            snapshot_id=staged.snapshot_id,
+            contract=self.contract,
+            domain=self.domain,
+            types=sql_types(connection, silver_schema(self.contract, self.domain)),
+            whole=self.whole,
+            now=self.now,
+        )
+        rejected = decoded.rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if decoded else []
+        batch = Batch(
+            rows_in=result.rows_in,
+            merged=result.merged,
+            superseded=result.superseded,
+            unchanged=result.unchanged,
+            quarantined=result.quarantined,
+            rows=rows,
+            rejected_keys=rejected,
+        )
+        return audit.run(batch, before)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Rows to merge; of them `enriched` are in the table already. `older` and `equal` incoming rows lost to those."""
+
+    rows: pa.Table
+    enriched: int
+    older: int
+    equal: int

@@ -1,0 +1,114 @@
+"""Bronze objects to one Arrow table, in chunks of bounded size.
+
+Belongs here: fetching objects side by side and making sure that each is whole and has Bronze's columns. Does not belong
+here: which objects are read (batch), what their rows mean (decode).
+
+The bytes come through the store, not through DuckDB: Bronze objects are small and many, and sixteen requests at a time
+hide the round trips; and an object that cannot be read is known by name, apart from a store that does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from medallion_assets.capture.envelope import BRONZE_COLUMNS
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.errors import CorruptObject
+
+OBJECT: Final = "object"
+
+_TIMES: Final = {"approximate_creation_time", "captured_at"}
+_REQUIRED: Final = {"event_id", "event_name", "table_name", "sequence_number", "keys", "stream_arn", "captured_at"}
+_SCHEMA: Final = pa.schema(
+    [
+        pa.field(name, pa.timestamp("us", tz="UTC") if name in _TIMES else pa.string(), name not in _REQUIRED)
+        for name in BRONZE_COLUMNS
+    ]
+)
+
+# A chunk is one commit. 500 objects keep its snapshot summary, which names them all, near 60 KB; 64 MB of rows take
+# some 300 MB to decode and merge. An object is at most one capture batch, so a chunk overshoots by little.
+MAX_OBJECTS: Final = 500
+MAX_BYTES: Final = 64 * 1024 * 1024
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Objects read together: their names, and their rows with the column `object` added."""
+
+    names: tuple[str, ...]
+    rows: pa.Table
+
+
+def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
+    """Read the objects in the order given. Raises CorruptObject naming the one that cannot be read."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        taken: list[tuple[str, pa.Table]] = []
+        for at in range(0, len(names), _AT_ONCE):
+            batch = names[at : at + _AT_ONCE]
+            taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
+            if len(taken) + _AT_ONCE > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
+                yield _chunk(taken)
+                taken = []
+        if taken:
+            yield _chunk(taken)
+
+
+def read_object(store: BronzeStore, name: str) -> pa.Table:
+    """One object's rows with the column `object`. Raises CorruptObject; what the store raises passes through."""
+    data = store.read(name)
+    try:
+        rows = pq.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError) as broken:
+        raise CorruptObject(
+            f"Bronze object {store.uri(name)} is no whole Parquet file ({len(data)} bytes: {broken}). {_WHAT_TO_DO}"
+        ) from broken
+    if set(rows.column_names) != set(_SCHEMA.names):
+        raise CorruptObject(
+            f"Bronze object {store.uri(name)} has the columns {', '.join(rows.column_names)}; expected "
+            f"{', '.join(_SCHEMA.names)}. {_WHAT_TO_DO}"
+        )
+    try:
+        rows = rows.select(_SCHEMA.names).cast(_SCHEMA)
+        rows.validate(full=True)
+    except (pa.ArrowException, ValueError) as wrong:
+        raise CorruptObject(
+            f"Bronze object {store.uri(name)} does not hold Bronze's types: {wrong}. {_WHAT_TO_DO}"
+        ) from wrong
+    return rows.append_column(OBJECT, pa.array([name] * rows.num_rows, pa.string()))
+
+
+def refuse_bad_json(rows: pa.Table, store: BronzeStore) -> None:
+    """Raise CorruptObject naming the first object with an image that is not DynamoDB JSON; return if there is none."""
+    for column in ("keys", "new_image"):
+        for name, image in zip(rows[OBJECT].to_pylist(), rows[column].to_pylist(), strict=True):
+            try:
+                item = orjson.loads(image) if image is not None else {}
+            except orjson.JSONDecodeError as broken:
+                raise CorruptObject(
+                    f"Bronze object {store.uri(name)} has a row whose {column} is no JSON ({broken}). {_WHAT_TO_DO}"
+                ) from broken
+            if not isinstance(item, dict) or not all(
+                isinstance(value, dict) and len(value) == 1 for value in item.values()
+            ):
+                raise CorruptObject(
+                    f"Bronze object {store.uri(name)} has a row whose {column} is no DynamoDB item. {_WHAT_TO_DO}"
+                )
+
+
+_WHAT_TO_DO: Final = (
+    "Nothing was skipped: restore the object from a replica or an older version, or move it out of the Bronze prefix "
+    "after its changes were captured again, then run the day again."
+)
+
+
+def _chunk(taken: list[tuple[str, pa.Table]]) -> Chunk:
+    return Chunk(tuple(name for name, _ in taken), pa.concat_tables([rows for _, rows in taken]).combine_chunks())

@@ -1,0 +1,93 @@
+"""Which Bronze objects make a batch: the news of a capture day, or the whole day again.
+
+Belongs here: the table's Position among its objects, and that an older day comes first. Does not belong here: how a
+batch is merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+
+from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.position import Position
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import OlderDayPending
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.silver.batch import BatchResult, Merger
+from medallion_assets.silver.bronze import read_chunks
+from medallion_assets.silver.table import POSITION, silver_table
+
+
+def merge_news(
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    domain: Domain,
+    *,
+    day: date,
+    run_id: str,
+    now: datetime,
+) -> Iterator[BatchResult]:
+    """Merge the objects of `day` that are not in the table yet, oldest first, in commits of bounded size.
+
+    Nothing new in Bronze: one result if referenced tables changed values here, none otherwise. Ends after a result
+    whose `published` is False. Raises OlderDayPending if objects of an earlier day wait, and what Merger.merge raises.
+    """
+    pending = _position(lake, contract, domain).pending(store, contract.table)
+    days = {name: _day(name) for name in pending}
+    if older := sorted({other for other in days.values() if other < day}):
+        raise OlderDayPending(
+            f"{contract.table}: objects of {', '.join(map(str, older))} are not merged yet, and {day} was asked for. "
+            f"Merge {older[0]} first: the sensor does so by itself, or run that partition."
+        )
+    merger = Merger(lake, store, contract, domain, day=day, run_id=run_id, now=now, whole=False)
+    yield from _merge(merger, [name for name in pending if days[name] == day], may_advance=True)
+
+
+def merge_day(
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    domain: Domain,
+    *,
+    day: date,
+    run_id: str,
+    now: datetime,
+) -> Iterator[BatchResult]:
+    """Merge every object of `day` again, as after a mended contract; at least one result.
+
+    A day that is in the table already changes nothing. The Position moves over the day unless older objects wait.
+    Ends after a result whose `published` is False. Raises what Merger.merge raises.
+    """
+    pending = _position(lake, contract, domain).pending(store, contract.table)
+    names = list(store.list(contract.table, day=day))
+    merger = Merger(lake, store, contract, domain, day=day, run_id=run_id, now=now, whole=True)
+    yield from _merge(merger, names, may_advance=not any(_day(name) < day for name in pending))
+
+
+def _merge(merger: Merger, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
+    if not names:
+        if (result := merger.merge(None, advance=lambda position: position)) is not None:
+            yield result
+        return
+    for chunk in read_chunks(merger.store, names):
+
+        def advance(position: Position, taken: tuple[str, ...] = chunk.names) -> Position:
+            return position.advanced(taken) if may_advance else position
+
+        if (result := merger.merge(chunk, advance=advance)) is not None:
+            yield result
+            if not result.published:
+                return
+
+
+def _position(lake: Lake, contract: Contract, domain: Domain) -> Position:
+    text = silver_table(lake, contract, domain).properties.get(POSITION)
+    return Position.from_json(text) if text else Position.start()
+
+
+def _day(name: str) -> date:
+    return ObjectName.parse(name).captured_at.date()
