@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,8 +14,15 @@ import typer
 
 
 def print_json(value: object) -> None:
-    """`value` as one JSON document: decimals as text with all their digits, times in ISO 8601."""
+    """`value` as one JSON document: decimals as text with all their digits, times in ISO 8601, binary in hex."""
     typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Rows as CSV (RFC 4180) with a header; null is empty, lists and maps are JSON."""
+    writer = csv.writer(sys.stdout, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -46,6 +54,20 @@ def shown(cell: Any) -> str:
             return f"{cell.total_seconds():.1f} s"
         case int() | Decimal():
             return f"{cell:,}"
+        case _:
+            return str(cell)
+
+
+def _csv_cell(cell: Any) -> str:
+    match cell:
+        case None:
+            return ""
+        case bool():
+            return str(cell).lower()
+        case list() | dict():
+            return json.dumps(cell, default=_plain, ensure_ascii=False)
+        case datetime() | date() | bytes() | timedelta():
+            return str(_plain(cell))
         case _:
             return str(cell)
 

@@ -1,0 +1,56 @@
+"""The command line's entry: registers the commands and turns our errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from medallion_assets.cli import contracts, demo, generate, quarantine, query, status, verify
+from medallion_assets.cli.outcome import ExitCode, explained
+
+
+class _Commands(TyperGroup):
+    """The commands; an error we know becomes its message on stderr and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except BrokenPipeError:
+            # `medallion query ... | head`: the reader has enough, which is no error. Python would complain once more
+            # when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(ExitCode.OK) from None
+        except Exception as error:
+            if (known := explained(error)) is None:
+                raise
+            code, message = known
+            typer.echo(f"medallion: {message}", err=True)
+            raise typer.Exit(code) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="From DynamoDB writes to audited Gold tables.\n\n"
+    "Exit codes: 0 fine; 1 found differences or a failed check; 2 wrong command, setting, file or credentials; "
+    "3 a service did not answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take longer to import than everything else `--help` does
+)
+app.command("demo")(demo.demo)
+app.command("generate")(generate.generate)
+app.command("status")(status.status)
+app.command("query")(query.query)
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(contracts.app, name="contracts")
+app.command("verify")(verify.verify)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
