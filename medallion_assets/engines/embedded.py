@@ -1,0 +1,157 @@
+"""The embedded engine: one DuckDB session over a lake, in which tables are views at chosen snapshots.
+
+It only reads. What a query may say is checked in query; what a mart needs refreshed is gold's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.table import Table
+from sqlglot import exp
+
+from medallion_assets.engines.exact import MACROS
+from medallion_assets.engines.query import Query, read_any
+from medallion_assets.errors import MartError
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier
+from medallion_assets.lake.outage import reaching_lake
+
+NAMESPACES: Final = ("silver", "gold", "quarantine")
+
+# Each stretch of days is a scan of its own, because DuckDB skips files by one range but not by several joined with OR.
+_MAX_STRETCHES: Final = 8
+
+
+class Embedded:
+    """A DuckDB session over `lake`: schemas silver, gold and quarantine, empty until tables are shown in them.
+
+    Sessions of one lake do not see each other's tables. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._connection = lake.duckdb()
+        self._catalog = f"session_{uuid.uuid4().hex}"
+        self._connection.execute(f"ATTACH ':memory:' AS {self._catalog}; USE {self._catalog}; {MACROS}")
+        for namespace in NAMESPACES:
+            self._connection.execute(f"CREATE SCHEMA {namespace}")
+
+    def close(self) -> None:
+        """End the session and forget its tables."""
+        self._connection.execute(f"USE memory; DETACH {self._catalog}")
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def show_published(self) -> None:
+        """Show every table of the lake as it is published now."""
+        for namespace in NAMESPACES:
+            for name in self._lake.tables(namespace):
+                self.show(self._lake.table(namespace, name))
+
+    def show(
+        self, table: Table, *, snapshot_id: int | None = None, days: tuple[str, Sequence[date]] | None = None
+    ) -> None:
+        """Show a table under its own name, at a snapshot (None: the handle's main), without its tombstones.
+
+        `days` = (column, days) may leave out rows of other days than these, to read fewer files; it leaves out none of
+        these days.
+        """
+        namespace, name = table.name()
+        scan = self._lake.scan_sql(table, snapshot_id)
+        alive = ["NOT _deleted"] if "_deleted" in table.schema().column_names else []
+        parts = []
+        for stretch in _stretches(days[1]) if days else [None]:
+            conditions = [*alive, *(_between(days[0], *stretch) if days and stretch else [])]
+            parts.append(f"SELECT * FROM {scan}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""))
+        with _telling():
+            self._connection.execute(
+                f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {' UNION ALL '.join(parts)}"
+            )
+
+    def show_rows(self, namespace: str, name: str, rows: pa.Table) -> None:
+        """Show rows that are in memory as a table."""
+        self._connection.register("incoming", rows)
+        self._connection.execute(f"CREATE OR REPLACE TABLE {namespace}.{identifier(name)} AS FROM incoming")
+        self._connection.unregister("incoming")
+
+    def run(self, sql: str, *, today: date) -> pa.Table:
+        """The rows of a reader's SELECT in Trino's dialect over the tables shown; `current_date` is `today`.
+
+        Raises MartError if it is anything else or cannot be run.
+        """
+        query = read_any(sql, self._types())
+        with _telling():
+            return self._connection.execute(query.duckdb(today)).to_arrow_table()
+
+    def compute(self, query: Query, *, today: date, days: tuple[str, Sequence[date]] | None = None) -> pa.Table:
+        """The rows of a checked query over the tables shown, each column in the Arrow form of its Trino type.
+
+        `days` = (output column, days) gives those days' rows only. Raises MartError if it cannot be run.
+        """
+        outputs = ", ".join(
+            f"CAST({identifier(name)} AS {kind.sql('duckdb')}) AS {identifier(name)}"
+            for name, kind in query.columns.items()
+        )
+        only = f" WHERE {identifier(days[0])} IN ({', '.join(map(_day, days[1]))})" if days else ""
+        with _telling():
+            return self._connection.execute(f"SELECT {outputs} FROM ({query.duckdb(today)}){only}").to_arrow_table()
+
+    def _types(self) -> Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]:
+        """The tables shown, as read_any wants them."""
+        found: dict[str, dict[str, dict[str, exp.DataType]]] = {}
+        with _telling():
+            columns = self._connection.execute(
+                "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+                "WHERE database_name = ? ORDER BY column_index",
+                [self._catalog],
+            ).fetchall()
+        for namespace, table, column, kind in columns:
+            found.setdefault(namespace, {}).setdefault(table, {})[column] = exp.DataType.build(kind, dialect="duckdb")
+        return found
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Turn what DuckDB says about a query into one sentence; a store that does not answer stays LakeUnavailable."""
+    try:
+        with reaching_lake():
+            yield
+    except duckdb.Error as refused:
+        text = str(refused).strip().splitlines()[0]
+        raise MartError(f"The query cannot be run: {text}") from refused
+
+
+def _between(column: str, first: date, last: date) -> list[str]:
+    """Conditions for the days from `first` to `last`, both included; on a date or a timestamp in UTC."""
+    return [f"{identifier(column)} >= {_day(first)}", f"{identifier(column)} < {_day(last + timedelta(days=1))}"]
+
+
+def _day(day: date) -> str:
+    return f"DATE '{day.isoformat()}'"
+
+
+def _stretches(days: Sequence[date]) -> list[tuple[date, date]]:
+    """The days as a few stretches from first to last: cut at the widest gaps, so that little else lies inside."""
+    ordered = sorted(set(days))
+    gaps = sorted(
+        (at for at in range(1, len(ordered)) if ordered[at] - ordered[at - 1] > timedelta(days=1)),
+        key=lambda at: ordered[at] - ordered[at - 1],
+        reverse=True,
+    )
+    starts = [0, *sorted(gaps[: _MAX_STRETCHES - 1])]
+    return [(ordered[start], ordered[end - 1]) for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]

@@ -1,0 +1,194 @@
+"""A SELECT in Trino's dialect: read, checked against the tables it may use, typed, and given as DuckDB's SQL.
+
+Pure: nothing is run here. Two ways to read: `read_query` for SQL that must mean the same on every engine, `read_any`
+for what a reader asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.trino import Trino
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.annotate_types import TypeAnnotator, annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
+
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.engines.exact import make_exact
+from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE, trino_type
+from medallion_assets.errors import MartError
+
+Tables = Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]
+"""Schema -> table -> column -> Trino type."""
+
+_NOT_FIXED = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtimestamp, exp.Rand, exp.Uuid)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A checked SELECT. `columns` are its output columns with Trino's types, `clock` says that it uses current_date."""
+
+    sql: str
+    tables: tuple[str, ...]
+    columns: Mapping[str, exp.DataType]
+    clock: bool
+    typed: exp.Query
+    _exact: exp.Query
+
+    def duckdb(self, today: date) -> str:
+        """The same query in DuckDB's dialect, `current_date` being `today`. It calls the macros of exact."""
+        day = exp.cast(exp.Literal.string(today.isoformat()), exp.DType.DATE)
+        tree = self._exact.transform(lambda node: day.copy() if isinstance(node, exp.CurrentDate) else node)
+        return tree.sql(dialect="duckdb", comments=False)
+
+
+def read_query(
+    sql: str, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str, doubles: bool = False
+) -> Query:
+    """`sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
+
+    `tables` maps each table it may use to its columns; `where` names the file in errors; `doubles` lets it compute with
+    doubles. Raises MartError naming the expression and what was expected.
+    """
+    typed_tables = {
+        schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
+    }
+    try:
+        tree = _parse(sql)
+        _check_sources(tree, typed_tables)
+        _check_expressions(tree)
+        query = _query(sql, tree, typed_tables, strict=True)
+        _check_types(query, doubles=doubles)
+        return query
+    except MartError as mistake:
+        raise MartError(f"{where}: {mistake}") from mistake
+
+
+def read_any(sql: str, tables: Tables) -> Query:
+    """A reader's query over any of `tables`: decimals are exact where their types can be told, the rest is DuckDB's.
+
+    Raises MartError for anything but one SELECT over those tables.
+    """
+    tree = _parse(sql)
+    _check_sources(tree, tables)
+    return _query(sql, tree, tables, strict=False)
+
+
+def _parse(sql: str) -> exp.Query:
+    try:
+        statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
+    except SqlglotError as broken:
+        raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise MartError("expected one SELECT and nothing else")
+    return statements[0]
+
+
+def _first_error(broken: SqlglotError) -> str:
+    errors = getattr(broken, "errors", None)
+    if errors:
+        return f"{errors[0]['description']} (line {errors[0]['line']}, column {errors[0]['col']})"
+    return str(broken).splitlines()[0]
+
+
+def _check_sources(tree: exp.Query, tables: Tables) -> None:
+    """FROM names the tables given, the query's own WITH names and UNNEST: no file, function or other schema."""
+    names = sorted(f"{schema}.{table}" for schema, inside in tables.items() for table in inside)
+    for table in tree.find_all(exp.Table):
+        scope = table.find_ancestor(exp.Select, exp.Query)
+        if not table.db and not table.catalog and scope is not None and table.name in _with_names(table):
+            continue
+        if not isinstance(table.this, exp.Identifier) or table.catalog or table.name not in tables.get(table.db, {}):
+            raise MartError(f"FROM {table.sql('trino')}: no such table; expected one of {', '.join(names)}")
+    for source in tree.find_all(exp.From, exp.Join):
+        if not isinstance(source.this, exp.Table | exp.Subquery | exp.Unnest | exp.Values):
+            raise MartError(f"{source.sql('trino').strip()}: expected a table, a subquery or UNNEST")
+
+
+def _with_names(node: exp.Expr) -> set[str]:
+    found = set()
+    above: exp.Expr | None = node
+    while above is not None:
+        if isinstance(above, exp.Query):
+            found |= {cte.alias for cte in above.ctes}
+        above = above.parent
+    return found
+
+
+def _check_expressions(tree: exp.Query) -> None:
+    for node in tree.walk():
+        if isinstance(node, _NOT_FIXED):
+            raise MartError(
+                f"{node.sql('trino')}: another answer at every run; use current_date, which is pinned to the run's day"
+            )
+        if type(node) not in EXPRESSIONS and type(node) not in STRUCTURE:
+            raise MartError(
+                f"{node.sql('trino')}: {type(node).__name__} is not among what is known to be the same in Trino and "
+                "DuckDB; write it with other means"
+            )
+
+
+def _check_types(query: Query, *, doubles: bool) -> None:
+    for select in query.typed.selects:
+        if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
+            raise MartError(f"{select.sql('trino')}: its type cannot be told; CAST it to the type of the column")
+    if doubles:
+        return
+    for node in query.typed.walk():
+        if node.type is not None and node.type.this is exp.DType.DOUBLE:
+            raise MartError(
+                f"{node.sql('trino')} is a double; expected decimals (a mart with a double column may use them)"
+            )
+
+
+def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
+    schema = MappingSchema(
+        {
+            schema: {
+                table: {name: kind.sql("trino") for name, kind in columns.items()} for table, columns in inside.items()
+            }
+            for schema, inside in tables.items()
+        },
+        dialect="trino",
+    )
+    used = sorted({table.name for table in tree.find_all(exp.Table) if table.db})
+    try:
+        qualified = qualify(tree.copy(), schema=schema, dialect="trino", expand_alias_refs=False)
+        typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=_metadata(strict))
+    except SqlglotError as unknown:
+        raise MartError(str(unknown).splitlines()[0]) from unknown
+    exact = typed.copy()
+    make_exact(exact)
+    return Query(
+        sql=sql,
+        tables=tuple(used),
+        columns={select.alias_or_name: select.type or exp.DType.UNKNOWN.into_expr() for select in typed.selects},
+        clock=tree.find(exp.CurrentDate) is not None,
+        typed=typed,
+        _exact=exact,
+    )
+
+
+def _metadata(strict: bool) -> dict[Any, dict[str, Any]]:
+    """sqlglot's table of types, with ours in place of its own."""
+    ours = {kind: {"annotator": _annotator(rule, strict)} for kind, rule in EXPRESSIONS.items()}
+    return {**Trino.EXPRESSION_METADATA, **ours}
+
+
+def _annotator(rule: Callable[[Any], exp.DataType], strict: bool) -> Callable[[TypeAnnotator, Any], Any]:
+    def annotate(annotator: TypeAnnotator, node: exp.Expr) -> exp.Expr:
+        try:
+            type_: exp.DataType | None = rule(node)
+        except MartError as mistake:
+            if strict:
+                raise MartError(f"{node.sql('trino')}: {mistake}") from mistake
+            type_ = None
+        return annotator._set_type(node, type_)
+
+    return annotate
