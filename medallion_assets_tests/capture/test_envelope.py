@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.capture.envelope import BRONZE_COLUMNS, content_hash, envelope, parquet, table_of
@@ -70,6 +70,7 @@ def test_the_documented_event_becomes_rows_with_every_field_as_sent() -> None:
     assert stored.schema.field("approximate_creation_time").type == pa.timestamp("us", tz="UTC")
 
 
+@settings(deadline=None)
 @given(new=IMAGES, old=IMAGES)
 def test_an_image_comes_back_value_by_value_from_both_shapes_of_a_record(
     new: dict[str, Any], old: dict[str, Any]

@@ -35,7 +35,7 @@ WRITERS = st.lists(st.tuples(st.integers(-1_000, 1_000), LATE), max_size=30)
 TICKS = st.lists(st.integers(-1_000, 2_000), max_size=30)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(writers=WRITERS, ticks=TICKS, packed=st.booleans())
 def test_no_interleaving_of_late_writers_and_ticks_loses_or_doubles_a_name(
     tmp_path_factory: pytest.TempPathFactory, writers: list[tuple[int, int]], ticks: list[int], packed: bool
@@ -60,7 +60,7 @@ def test_no_interleaving_of_late_writers_and_ticks_loses_or_doubles_a_name(
     assert sorted(handed) == sorted(path for _, path in written)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(writers=WRITERS, cuts=st.lists(st.integers(0, 30), max_size=4))
 def test_names_may_be_taken_in_part_and_in_any_grouping(
     tmp_path_factory: pytest.TempPathFactory, writers: list[tuple[int, int]], cuts: list[int]

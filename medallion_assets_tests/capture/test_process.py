@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.capture.naming import ObjectName
@@ -65,6 +65,7 @@ def test_failures_are_reported_lowest_first_compared_as_integers(tmp_path: Path)
     assert captured(tmp_path) == ["8"]
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     bad=st.sets(st.integers(1, 20)), tables=st.lists(st.sampled_from(["Orders", "Customers"]), min_size=20, max_size=20)
 )

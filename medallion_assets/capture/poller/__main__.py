@@ -1,6 +1,6 @@
 """`python -m medallion_assets.capture.poller`: arguments, clients, signals; prints one line when it is ready.
 
-Region, endpoint and credentials are boto3's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
+Region, endpoint and credentials are boto3's own (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, ...).
 Exit codes: 0 stopped as asked, 1 a table lost changes and stopped, 2 it could not start.
 """
 
@@ -30,7 +30,8 @@ from medallion_assets.errors import MedallionError
 def main(arguments: list[str] | None = None) -> int:
     """Run the poller until SIGTERM or SIGINT; return the exit code."""
     asked = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("medallion_assets").setLevel(logging.INFO)
     halt = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (ClientError, BotoCoreError) as error:
         sys.stderr.write(
-            f"error: AWS cannot be used: {error} Check AWS_REGION, the credentials and AWS_ENDPOINT_URL; "
+            f"error: AWS cannot be used: {error} Check AWS_DEFAULT_REGION, the credentials and AWS_ENDPOINT_URL; "
             "is the local stack running?\n"
         )
         return 2

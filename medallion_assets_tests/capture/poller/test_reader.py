@@ -17,9 +17,8 @@ from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack
 
 
 def fault(code: str, status: int = 400) -> ClientError:
-    return ClientError(
-        {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "Call"
-    )  # type: ignore[typeddict-item]
+    answer: Any = {"Error": {"Code": code, "Message": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "Call")
 
 
 def reader(

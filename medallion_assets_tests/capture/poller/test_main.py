@@ -1,0 +1,139 @@
+"""The poller as a process: ready line, prompt delivery, kill -9, SIGTERM, and errors in one sentence."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+
+from medallion_assets.capture.poller.checkpoint import read_tables
+from medallion_assets_tests.capture.poller.conftest import Stack, Wait, ids
+
+
+def command(stack: Stack, root: Path, *tables: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "medallion_assets.capture.poller", *tables),
+        *("--bronze", stack.bronze_url, "--checkpoint", str(root / "checkpoint.sqlite")),
+        *("--on-failure", stack.queue_url),
+    ]
+
+
+@contextmanager
+def running(stack: Stack, root: Path, *tables: str) -> Iterator[subprocess.Popen[str]]:
+    """A poller that said it is ready; killed on leaving if it still runs."""
+    with subprocess.Popen(
+        command(stack, root, *tables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout is not None and child.stderr is not None
+            line = child.stdout.readline()
+            assert line == f"ready: capturing {', '.join(tables)}\n", child.stderr.read()
+            yield child
+        finally:
+            child.kill()
+
+
+def test_a_change_is_in_bronze_within_seconds_and_sigterm_ends_it_cleanly(
+    stack: Stack, tmp_path: Path, until: Wait
+) -> None:
+    for table in ("Orders", "Customers"):
+        stack.create(table)
+    with running(stack, tmp_path, "Orders", "Customers") as child:
+        started = time.monotonic()
+        stack.write("Orders", 1)
+        stack.write("Customers", 1)
+        until(lambda: ids(stack.store, "Orders") == ids(stack.store, "Customers") == ["o-1"])
+        assert time.monotonic() - started < 5
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
+    assert [mark.table for mark in read_tables(tmp_path / "checkpoint.sqlite")] == ["Customers", "Orders"]
+    with running(stack, tmp_path, "Orders", "Customers"):
+        stack.write("Orders", 2)
+        until(lambda: len(ids(stack.store, "Orders")) >= 2)
+    assert ids(stack.store, "Orders") == ["o-1", "o-2"]
+
+
+def test_killed_again_and_again_it_loses_nothing(stack: Stack, tmp_path: Path, until: Wait) -> None:
+    stack.create("Orders")
+    stop = threading.Event()
+    written: list[int] = []
+
+    def write() -> None:
+        client = boto3.client("dynamodb")
+        while not stop.wait(0.01):
+            client.put_item(TableName="Orders", Item={"OrderID": {"S": f"o-{len(written)}"}})
+            written.append(len(written))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for life_s in (0.3, 1.4, 1.1, 1.7):
+            with running(stack, tmp_path, "Orders") as child:
+                time.sleep(life_s)
+                os.kill(child.pid, signal.SIGKILL)
+                assert child.wait(10) == -signal.SIGKILL
+    finally:
+        stop.set()
+        writer.join()
+    with running(stack, tmp_path, "Orders"):
+        until(lambda: len(set(ids(stack.store, "Orders"))) == len(written))
+    seen = ids(stack.store, "Orders")
+    assert set(seen) == {f"o-{number}" for number in written}
+    first = list(dict.fromkeys(seen))
+    assert first == [f"o-{number}" for number in written], "the source's order is kept"
+    assert len(seen) < 2 * len(written), "only what the last window held is written again"
+    assert stack.failed() == []
+
+
+def test_a_gap_is_told_and_ends_with_a_code_of_its_own(stack: Stack, tmp_path: Path, until: Wait) -> None:
+    stack.create("Orders")
+    with running(stack, tmp_path, "Orders"):
+        stack.write("Orders", 1)
+        until(lambda: ids(stack.store, "Orders") == ["o-1"])
+    stack.switch_stream("Orders", on=False)
+    stack.switch_stream("Orders", on=True)
+    ended = subprocess.run(command(stack, tmp_path, "Orders"), capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "table Orders lost changes" in ended.stderr and "backfill" in ended.stderr
+    (mark,) = read_tables(tmp_path / "checkpoint.sqlite")
+    assert mark.gap is not None
+    resumed = subprocess.Popen(
+        [*command(stack, tmp_path, "Orders"), "--resume-after-gap", "Orders"], stdout=subprocess.PIPE, text=True
+    )
+    with resumed:
+        assert resumed.stdout is not None
+        assert resumed.stdout.readline().startswith("ready")
+        resumed.kill()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda c: [*c[:3], "Nothing", *c[4:]], "no table Nothing with a stream"),
+        (lambda c: [*c[:5], "s3://nowhere-at-all/bronze", *c[6:]], "bucket 'nowhere-at-all' must exist"),
+        (lambda c: [*c[:5], "gs://bucket", *c[6:]], "neither s3://"),
+        (lambda c: [*c[:9], c[9] + "-gone"], "AWS cannot be used"),
+        (lambda c: ["env", "AWS_ENDPOINT_URL=http://127.0.0.1:1", *c], "is the local stack running"),
+        (lambda c: ["env", "-u", "AWS_REGION", "-u", "AWS_DEFAULT_REGION", *c], "AWS_DEFAULT_REGION"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_sentence_and_no_traceback(
+    stack: Stack, tmp_path: Path, spoil: object, said: str
+) -> None:
+    assert callable(spoil)
+    stack.create("Orders")
+    spoiled = spoil(command(stack, tmp_path, "Orders"))
+    ended = subprocess.run(spoiled, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
