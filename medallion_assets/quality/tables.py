@@ -28,7 +28,8 @@ from medallion_assets.lake.duck import identifier
 from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.quality.rows import row_rules
 
-# A share of a handful of rows says little: one bad row must not hold its neighbours. Smaller batches count as this many.
+# A share of a handful of rows says little: one bad row must not hold its neighbours. A smaller batch counts as
+# this many rows.
 SMALLEST_BATCH_ROWS = 100
 
 
@@ -249,7 +250,7 @@ class Audit:
         for column, rule in rules:
             orphans, some = self._orphans(column, str(rule.references))
             numbers[f"{column} without {rule.references}"] = orphans
-            examples += some
+            examples += [key for key in some if key not in examples]
             if orphans:
                 failed.add(rule.severity)
         return [

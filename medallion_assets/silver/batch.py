@@ -32,7 +32,7 @@ from medallion_assets.lake.publish import discard, publish
 from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.quality.tables import Audit, Batch, RowCounts
 from medallion_assets.silver.bronze import Chunk, refuse_bad_json
-from medallion_assets.silver.decode import Decoded, decode
+from medallion_assets.silver.decode import decode
 from medallion_assets.silver.enrich import Source, enrich, outdated, sources
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.quarantine import hold, resolve
@@ -127,93 +127,77 @@ class Merger:
         CommitConflict when other writers win four times.
         """
         with self.lake.duckdb() as connection:
-            decoded = self._decode(connection, chunk) if chunk else None
-            if decoded is not None:
-                hold(self.lake, self.contract, decoded.rejected, run_id=self.run_id, now=self.now)
+            changes = self._decode(connection, chunk) if chunk else None
+            if changes is not None:
+                hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
             for left in reversed(range(_TRIES)):
                 try:
-                    return self._merge_once(connection, chunk, decoded, advance)
+                    return self._merge_once(connection, changes, advance)
                 except CommitConflict as lost:
                     if not left:
                         raise
                     log.warning("silver.%s: planning again: %s", self.contract.lake_name, lost)
         raise AssertionError("unreachable")
 
-    def _decode(self, connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> Decoded:
+    def _decode(self, connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> _Changes:
         try:
-            return decode(connection, chunk.rows, self.contract)
+            decoded = decode(connection, chunk.rows, self.contract)
+            return _Changes(chunk.names, chunk.rows.num_rows, decoded.rows, decoded.rejected)
         except duckdb.InvalidInputException:
             refuse_bad_json(chunk.rows, self.store)
             raise
 
     def _merge_once(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        chunk: Chunk | None,
-        decoded: Decoded | None,
-        advance: Callable[[Position], Position],
+        self, connection: duckdb.DuckDBPyConnection, changes: _Changes | None, advance: Callable[[Position], Position]
     ) -> BatchResult | None:
         table = silver_table(self.lake, self.contract, self.domain)
         planned_on = table.metadata.current_snapshot_id
         found = sources(self.lake, table, self.contract, self.domain)
         stale = outdated(connection, self.lake, table, found)
-        if chunk is None and stale is None and not self.whole:
+        if changes is None and stale is None and not self.whole:
             return None
-        plan = self._plan(connection, decoded, stale, found)
-        numbers = {"rows_in": chunk.rows.num_rows if chunk else 0, "enriched": plan.enriched}
-        staged = stage_merge(
-            self.lake,
-            table,
-            plan.rows,
-            key=self.contract.key_names,
-            branch=f"audit-{self.run_id}",
-            properties={
-                OBJECTS: json.dumps(chunk.names if chunk else ()),
-                RUN_ID: self.run_id,
-                PARTITION: self.day.isoformat(),
-                COUNTS: json.dumps(numbers),
-            },
-            rewrite_equal=self.whole or plan.enriched > 0,
-        )
+        plan = self._plan(connection, changes, stale, found)
+        staged = self._stage(table, changes, plan)
         if staged.base_snapshot_id != planned_on:
             discard(self.lake, table, staged)
             raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
-        result = self._result(connection, table, chunk, decoded, plan, staged)
-        before = RowCounts.read(table.properties.get(ROW_COUNT))
-        checks, counts = self._audit(connection, table, staged, result, decoded, plan.rows, before)
+        enriched = {
+            f"{ENRICHED}{source.part.table}": str(source.snapshot_id)
+            for source in found
+            if source.snapshot_id is not None
+        }
+        if changes is None and not staged.changed and not self.whole:
+            publish(self.lake, table, staged, properties=enriched)
+            return None
+        result = self._result(table, changes, plan, staged)
+        checks, counts = self._audit(connection, table, result, rows=plan.rows, rejected=changes and changes.rejected)
         result = replace(result, checks=checks)
         if any(check.holds for check in checks):
             discard(self.lake, table, staged)
             log.warning("silver.%s: held: %s", self.contract.lake_name, result.counts)
             return replace(result, snapshot_id=planned_on)
         position = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
-        properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text}
-        properties |= {
-            f"{ENRICHED}{source.part.table}": str(source.snapshot_id)
-            for source in found
-            if source.snapshot_id is not None
-        }
+        properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text, **enriched}
         publish(self.lake, table, staged, properties=properties)
         resolved = 0
-        if decoded is not None:
-            valid = decoded.rows[EVENT_ID]
-            resolved = resolve(self.lake, self.contract, valid, run_id=self.run_id, now=self.now)
+        if changes is not None:
+            resolved = resolve(self.lake, self.contract, changes.rows[EVENT_ID], run_id=self.run_id, now=self.now)
         log.info("silver.%s: published: %s", self.contract.lake_name, result.counts)
         return replace(result, published=True, resolved=resolved)
 
     def _plan(
         self,
         connection: duckdb.DuckDBPyConnection,
-        decoded: Decoded | None,
+        changes: _Changes | None,
         stale: pa.Table | None,
         found: Sequence[Source],
     ) -> _Plan:
-        """The rows to merge, each key once: the latest incoming ones, and those in the table with new enriched values."""
+        """The rows to merge, each key once: the latest incoming, and those in the table with new enriched values."""
         key = self.contract.key_names
         schema = silver_schema(self.contract, self.domain)
         incoming = schema.empty_table()
-        if decoded is not None:
-            newest = latest(connection, decoded.rows, key)
+        if changes is not None:
+            newest = latest(connection, changes.rows, key)
             incoming = enrich(connection, self.lake, newest, found).select(schema.names).cast(schema)
         if stale is None or stale.num_rows == 0:
             return _Plan(incoming, enriched=0, older=0, equal=0)
@@ -226,7 +210,7 @@ class Merger:
         wins = "i.n >= s.n" if self.whole else "i.n > s.n"
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE both_sides AS
-            SELECT {keys}, i.n > s.n AS newer, i.n = s.n AS equal, {wins} AS wins
+            SELECT {keys}, i.n < s.n AS older, i.n = s.n AS equal, {wins} AS wins
             FROM (SELECT {keys}, {SEQUENCE} AS n FROM incoming) i JOIN (SELECT {keys}, {SEQUENCE} AS n FROM stale) s
             USING ({keys})""")
         kept, again = (
@@ -236,31 +220,44 @@ class Merger:
             for rows, loses in (("incoming", "NOT wins"), ("stale", "wins"))
         )
         ((older, equal),) = connection.execute(
-            "SELECT count(*) FILTER (NOT newer AND NOT equal), count(*) FILTER (equal AND NOT wins) FROM both_sides"
+            "SELECT count(*) FILTER (older), count(*) FILTER (equal AND NOT wins) FROM both_sides"
         ).fetchall()
         rows = pa.concat_tables([kept.cast(schema), again.cast(schema)])
         return _Plan(rows, enriched=again.num_rows, older=older, equal=equal)
 
-    def _result(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        table: Table,
-        chunk: Chunk | None,
-        decoded: Decoded | None,
-        plan: _Plan,
-        staged: Staged,
-    ) -> BatchResult:
-        valid = decoded.rows.num_rows if decoded else 0
+    def _stage(self, table: Table, changes: _Changes | None, plan: _Plan) -> Staged:
+        counts = {
+            "rows_in": changes.rows_in if changes else 0,
+            "quarantined": changes.rejected.num_rows if changes else 0,
+            "enriched": plan.enriched,
+        }
+        return stage_merge(
+            self.lake,
+            table,
+            plan.rows,
+            key=self.contract.key_names,
+            branch=f"audit-{self.run_id}",
+            properties={
+                OBJECTS: json.dumps(changes.objects if changes else ()),
+                RUN_ID: self.run_id,
+                PARTITION: self.day.isoformat(),
+                COUNTS: json.dumps(counts),
+            },
+            rewrite_equal=self.whole or plan.enriched > 0,
+        )
+
+    def _result(self, table: Table, changes: _Changes | None, plan: _Plan, staged: Staged) -> BatchResult:
+        valid = changes.rows.num_rows if changes else 0
         compared = plan.rows.num_rows - plan.enriched + plan.older + plan.equal
         return BatchResult(
             table=self.contract.lake_name,
             day=self.day,
-            objects=chunk.names if chunk else (),
-            rows_in=chunk.rows.num_rows if chunk else 0,
+            objects=changes.objects if changes else (),
+            rows_in=changes.rows_in if changes else 0,
             merged=staged.inserted + staged.updated - plan.enriched,
             superseded=valid - compared + plan.older + staged.superseded,
             unchanged=plan.equal + staged.unchanged,
-            quarantined=decoded.rejected.num_rows if decoded else 0,
+            quarantined=changes.rejected.num_rows if changes else 0,
             resolved=0,
             inserted=staged.inserted,
             updated=staged.updated - plan.enriched,
@@ -273,39 +270,36 @@ class Merger:
 
     def _deleted(self, table: Table, rows: pa.Table, staged: Staged) -> int:
         """How many of the staged rows are tombstones."""
-        offered = pc.sum(rows[DELETED]).as_py() or 0
-        if not offered or not staged.changed:
-            return 0
-        since, until = staged.base_snapshot_id, staged.snapshot_id
-        if since is None or until is None:
-            return int(offered)
-        changes = changed_rows(self.lake, table, since=since, until=until, columns=[DELETED])
+        offered = int(pc.sum(rows[DELETED]).as_py() or 0)
+        if not offered or not staged.changed or staged.snapshot_id is None or staged.base_snapshot_id is None:
+            return offered if staged.changed else 0
+        changes = changed_rows(
+            self.lake, table, since=staged.base_snapshot_id, until=staged.snapshot_id, columns=[DELETED]
+        )
         if changes is None:
-            raise CommitConflict(f"snapshot {since} of silver.{self.contract.lake_name} is gone")
+            raise CommitConflict(f"the snapshot that silver.{self.contract.lake_name} was staged on is gone")
         return int(pc.sum(pc.and_(changes[DELETED], pc.equal(changes["_side"], "new"))).as_py() or 0)
 
     def _audit(
         self,
         connection: duckdb.DuckDBPyConnection,
         table: Table,
-        staged: Staged,
         result: BatchResult,
-        decoded: Decoded | None,
+        *,
         rows: pa.Table,
-        before: RowCounts | None,
+        rejected: pa.Table | None,
     ) -> tuple[list[CheckResult], RowCounts]:
         audit = Audit(
             connection,
             self.lake,
             table,
-            snapshot_id=staged.snapshot_id,
+            snapshot_id=result.snapshot_id,
             contract=self.contract,
             domain=self.domain,
             types=sql_types(connection, silver_schema(self.contract, self.domain)),
             whole=self.whole,
             now=self.now,
         )
-        rejected = decoded.rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if decoded else []
         batch = Batch(
             rows_in=result.rows_in,
             merged=result.merged,
@@ -313,9 +307,19 @@ class Merger:
             unchanged=result.unchanged,
             quarantined=result.quarantined,
             rows=rows,
-            rejected_keys=rejected,
+            rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if rejected is not None else (),
         )
-        return audit.run(batch, before)
+        return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What a chunk of objects holds: all its rows counted, the valid ones typed, the others as they are in Bronze."""
+
+    objects: tuple[str, ...]
+    rows_in: int
+    rows: pa.Table
+    rejected: pa.Table
 
 
 @dataclass(frozen=True)

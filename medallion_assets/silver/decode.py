@@ -34,7 +34,7 @@ _ROW = "_row"
 
 @dataclass(frozen=True)
 class Decoded:
-    """`rows` have the contract's columns and META_COLUMNS. `rejected` are Bronze rows with `column_name` and `reason`."""
+    """`rows` have the contract's columns and META_COLUMNS; `rejected` Bronze's, `column_name` and `reason`."""
 
     rows: pa.Table
     rejected: pa.Table
@@ -142,7 +142,8 @@ def _extra(contract: Contract, tagged: dict[str, str]) -> str:
     )
     some = " OR ".join([f"len(list_filter(json_keys(new_image), lambda x: x NOT IN ({known}))) > 0", *partly.values()])
     entries = """map_entries(json_transform(new_image, '"MAP(VARCHAR, JSON)"'))"""
-    return f"CASE WHEN {some} THEN to_json(map_from_entries(list_sort(list_filter({entries}, lambda x: {kept}))))::VARCHAR END"
+    rest = f"map_from_entries(list_sort(list_filter({entries}, lambda x: {kept})))"
+    return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
 
 
 def _structure(columns: tuple[Column, ...] | list[Column]) -> str:

@@ -3,7 +3,8 @@
 Belongs here: giving incoming rows those columns, and finding the rows already in the table whose values have changed in
 the referenced table since. Does not belong here: committing either of them (batch).
 
-Why current values, and not those of the day of the order: docs/adr/0002-an-order-counts-for-its-customers-current-region.md
+Why current values, and not those of the day of the order:
+docs/adr/0002-an-order-counts-for-its-customers-current-region.md
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def _joins(lake: Lake, rows: str, found: Sequence[Source]) -> str:
     joins = []
     for at, source in enumerate(found):
         on, key = identifier(source.part.on), identifier(source.key)
-        needed = f"SELECT * FROM {lake.scan_sql(source.table, source.snapshot_id)} WHERE NOT {DELETED} AND {key} IN (SELECT {on} FROM {rows})"
+        scan = lake.scan_sql(source.table, source.snapshot_id)
+        needed = f"SELECT * FROM {scan} WHERE NOT {DELETED} AND {key} IN (SELECT {on} FROM {rows})"
         joins.append(f"LEFT JOIN ({needed}) s{at} ON r.{on} = s{at}.{key} AND NOT r.{DELETED}")
     return f"FROM {rows} r {' '.join(joins)}"

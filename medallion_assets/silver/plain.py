@@ -48,7 +48,7 @@ def _plain(value: Any, type_: ColumnType) -> Any:
     return [_plain(item, type_.element) for item in value]
 
 
-def _untagged(tagged: dict[str, Any]) -> Any:
+def _untagged(tagged: dict[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind
     ((tag, value),) = tagged.items()
     match tag:
         case "N":

@@ -62,7 +62,7 @@ def resolve(lake: Lake, contract: Contract, valid: pa.ChunkedArray, *, run_id: s
         mended = _with_constant(mended, "status", pa.scalar(RESOLVED))
         mended = _with_constant(mended, "resolved_at", pa.scalar(now, pa.timestamp("us", tz="UTC")))
         _merge(lake, table, mended, run_id)
-    return mended.num_rows
+    return int(mended.num_rows)
 
 
 def _held_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
@@ -78,13 +78,9 @@ def _held_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: date
         "sequence_number": pc.utf8_lpad(rejected["sequence_number"], SEQUENCE_DIGITS, "0"),
         "capture_day": pa.array([days[name] for name in rejected[OBJECT].to_pylist()], pa.date32()),
     }
-    arrays = [
-        pa.array([constant[field.name]] * rejected.num_rows, field.type)
-        if field.name in constant
-        else columns.get(field.name, rejected[field.name] if field.name not in columns else None)
-        for field in QUARANTINE_SCHEMA
-    ]
-    return pa.table(arrays, schema=QUARANTINE_SCHEMA)
+    columns |= {name: pa.array([value] * rejected.num_rows) for name, value in constant.items()}
+    arrays = [columns[name] if name in columns else rejected[name] for name in QUARANTINE_SCHEMA.names]
+    return pa.table(arrays, names=QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
 
 
 def _with_constant(rows: pa.Table, name: str, value: pa.Scalar) -> pa.Table:

@@ -82,7 +82,7 @@ def structure(type_: ColumnType) -> object:
     return tags
 
 
-def value(type_: ColumnType, tagged: str, depth: int = 0) -> str:
+def value(type_: ColumnType, tagged: str, depth: int = 0) -> str:  # noqa: PLR0911 - one for each kind
     """SQL: the value; null when `tagged` is null, tagged NULL, or broken."""
     match type_.kind:
         case "json":
@@ -165,7 +165,7 @@ def undeclared(type_: ColumnType, tagged: str, depth: int = 0) -> str:
             return "FALSE"
 
 
-def _scalar(type_: ColumnType, raw: str) -> str:
+def _scalar(type_: ColumnType, raw: str) -> str:  # noqa: PLR0911 - one for each kind
     """SQL: the value of a tag's text `raw`, or null if it does not fit exactly."""
     match type_.kind:
         case "decimal":
