@@ -39,10 +39,6 @@ log = logging.getLogger(__name__)
 
 TABLE_PROPERTIES = {
     "format-version": "2",
-    "write.delete.mode": "merge-on-read",
-    "write.update.mode": "merge-on-read",
-    "write.merge.mode": "merge-on-read",
-    "write.delete.granularity": "partition",
     # Each commit writes a metadata file; readers hold one for a query's time, not for a hundred commits.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",

@@ -21,7 +21,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
 from medallion_assets.lake.files import by_field_id, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
-from medallion_assets.lake.prune import files_with_keys, surely_older
+from medallion_assets.lake.prune import files_surely_older, files_with_keys
 from medallion_assets.lake.schema import conform, refuse_floating_key
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data, write_deletes
@@ -116,7 +116,7 @@ def _find(
 
     The verdict is about the table's row: it is 'older' than the incoming one, 'equal' or 'newer' in `order_by`.
     """
-    older = [file for file in candidates if surely_older(schema, file, order_by, rows)]
+    older = files_surely_older(schema, candidates, rows, order_by)
     contested = [file for file in candidates if file not in older]
     same_key = " AND ".join(f"t.{column} = i.{column}" for column in _columns(schema, key))
     (order,) = _columns(schema, [order_by])

@@ -27,14 +27,14 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
     return remaining
 
 
-def surely_older(schema: Schema, file: DataFile, order_by: str, rows: pa.Table) -> bool:
-    """Whether every row of the file is older than every one of `rows`: then its ordering column need not be read."""
+def files_surely_older(schema: Schema, files: Sequence[DataFile], rows: pa.Table, order_by: str) -> list[DataFile]:
+    """The files of which every row is older than every one of `rows`: their ordering column need not be read."""
     column = rows.column(order_by)
     if column.null_count or pa.types.is_floating(column.type):  # bounds leave NaN out
-        return False
-    _, newest = _bounds(file, schema.find_field(order_by))
-    oldest = _physical(column)
-    return newest is not None and newest < pc.min(oldest).as_py()
+        return []
+    oldest = pc.min(_physical(column)).as_py()
+    newest = ((file, _bounds(file, schema.find_field(order_by))[1]) for file in files)
+    return [file for file, bound in newest if bound is not None and bound < oldest]
 
 
 class _SortedValues:
