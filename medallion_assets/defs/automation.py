@@ -1,0 +1,34 @@
+"""What runs because time passed, not because something arrived: marts that look at the current day."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+RETRY_CRON: Final = "*/10 * * * *"
+
+
+def at_new_day() -> dg.AutomationCondition[dg.AssetKey]:
+    """Once after midnight UTC, when nothing upstream is under way or held; again every ten minutes while it fails."""
+    condition = dg.AutomationCondition
+    new_day = condition.cron_tick_passed("0 0 * * *", "UTC").since(condition.newly_requested())
+    # A request is not repeated when its run fails, so failures need a branch of their own.
+    again = condition.execution_failed() & condition.cron_tick_passed(RETRY_CRON, "UTC")
+    return (
+        (new_day | again)
+        & ~condition.in_progress()
+        & ~condition.any_deps_in_progress()
+        & condition.all_deps_blocking_checks_passed()
+    )
+
+
+def new_day_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Evaluates the conditions. Declared, because Dagster's own such sensor is slow and starts switched off."""
+    return dg.AutomationConditionSensorDefinition(
+        "new_day",
+        target=dg.AssetSelection.groups("gold"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=5,
+        description="Refreshes the marts that look at the current day when a new one has begun.",
+    )

@@ -1,0 +1,96 @@
+"""The assets `dynamodb/<table>` and `bronze/<table>`: where changes come from, and the objects that hold them.
+
+Capture writes Bronze, not Dagster: the step looks at the objects of its day, and stops the table at a broken one.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any, Final
+
+import dagster as dg
+
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.defs.columns import source_columns
+from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.freshness import freshness
+from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool
+from medallion_assets.defs.pending import list_pending, position
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.errors import CorruptObject
+
+_AT_ONCE: Final = 16
+"""Objects looked at side by side; the wait is the store's round trip."""
+
+
+def source_spec(contract: Contract) -> dg.AssetSpec:
+    """The DynamoDB table, which nothing here writes."""
+    return dg.AssetSpec(
+        asset_key("dynamodb", contract.lake_name),
+        description=contract.description,
+        group_name="source",
+        kinds={"dynamodb"},
+        owners=[contract.owner],
+        metadata={"table": contract.table, "dagster/column_schema": source_columns(contract)},
+    )
+
+
+def bronze_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+    """The captured objects of one table, one partition per UTC capture day."""
+    name = contract.lake_name
+
+    @dg.asset(
+        key=asset_key("bronze", name),
+        deps=[asset_key("dynamodb", name)],
+        description=f"Every captured change of {contract.table} as it happened, by UTC capture day.",
+        group_name="bronze",
+        kinds={"s3", "parquet"},
+        owners=[contract.owner],
+        partitions_def=daily(domain.since),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=pool("bronze", name),
+        freshness_policy=freshness([contract]),
+        code_version=code_version(contract),
+    )
+    def bronze(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+        with told_to_dagster(context):
+            store = pipeline.bronze()
+            days = [date.fromisoformat(key) for key in context.partition_keys]
+            if NEWS_TAG in context.run.tags:
+                with pipeline.lake() as lake:
+                    positions = {name: position(lake, contract)}
+                names = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
+            else:
+                names = [path for day in days for path in store.list(contract.table, day=day)]
+            return dg.MaterializeResult(metadata=survey(store, names))
+
+    return bronze
+
+
+def survey(store: BronzeStore, names: Sequence[str]) -> dict[str, Any]:
+    """How many objects, rows and bytes there are. Raises CorruptObject naming one that is no whole Parquet file."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        sizes = list(threads.map(lambda name: _size(store, name), names))
+    ends = {"first": store.uri(names[0]), "last": store.uri(names[-1])} if names else {}
+    return {
+        "objects": len(names),
+        "dagster/row_count": sum(rows for rows, _ in sizes),
+        "bytes": sum(size for _, size in sizes),
+        **ends,
+    }
+
+
+def _size(store: BronzeStore, name: str) -> tuple[int, int]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = store.read(name)
+    try:
+        return pq.read_metadata(pa.BufferReader(data)).num_rows, len(data)
+    except pa.ArrowException as broken:
+        raise CorruptObject(
+            f"Bronze object {store.uri(name)} is not a whole Parquet file ({len(data)} bytes: {broken}). Nothing was "
+            "skipped: restore the object or capture its changes again, then run this day again."
+        ) from broken

@@ -1,0 +1,25 @@
+"""What our errors mean to Dagster: try the step again in a moment, or fail it with one clear sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import dagster as dg
+
+from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionError
+
+MAX_RETRIES: Final = 3
+"""After 1, 2 and 4 seconds; the next run picks up what is still pending, so a longer outage need not block this one."""
+
+
+@contextmanager
+def told_to_dagster(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Raise RetryRequested for what passes, Failure without further retries for what somebody must mend."""
+    try:
+        yield
+    except (LakeUnavailable, CommitConflict) as passing:
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=2**context.retry_number) from passing
+    except MedallionError as lasting:
+        raise dg.Failure(description=str(lasting), allow_retries=False) from lasting

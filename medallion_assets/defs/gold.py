@@ -1,0 +1,94 @@
+"""The assets `gold/<mart>`: SQL over Silver, refreshed where Silver changed, audited before it is published."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.defs.automation import at_new_day
+from medallion_assets.defs.checks import check_results, check_specs, held
+from medallion_assets.defs.columns import mart_columns, mart_lineage
+from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.freshness import freshness
+from medallion_assets.defs.names import NEWS_TAG, asset_key, daily, pool, utc_now
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.quality.marts import check_names
+
+if TYPE_CHECKING:
+    from medallion_assets.gold.refresh import RefreshResult
+    from medallion_assets.gold.spec import Mart
+
+Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+
+
+def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
+    """One mart; its partitions, if it has any, are order days, and any capture day may touch any of them.
+
+    They are declared like the capture days, so that one run can hold all layers. A run of the sensor is of a capture
+    day, so there the step does not yield its asset: it reports the days it refreshed, one by one.
+    """
+    key = asset_key("gold", mart.name)
+    partitions = daily(domain.since) if mart.spec.partition else None
+    lineage = mart_lineage(mart)
+    checks = check_names(mart)
+    contracts = [domain.by_name[table] for table in mart.tables]
+
+    @dg.asset(
+        key=key,
+        deps=[
+            dg.AssetDep(asset_key("silver", table), partition_mapping=dg.AllPartitionMapping()) for table in mart.tables
+        ],
+        output_required=False,
+        description=mart.spec.description,
+        group_name="gold",
+        kinds={"sql", "duckdb", "iceberg"},
+        owners=[mart.spec.owner],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        # One audit is of everything a refresh staged, so its results belong to no single day.
+        check_specs=check_specs(key, checks),
+        pool=pool("gold", mart.name),
+        freshness_policy=freshness(contracts),
+        automation_condition=at_new_day() if mart.clock else None,
+        code_version=mart.definition,
+        metadata={
+            "dagster/table_name": f"gold.{mart.name}",
+            "dagster/column_schema": mart_columns(mart),
+            "dagster/column_lineage": lineage,
+            "query": dg.MetadataValue.md(f"```sql\n{mart.query.sql}\n```"),
+        },
+    )
+    def gold(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+        from medallion_assets.gold.refresh import refresh
+
+        named = None
+        if partitions and NEWS_TAG not in context.run.tags:
+            named = [date.fromisoformat(day) for day in context.partition_keys]
+        now = utc_now()
+        with told_to_dagster(context), pipeline.lake() as lake:
+            result = refresh(lake, mart, domain, today=now.date(), now=now, run_id=context.run.run_id, days=named)
+            yield from check_results(key, checks, result.checks)
+            if not result.published:
+                raise held(
+                    result.checks,
+                    what=f"the refresh of {mart.name}",
+                    what_to_do=f"Mend the cause, then materialize gold/{mart.name} again.",
+                )
+            metadata = {**_metadata(result), "dagster/column_lineage": lineage}
+            if partitions and named is None:
+                for day in result.days:
+                    context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))
+            else:
+                yield dg.MaterializeResult(metadata=metadata)
+
+    return gold
+
+
+def _metadata(result: "RefreshResult") -> dict[str, Any]:
+    return {
+        "dagster/row_count": result.rows,
+        "snapshot_id": str(result.snapshot_id),
+        **{f"silver_{table}": str(snapshot) for table, snapshot in result.silver_snapshots.items()},
+    }

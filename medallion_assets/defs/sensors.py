@@ -1,0 +1,150 @@
+"""The sensor on the Bronze prefix: one run for everything that has news, one at a time.
+
+Belongs here: asking Dagster how the last run went, and the lake and the store what is pending. What follows from the
+answers is decided in news.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import dagster as dg
+
+from medallion_assets.capture.position import Position
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
+from medallion_assets.defs.news import Cursor, Graph, Outcome, Pending, Request, choose, follow, is_mart, settle
+from medallion_assets.defs.pending import list_pending, position
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.gold.spec import Mart
+
+WATCH_SECONDS: Final = 4.0
+"""The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
+that watches almost that long sees an object arrive, or a run end, within the second instead."""
+
+PAUSE_SECONDS: Final = 0.5
+
+BATCH_TAG: Final = "medallion/batch"
+"""On a run of the sensor: the key of the request it was launched for."""
+
+
+def news_graph(domain: Domain, marts: Iterable[Mart]) -> Graph:
+    """Who follows whom, from the contracts' enrichment and the marts' SQL."""
+    upstream = {
+        f"silver/{contract.lake_name}": frozenset(f"silver/{part.table}" for part in contract.enrich)
+        for contract in domain.tables
+    }
+    for mart in marts:
+        upstream[f"gold/{mart.name}"] = frozenset(f"silver/{table}" for table in mart.tables)
+    return Graph(upstream)
+
+
+def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
+    """The sensor; switched on unless somebody switches it off."""
+    graph = news_graph(domain, marts)
+
+    @dg.sensor(
+        name="bronze_news",
+        target=dg.AssetSelection.groups("bronze", "silver", "gold"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=1,
+        description="Runs what has news: Bronze and Silver of the tables with new objects, and the marts over them.",
+    )
+    def bronze_news(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+        cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
+        until = time.monotonic() + WATCH_SECONDS
+        run = _run(context.instance, cursor)
+        while run is not None and not run.is_finished:
+            if time.monotonic() >= until:
+                return _skip(cursor, f"Run {run.run_id} is under way")
+            time.sleep(PAUSE_SECONDS)
+            run = _run(context.instance, cursor)
+        store = pipeline.bronze()
+        positions = _positions(domain, pipeline)
+        pending = list_pending(store, domain.tables, positions, utc_now().date())
+        cursor = _after(context.instance, cursor, run, graph, pending)
+        while (request := choose(graph, cursor, pending, utc_now())) is None:
+            if time.monotonic() >= until:
+                return _skip(cursor, _words(pending))
+            time.sleep(PAUSE_SECONDS)
+            pending = list_pending(store, domain.tables, positions, utc_now().date())
+        cursor = cursor.model_copy(update={"request": request})
+        return dg.SensorResult(run_requests=[_run_request(request)], cursor=cursor.model_dump_json())
+
+    return bronze_news
+
+
+def _positions(domain: Domain, pipeline: Pipeline) -> dict[str, Position]:
+    with pipeline.lake() as lake:
+        return {contract.lake_name: position(lake, contract) for contract in domain.tables}
+
+
+def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
+    """The run of the cursor's request; None if there is none or it was never handed to the queue."""
+    if cursor.request is None:
+        return None
+    runs = instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: cursor.request.key}), limit=1)
+    return runs[0] if runs and runs[0].status is not dg.DagsterRunStatus.NOT_STARTED else None
+
+
+def _after(
+    instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, graph: Graph, pending: Pending
+) -> Cursor:
+    """The cursor after its run ended, if there was one, and after whatever others ran in the meantime."""
+    if run is not None and cursor.request is not None:
+        cursor = settle(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
+    elif cursor.request is not None:
+        cursor = cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
+    latest, own = {}, set()
+    for record in instance.get_asset_records([dg.AssetKey(node.split("/")) for node in graph.tables]):
+        made = record.asset_entry.last_materialization_record
+        if made is not None:
+            node = record.asset_entry.asset_key.to_user_string()
+            latest[node] = made.storage_id
+            if run is not None and made.run_id == run.run_id:
+                own.add(node)
+    return follow(cursor, graph, latest, own=own)
+
+
+def _outcomes(instance: dg.DagsterInstance, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
+    """How each node fared. A run that ended with no failed step (killed, cancelled) failed in all it did not finish."""
+    if run.is_success:
+        return dict.fromkeys(request.nodes, "done")
+    stats = instance.get_run_step_stats(run.run_id)
+    steps = {step.step_key: step.status.value for step in stats if step.status is not None}
+    crashed = "FAILURE" not in steps.values()
+    outcomes: dict[str, Outcome] = {}
+    for node in request.nodes:
+        layer, table = node.split("/")
+        own = [f"{layer}__{table}"] if is_mart(node) else [f"bronze__{table}", f"silver__{table}"]
+        states = {steps.get(step) for step in own}
+        if steps.get(own[-1]) == "SUCCESS":
+            outcomes[node] = "done"
+        elif "FAILURE" in states or crashed:
+            outcomes[node] = "failed"
+        else:
+            outcomes[node] = "undone"
+    return outcomes
+
+
+def _run_request(request: Request) -> dg.RunRequest:
+    keys = [dg.AssetKey(node.split("/")) for node in request.nodes]
+    keys += [asset_key("bronze", node.removeprefix("silver/")) for node in request.first]
+    return dg.RunRequest(
+        run_key=request.key,
+        partition_key=request.day.isoformat(),
+        asset_selection=keys,
+        tags={NEWS_TAG: "true", BATCH_TAG: request.key},
+    )
+
+
+def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
+    troubles = ", ".join(f"{node} failed {trouble.failures} times" for node, trouble in cursor.troubles.items())
+    return dg.SensorResult(
+        skip_reason=f"{reason}{'; ' + troubles if troubles else ''}.", cursor=cursor.model_dump_json()
+    )
+
+
+def _words(pending: Pending) -> str:
+    counts = {node: sum(map(len, days.values())) for node, days in pending.items()}
+    return "No news" if not counts else "Waiting: " + ", ".join(f"{node} {count}" for node, count in counts.items())

@@ -1,0 +1,96 @@
+"""The assets `silver/<table>`: one exact, typed, audited row per key."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.defs.checks import check_results, check_specs, held, log_partition, worst
+from medallion_assets.defs.columns import silver_columns, silver_lineage
+from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.freshness import freshness
+from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.quality.tables import check_names
+
+if TYPE_CHECKING:
+    from medallion_assets.silver.batch import BatchResult
+
+Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+
+
+def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+    """The Silver table of one contract, one partition per UTC capture day of the changes merged into it."""
+    name = contract.lake_name
+    key = asset_key("silver", name)
+    lineage = silver_lineage(contract)
+    partitions = daily(domain.since)
+    checks = check_names(contract)
+
+    @dg.asset(
+        key=key,
+        # The day's own capture, and the tables that columns are copied from: in one run they are merged first.
+        deps=[asset_key("bronze", name), *(asset_key("silver", part.table) for part in contract.enrich)],
+        description=contract.description,
+        group_name="silver",
+        kinds={"iceberg", "parquet"},
+        owners=[contract.owner],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        check_specs=check_specs(key, checks, partitions),
+        pool=pool("silver", name),
+        freshness_policy=freshness([contract]),
+        code_version=code_version(contract),
+        metadata={
+            "dagster/table_name": f"silver.{name}",
+            "dagster/column_schema": silver_columns(contract, domain),
+            "dagster/column_lineage": lineage,
+        },
+    )
+    def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+        from medallion_assets.silver.day import merge_day, merge_news
+
+        merge = merge_news if NEWS_TAG in context.run.tags else merge_day
+        with told_to_dagster(context), pipeline.lake() as lake:
+            done: list[BatchResult] = []
+            for day in context.partition_keys:
+                merged = list(
+                    merge(
+                        lake,
+                        pipeline.bronze(),
+                        contract,
+                        domain,
+                        day=date.fromisoformat(day),
+                        run_id=context.run.run_id,
+                        now=utc_now(),
+                    )
+                )
+                done += merged
+                if len(context.partition_keys) > 1:
+                    log_partition(context, key, worst(check for result in merged for check in result.checks), day)
+                if any(not result.published for result in merged):
+                    break
+            results = worst(check for result in done for check in result.checks)
+            yield from check_results(key, checks, results)
+            if any(not result.published for result in done):
+                raise held(
+                    results,
+                    what=f"a batch of {name}",
+                    what_to_do=f"Mend the cause, then materialize silver/{name} for this day again.",
+                )
+            yield dg.MaterializeResult(metadata={**_totals(done), "dagster/column_lineage": lineage})
+
+    return silver
+
+
+def _totals(done: "Sequence[BatchResult]") -> dict[str, Any]:
+    counts = ("rows_in", "merged", "superseded", "unchanged", "quarantined", "resolved")
+    changes = ("inserted", "updated", "deleted", "enriched")
+    totals = {name: sum(getattr(result, name) for result in done) for name in (*counts, *changes)}
+    totals["objects"] = sum(len(result.objects) for result in done)
+    last = done[-1].snapshot_id if done else None
+    # As text: a snapshot id has 19 digits, and the page that shows it counts in doubles.
+    return {"commits": len(done), **totals, **({"snapshot_id": str(last)} if last is not None else {})}
