@@ -68,9 +68,10 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
 def decode_sql(contract: Contract) -> str:
     """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`."""
     keys = contract.key_columns
-    others = [column for column in contract.columns.values() if column not in keys]
-    tagged = {column.attribute: f"struct_extract_at(k, {at})" for at, column in enumerate(keys, start=1)}
-    tagged |= {column.attribute: f"struct_extract_at(i, {at})" for at, column in enumerate(others, start=1)}
+    # Never empty, for DuckDB takes no empty structure.
+    others = [column for column in contract.columns.values() if column not in keys] or list(keys)
+    tagged = {column.attribute: f"struct_extract_at(i, {at})" for at, column in enumerate(others, start=1)}
+    tagged |= {column.attribute: f"struct_extract_at(k, {at})" for at, column in enumerate(keys, start=1)}
     values = ",\n    ".join(
         f'{value(column.type, tagged[column.attribute])} AS "{column.name}"' for column in contract.columns.values()
     )
