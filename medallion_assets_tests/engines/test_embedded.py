@@ -1,0 +1,119 @@
+"""Sessions over a real lake: what they show, at which snapshot, and how little of it they read."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from medallion_assets.engines.embedded import Embedded, _stretches
+from medallion_assets.errors import MartError
+from medallion_assets.lake.catalog import Lake
+from medallion_assets_tests.gold.shop import Shop, order, product
+
+TODAY = date(2026, 3, 15)
+
+
+def test_a_reader_sees_published_rows_without_tombstones_exactly(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.write("orders", order(1, amount="0.10"), order(2, amount="0.25"), order(3))
+    shop.write("orders", delete=["o3"])
+    with Embedded(lake) as session:
+        session.show_published()
+        found = session.run(
+            "SELECT COUNT(*) AS n, AVG(total_amount) AS a, current_date AS d FROM silver.orders", today=TODAY
+        )
+    assert found.to_pylist() == [{"n": 2, "a": Decimal("0.18"), "d": TODAY}]
+
+
+def test_a_session_may_look_at_an_older_snapshot_beside_one_that_does_not(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.write("products", product(1))
+    before = lake.table("silver", "products").metadata.current_snapshot_id
+    shop.write("products", product(2))
+    table = lake.table("silver", "products")
+    with Embedded(lake) as old, Embedded(lake) as new:
+        old.show(table, snapshot_id=before)
+        new.show(table)
+        count = "SELECT COUNT(*) AS n FROM silver.products"
+        assert old.run(count, today=TODAY).to_pylist() == [{"n": 1}]
+        assert new.run(count, today=TODAY).to_pylist() == [{"n": 2}]
+
+
+def test_a_table_without_a_snapshot_has_no_rows(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.write("products")
+    with Embedded(lake) as session:
+        session.show_published()
+        assert session.run("SELECT * FROM silver.products", today=TODAY).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT nothing FROM silver.products", "Column 'nothing' could not be resolved"),
+        ("SELECT name, COUNT(*) FROM silver.products", "The query cannot be run: Binder Error"),
+        ("SELECT CAST(name AS bigint) FROM silver.products", "The query cannot be run: Conversion Error"),
+        ("SELECT frobnicate(name) FROM silver.products", "The query cannot be run: Catalog Error"),
+        ("SELECT * FROM read_text('/etc/hostname')", "no such table"),
+        ("SELECT * FROM silver.nothing", "no such table; expected one of silver.products"),
+    ],
+)
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_a_query_that_cannot_be_run_is_one_sentence(lake: Lake, sql: str, reason: str) -> None:
+    Shop(lake).write("products", product(1))
+    with Embedded(lake) as session:
+        session.show_published()
+        with pytest.raises(MartError) as refused:
+            session.run(sql, today=TODAY)
+    assert reason in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_days_are_cut_at_the_widest_gaps_into_few_stretches() -> None:
+    first = date(2026, 1, 1)
+    days = [first + timedelta(days=number * number) for number in range(12)]
+    stretches = _stretches(days)
+    assert len(stretches) == 8
+    assert all(any(start <= day <= end for start, end in stretches) for day in days)
+    assert _stretches([first, first + timedelta(days=1)]) == [(first, first + timedelta(days=1))]
+
+
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_single_days_read_only_the_files_that_can_hold_them(lake: Lake) -> None:
+    shop = Shop(lake)
+    for month in range(1, 13):  # Silver's orders are partitioned by month: one file each
+        shop.write("orders", order(month, date(2025, month, 15)))
+    table = lake.table("silver", "orders")
+    days = [date(2025, 2, 15), date(2025, 11, 15)]
+    with Embedded(lake) as session:
+        session.show(table, days=("order_date", days))
+        found = session.run("SELECT order_id FROM silver.orders", today=TODAY)
+        assert sorted(found["order_id"].to_pylist()) == ["o11", "o2"]
+        assert files_read(session) == 2
+        session.show(table)
+        assert files_read(session) == 12
+
+
+def files_read(session: Embedded) -> int:
+    connection = session._connection
+    ((_, text),) = connection.execute("EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM silver.orders").fetchall()
+
+    def total(node: dict[str, object]) -> int:
+        extra, children = node.get("extra_info", {}), node.get("children", [])
+        assert isinstance(extra, dict) and isinstance(children, list)
+        return int(extra.get("Total Files Read", 0)) + sum(total(child) for child in children)
+
+    return total(json.loads(text))
+
+
+def test_a_timestamp_belongs_to_its_day_in_utc(lake: Lake) -> None:
+    shop = Shop(lake)
+    late = {**order(1), "order_date": datetime(2026, 3, 14, 23, 59, 59, 999999, tzinfo=UTC)}
+    shop.write("orders", late, order(2, TODAY, hour=0))
+    with Embedded(lake) as session:
+        session.show(lake.table("silver", "orders"), days=("order_date", [TODAY]))
+        found = session.run("SELECT order_id, CAST(order_date AS DATE) AS d FROM silver.orders", today=TODAY)
+    assert found.to_pylist() == [{"order_id": "o2", "d": TODAY}]
