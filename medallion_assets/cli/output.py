@@ -8,9 +8,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 def print_json(value: object) -> None:
@@ -26,19 +30,30 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for reading; numbers stand right. When the output is no terminal, cells are not cut off."""
+    """A table for reading. When the output is no terminal, it is wide enough to cut nothing off."""
+    console().print(table(title, columns, rows))
+
+
+def console() -> Console:
+    """Where tables are printed: the terminal at its width, or plain text of 200 columns."""
     from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 200)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table for reading; numbers stand right."""
     from rich.table import Table
     from rich.text import Text
 
     listed = [list(row) for row in rows]
-    table = Table(title=title or None, title_justify="left")
+    made = Table(title=title or None, title_justify="left")
     for at, column in enumerate(columns):
         numeric = any(isinstance(row[at], int | Decimal | timedelta) for row in listed)
-        table.add_column(Text(column), justify="right" if numeric else "left")
+        made.add_column(Text(column), justify="right" if numeric else "left")
     for row in listed:
-        table.add_row(*(Text(shown(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+        made.add_row(*(Text(shown(cell)) for cell in row))
+    return made
 
 
 def shown(cell: Any) -> str:

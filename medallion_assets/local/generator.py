@@ -35,6 +35,7 @@ class Change:
 
     `attributes` is the whole item for insert and touch, what is set for update, empty for delete. `due` is the place
     in the schedule: a steady writer makes write `due` at `due / rate` seconds; the writes of one burst share one place.
+    `emits` is False for a write that changes nothing: DynamoDB puts no record of it on the stream.
     """
 
     table: str
@@ -42,6 +43,7 @@ class Change:
     key: Mapping[str, Any]
     attributes: Mapping[str, Any]
     due: int
+    emits: bool = True
 
 
 @dataclass
@@ -165,11 +167,12 @@ class Generator:
             return Change(source, kind, named, {}, due)
         row = rows.rows[key]
         if kind == "touch":
-            return Change(source, kind, named, dict(row.item), due)
+            return Change(source, kind, named, dict(row.item), due, emits=False)
         changing = self._rng.sample(rows.plan.update, self._rng.randint(1, len(rows.plan.update)))
         new = {attribute: self._drawn(name, attribute, number=row.number, early=True) for attribute in changing}
+        emits = any(attribute not in row.item or row.item[attribute] != value for attribute, value in new.items())
         row.item.update(new)
-        return Change(source, kind, named, new, due)
+        return Change(source, kind, named, new, due, emits=emits)
 
     def _insert(self, name: str, row: _Row, *, due: int) -> Change:
         rows = self._rows[name]

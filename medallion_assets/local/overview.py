@@ -5,11 +5,10 @@ What belongs here: reading the lake, the Bronze listing and the poller's checkpo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pyiceberg.table import Table
 
@@ -20,12 +19,13 @@ from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
+from medallion_assets.gold.news import Basis, silver_tables
+from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
+from medallion_assets.silver.quarantine import HELD
 from medallion_assets.silver.table import CHANGED_AT, POSITION, QUARANTINE, SILVER
-
-GOLD: Final = "gold"
 
 
 @dataclass(frozen=True)
@@ -84,57 +84,53 @@ class Observer:
         """The state now. Raises LakeUnavailable, SettingsError."""
         now = datetime.now(UTC)
         gaps = {mark.table: mark.gap for mark in read_tables(self._checkpoint)} if self._checkpoint else {}
-        silver = {contract.lake_name: self._found(SILVER, contract.lake_name) for contract in self._domain.tables}
         with Embedded(self._lake) as engine:
-            tables = [
-                self._table(engine, contract, silver[contract.lake_name], gaps.get(contract.table), now)
-                for contract in self._domain.tables
-            ]
-            marts = [self._mart(engine, mart, silver) for mart in self._marts]
+            tables = [self._table(engine, contract, gaps.get(contract.table), now) for contract in self._domain.tables]
+            marts = [self._mart(engine, mart) for mart in self._marts]
         return Overview(tables, marts)
 
     def _found(self, namespace: str, name: str) -> Table | None:
         return self._lake.table(namespace, name) if self._lake.exists(namespace, name) else None
 
-    def _table(
-        self, engine: Embedded, contract: Contract, silver: Table | None, gap: str | None, now: datetime
-    ) -> TableState:
+    def _table(self, engine: Embedded, contract: Contract, gap: str | None, now: datetime) -> TableState:
         name = contract.lake_name
+        silver = self._found(SILVER, name)
         written = silver.properties.get(POSITION) if silver else None
         position = Position.from_json(written) if written else Position.start()
-        pending = position.pending(self._store, contract.table)
-        times = [ObjectName.parse(path).captured_at for path in [*pending, *filter(None, [position.newest])]]
-        waiting = [ObjectName.parse(path).captured_at for path in pending]
-        rows, changed_at = _aggregates(engine, silver, f"count(*), max({CHANGED_AT})", f"{SILVER}.{name}") or (0, None)
-        quarantine = self._found(QUARANTINE, name)
-        held = _aggregates(engine, quarantine, "count(*)", f"{QUARANTINE}.{name}", "WHERE status = '{HELD}'")
+        waiting = [ObjectName.parse(path).captured_at for path in position.pending(self._store, contract.table)]
+        merged = [ObjectName.parse(position.newest).captured_at] if position.newest else []
+        rows, changed_at = _aggregates(engine, silver, f"count(*), max({CHANGED_AT})") or (0, None)
+        (quarantined,) = _aggregates(engine, self._found(QUARANTINE, name), f"count_if(status = '{HELD}')") or (0,)
         return TableState(
             table=name,
-            captured_at=max(times, default=None),
-            waiting_objects=len(pending),
+            captured_at=max([*merged, *waiting], default=None),
+            waiting_objects=len(waiting),
             lag=now - min(waiting) if waiting else timedelta(),
             changed_at=changed_at,
             published_at=_committed_at(silver),
             rows=rows,
-            quarantined=held[0] if held else 0,
+            quarantined=quarantined,
             gap=gap,
         )
 
-    def _mart(self, engine: Embedded, mart: Mart, silver: dict[str, Table | None]) -> MartState:
+    def _mart(self, engine: Embedded, mart: Mart) -> MartState:
         gold = self._found(GOLD, mart.name)
-        computed_from: dict[str, int] = json.loads(gold.properties.get(SOURCES, "{}")) if gold else {}
-        published = {name: silver_table.metadata.current_snapshot_id for name in mart.tables if (silver_table := silver[name])}
-        behind = tuple(name for name, snapshot in published.items() if computed_from.get(name) != snapshot)
-        found = _aggregates(engine, gold, "count(*), max(computed_at)", f"{GOLD}.{mart.name}")
-        rows, computed_at = found or (0, None)
+        basis = Basis.recorded(gold) if gold else None
+        behind = tuple(
+            name
+            for name, table in silver_tables(self._lake, mart).items()
+            if basis is None or basis.silver.get(name) != (table.metadata.current_snapshot_id if table else None)
+        )
+        rows, computed_at = _aggregates(engine, gold, "count(*), max(computed_at)") or (0, None)
         return MartState(mart=mart.name, computed_at=computed_at, rows=rows, behind=behind)
 
 
-def _aggregates(engine: Embedded, table: Table | None, selected: str, name: str, where: str = "") -> tuple[Any, ...] | None:
+def _aggregates(engine: Embedded, table: Table | None, selected: str) -> tuple[Any, ...] | None:
+    """The one row of a SELECT without grouping; None where there is no table."""
     if table is None:
         return None
     engine.show(table)
-    found = engine.run(f"SELECT {selected} FROM {name} {where}", today=datetime.now(UTC).date())
+    found = engine.run(f"SELECT {selected} FROM {'.'.join(table.name())}", today=datetime.now(UTC).date())
     return tuple(column[0].as_py() for column in found.columns)
 
 

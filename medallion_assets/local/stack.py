@@ -39,6 +39,7 @@ class Stack:
 
     domain: Domain
     settings: Settings
+    folder: Path
     dagster_url: str
     children: Sequence[Child]
 
@@ -87,7 +88,7 @@ def _start(domain: Domain, folder: Path, owned: ExitStack) -> Stack:
     poller = owned.enter_context(_poller(domain, folder, env, queue))
     url, dagster = _start_dagster(folder, owned)
     poller.wait_until(lambda: "ready:" in poller.output(), seconds=_START_SECONDS)
-    return Stack(domain, Settings.load(), url, [poller, *dagster])
+    return Stack(domain, Settings.load(), folder, url, [poller, *dagster])
 
 
 def _create_resources(domain: Domain) -> str:

@@ -48,6 +48,11 @@ class Traffic:
         return self._writer.counts
 
     @property
+    def emitted(self) -> Counter[str]:
+        """How many of the writes so far DynamoDB puts on a stream, by DynamoDB table."""
+        return self._writer.emitted
+
+    @property
     def redelivered(self) -> int:
         """How many captured batches have been delivered again."""
         return self._redelivery.count

@@ -26,6 +26,7 @@ _BACKLOG = 64
 class Writer:
     """Writes changes; what it has written so far is in `counts`, by (DynamoDB table, kind).
 
+    `emitted` counts, by DynamoDB table, those of them that DynamoDB puts on the table's stream.
     Changes of one item are written in the order given: each thread owns the items whose key hashes to it.
     """
 
@@ -37,6 +38,7 @@ class Writer:
         self._serialize = TypeSerializer().serialize
         self._lock = threading.Lock()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.emitted: Counter[str] = Counter()
 
     def write(self, changes: Iterable[Change], *, rate: float | None = None, stop: threading.Event) -> None:
         """Write all changes, or those until `stop` is set; with `rate` each at its place in the schedule (writes/s).
@@ -79,6 +81,7 @@ class Writer:
                 )
         with self._lock:
             self.counts[change.table, change.kind] += 1
+            self.emitted[change.table] += change.emits
 
     def _typed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._serialize(value) for name, value in values.items()}

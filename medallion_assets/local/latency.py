@@ -1,0 +1,131 @@
+"""How long a change takes from its write in DynamoDB to published Gold, read from what the layers record.
+
+What belongs here: Bronze's creation times, the objects a Silver snapshot lists, the Silver snapshots a Gold snapshot
+names, and when each of them was published. No clock of this process and no sampling: every change counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
+
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.gold.news import FROM_SILVER
+from medallion_assets.gold.refresh import GOLD
+from medallion_assets.gold.spec import Mart
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import literal
+from medallion_assets.lake.history import snapshot_summary
+from medallion_assets.silver.table import OBJECTS, SILVER
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of the changes that are in Gold: how many, and the time from write to Gold that half and 95 % of them kept.
+
+    DynamoDB tells a change's time in whole seconds, rounded down: every latency is up to a second too long, never too
+    short. `waiting` changes are captured and not yet in Gold.
+    """
+
+    changes: int
+    waiting: int
+    p50: timedelta | None
+    p95: timedelta | None
+    longest: timedelta | None
+
+
+def measure(lake: Lake, store: BronzeStore, domain: Domain, marts: Sequence[Mart], *, since: datetime) -> Latency:
+    """The latency of every change that DynamoDB dates at `since` or later.
+
+    A change is in Gold when every mart that reads its table is published from a Silver snapshot that contains it. The
+    changes of a table that no mart reads are not counted: they reach Gold only as enrichment of other rows.
+    """
+    latencies: list[timedelta] = []
+    waiting = 0
+    for contract in domain.tables:
+        readers = [mart for mart in marts if contract.lake_name in mart.tables]
+        if not readers:
+            continue
+        reached = _gold_times(lake, contract, readers)
+        for created, objects in _changes(lake, store, contract, since):
+            times = [reached[name] for name in objects if name in reached]
+            if times:
+                latencies.append(min(times) - created)
+            else:
+                waiting += 1
+    latencies.sort()
+    return Latency(
+        changes=len(latencies),
+        waiting=waiting,
+        p50=_percentile(latencies, 0.50),
+        p95=_percentile(latencies, 0.95),
+        longest=_percentile(latencies, 1.0),
+    )
+
+
+def _percentile(ordered: Sequence[timedelta], share: float) -> timedelta | None:
+    """The smallest value that at least that share of the values does not exceed (nearest rank)."""
+    return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else None
+
+
+def _changes(lake: Lake, store: BronzeStore, contract: Contract, since: datetime) -> list[tuple[datetime, list[str]]]:
+    """Each change's creation time with the Bronze objects it is in."""
+    paths = {store.uri(path): path for path in store.list(contract.table)}
+    if not paths:
+        return []
+    with lake.duckdb() as connection:
+        found = connection.execute(
+            f"""
+            SELECT min(approximate_creation_time), list(filename)
+            FROM read_parquet([{", ".join(map(literal, paths))}], filename = true, hive_partitioning = false)
+            WHERE approximate_creation_time >= ? GROUP BY event_id
+            """,
+            [since],
+        ).fetchall()
+    return [(created, [paths[uri] for uri in uris]) for created, uris in found]
+
+
+def _gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict[str, datetime]:
+    """When each Bronze object of the table was first contained in all of its readers; none for those that are not."""
+    place_of_snapshot, place_of_object = _silver_order(lake.table(SILVER, contract.lake_name))
+    published = [_published(lake.table(GOLD, mart.name), contract.lake_name, place_of_snapshot) for mart in readers]
+    times: dict[str, datetime] = {}
+    for name, place in place_of_object.items():
+        firsts = [min((at for at, upto in log if upto >= place), default=None) for log in published]
+        known = [first for first in firsts if first is not None]
+        if len(known) == len(firsts):
+            times[name] = max(known)
+    return times
+
+
+def _silver_order(table: Table) -> tuple[Mapping[int, int], Mapping[str, int]]:
+    """The place of each published snapshot in the table's history, and the first place of each object."""
+    lineage = list(ancestors_of(table.current_snapshot(), table.metadata))[::-1]
+    snapshots = {snapshot.snapshot_id: place for place, snapshot in enumerate(lineage)}
+    objects: dict[str, int] = {}
+    for snapshot_id, place in snapshots.items():
+        for name in json.loads(snapshot_summary(table, snapshot_id).get(OBJECTS, "[]")):
+            objects.setdefault(name, place)
+    return snapshots, objects
+
+
+def _published(table: Table, silver: str, places: Mapping[int, int]) -> list[tuple[datetime, int]]:
+    """When the mart's main moved, and up to which place of that Silver table it was computed."""
+    moved: list[tuple[datetime, int]] = []
+    for entry in table.metadata.snapshot_log:
+        computed_from = json.loads(snapshot_summary(table, entry.snapshot_id).get(FROM_SILVER, "{}")).get(silver)
+        if computed_from in places:
+            moved.append((_utc(entry.timestamp_ms), places[computed_from]))
+    return moved
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
