@@ -13,6 +13,7 @@ that is a struct column with attributes its type does not declare is kept there 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -30,6 +31,7 @@ from medallion_assets.silver.tagged import MACROS, broken, structure, undeclared
 _SHOWN_CHARACTERS = 200
 
 _ROW = "_row"
+_NEW_IMAGE = "CASE WHEN NOT removed THEN new_image END"
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,17 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
 def decode_sql(contract: Contract) -> str:
     """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`."""
     keys = contract.key_columns
-    # Never empty, for DuckDB takes no empty structure.
-    others = [column for column in contract.columns.values() if column not in keys] or list(keys)
-    tagged = {column.attribute: f"struct_extract_at(i, {at})" for at, column in enumerate(others, start=1)}
-    tagged |= {column.attribute: f"struct_extract_at(k, {at})" for at, column in enumerate(keys, start=1)}
+    images = {f"i{at}": columns for at, columns in enumerate(_apart(contract.columns.values()))}
+    images |= {f"k{at}": columns for at, columns in enumerate(_apart(keys))}
+    tagged = {
+        column.attribute: f"struct_extract_at({image}, {at})"
+        for image, columns in images.items()
+        for at, column in enumerate(columns, start=1)
+    }
+    transformed = ",\n    ".join(
+        f"json_transform({'keys' if image[0] == 'k' else _NEW_IMAGE}, {_structure(columns)}) AS {image}"
+        for image, columns in images.items()
+    )
     values = ",\n    ".join(
         f'{value(column.type, tagged[column.attribute])} AS "{column.name}"' for column in contract.columns.values()
     )
@@ -83,8 +92,7 @@ def decode_sql(contract: Contract) -> str:
     meta = ", ".join(f'"{name}"' for name in META_COLUMNS.names)
     return f"""
 WITH tagged AS (SELECT *, event_name = 'REMOVE' AS removed,
-    json_transform(keys, {_structure(keys)}) AS k,
-    json_transform(CASE WHEN NOT removed THEN new_image END, {_structure(others)}) AS i FROM bronze),
+    {transformed} FROM bronze),
 typed AS (SELECT *,
     {values},
     {wrong},
@@ -147,7 +155,22 @@ def _extra(contract: Contract, tagged: dict[str, str]) -> str:
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
 
 
-def _structure(columns: tuple[Column, ...] | list[Column]) -> str:
+def _apart(columns: Iterable[Column]) -> list[list[Column]]:
+    """The columns in groups whose attributes differ in more than case.
+
+    DuckDB's optimizer turns an access to a struct's field by position into one by name, and names there ignore case.
+    """
+    groups: list[dict[str, Column]] = []
+    for column in columns:
+        name = column.attribute.casefold()
+        group = next((group for group in groups if name not in group), None)
+        if group is None:
+            groups.append(group := {})
+        group[name] = column
+    return [list(group.values()) for group in groups]
+
+
+def _structure(columns: Iterable[Column]) -> str:
     return literal(json.dumps({column.attribute: structure(column.type) for column in columns}))
 
 
