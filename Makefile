@@ -54,7 +54,7 @@ lock-check: install
 	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
 schemas: install ## the JSON Schemas of contracts and marts for editors
-	@$(BIN)/medallion contracts schema
+	@$(BIN)/medallion contracts schema --write medallion_assets/contracts
 
 format: install ## format the code
 	@$(BIN)/ruff check --fix-only -q . && $(BIN)/ruff format .

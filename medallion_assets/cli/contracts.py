@@ -92,9 +92,9 @@ def _model(file: File) -> type[BaseModel]:
 
             return Contract
         case "mart":
-            from medallion_assets.gold.spec import MartSpec
+            from medallion_assets.gold.spec import MartFile
 
-            return MartSpec
+            return MartFile
         case "workload":
             from medallion_assets.local.workload import Workload
 

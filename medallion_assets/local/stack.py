@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
 import medallion_assets
 from medallion_assets.contracts.loader import Domain, load_domain
@@ -59,7 +59,7 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
     """
     loaded = load_domain(domain)
     state = state.resolve()
-    with only_stack(state), _signals() as ignore_signals, ExitStack() as owned:
+    with only_stack(state), _signals() as ignore_signals, _Owned() as owned:
         try:
             stack = _start(loaded, state / "stack", owned)
             announce(state, {name: value for name, value in os.environ.items() if name.startswith(_OURS)})
@@ -68,7 +68,27 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
             ignore_signals()
 
 
-def _start(domain: Domain, folder: Path, owned: ExitStack) -> Stack:
+class _Owned(ExitStack):
+    """What a stack owns. Leaving asks all of its children to stop at once, then waits for one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: list[Child] = []
+
+    def start(self, name: str, command: Sequence[str], *, log: Path) -> Child:
+        child = self.enter_context(Child(name, command, log=log))
+        self.children.append(child)
+        return child
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        for child in self.children:
+            child.terminate()
+        return super().__exit__(kind, error, trace)
+
+
+def _start(domain: Domain, folder: Path, owned: _Owned) -> Stack:
     shutil.rmtree(folder, ignore_errors=True)
     emulator = owned.enter_context(run_emulator(folder / "aws"))
     env = {
@@ -84,11 +104,10 @@ def _start(domain: Domain, folder: Path, owned: ExitStack) -> Stack:
         "DAGSTER_HOME": str(folder / "dagster"),
     }
     owned.enter_context(_environment(env))
-    queue = _create_resources(domain)
-    poller = owned.enter_context(_poller(domain, folder, env, queue))
-    url, dagster = _start_dagster(folder, owned)
+    poller = _start_poller(domain, folder, _create_resources(domain), owned)
+    url = _start_dagster(folder, owned)
     poller.wait_until(lambda: "ready:" in poller.output(), seconds=_START_SECONDS)
-    return Stack(domain, Settings.load(), folder, url, [poller, *dagster])
+    return Stack(domain, Settings.load(), folder, url, owned.children)
 
 
 def _create_resources(domain: Domain) -> str:
@@ -100,15 +119,16 @@ def _create_resources(domain: Domain) -> str:
     return boto3.client("sqs").create_queue(QueueName=_FAILED_QUEUE)["QueueUrl"]
 
 
-def _poller(domain: Domain, folder: Path, env: Mapping[str, str], queue: str) -> Child:
-    command = [sys.executable, "-m", "medallion_assets.capture.poller"]
-    command += ["--bronze", env["MEDALLION_BRONZE"], "--checkpoint", env["MEDALLION_CHECKPOINT"], "--on-failure", queue]
-    command += [contract.table for contract in domain.tables]
-    return Child("the stream poller", command, log=folder / "poller.log")
+def _start_poller(domain: Domain, folder: Path, queue: str, owned: _Owned) -> Child:
+    settings = Settings.load()
+    places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint), "--on-failure", queue]
+    tables = [contract.table for contract in domain.tables]
+    command = [sys.executable, "-m", "medallion_assets.capture.poller", *places, *tables]
+    return owned.start("the stream poller", command, log=folder / "poller.log")
 
 
-def _start_dagster(folder: Path, owned: ExitStack) -> tuple[str, list[Child]]:
-    """One code server, used by the daemon and by the webserver, so that the definitions are loaded once."""
+def _start_dagster(folder: Path, owned: _Owned) -> str:
+    """One code server, used by the daemon and by the webserver, so that the definitions are loaded once. The URL."""
     home = folder / "dagster"
     home.mkdir(parents=True)
     instance = _PROJECT / "dagster.yaml"
@@ -120,20 +140,18 @@ def _start_dagster(folder: Path, owned: ExitStack) -> tuple[str, list[Child]]:
     workspace.write_text(
         f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: medallion_assets}}\n"
     )
+    installed = Path(sys.executable).parent
+    server = [f"{installed}/dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)]
     module = ["-m", "medallion_assets.definitions", "--location-name", "medallion_assets"]
-    server = ["api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)]
-    code = owned.enter_context(_dagster("code-server", "dagster", [*server, *module], folder))
+    code = owned.start("Dagster's code server", [*server, *module], log=folder / "code-server.log")
     code.wait_until(lambda: port_is_open(code_port), seconds=_START_SECONDS)
-    daemon = owned.enter_context(_dagster("daemon", "dagster-daemon", ["run", "-w", str(workspace)], folder))
-    served = ["-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)]
-    web = owned.enter_context(_dagster("webserver", "dagster-webserver", served, folder))
+    owned.start(
+        "Dagster's daemon", [f"{installed}/dagster-daemon", "run", "-w", str(workspace)], log=folder / "daemon.log"
+    )
+    serve = [f"{installed}/dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)]
+    web = owned.start("Dagster's webserver", serve, log=folder / "webserver.log")
     web.wait_until(lambda: port_is_open(web_port), seconds=_START_SECONDS)
-    return f"http://127.0.0.1:{web_port}", [code, daemon, web]
-
-
-def _dagster(name: str, command: str, arguments: Sequence[str], folder: Path) -> Child:
-    executable = Path(sys.executable).parent / command
-    return Child(f"Dagster's {name}", [str(executable), *arguments], log=folder / f"{name}.log")
+    return f"http://127.0.0.1:{web_port}"
 
 
 @contextmanager

@@ -65,6 +65,12 @@ def _even_weights(written: object) -> object:
     return dict.fromkeys(written, 1) if isinstance(written, list | tuple) else written
 
 
+Choice = Annotated[
+    dict[Scalar, Weight],
+    BeforeValidator(_even_weights, json_schema_input_type=list[Scalar] | dict[Scalar, Weight]),
+]
+
+
 class Value(Strict):
     """How one attribute gets its values: exactly one kind, and the share of items that carry it at all."""
 
@@ -72,7 +78,7 @@ class Value(Strict):
         default=None, description="A template: {n} is the item's number ({n:06} pads it), {name} a word of that list."
     )
     sequence: int | None = Field(default=None, description="The item's number, counted from this one.")
-    choice: Annotated[dict[Scalar, Weight] | None, BeforeValidator(_even_weights)] = Field(
+    choice: Choice | None = Field(
         default=None, description="One of these; with a mapping, as often as its weight says.", min_length=1
     )
     number: NumberRange | None = None
