@@ -1,10 +1,12 @@
-"""What a step needs of the world outside: the lake and the Bronze store, by the settings of the process it runs in."""
+"""What steps need of the world outside: the lake and the Bronze store, by the settings of the process they run in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
+
+import dagster as dg
 
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.settings import Settings
@@ -16,17 +18,41 @@ if TYPE_CHECKING:
 class Pipeline:
     """Opens lake and store when they are asked for: settings come from the environment then, not at load.
 
-    A plain object, given to steps as `dg.ResourceParam`: it has nothing to configure in Dagster.
+    The steps of a run share one lake: opening it, with DuckDB's extensions, takes a quarter of a second.
     """
+
+    def __init__(self) -> None:
+        self._lake: Lake | None = None
 
     @contextmanager
     def lake(self) -> Iterator[Lake]:
-        """An open lake, closed on leaving. Raises SettingsError, LakeUnavailable."""
+        """The open lake. Left with an error it is closed, so that another attempt opens it anew.
+
+        Raises SettingsError, LakeUnavailable.
+        """
         from medallion_assets.lake.catalog import Lake
 
-        with Lake.open(Settings.load().lake()) as lake:
-            yield lake
+        if self._lake is None:
+            self._lake = Lake.open(Settings.load().lake())
+        try:
+            yield self._lake
+        except BaseException:
+            self.close()
+            raise
 
     def bronze(self) -> BronzeStore:
         """The Bronze store. Raises SettingsError."""
         return open_store(Settings.load().bronze)
+
+    def close(self) -> None:
+        """Close the lake, if it is open."""
+        if self._lake is not None:
+            self._lake.close()
+            self._lake = None
+
+
+@dg.resource(description="The lake and the Bronze store, by the MEDALLION_ and AWS_ variables of the process.")
+def pipeline() -> Iterator[Pipeline]:
+    """One Pipeline for all steps of a run, or for a tick; closed at its end. It has nothing to configure in Dagster."""
+    with closing(Pipeline()) as opened:
+        yield opened
