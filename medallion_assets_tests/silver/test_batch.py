@@ -1,0 +1,420 @@
+"""One batch into Silver, on both kinds of lake: the gate, quarantine, bad objects, position, enrichment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.position import Position
+from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import CommitConflict, CorruptObject, OlderDayPending
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.history import snapshot_summary
+from medallion_assets.silver import batch as batch_module
+from medallion_assets.silver.batch import BatchResult
+from medallion_assets.silver.table import OBJECTS, PARTITION, POSITION, QUARANTINE, RUN_ID, SILVER
+from medallion_assets_tests.silver.changes import (
+    DAY,
+    NOON,
+    Bench,
+    bench_on_files,
+    bronze_bytes,
+    contract,
+    domain,
+    record,
+)
+
+CUSTOMERS = contract("Customers", {"Id": "string", "Region": "string"}, key="Id")
+STRICT = {"quarantine_share": {"max": 0}}
+
+
+def orders(amount: Any = "int", **more: Any) -> Contract:
+    return contract(
+        "Orders",
+        {"Id": "string", "Customer": "string", "Amount": amount},
+        key="Id",
+        enrich=[{"table": "customers", "on": "customer", "columns": {"region": "region"}}],
+        **more,
+    )
+
+
+def customer(sequence: int, key: str, region: str | None) -> dict[str, Any]:
+    return record("Customers", sequence, {"Id": {"S": key}}, None if region is None else {"Region": {"S": region}})
+
+
+def order(sequence: int, key: str, amount: str | None, of: str = "c1") -> dict[str, Any]:
+    new = None if amount is None else {"Customer": {"S": of}, "Amount": {"N": amount}}
+    return record("Orders", sequence, {"Id": {"S": key}}, new)
+
+
+@pytest.fixture
+def either(lake: Lake, tmp_path: Path) -> Bench:
+    """A Bench on both kinds of lake, one after the other."""
+    return Bench(lake, open_store(str(tmp_path / "bronze")), domain(CUSTOMERS, orders()))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """A Bench on files, for what does not depend on the kind of lake."""
+    with bench_on_files(tmp_path, CUSTOMERS, orders()) as opened:
+        yield opened
+
+
+def with_orders(bench: Bench, **more: Any) -> None:
+    bench.domain = domain(CUSTOMERS, orders(**more))
+
+
+def amounts(bench: Bench) -> dict[str, Any]:
+    return {row["id"]: row["amount"] for row in bench.rows("orders") if not row["_deleted"]}
+
+
+def regions(bench: Bench) -> dict[str, Any]:
+    return {row["id"]: row["region"] for row in bench.rows("orders") if not row["_deleted"]}
+
+
+def test_a_batch_is_merged_once_and_says_what_it_holds(either: Bench) -> None:
+    either.put(order(1, "a", "1"), order(2, "b", "2"), order(3, "a", "3"))
+    either.put(order(5, "b", None), order(4, "b", "4"))
+    (result,) = either.news("orders")
+    assert result.published
+    assert result.counts | {"rows_in": 5, "merged": 2, "superseded": 3, "inserted": 2, "deleted": 1} == result.counts
+    assert amounts(either) == {"a": 3}
+    table = either.lake.table(SILVER, "orders")
+    assert result.snapshot_id == table.metadata.current_snapshot_id
+    summary = snapshot_summary(table, result.snapshot_id)
+    assert tuple(json.loads(summary[OBJECTS])) == result.objects
+    assert len(result.objects) == 2
+    assert (summary[RUN_ID], summary[PARTITION]) == ("run-1", "2026-03-01")
+    position = Position.from_json(table.properties[POSITION])
+    assert position.pending(either.store, "Orders") == []
+    assert either.news("orders") == []
+
+
+def test_a_late_older_update_does_not_bring_a_deleted_row_back(bench: Bench) -> None:
+    bench.put(order(100, "a", None))
+    bench.news("orders")
+    bench.put(order(99, "a", "1"))
+    (result,) = bench.news("orders")
+    assert (result.superseded, result.merged, result.published) == (1, 0, True)
+    assert amounts(bench) == {}
+
+
+def test_a_delivery_that_changes_nothing_moves_the_position_without_a_snapshot(either: Bench) -> None:
+    either.put(order(1, "a", "1"))
+    either.news("orders")
+    either.put(order(1, "a", "1"))
+    (result,) = either.news("orders")
+    assert (result.unchanged, result.published) == (1, True)
+    assert either.snapshots("orders") == 1
+    assert either.news("orders") == []
+
+
+def test_an_older_day_comes_first(bench: Bench) -> None:
+    yesterday = DAY - timedelta(days=1)
+    bench.put(order(1, "a", "1"), day=yesterday)
+    bench.put(order(2, "a", "2"))
+    with pytest.raises(
+        OlderDayPending, match=r"Orders: objects of 2026-02-28 are not merged yet.*Merge 2026-02-28 first"
+    ):
+        bench.news("orders")
+    (first,) = bench.news("orders", day=yesterday)
+    (second,) = bench.news("orders")
+    assert len(first.objects) == len(second.objects) == 1
+    assert amounts(bench) == {"a": 2}
+
+
+def test_a_whole_day_does_not_move_the_position_over_an_older_day(bench: Bench) -> None:
+    yesterday = DAY - timedelta(days=1)
+    bench.put(order(1, "a", "1"), day=yesterday)
+    bench.put(order(2, "b", "2"))
+    (result,) = bench.whole("orders")
+    assert result.published
+    bench.news("orders", day=yesterday)
+    assert amounts(bench) == {"a": 1, "b": 2}
+    (again,) = bench.news("orders")
+    assert (again.unchanged, again.merged) == (1, 0)
+
+
+def test_a_whole_day_is_merged_and_moves_the_position(bench: Bench) -> None:
+    bench.put(order(1, "a", "1"))
+    (result,) = bench.whole("orders")
+    assert (result.merged, result.published) == (1, True)
+    assert bench.news("orders") == []
+    (empty,) = bench.whole("orders", day=DAY + timedelta(days=1))
+    assert (empty.rows_in, empty.published) == (0, True)
+
+
+def test_many_objects_are_merged_in_several_commits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_OBJECTS", 32)
+    for number in range(40):
+        bench.put(order(number + 1, f"o{number % 7}", str(number)))
+    results = bench.news("orders")
+    assert [len(result.objects) for result in results] == [32, 8]
+    assert amounts(bench) == {f"o{number % 7}": number for number in range(40)}
+    assert bench.news("orders") == []
+
+
+def test_an_order_has_its_customers_current_region_whenever_the_customer_arrives(either: Bench) -> None:
+    either.put(order(1, "a", "1"), order(2, "b", "2", of="c2"))
+    either.news("orders")
+    assert regions(either) == {"a": None, "b": None}
+    either.put(customer(10, "c1", "EU"))
+    either.news("customers")
+    (result,) = either.news("orders")
+    assert (result.enriched, result.rows_in, result.published) == (1, 0, True)
+    assert regions(either) == {"a": "EU", "b": None}
+    either.put(customer(11, "c1", "US"), customer(12, "c2", "EU"))
+    either.put(order(20, "b", "3", of="c1"), order(21, "c", "4", of="c2"))
+    either.news("customers")
+    (result,) = either.news("orders")
+    assert (result.enriched, result.merged) == (1, 2)
+    assert regions(either) == {"a": "US", "b": "US", "c": "EU"}
+    either.put(customer(13, "c1", None))
+    either.news("customers")
+    either.news("orders")
+    assert regions(either) == {"a": None, "b": None, "c": "EU"}
+    assert either.news("orders") == []
+    assert amounts(either) == {"a": 1, "b": 3, "c": 4}
+
+
+def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> None:
+    bench.put(order(1, "a", "1"), customer(2, "c1", "EU"))
+    bench.news("customers")
+    bench.news("orders")
+    snapshots = bench.snapshots("orders")
+    bench.put(record("Customers", 3, {"Id": {"S": "c1"}}, {"Region": {"S": "EU"}, "Shoe": {"N": "43"}}))
+    bench.news("customers")
+    assert bench.news("orders") == []
+    assert bench.snapshots("orders") == snapshots
+
+
+def test_rows_that_break_the_contract_are_set_aside_and_their_neighbours_are_merged(bench: Bench) -> None:
+    bench.put(order(1, "a", "1"), order(2, "b", "1.5"))
+    bench.put(order(2, "b", "1.5"))
+    (result,) = bench.news("orders")
+    assert result.published
+    assert (result.rows_in, result.quarantined, result.merged) == (3, 2, 1)
+    assert amounts(bench) == {"a": 1}
+    (held,) = bench.rows("orders", namespace=QUARANTINE)
+    assert (held["event_id"], held["column_name"], held["status"]) == ("Orders-2", "amount", "held")
+    assert held["reason"] == 'expected int, saw {"N":"1.5"}'
+    assert json.loads(held["new_image"])["Amount"] == {"N": "1.5"}
+    assert (held["capture_day"], held["run_id"], held["object"]) == (DAY, "run-1", result.objects[0])
+    snapshots = len(bench.lake.table(QUARANTINE, "orders").metadata.snapshots)
+    bench.whole("orders")
+    assert len(bench.lake.table(QUARANTINE, "orders").metadata.snapshots) == snapshots
+
+
+def test_a_held_batch_leaves_everything_as_it_was_until_the_contract_is_mended(either: Bench) -> None:
+    with_orders(either, rules=STRICT)
+    either.put(order(1, "a", "1"))
+    (first,) = either.news("orders")
+    either.put(order(2, "a", "2"), order(3, "b", "2.5"))
+    (held,) = either.news("orders")
+    assert not held.published
+    assert [check.name for check in held.checks if check.holds] == ["quarantine_rate"]
+    assert held.snapshot_id == first.snapshot_id
+    assert amounts(either) == {"a": 1}
+    table = either.lake.table(SILVER, "orders")
+    assert set(table.metadata.refs) == {"main"}
+    assert Position.from_json(table.properties[POSITION]).pending(either.store, "Orders") == list(held.objects)
+    (waiting,) = either.rows("orders", namespace=QUARANTINE)
+    assert waiting["status"] == "held"
+
+    with_orders(either, rules={"quarantine_share": {"max": 1}})
+    (passed,) = either.whole("orders")
+    assert passed.published
+    assert amounts(either) == {"a": 2}
+    assert either.news("orders") == []
+
+
+def _columns(table: Contract) -> dict[str, Any]:
+    return {name: str(column.type) for name, column in table.columns.items()}
+
+
+def test_a_mended_rule_and_a_run_of_the_whole_day_resolve_the_quarantine(either: Bench) -> None:
+    with_orders(either, amount={"type": "int", "rules": [{"max": 10}]}, rules=STRICT)
+    either.put(order(1, "a", "11"), order(2, "b", "2"))
+    (held,) = either.news("orders")
+    assert not held.published
+    with_orders(either, amount={"type": "int", "rules": [{"max": 100}]}, rules=STRICT)
+    (passed,) = either.whole("orders", now=NOON + timedelta(hours=1))
+    assert (passed.published, passed.resolved, passed.quarantined) == (True, 1, 0)
+    assert amounts(either) == {"a": 11, "b": 2}
+    (row,) = either.rows("orders", namespace=QUARANTINE)
+    assert (row["status"], row["resolved_at"]) == ("resolved", NOON + timedelta(hours=1))
+    assert either.news("orders") == []
+
+
+def test_a_whole_day_fills_a_column_that_was_declared_later(bench: Bench) -> None:
+    bench.put(record("Orders", 1, {"Id": {"S": "a"}}, {"Amount": {"N": "1"}, "Note": {"S": "hi"}}))
+    bench.news("orders")
+    assert [json.loads(row["_extra"]) for row in bench.rows("orders")] == [{"Note": {"S": "hi"}}]
+    later = contract(
+        "Orders", {**_columns(orders()), "Note": "string"}, key="Id", enrich=orders().model_dump()["enrich"]
+    )
+    bench.domain = domain(CUSTOMERS, later)
+    (result,) = bench.whole("orders")
+    assert (result.updated, result.published) == (1, True)
+    assert [(row["note"], row["_extra"]) for row in bench.rows("orders")] == [("hi", None)]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "columns", "json", "page"])
+def test_an_object_that_cannot_be_read_stops_its_table_and_is_named(bench: Bench, damage: str) -> None:
+    bench.put(order(1, "a", "1"))
+    good = bronze_bytes(*(order(number, f"b{number}", "2") for number in range(2, 500)))
+    table = pq.read_table(pa.BufferReader(good))
+    data = {
+        "truncated": good[:-20],
+        "garbage": b"no parquet",
+        "empty": b"",
+        "columns": _parquet(table.drop_columns(["old_image"])),
+        "json": _parquet(table.set_column(6, "new_image", pa.array(['{"Id":'] * table.num_rows))),
+        "page": good[:200] + bytes(800) + good[1000:],
+    }[damage]
+    path = ObjectName("Orders", NOON + timedelta(minutes=1), 2, "0" * 16).path
+    bench.store.put(path, data)
+    bench.put(customer(3, "c1", "EU"))
+    with pytest.raises(CorruptObject, match=path):
+        bench.news("orders")
+    assert not bench.lake.exists(SILVER, "orders") or bench.rows("orders") == []
+    (other,) = bench.news("customers")
+    assert other.published
+    bench.store.put(path, good)
+    (result,) = bench.news("orders")
+    assert result.merged == 499
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def test_a_conflict_is_planned_again_on_the_new_state(either: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    either.put(order(1, "a", "1"))
+    either.news("orders")
+    either.put(order(5, "a", "5"), order(6, "b", "6"))
+    publish = batch_module.publish
+    rivals: list[BatchResult] = []
+
+    def late(*args: Any, **more: Any) -> None:
+        monkeypatch.setattr(batch_module, "publish", publish)
+        rivals.extend(Bench(either.lake, either.store, either.domain).news("orders"))
+        publish(*args, **more)
+
+    monkeypatch.setattr(batch_module, "publish", late)
+    (result,) = either.news("orders")
+    assert (result.published, result.unchanged, result.merged) == (True, 2, 0)
+    assert [rival.merged for rival in rivals] == [2]
+    assert amounts(either) == {"a": 5, "b": 6}
+
+
+def test_conflicts_without_end_are_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(order(1, "a", "1"))
+
+    def lose(*args: Any, **more: Any) -> None:
+        raise CommitConflict("somebody else")
+
+    monkeypatch.setattr(batch_module, "publish", lose)
+    with pytest.raises(CommitConflict, match="somebody else"):
+        bench.news("orders")
+    monkeypatch.undo()
+    (result,) = bench.news("orders")
+    assert result.merged == 1
+
+
+def test_a_crash_before_publishing_is_mended_by_the_next_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(order(1, "a", "1"), order(2, "b", "1.5"))
+
+    def crash(*args: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch_module, "publish", crash)
+    with pytest.raises(KeyboardInterrupt):
+        bench.news("orders")
+    monkeypatch.undo()
+    assert bench.rows("orders") == []
+    (result,) = bench.news("orders")
+    assert (result.merged, result.quarantined) == (1, 1)
+    assert amounts(bench) == {"a": 1}
+    assert len(bench.rows("orders", namespace=QUARANTINE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "key", "keys"),
+    [
+        ({"K": "binary"}, "K", [{"K": {"B": "AA=="}}, {"K": {"B": "/w=="}}]),
+        ({"K": "bigint"}, "K", [{"K": {"N": "9007199254740992"}}, {"K": {"N": "9007199254740993"}}]),
+        ({"K": "decimal(38,0)"}, "K", [{"K": {"N": "1" * 38}}, {"K": {"N": "1" * 37 + "2"}}]),
+        ({"H": "string", "R": "binary"}, ("H", "R"), [{"H": {"S": "x"}, "R": {"B": b}} for b in ("AA==", "AQ==")]),
+        (
+            {"H": "decimal(20,5)", "R": "string"},
+            ("H", "R"),
+            [{"H": {"N": n}, "R": {"S": ""}} for n in ("1.5", "1.50001")],
+        ),
+    ],
+)
+def test_every_key_type_dynamodb_has_is_a_key_here(
+    bench: Bench, columns: dict[str, str], key: Any, keys: list[Any]
+) -> None:
+    bench.domain = domain(contract("Things", {**columns, "V": "int"}, key=key))
+    bench.put(*(record("Things", at + 1, one, {"V": {"N": str(at)}}) for at, one in enumerate(keys)))
+    bench.news("things")
+    bench.put(record("Things", 10, keys[0], {"V": {"N": "10"}}), record("Things", 11, keys[1], None))
+    (result,) = bench.news("things")
+    assert (result.updated, result.inserted, result.deleted, result.published) == (2, 0, 1, True)
+    assert sorted((row["v"], row["_deleted"]) for row in bench.rows("things") if not row["_deleted"]) == [(10, False)]
+    assert len(bench.rows("things")) == 2
+
+
+def test_the_shipped_domain_goes_through(lake: Lake, tmp_path: Path) -> None:
+    shop = load_domain("ecommerce")
+    bench = Bench(lake, open_store(str(tmp_path / "bronze")), shop)
+    bench.put(
+        record(
+            "Customers",
+            1,
+            {"CustomerID": {"S": "c"}},
+            {"Name": {"S": "Ann"}, "Region": {"S": "EU"}, "Phone": {"S": "1"}},
+        ),
+        record(
+            "Products",
+            2,
+            {"ProductID": {"S": "p"}},
+            {"Name": {"S": "Pen"}, "Price": {"N": "79.99"}, "StockLevel": {"N": "3"}},
+        ),
+        record(
+            "Orders",
+            3,
+            {"OrderID": {"S": "o"}},
+            {
+                "CustomerID": {"S": "c"},
+                "ProductID": {"L": [{"S": "p"}, {"S": "p"}]},
+                "OrderDate": {"S": "2026-01-26T10:30:00Z"},
+                "TotalAmount": {"N": "79.99"},
+                "Status": {"S": "shipped"},
+                "Customer": {"M": {"Name": {"S": "old"}}},
+            },
+        ),
+    )
+    for table in shop.tables:
+        (result,) = bench.news(table.lake_name)
+        assert all(check.passed for check in result.checks)
+    (row,) = bench.rows("orders")
+    assert (row["customer_name"], row["customer_region"], row["product_ids"], row["_extra"]) == (
+        "Ann",
+        "EU",
+        ["p", "p"],
+        None,
+    )
