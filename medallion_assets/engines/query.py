@@ -7,7 +7,7 @@ for what a reader asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -32,14 +32,18 @@ _NOT_FIXED = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtim
 
 @dataclass(frozen=True)
 class Query:
-    """A checked SELECT. `columns` are its output columns with Trino's types, `clock` says that it uses current_date."""
+    """A checked SELECT.
+
+    `columns` are its output columns with Trino's types, `clock` says that it uses current_date, `typed` is the parsed
+    SQL with every name resolved and every expression typed.
+    """
 
     sql: str
     tables: tuple[str, ...]
     columns: Mapping[str, exp.DataType]
     clock: bool
-    typed: exp.Query
-    _exact: exp.Query
+    typed: exp.Query = field(repr=False)
+    _exact: exp.Query = field(repr=False)
 
     def duckdb(self, today: date) -> str:
         """The same query in DuckDB's dialect, `current_date` being `today`. It calls the macros of exact."""

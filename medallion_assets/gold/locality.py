@@ -59,7 +59,9 @@ def _check_day(tree: exp.Query, scope: Scope, partition: Partition) -> None:
         )
     for _, value, at in steps:
         group = at.expression.args.get("group")
-        aggregates = any(one.find(exp.AggFunc) for one in _selects(at))
+        aggregates = any(
+            found.parent_select is at.expression for one in _selects(at) for found in one.find_all(exp.AggFunc)
+        )
         if (group is not None or aggregates) and value not in (group.expressions if group is not None else ()):
             raise MartError(f"{value.sql('trino')} is the day; expected it in GROUP BY")
 

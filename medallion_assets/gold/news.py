@@ -11,6 +11,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.table import Table
+from pyiceberg.types import ListType
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.gold.spec import Mart, Partition
@@ -118,7 +119,7 @@ def _days_that_refer(
     if table is None or table.metadata.current_snapshot_id is None:
         return set()
     column, day = identifier(partition.joins[to]), identifier(partition.day_of)
-    listed = pa.types.is_list(table.schema().as_arrow().field(partition.joins[to]).type)
+    listed = isinstance(table.schema().find_field(partition.joins[to]).field_type, ListType)
     refers = (
         f"list_has_any({column}, (SELECT list(key) FROM changed))"
         if listed
