@@ -30,4 +30,6 @@ def settings() -> Settings:
         if found := running_stack(STATE):
             os.environ.update(found)
             typer.echo(f"Using the demo that runs in {STATE.resolve()}.", err=True)
-    return Settings.load()
+    chosen = Settings.load()
+    os.environ.setdefault("AWS_DEFAULT_REGION", chosen.region)  # boto3 does not look at AWS_REGION
+    return chosen

@@ -74,13 +74,19 @@ def _refused(error: ClientError) -> tuple[ExitCode, str]:
 
 
 def _unreached(error: BotoCoreError) -> tuple[ExitCode, str]:
-    from botocore.exceptions import HTTPClientError, NoCredentialsError, NoRegionError, PartialCredentialsError
+    from botocore.exceptions import (
+        ConnectionError,
+        HTTPClientError,
+        NoCredentialsError,
+        NoRegionError,
+        PartialCredentialsError,
+    )
 
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return ExitCode.USAGE, f"{error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE."
     if isinstance(error, NoRegionError):
-        return ExitCode.USAGE, f"{error} Set AWS_REGION."
-    if isinstance(error, HTTPClientError):
+        return ExitCode.USAGE, f"{error} Set AWS_REGION and AWS_DEFAULT_REGION."
+    if isinstance(error, ConnectionError | HTTPClientError):
         return ExitCode.UNREACHABLE, (
             f"{error}. Nothing answers there: is the service up, and AWS_ENDPOINT_URL right? "
             "`medallion demo` starts a local one."

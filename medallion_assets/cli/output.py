@@ -31,7 +31,9 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table for reading. When the output is no terminal, it is wide enough to cut nothing off."""
-    console().print(table(title, columns, rows))
+    if title:
+        typer.echo(title)
+    console().print(table(columns, rows))
 
 
 def console() -> Console:
@@ -41,13 +43,13 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
     """A table for reading; numbers stand right."""
     from rich.table import Table
     from rich.text import Text
 
     listed = [list(row) for row in rows]
-    made = Table(title=title or None, title_justify="left")
+    made = Table()
     for at, column in enumerate(columns):
         numeric = any(isinstance(row[at], int | Decimal | timedelta) for row in listed)
         made.add_column(Text(column), justify="right" if numeric else "left")

@@ -52,7 +52,7 @@ def show_gold(lake: Lake, marts: Sequence[Mart]) -> None:
             order = f"{mart.spec.partition.column} DESC, " if mart.spec.partition else ""
             selected = f"SELECT {', '.join(mart.columns)} FROM {name} ORDER BY {order}{', '.join(mart.spec.grain)}"
             rows = _rows(engine, f"{selected} LIMIT {_SHOWN_ROWS}", today)
-            title = f"{name}, {count:,} rows, computed {computed_at:%H:%M:%S} UTC"
+            title = f"{name}, {count:,} row{'s' * (count != 1)}, computed {computed_at:%H:%M:%S} UTC"
             if count == 1:
                 print_table(title, ["column", "value"], zip(mart.columns, rows[0], strict=True))
             else:
@@ -88,11 +88,11 @@ def _line(progress: Progress) -> str:
 
 def _tables(progress: Progress, seconds: float) -> Group:
     from rich.console import Group
+    from rich.text import Text
 
     seen, now = progress.overview, datetime.now(UTC)
     doing = "writing" if progress.writing else "all written, Gold is catching up"
     silver = table(
-        f"{seconds:.0f} s: {doing}",
         ["table", "changes written", "captured", "Silver rows", "quarantined", "batches waiting", "lag"],
         [
             [
@@ -108,7 +108,6 @@ def _tables(progress: Progress, seconds: float) -> Group:
         ],
     )
     gold = table(
-        "",
         ["mart", "rows", "computed", "Silver published since"],
         [
             [
@@ -120,4 +119,4 @@ def _tables(progress: Progress, seconds: float) -> Group:
             for mart in seen.marts
         ],
     )
-    return Group(silver, gold)
+    return Group(Text(f"{seconds:.0f} s: {doing}"), silver, gold)

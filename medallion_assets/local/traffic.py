@@ -82,3 +82,4 @@ class Traffic:
             finally:
                 stop.set()
             writing.result()
+        self._redelivery.step()

@@ -1,0 +1,151 @@
+"""Every command on a small lake, as a person and as a program uses it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+
+from medallion_assets.local.stackfile import announce, only_stack
+from medallion_assets_tests.cli.conftest import NAMED, Fleet, medallion
+
+
+def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:
+    empty = json.loads(medallion("status", "--json").stdout)
+    assert [table["rows"] for table in empty["tables"]] == [0, 0]
+    fleet.write()
+    fleet.capture()
+    waiting = json.loads(medallion("status", "--json").stdout)
+    assert [(table["waiting_objects"], table["rows"]) for table in waiting["tables"]] == [(1, 0), (1, 0)]
+    assert all(table["lag"] > 0 for table in waiting["tables"])
+    assert not waiting["caught_up"]
+    fleet.publish()
+    done = json.loads(medallion("status", "--json").stdout)
+    assert {table["table"]: table["rows"] for table in done["tables"]} == {"vehicles": 12, "trips": 150}
+    assert [(mart["mart"], mart["behind"]) for mart in done["marts"]] == [("daily_distance", [])]
+    assert done["caught_up"]
+    for table in done["tables"]:
+        captured, changed, published = (
+            datetime.fromisoformat(table[name]) for name in ("captured_at", "changed_at", "published_at")
+        )
+        assert changed <= captured <= published <= datetime.now(UTC)
+    shown = medallion("status")
+    assert shown.exit_code == 0
+    assert "vehicles" in shown.stdout and "daily_distance" in shown.stdout
+
+
+def test_query_prints_tables_csv_and_json_with_exact_values(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.capture()
+    fleet.publish()
+    sql = "SELECT vehicle_no, battery_kwh, skills FROM silver.vehicles ORDER BY vehicle_no LIMIT 2"
+    rows = json.loads(medallion("query", sql, "--json").stdout)
+    assert rows == json.loads(medallion("query", sql, "--format", "json").stdout)
+    assert [row["vehicle_no"] for row in rows] == [9007199254740993, 9007199254740994], "no double could hold them"
+    assert all(isinstance(row["battery_kwh"], str) for row in rows)
+    printed = list(csv.reader(io.StringIO(medallion("query", sql, "--format", "csv").stdout)))
+    assert printed[0] == ["vehicle_no", "battery_kwh", "skills"]
+    assert [line[:2] for line in printed[1:]] == [[str(row["vehicle_no"]), row["battery_kwh"]] for row in rows]
+    table = medallion("query", "SELECT sum(trips) AS n FROM gold.daily_distance")
+    assert table.exit_code == 0 and "150" in table.stdout
+
+
+def test_sql_that_cannot_run_is_one_sentence_and_exit_code_2(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.capture()
+    fleet.publish()
+    for sql, said in [
+        ("SELEC 1", "not readable as Trino's SQL"),
+        ("SELECT * FROM silver.vans", "silver.vans"),
+        ("SELECT nothing FROM silver.vehicles", "nothing"),
+        ("DROP TABLE silver.vehicles", "SELECT"),
+        ("SELECT 1; SELECT 2", "one SELECT"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "read_csv"),
+    ]:
+        found = medallion("query", sql)
+        assert found.exit_code == 2, found.output
+        assert found.stdout == ""
+        assert said.lower() in found.stderr.lower() and found.stderr.count("\n") == 1, found.stderr
+
+
+def test_quarantine_lists_and_shows_what_breaks_its_contract(fleet: Fleet) -> None:
+    fleet.write()
+    boto3.client("dynamodb").put_item(
+        TableName="fleet-Vehicles",
+        Item={"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}, "Battery": {"S": "full"}},
+    )
+    fleet.capture()
+    assert medallion("quarantine", "list").stdout == "Nothing is quarantined.\n"
+    fleet.publish()
+    [row] = json.loads(medallion("quarantine", "list", "--json").stdout)
+    assert (row["table_name"], row["column_name"], row["status"]) == ("fleet-Vehicles", "battery_kwh", "held")
+    assert row["event_id"] in medallion("quarantine", "list", "--table", "vehicles").stdout
+    assert medallion("quarantine", "list", "--table", "trips").stdout == "Nothing is quarantined.\n"
+    [shown] = json.loads(medallion("quarantine", "show", row["event_id"], "--json").stdout)
+    assert json.loads(shown["new_image"])["Battery"] == {"S": "full"}
+    assert '"full"' in medallion("quarantine", "show", row["event_id"]).stdout
+    none = medallion("quarantine", "show", "o'brien")
+    assert none.exit_code == 1 and "no quarantined row has the event id" in none.stderr
+    unknown = medallion("quarantine", "list", "--table", "vans")
+    assert unknown.exit_code == 2 and "vehicles, trips" in unknown.stderr
+
+
+def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:
+    fleet.write(200)
+    fleet.capture()
+    fleet.publish()
+    fine = medallion("verify", "--json")
+    assert fine.exit_code == 0, fine.output
+    found = json.loads(fine.stdout)
+    assert found["agrees"] and [one["name"] for one in found["tables"]] == ["silver/vehicles", "silver/trips"]
+    boto3.client("dynamodb").put_item(
+        TableName="fleet-Vehicles", Item={"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}}
+    )
+    wrong = medallion("verify")
+    assert wrong.exit_code == 1
+    assert "DIFFERENCES" in wrong.stdout and "7: in the source, not in the lake" in wrong.stdout
+
+
+def test_generate_counts_what_it_wrote(fleet: Fleet) -> None:
+    found = json.loads(medallion("generate", "--rate", "500", "--count", "100", "--seed", "3", "--json").stdout)
+    assert found["initial"] == 162
+    assert sum(entry["count"] for entry in found["writes"]) == 262
+    again = medallion("generate", "--rate", "500", "--seconds", "0.1")
+    assert again.exit_code == 0 and "50 writes" in again.stdout and "after 0 of the initial load" in again.stdout
+
+
+def test_generate_delivers_captured_batches_twice(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.capture()
+    for _ in range(6):  # each time two objects, of which a fifth is delivered again
+        found = json.loads(medallion("generate", "--rate", "500", "--count", "1", "--seed", "9", "--json").stdout)
+        fleet.capture()
+    assert found["redelivered"] > 0
+    fleet.publish()
+    assert medallion("verify").exit_code == 0
+
+
+def test_a_command_finds_the_demo_that_runs_in_its_folder(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Path(".medallion")
+    env = {name: value for name in NAMED[:4] if (value := os.environ.get(name))}
+    for name in env:
+        monkeypatch.delenv(name)
+    with only_stack(state):
+        announce(state, env)
+        found = medallion("status", "--json")
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)  # the command has set them too; this puts them back after the test
+    assert found.exit_code == 0, found.output
+    assert "Using the demo that runs in" in found.stderr
+
+
+def monkeypatch_value(name: str) -> str | None:
+    import os
+
+    return os.environ.get(name)
