@@ -39,15 +39,18 @@ BRONZE_SCHEMA: Final = Schema(
 
 BRONZE_COLUMNS: Final[tuple[str, ...]] = tuple(BRONZE_SCHEMA.names)
 
-# Level 1 writes twice as fast as level 3 and the files are within a few per cent of the same size.
+# Level 1 is the fastest, and on images of orders no larger than level 6. Images never repeat: a dictionary of them only
+# costs.
 _COMPRESSION: Final = "zstd(1)"
+
+# The two thirds of capture's time that are spent here go without a function of our own around it.
+_json: Final = orjson.dumps
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 
 _STREAM_ARN: Final = re.compile(r"arn:[a-z-]+:dynamodb:[^:]*:[^:]*:table/([A-Za-z0-9_.-]{3,255})/stream/\S+")
-_SEQUENCE_NUMBER: Final = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 
 class Row(NamedTuple):
@@ -83,9 +86,9 @@ def envelope(record: Mapping[str, Any]) -> Row:
             table_of(stream_arn),
             sequence_number(record),
             _microseconds(change.get("ApproximateCreationDateTime")),
-            _json(change["Keys"]),
-            _json(image) if (image := change.get("NewImage")) is not None else None,
-            _json(image) if (image := change.get("OldImage")) is not None else None,
+            _json(change["Keys"], _base64).decode(),
+            _json(image, _base64).decode() if (image := change.get("NewImage")) is not None else None,
+            _json(image, _base64).decode() if (image := change.get("OldImage")) is not None else None,
             _identity(who) if (who := record.get("userIdentity")) is not None else None,
             stream_arn,
         )
@@ -105,7 +108,7 @@ def sequence_number(record: Mapping[str, Any]) -> str:
         text = record["dynamodb"]["SequenceNumber"]
     except (KeyError, TypeError) as error:
         raise CaptureError("stream record without dynamodb.SequenceNumber; nothing can be reported for it") from error
-    if not isinstance(text, str) or not _SEQUENCE_NUMBER.fullmatch(text):
+    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= 40):
         raise CaptureError("stream record whose dynamodb.SequenceNumber is not 1 to 40 digits; expected text of digits")
     return text
 
@@ -141,7 +144,9 @@ def parquet(rows: Sequence[Row], *, captured_at: datetime) -> bytes:
         for values, kind in zip(columns, types, strict=True)
     ]
     file = io.BytesIO()
-    write_parquet(Table.from_arrays(arrays, schema=BRONZE_SCHEMA), file, compression=_COMPRESSION)
+    write_parquet(
+        Table.from_arrays(arrays, schema=BRONZE_SCHEMA), file, compression=_COMPRESSION, dictionary_enabled=False
+    )
     return file.getvalue()
 
 
@@ -150,10 +155,6 @@ def _text(value: object) -> str:
         raise TypeError(f"expected text, saw {type(value).__name__}")
     value.encode()
     return value
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value, default=_base64).decode()
 
 
 def _base64(value: object) -> str:
