@@ -1,0 +1,190 @@
+"""What keeps a table fast that gets a small commit every few seconds: compaction and expiry. Neither changes a row."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
+from pyiceberg.table.update import RemoveSnapshotsUpdate
+from pyiceberg.typedef import Record
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import Staged, commit, stage_snapshot
+from medallion_assets.lake.files import deletes_sql, rows_sql
+from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.publish import publish
+from medallion_assets.lake.snapshot import Contents
+from medallion_assets.lake.write import write_data, write_deletes
+
+log = logging.getLogger(__name__)
+
+BRANCH = "compaction"
+COMMITS_BETWEEN = 16
+# Files of about one size are folded into one when there are this many of them, so a row is rewritten once per size
+# and not once per compaction. Below the smallest size all are alike; from the largest on a file stays as it is.
+FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 8, 64 * 1024, 16 * 1024 * 1024
+# A file is rewritten when this share of its rows is deleted: every reader reads them and throws them away.
+DELETED_SHARE = 0.2
+
+
+@reaching_lake()
+def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> Staged | None:
+    """Fold small data files, files with many deleted rows, and all position deletes, and publish that; rows stay as is.
+
+    Cheap to call after every publish: it looks at files only every COMMITS_BETWEEN commits. None if there was nothing
+    to do. Raises CommitConflict if another writer was faster: the next call does it.
+    """
+    table.refresh()
+    main = table.metadata.current_snapshot_id
+    if main is None or _commits_since_compaction(table) < COMMITS_BETWEEN:
+        return None
+    contents = Contents.of(table, main)
+    data_files, delete_files = contents.data_files(), contents.delete_files()
+    schema = table.schema()
+    key = [schema.find_field(field_id).name for field_id in schema.identifier_field_ids]
+    bounded = [*key, *(field.name for field in schema.fields if field.name == order_by)]
+    added: list[DataFile] = []
+    with lake.duckdb() as connection:
+        counts = _deleted_counts(connection, delete_files)
+        groups = _groups_to_fold(data_files, counts)
+        for group in groups:
+            rows = _live_rows(connection, table, group, delete_files)
+            added += write_data(table, rows, sort_by=key, prune_by=bounded)
+        folded = {file.file_path for group in groups for file in group}
+        kept = [file for file in data_files if file.file_path not in folded and file.file_path in counts]
+        partitions = {(file.spec_id, file.partition) for file in kept}
+        if not groups and len(delete_files) <= len(partitions):
+            return None
+        added += write_deletes(table, _positions(connection, delete_files, kept), kept)
+    removed = [*(file for file in data_files if file.file_path in folded), *delete_files]
+    staged = Staged(
+        table_id=".".join(table.name()),
+        branch=BRANCH,
+        base_snapshot_id=main,
+        snapshot_id=stage_snapshot(
+            table, contents, branch=BRANCH, operation=Operation.REPLACE, added=added, removed=removed
+        ),
+    )
+    publish(lake, table, staged)
+    log.info("compacted %s: %d files are now %d", staged.table_id, len(removed), len(added))
+    return staged
+
+
+@reaching_lake()
+def expire(
+    lake: Lake, table: Table, *, keep: Collection[int] = (), older_than: dt.timedelta = dt.timedelta(hours=1)
+) -> int:
+    """Forget snapshots and delete the files only they needed; returns how many.
+
+    Kept are: main and every snapshot it grew from back to the oldest of `keep`, so that the history since then can be
+    told; the heads of branches; and whatever is younger than `older_than`, which readers may still be reading.
+    """
+    table.refresh()
+    lineage = list(ancestors_of(table.current_snapshot(), table.metadata))
+    needed = max((place for place, snapshot in enumerate(lineage) if snapshot.snapshot_id in keep), default=0)
+    protected = {snapshot.snapshot_id for snapshot in lineage[: needed + 1]}
+    protected |= {reference.snapshot_id for reference in table.refs().values()}
+    horizon = (dt.datetime.now(dt.UTC) - older_than).timestamp() * 1000
+    expired = [s for s in table.snapshots() if s.snapshot_id not in protected and s.timestamp_ms < horizon]
+    if not expired:
+        return 0
+    gone = {snapshot.snapshot_id for snapshot in expired}
+    unneeded = _files_only_of(table, expired, [s for s in table.snapshots() if s.snapshot_id not in gone])
+    commit(
+        table,
+        (RemoveSnapshotsUpdate(snapshot_ids=sorted(gone)),),
+        expected_main=table.metadata.current_snapshot_id,
+        landed=lambda now: gone.isdisjoint(snapshot.snapshot_id for snapshot in now.snapshots),
+    )
+    _delete(table, unneeded)
+    log.info("expired %d snapshots of %s and %d files", len(gone), ".".join(table.name()), len(unneeded))
+    return len(gone)
+
+
+def _commits_since_compaction(table: Table) -> int:
+    commits = 0
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        if snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE:
+            break
+        commits += 1
+    return commits
+
+
+def _deleted_counts(connection: duckdb.DuckDBPyConnection, delete_files: Collection[DataFile]) -> Counter[str]:
+    """How many rows of each data file are deleted."""
+    query = f"SELECT file_path, count(DISTINCT pos) FROM {deletes_sql(list(delete_files))} GROUP BY file_path"
+    return Counter(dict(connection.execute(query).fetchall()))
+
+
+def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[list[DataFile]]:
+    """Files to write as one: small ones of one partition and size class, and those that hold many deleted rows."""
+    alike: dict[tuple[int, Record, int], list[DataFile]] = defaultdict(list)
+    groups = []
+    for file in files:
+        if file.file_size_in_bytes < LARGEST_BYTES:
+            size_class = max(file.file_size_in_bytes, SMALLEST_BYTES).bit_length() // 3  # a factor of eight
+            alike[file.spec_id, file.partition, size_class].append(file)
+        elif deleted[file.file_path] > DELETED_SHARE * file.record_count:
+            groups.append([file])
+    for group in alike.values():
+        thinned = [file for file in group if deleted[file.file_path] > DELETED_SHARE * file.record_count]
+        fold = group if len(group) >= FOLD_FILES else thinned
+        if fold:
+            groups.append(fold)
+    return groups
+
+
+def _live_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, files: list[DataFile], delete_files: list[DataFile]
+) -> pa.Table:
+    schema = table.schema()
+    columns = ", ".join(f"t.c{field.field_id}" for field in schema.fields)
+    rows = connection.execute(f"""
+        SELECT {columns} FROM {rows_sql(connection, schema, files)} t
+        ANTI JOIN {deletes_sql(delete_files)} d ON d.file_path = t.filename AND d.pos = t.file_row_number
+    """).to_arrow_table()
+    return rows.rename_columns([field.name for field in schema.fields])
+
+
+def _positions(connection: duckdb.DuckDBPyConnection, delete_files: list[DataFile], kept: list[DataFile]) -> pa.Table:
+    """The deletes that are about a data file that stays."""
+    connection.register("kept", pa.table({"file_path": pa.array([file.file_path for file in kept], pa.string())}))
+    return connection.execute(
+        f"SELECT DISTINCT file_path, pos FROM {deletes_sql(delete_files)} SEMI JOIN kept USING (file_path)"
+    ).to_arrow_table()
+
+
+def _files_only_of(table: Table, expired: Iterable[Snapshot], remaining: Iterable[Snapshot]) -> set[str]:
+    """Manifest lists, manifests, data and delete files that no remaining snapshot needs."""
+    needed = {manifest.manifest_path: manifest for snapshot in remaining for manifest in snapshot.manifests(table.io)}
+    lists, dropped = set(), {}
+    for snapshot in expired:
+        lists.add(snapshot.manifest_list)
+        dropped.update({manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)})
+    unneeded = [manifest for path, manifest in dropped.items() if path not in needed]
+    candidates = {
+        entry.data_file.file_path
+        for manifest in unneeded
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
+    }
+    live = {
+        entry.data_file.file_path for manifest in needed.values() for entry in manifest.fetch_manifest_entry(table.io)
+    }
+    return lists | {manifest.manifest_path for manifest in unneeded} | (candidates - live)
+
+
+def _delete(table: Table, paths: Iterable[str]) -> None:
+    def delete(path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            table.io.delete(path)
+
+    list(ExecutorFactory.get_or_create().map(delete, paths))

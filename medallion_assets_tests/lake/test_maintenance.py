@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from decimal import Decimal
+from pathlib import Path
+
+import boto3
+import pytest
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
+
+from medallion_assets.errors import CommitConflict
+from medallion_assets.lake import maintenance
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import Staged
+from medallion_assets.lake.history import changed_rows
+from medallion_assets.lake.maintenance import compact, expire
+from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.publish import discard, publish
+from medallion_assets.lake.snapshot import Contents
+from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
+
+NOW = dt.timedelta(0)
+COLUMNS = ["id", "day", "amount", "_sequence_number"]
+PARTITIONING = pytest.mark.parametrize("partition_by", [[], [("day", "month")]], ids=["", "partitioned"])
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compact after a few commits, so that tests need only a few."""
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 6)
+    monkeypatch.setattr(maintenance, "FOLD_FILES", 4)
+
+
+def busy(lake: Lake, commits: int, partition_by: list[tuple[str, str]] | None = None) -> Table:
+    """A table after that many small commits: a new row, one that changes every time, one that changes its month."""
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"], partition_by=partition_by or [])
+    merge(lake, table, rows(ORDERS, *(order(f"big{n:04}", 1, day=dt.date(2026, 1, 5)) for n in range(500))))
+    for n in range(1, commits):
+        merge(
+            lake,
+            table,
+            rows(
+                ORDERS,
+                order(f"n{n}", 1, day=dt.date(2026, 1, 5)),
+                order("hot", n, amount=Decimal(n)),
+                order("moving", n, day=dt.date(2026, 1 + n % 2, 1)),
+                order(f"big{n:04}", n + 1, day=dt.date(2026, 1, 5), amount=Decimal(n)),
+            ),
+        )
+    return table
+
+
+def stored(lake: Lake) -> set[str]:
+    """Every file of snapshots, as metadata names them; not the metadata files, which go with later commits."""
+    if lake.settings.catalog == "sqlite":
+        files = (path for path in Path(lake.settings.warehouse, "silver").rglob("*") if path.is_file())
+        return {str(path) for path in files if path.suffix != ".json"}
+    bucket = lake.settings.warehouse.split("/")[2]
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = (found["Key"] for page in pages for found in page.get("Contents", []))
+    # pyarrow leaves markers for folders
+    return {f"s3://{bucket}/{key}" for key in keys if not key.endswith(("/", ".json"))}
+
+
+def data_files(table: Table) -> list[DataFile]:
+    return Contents.of(table, table.metadata.current_snapshot_id).data_files()
+
+
+@PARTITIONING
+def test_compaction_changes_files_and_no_row(lake: Lake, partition_by: list[tuple[str, str]]) -> None:
+    table = busy(lake, 8, partition_by)
+    before, rows_before = Contents.of(table, table.metadata.current_snapshot_id), read(lake, table, COLUMNS)
+    assert compact(lake, table) is not None
+    after = Contents.of(table, table.metadata.current_snapshot_id)
+    assert read(lake, table, COLUMNS) == rows_before
+    assert len(after.data_files()) < len(before.data_files()) / 2
+    assert len(after.delete_files()) <= len({file.partition for file in after.data_files()})
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    assert snapshot.summary is not None
+    assert snapshot.summary.operation is Operation.REPLACE
+    assert snapshot.summary["total-records"] == str(sum(file.record_count for file in after.data_files()))
+    assert snapshot.summary["total-delete-files"] == str(len(after.delete_files()))
+
+
+@PARTITIONING
+def test_merges_go_on_after_compaction_as_before(lake: Lake, partition_by: list[tuple[str, str]]) -> None:
+    table = busy(lake, 8, partition_by)
+    compact(lake, table)
+    changes = rows(ORDERS, order("hot", 100, amount=Decimal(7)), order("n3", 0), order("big0400", 9), order("x", 1))
+    staged = merge(lake, table, changes)
+    assert (staged.inserted, staged.updated, staged.superseded) == (1, 2, 1)
+    assert ("hot", Decimal("7.00")) in read(lake, table, ["id", "amount"])
+    assert len(read(lake, table, ["id"])) == 500 + 7 + 3
+
+
+def test_compaction_waits_for_enough_commits_and_does_not_repeat_itself(lake: Lake) -> None:
+    table = busy(lake, maintenance.COMMITS_BETWEEN - 1)
+    assert compact(lake, table) is None
+    merge(lake, table, rows(ORDERS, order("one more", 1)))
+    assert compact(lake, table) is not None
+    assert compact(lake, table) is None
+
+
+def test_a_larger_file_is_not_written_again_for_smaller_ones(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise every compaction would write the whole table again."""
+    monkeypatch.setattr(maintenance, "SMALLEST_BYTES", 1)
+    table = busy(lake, 2)
+    hashes = (hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest() for n in range(2000))
+    merge(lake, table, rows(ORDERS, *(order(name, 1) for name in hashes)))
+    largest = max(data_files(table), key=lambda file: file.file_size_in_bytes)
+    for _ in range(2):
+        for n in range(6):
+            merge(lake, table, rows(ORDERS, order(f"later{n}", len(table.snapshots()))))
+        assert compact(lake, table) is not None
+        assert largest in data_files(table)
+        assert len(data_files(table)) < 6
+
+
+def test_compaction_is_no_change_to_history(lake: Lake) -> None:
+    table = busy(lake, 8)
+    since = table.metadata.current_snapshot_id
+    compact(lake, table)
+    merge(lake, table, rows(ORDERS, order("hot", 100, amount=Decimal(100)), order("fresh", 1)))
+    until = table.metadata.current_snapshot_id
+    assert until is not None
+    found = changed_rows(lake, table, since=since, until=until, columns=["id", "amount"])
+    assert found is not None
+    assert sorted((row["id"], row["_side"]) for row in found.to_pylist()) == [
+        ("fresh", "new"),
+        ("hot", "new"),
+        ("hot", "old"),
+    ]
+
+
+def test_compaction_that_loses_a_race_changes_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = busy(lake, 8)
+
+    def late(lake: Lake, compacted: Table, staged: Staged) -> None:
+        merge(lake, lake.table("silver", "orders"), rows(ORDERS, order("hot", 100, amount=Decimal(1))))
+        publish(lake, compacted, staged)
+
+    monkeypatch.setattr(maintenance, "publish", late)
+    with pytest.raises(CommitConflict):
+        compact(lake, table)
+    monkeypatch.setattr(maintenance, "publish", publish)
+    table.refresh()
+    assert ("hot", Decimal("1.00")) in read(lake, table, ["id", "amount"])
+    assert compact(lake, table) is not None
+    assert ("hot", Decimal("1.00")) in read(lake, table, ["id", "amount"])
+
+
+def test_expiry_keeps_what_is_needed_and_deletes_the_rest(lake: Lake) -> None:
+    table = busy(lake, 8)
+    compact(lake, table)
+    kept = merge(lake, table, rows(ORDERS, order("hot", 100))).snapshot_id
+    merge(lake, table, rows(ORDERS, order("hot", 101)))
+    left = stage_merge(lake, table, rows(ORDERS, order("left", 1)), key=["id"], branch="left")
+    discard(lake, table, left)
+    waiting = stage_merge(lake, table, rows(ORDERS, order("waiting", 1)), key=["id"], branch="waiting")
+    assert kept is not None
+    before, files_before = read(lake, table, COLUMNS), stored(lake)
+    assert expire(lake, table, keep=[kept], older_than=dt.timedelta(hours=1)) == 0, "readers may be on them"
+    expired = expire(lake, table, keep=[kept], older_than=NOW)
+    assert expired == 8 + 1 + 1
+    assert {s.snapshot_id for s in table.snapshots()} == {kept, table.metadata.current_snapshot_id, waiting.snapshot_id}
+    assert read(lake, table, COLUMNS) == before
+    assert len(read(lake, table, ["id"], kept)) == len(before)
+    assert ("waiting",) in read(lake, table, ["id"], waiting.snapshot_id)
+    until = table.metadata.current_snapshot_id
+    assert until is not None
+    assert changed_rows(lake, table, since=kept, until=until, columns=["id"]) is not None
+    assert len(stored(lake)) < len(files_before) / 2
+    merge(lake, table, rows(ORDERS, order("hot", 102, amount=Decimal(102))))
+    assert ("hot", Decimal("102.00")) in read(lake, table, ["id", "amount"])
+
+
+def test_expiry_leaves_no_file_of_a_forgotten_snapshot(lake: Lake) -> None:
+    table = busy(lake, 5)
+    expire(lake, table, older_than=NOW)
+    contents = Contents.of(table, table.metadata.current_snapshot_id)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    needed = {file.file_path for file in [*contents.data_files(), *contents.delete_files()]}
+    needed |= {manifest.manifest_path for manifest, _ in contents.manifests} | {snapshot.manifest_list}
+    assert stored(lake) == needed
