@@ -30,7 +30,7 @@ _SEGMENTS = 4
 _LIMITS = {"int": 2**31, "bigint": 2**63}
 _EXACT = Context(prec=300)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 
 
 class Misfit(Exception):
