@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -56,7 +56,7 @@ class _Loader(yaml.SafeLoader):
     YAML 1.1 also reads `on`, `yes` and Norway's `NO` as bools (https://yaml.org/type/bool.html); YAML 1.2 does not.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML declares it so
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
