@@ -122,7 +122,7 @@ def choose(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Req
     """The run to ask for now, or None.
 
     The oldest capture day comes first. A table in trouble is tried alone when its pause is over, so that it cannot
-    hold up another one; until it is well, the marts over it wait, published as they are.
+    hold up another one; until it is well, the marts that read it wait, published as they are.
     """
     waiting = {node for node, trouble in cursor.troubles.items() if trouble.retry_at > now}
     sick = {node for node in cursor.troubles if not is_mart(node)}
@@ -131,7 +131,7 @@ def choose(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Req
         start, sick = {retry}, sick - {retry}
     else:
         start = {node for node in graph.tables if pending.get(node)} | cursor.due
-    held = waiting | sick | {node for node in graph.downstream(sick) if is_mart(node)}
+    held = waiting | sick | {node for node, upstream in graph.upstream.items() if is_mart(node) and upstream & sick}
     days = [day for node in start - held for day in pending.get(node, {})]
     day = min(days, default=now.date())
     first = {node: names[day][0] for node, names in pending.items() if node in start - held and day in names}
