@@ -101,7 +101,7 @@ class ShardReader:
     def _read(self) -> Page:
         if self._iterator is None:
             self._iterator = self._client.get_shard_iterator(**self._start())["ShardIterator"]
-        answer = self._client.get_records(ShardIterator=self._iterator, Limit=min(self._settings.batch_size, 1_000))
+        answer = self._client.get_records(ShardIterator=self._iterator, Limit=self._settings.page_size)
         records: list[dict[str, Any]] = [
             {**record, "eventSourceARN": self._stream_arn} for record in answer.get("Records", ())
         ]

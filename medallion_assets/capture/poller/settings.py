@@ -21,6 +21,11 @@ class PollerSettings:
     backoff_s: float = 0.2
     backoff_max_s: float = 10.0
 
+    @property
+    def page_size(self) -> int:
+        """Records to ask for in one read; DynamoDB gives at most 1,000."""
+        return min(self.batch_size, 1_000)
+
     def backoff(self, failures: int) -> float:
         """Return the seconds to wait after that many failures in a row (1 or more), doubling up to the limit."""
         return float(min(self.backoff_s * 2 ** min(failures - 1, 30), self.backoff_max_s))

@@ -43,5 +43,5 @@ def work(
         if page.closed:
             mapping.checkpoint.finish(mapping.stream_arn, mapping.shard_id, now=clock())
             return
-        if len(page.records) < settings.batch_size:
+        if len(page.records) < settings.page_size:
             halt.wait(min(settings.idle_s, max(due - time.monotonic(), 0)) if batch else settings.idle_s)

@@ -158,6 +158,29 @@ def test_a_table_whose_store_is_away_delays_no_other_and_catches_up(
     assert stack.failed() == []
 
 
+def test_what_waits_for_bronze_when_the_poller_ends_is_delivered_by_the_next(
+    stack: Stack, checkpoint: Checkpoint, until: Wait
+) -> None:
+    """Also of a closed shard, which is not finished before its last batch is in Bronze."""
+    tried = threading.Event()
+
+    def fails(records: Sequence[Record], at: datetime) -> list[str]:
+        tried.set()
+        raise LakeUnavailable("S3 did not answer")
+
+    arn = stack.create("Orders")
+    stack.write("Orders", 1, 2)
+    with polling(stack.poller("Orders", checkpoint, process=lambda records, at: [])):
+        until(lambda: any(mark.sequence_number for mark in checkpoint.shards(arn).values()))
+    stack.write("Orders", 3)
+    stack.switch_stream("Orders", on=False)
+    with polling(stack.poller("Orders", checkpoint, process=fails)):
+        assert tried.wait(20)
+    with pytest.raises(StreamGap):
+        stack.poller("Orders", checkpoint).run()
+    assert ids(stack.store, "Orders") == ["o-3"]
+
+
 def test_a_refusal_of_the_stream_is_tried_again(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     denied = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetRecords")
     streams = Faulty(stack.streams, get_records=[denied] * 2, describe_stream=[denied])
