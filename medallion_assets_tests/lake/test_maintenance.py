@@ -12,7 +12,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.errors import CommitConflict
-from medallion_assets.lake import maintenance
+from medallion_assets.lake import commit, maintenance
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.history import changed_rows
@@ -178,9 +178,15 @@ def test_expiry_keeps_what_is_needed_and_deletes_the_rest(lake: Lake) -> None:
     assert ("hot", Decimal("102.00")) in read(lake, table, ["id", "amount"])
 
 
-def test_expiry_leaves_no_file_of_a_forgotten_snapshot(lake: Lake) -> None:
+def test_expiry_leaves_no_file_of_a_forgotten_snapshot_and_none_missing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Manifests that were written as one: the old ones go, the files they name are still live."""
+    monkeypatch.setattr(commit, "SMALL_MANIFESTS", 3)
     table = busy(lake, 5)
+    before = read(lake, table, COLUMNS)
     expire(lake, table, older_than=NOW)
+    assert read(lake, table, COLUMNS) == before
     contents = Contents.of(table, table.metadata.current_snapshot_id)
     snapshot = table.current_snapshot()
     assert snapshot is not None
