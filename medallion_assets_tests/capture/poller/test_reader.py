@@ -70,8 +70,19 @@ def test_reading_goes_on_after_the_mark(stack: Stack) -> None:
     assert keys(reader(stack, arn, sequence=second).page().records) == ["o-3"]
 
 
+def iterators_asked(stack: Stack) -> list[str]:
+    """The kinds of iterators asked for from now on."""
+    asked: list[str] = []
+    stack.streams.meta.events.register(
+        "provide-client-params.dynamodb-streams.GetShardIterator",
+        lambda params, **_: asked.append(params["ShardIteratorType"]),
+    )
+    return asked
+
+
 def test_an_expired_iterator_is_replaced_where_it_stood(stack: Stack) -> None:
     arn = stack.create("Orders")
+    asked = iterators_asked(stack)
     faults: list[Exception] = [fault("ExpiredIteratorException")]
     reads = reader(stack, arn, Faulty(stack.streams, get_records=faults))
     stack.write("Orders", 1)
@@ -79,6 +90,7 @@ def test_an_expired_iterator_is_replaced_where_it_stood(stack: Stack) -> None:
     faults.append(fault("ExpiredIteratorException"))
     stack.write("Orders", 2)
     assert keys(reads.page().records) == ["o-2"]
+    assert asked == ["TRIM_HORIZON", "TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER"]
 
 
 def test_a_busy_or_absent_aws_is_waited_for(stack: Stack) -> None:
@@ -118,12 +130,9 @@ def test_a_child_shard_is_read_from_its_first_record_or_it_is_a_gap(stack: Stack
     """TRIM_HORIZON starts at whatever is left, without a word about what is not."""
     arn = stack.create("Orders")
     stack.write("Orders", 1)
-    asked: list[dict[str, Any]] = []
-    stack.streams.meta.events.register(
-        "provide-client-params.dynamodb-streams.GetShardIterator", lambda params, **_: asked.append(params)
-    )
+    asked = iterators_asked(stack)
     assert keys(reader(stack, arn, first=False).page().records) == ["o-1"]
-    assert asked[0]["ShardIteratorType"] == "AT_SEQUENCE_NUMBER"
+    assert asked == ["AT_SEQUENCE_NUMBER"]
     client = Faulty(stack.streams, get_shard_iterator=[fault("TrimmedDataAccessException")])
     with pytest.raises(StreamGap):
         reader(stack, arn, client, first=False).page()
