@@ -5,11 +5,11 @@ What belongs here: how any child is started, waited for and stopped. Not which c
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Self
 
 from medallion_assets.errors import LocalStackError
+from medallion_assets.local import warden
 
 STOP_SECONDS = 10.0
-_PR_SET_PDEATHSIG = 1
 
 
 def free_port() -> int:
@@ -37,13 +37,11 @@ def port_is_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: the kernel sends it SIGTERM when the thread that started it ends, even by kill -9 (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 class Child:
-    """One process in a group of its own, its output in a log file; leaving the context stops the whole group."""
+    """One process in a group of its own, its output in a log file; leaving the context stops the whole group.
+
+    Beside it runs a warden, which ends the group when this process is killed before it could.
+    """
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
@@ -57,8 +55,10 @@ class Child:
                 stderr=subprocess.STDOUT,
                 env=None if env is None else dict(env),
                 start_new_session=True,
-                preexec_fn=_die_with_parent if os.uname().sysname == "Linux" else None,  # noqa: PLW1509 - one prctl call
             )
+        self._warden = subprocess.Popen(  # noqa: S603 - our own script
+            [sys.executable, "-I", "-S", warden.__file__, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
 
     @property
     def pid(self) -> int:
@@ -103,6 +103,7 @@ class Child:
             while self._group_lives() and time.monotonic() < deadline:
                 time.sleep(0.02)
         self._process.wait()
+        self._warden.communicate()
 
     def _signal(self, sign: signal.Signals) -> None:
         with suppress(ProcessLookupError):

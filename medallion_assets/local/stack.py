@@ -20,6 +20,7 @@ from types import FrameType, TracebackType
 import medallion_assets
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import LocalStackError
+from medallion_assets.gold.spec import load_marts
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.processes import Child, free_port, port_is_open
 from medallion_assets.local.stackfile import announce, only_stack
@@ -55,9 +56,10 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
 
     State is kept below `state`: logs stay for reading, the rest is wiped by the next start. Everything listens on
     127.0.0.1 on free ports. Raises LocalStackError when a stack already runs on `state` or something does not start,
-    ContractError for a mistake in the domain.
+    ContractError or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
+    load_marts(loaded)  # a mistake is told here in one sentence, not by the code server with a traceback
     state = state.resolve()
     with only_stack(state), _signals() as ignore_signals, _Owned() as owned:
         try:
