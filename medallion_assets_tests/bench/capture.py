@@ -20,8 +20,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-BATCHES, BATCH_SIZE = 10, 10_000
-"""10,000 records is the largest batch that an event source mapping delivers."""
+BATCHES, BATCH_SIZE = 100, 1_000
+"""1,000 records is the poller's batch, and the most that one read of a shard gives."""
 
 
 def run() -> list[dict[str, Any]]:
@@ -163,14 +163,15 @@ def _other() -> Callable[[Sequence[dict[str, Any]]], object]:
 def main() -> None:
     """Measure one way and print it: the fastest of three passes, in seconds of one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    records = _records()
+    event = json.dumps(_records())
     write = {"ours": _ours, "other": _other}[sys.argv[1]]()
-    seconds = []
-    for _ in range(3):
-        start = time.process_time()
+    seconds = [0.0, 0.0, 0.0]
+    for repeat in range(len(seconds)):
         for _ in range(BATCHES):
+            records = json.loads(event)  # each batch is new, as it is to a function; reading it is not capture's work
+            start = time.process_time()
             write(records)
-        seconds.append(time.process_time() - start)
+            seconds[repeat] += time.process_time() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({"records_s": BATCHES * BATCH_SIZE / min(seconds), "peak_mb": peak_mb}))  # noqa: T201 - the output
 

@@ -79,7 +79,6 @@ class TablePoller:
         with ThreadPoolExecutor(_MOST_SHARDS, thread_name_prefix=self.table) as pool:
             try:
                 while not self._halt.is_set():
-                    self._wake.clear()
                     try:
                         self._look(pool, newest)
                         failures = 0
@@ -89,6 +88,7 @@ class TablePoller:
                         self._halt.wait(self._settings.backoff(failures))
                     else:
                         self._wake.wait(self._settings.discover_s)
+                        self._wake.clear()
             except StreamGap as gap:
                 reason = (
                     f"table {self.table} lost changes: {gap}. Start the poller with --resume-after-gap {self.table}, "
