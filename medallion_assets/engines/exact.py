@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from medallion_assets.engines.trino import common_type, digits, is_decimal, is_integer
+from medallion_assets.engines.types import common_type, digits, is_decimal, is_integer
 from medallion_assets.errors import MartError
 
 MACROS = """

@@ -21,7 +21,8 @@ from sqlglot.schema import MappingSchema
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import make_exact
-from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE, trino_type
+from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE
+from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
 
 Tables = Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]

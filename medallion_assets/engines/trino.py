@@ -8,131 +8,41 @@ Decimal types: https://trino.io/docs/current/functions/decimal.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from sqlglot import exp
 
-from medallion_assets.contracts.types import ColumnType
+from medallion_assets.engines.types import (
+    MAX_PRECISION,
+    common_type,
+    decimal_type,
+    digits,
+    is_decimal,
+    known,
+    of_kind,
+)
 from medallion_assets.errors import MartError
 
-MAX_PRECISION = 38
-_DIGITS = {exp.DType.INT: 10, exp.DType.BIGINT: 19}
-_NAMES = {
-    "string": "varchar",
-    "json": "varchar",
-    "bool": "boolean",
-    "int": "integer",
-    "bigint": "bigint",
-    "double": "double",
-    "date": "date",
-    "timestamp": "timestamp with time zone",
-    "binary": "varbinary",
-}
 _INT_LIMIT = 2**31
 _DATE_UNITS = {"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"}
 
 
-def trino_type(column: ColumnType) -> exp.DataType:
-    """The type Athena and Trino show for a column of the lake."""
-    return exp.DataType.build(_type_text(column), dialect="trino")
-
-
-def _type_text(column: ColumnType) -> str:
-    if column.kind == "decimal":
-        return f"decimal({column.precision},{column.scale})"
-    if column.kind == "struct":
-        return "row(" + ", ".join(f"{name} {_type_text(type_)}" for _, name, type_ in column.fields) + ")"
-    if column.element is not None:
-        element = _type_text(column.element)
-        return f"map(varchar, {element})" if column.kind == "map" else f"array({element})"
-    return _NAMES[column.kind]
-
-
-def decimal_type(precision: int, scale: int) -> exp.DataType:
-    """`decimal(precision, scale)`."""
-    return exp.DataType.build(f"decimal({precision},{scale})", dialect="trino")
-
-
-def digits(type_: exp.DataType | None) -> tuple[int, int] | None:
-    """(precision, scale) of a decimal, or of an integer as Trino turns it into one; None for every other type."""
-    if type_ is None:
-        return None
-    if type_.this in _DIGITS:
-        return _DIGITS[type_.this], 0
-    if type_.this is exp.DType.DECIMAL and len(type_.expressions) == 2:
-        precision, scale = (int(part.name) for part in type_.expressions)
-        return precision, scale
-    return None
-
-
-def is_decimal(type_: exp.DataType | None) -> bool:
-    """Whether it is a decimal with precision and scale."""
-    return digits(type_) is not None and not is_integer(type_)
-
-
-def is_integer(type_: exp.DataType | None) -> bool:
-    """Whether it is an integer type."""
-    return type_ is not None and type_.this in _DIGITS
-
-
-def common_type(types: Iterable[exp.DataType | None]) -> exp.DataType:
-    """The type Trino coerces all of `types` to. Raises MartError where there is none that holds every value."""
-    known = [type_ for type_ in types if type_ is None or type_.this is not exp.DType.NULL]
-    if not known:
-        return _of(exp.DType.NULL)
-    first, *others = known
-    found = _known(first)
-    for other in others:
-        found = _common(found, _known(other))
-    return found
-
-
-def _common(left: exp.DataType, right: exp.DataType) -> exp.DataType:
-    if left == right:
-        return left
-    pair = {left.this, right.this}
-    if pair <= set(_DIGITS):
-        return _of(exp.DType.BIGINT)
-    if exp.DType.DOUBLE in pair and (digits(left) or digits(right)):
-        return _of(exp.DType.DOUBLE)
-    a, b = digits(left), digits(right)
-    if a and b:
-        scale = max(a[1], b[1])
-        precision = max(a[0] - a[1], b[0] - b[1]) + scale
-        if precision > MAX_PRECISION:
-            raise MartError(f"{left} and {right} have no common type of 38 digits; CAST one of them")
-        return decimal_type(precision, scale)
-    if pair == {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
-        return _of(exp.DType.TIMESTAMPTZ)
-    raise MartError(f"{left} and {right} have no common type; CAST one of them")
-
-
-def _known(type_: exp.DataType | None) -> exp.DataType:
-    if type_ is None or type_.this is exp.DType.UNKNOWN:
-        raise MartError("its type cannot be told; CAST its parts to the types they have")
-    return type_
-
-
-def _of(kind: exp.DType) -> exp.DataType:
-    return exp.DataType.build(kind.value, dialect="trino")
-
-
 def _literal(node: exp.Literal) -> exp.DataType:
     if node.is_string:
-        return _of(exp.DType.VARCHAR)
+        return of_kind(exp.DType.VARCHAR)
     text = node.name
     if "e" in text.lower():
-        return _of(exp.DType.DOUBLE)
+        return of_kind(exp.DType.DOUBLE)
     whole, point, fraction = text.partition(".")
     if point:
         return decimal_type(max(len(whole.lstrip("0")) + len(fraction), 1), len(fraction))
-    return _of(exp.DType.INT if int(text) < _INT_LIMIT else exp.DType.BIGINT)
+    return of_kind(exp.DType.INT if int(text) < _INT_LIMIT else exp.DType.BIGINT)
 
 
 def _plus(node: exp.Binary) -> exp.DataType:
     """`+` and `-`, of numbers, and of a date or time with an interval."""
-    left, right = _known(node.left.type), _known(node.right.type)
+    left, right = known(node.left.type), known(node.right.type)
     if right.this is exp.DType.INTERVAL:
         return _moved(left, node.right)
     if left.this is exp.DType.INTERVAL and isinstance(node, exp.Add):
@@ -154,7 +64,7 @@ def _moved(type_: exp.DataType, interval: exp.Expr) -> exp.DataType:
 
 
 def _times(node: exp.Mul) -> exp.DataType:
-    left, right = _known(node.left.type), _known(node.right.type)
+    left, right = known(node.left.type), known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         if a[1] + b[1] > MAX_PRECISION:
@@ -164,7 +74,7 @@ def _times(node: exp.Mul) -> exp.DataType:
 
 
 def _divided(node: exp.Div) -> exp.DataType:
-    left, right = _known(node.left.type), _known(node.right.type)
+    left, right = known(node.left.type), known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         scale = max(a[1], b[1])
@@ -175,7 +85,7 @@ def _divided(node: exp.Div) -> exp.DataType:
 
 
 def _remainder(node: exp.Mod) -> exp.DataType:
-    left, right = _known(node.left.type), _known(node.right.type)
+    left, right = known(node.left.type), known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         scale = max(a[1], b[1])
@@ -199,7 +109,7 @@ def _sum(node: exp.Sum) -> exp.DataType:
     found = digits(type_)
     if found is None:
         raise MartError(f"a sum over {type_} depends on the order of its rows; CAST to a decimal")
-    return decimal_type(MAX_PRECISION, found[1]) if is_decimal(type_) else _of(exp.DType.BIGINT)
+    return decimal_type(MAX_PRECISION, found[1]) if is_decimal(type_) else of_kind(exp.DType.BIGINT)
 
 
 def _avg(node: exp.Avg) -> exp.DataType:
@@ -214,11 +124,11 @@ def _argument(node: exp.Expr) -> exp.DataType:
     inner = node.this
     if isinstance(inner, exp.Distinct):
         (inner,) = inner.expressions
-    return _known(inner.type)
+    return known(inner.type)
 
 
 def _round(node: exp.Round) -> exp.DataType:
-    type_ = _known(node.this.type)
+    type_ = known(node.this.type)
     found = digits(type_)
     places = node.args.get("decimals")
     if found is None or not is_decimal(type_):
@@ -232,11 +142,11 @@ def _round(node: exp.Round) -> exp.DataType:
 
 
 def _cast(node: exp.Cast) -> exp.DataType:
-    source, target = _known(node.this.type), node.to
+    source, target = known(node.this.type), node.to
     kind = target.this
     if kind is exp.DType.DECIMAL and digits(target) is None:
         raise MartError("DECIMAL without digits; write CAST(... AS decimal(p,s))")
-    of_number = {*_DIGITS, exp.DType.DECIMAL, exp.DType.DOUBLE}
+    of_number = {exp.DType.INT, exp.DType.BIGINT, exp.DType.DECIMAL, exp.DType.DOUBLE}
     match source.this:
         case exp.DType.NULL:
             allowed = {exp.DType.VARCHAR, exp.DType.DATE, exp.DType.BOOLEAN, *of_number}
@@ -266,16 +176,16 @@ def _date_part(node: exp.Expr) -> exp.DataType:
     value = node.expression if isinstance(node, exp.Extract) else node.this
     if isinstance(node, exp.Extract) and node.name.upper() not in {"YEAR", "QUARTER", "MONTH", "DAY"}:
         raise MartError("expected YEAR, QUARTER, MONTH or DAY")
-    if _known(value.type).this not in {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
+    if known(value.type).this not in {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
         raise MartError(f"a part of {value.type}; expected a date or a timestamp with time zone")
-    return _of(exp.DType.BIGINT)
+    return of_kind(exp.DType.BIGINT)
 
 
 def _date_math(node: exp.Expr) -> exp.DataType:
     """DATE_TRUNC, DATE_ADD and DATE, which keep or make a date."""
-    type_ = _known(node.this.type)
+    type_ = known(node.this.type)
     if type_.this is exp.DType.TIMESTAMPTZ and isinstance(node, exp.Date):
-        return _of(exp.DType.DATE)
+        return of_kind(exp.DType.DATE)
     if type_.this is not exp.DType.DATE:
         raise MartError(f"of {type_}; expected a date: CAST(... AS DATE)")
     if not isinstance(node, exp.Date) and node.text("unit").upper() not in _DATE_UNITS:
@@ -284,15 +194,15 @@ def _date_math(node: exp.Expr) -> exp.DataType:
 
 
 def _date_diff(node: exp.DateDiff) -> exp.DataType:
-    types = {_known(node.this.type).this, _known(node.expression.type).this}
+    types = {known(node.this.type).this, known(node.expression.type).this}
     if types != {exp.DType.DATE} or node.text("unit").upper() != "DAY":
         raise MartError("expected date_diff('day', date, date): other units are counted differently by each engine")
-    return _of(exp.DType.BIGINT)
+    return of_kind(exp.DType.BIGINT)
 
 
 def _compared(*parts: exp.Expr | None) -> exp.DataType:
     common_type(part.type for part in parts if part is not None)
-    return _of(exp.DType.BOOLEAN)
+    return of_kind(exp.DType.BOOLEAN)
 
 
 def _in(node: exp.In) -> exp.DataType:
@@ -315,7 +225,7 @@ def _if(node: exp.If) -> exp.DataType:
 
 
 def _field(node: exp.Dot) -> exp.DataType:
-    type_ = _known(node.this.type)
+    type_ = known(node.this.type)
     for part in type_.expressions:
         if isinstance(part, exp.ColumnDef) and part.name == node.expression.name and part.kind is not None:
             return part.kind
@@ -325,7 +235,7 @@ def _field(node: exp.Dot) -> exp.DataType:
 def _subquery(node: exp.Subquery) -> exp.DataType:
     """A subquery as a value; one that stands in FROM has no type of its own."""
     selects = node.this.selects if isinstance(node.this, exp.Select) else []
-    return (selects[0].type if len(selects) == 1 else None) or _of(exp.DType.UNKNOWN)
+    return (selects[0].type if len(selects) == 1 else None) or of_kind(exp.DType.UNKNOWN)
 
 
 def _same(node: exp.Expr) -> exp.DataType:
@@ -337,15 +247,15 @@ def _text(kind: exp.DType) -> Callable[[Any], exp.DataType]:
 
     def of(node: exp.Expr) -> exp.DataType:
         for part in node.iter_expressions():
-            if _known(part.type).this is not exp.DType.VARCHAR:
+            if known(part.type).this is not exp.DType.VARCHAR:
                 raise MartError(f"of {part.type}; expected text")
-        return _of(kind)
+        return of_kind(kind)
 
     return of
 
 
 def _always(kind: exp.DType) -> Callable[[Any], exp.DataType]:
-    return lambda node: _of(kind)
+    return lambda node: of_kind(kind)
 
 
 EXPRESSIONS: dict[type[exp.Expr], Callable[[Any], exp.DataType]] = {

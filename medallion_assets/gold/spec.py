@@ -18,8 +18,9 @@ from medallion_assets.contracts.loader import Domain, load_yaml
 from medallion_assets.contracts.model import Column, Rule, Strict
 from medallion_assets.contracts.names import identifier
 from medallion_assets.contracts.types import ColumnType, TypeText
+from medallion_assets.engines.binding import refuse_unbindable
 from medallion_assets.engines.query import Query, read_query
-from medallion_assets.engines.trino import trino_type
+from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError
 from medallion_assets.gold.locality import refuse_other_days
 
@@ -158,6 +159,7 @@ def load_mart(folder: Path, domain: Domain) -> Mart:
     doubles = any(column.type.kind == "double" for column in spec.columns.values())
     sql = file.read_text(encoding="utf-8")
     query = read_query(sql, tables, schema="silver", where=str(file), doubles=doubles)
+    refuse_unbindable(query, tables, schema="silver", where=str(file))
     _check_columns(path, spec, query)
     if spec.partition is not None:
         _check_partition(path, spec.partition, query, domain)

@@ -63,23 +63,25 @@ def key_of(contract: Contract, item: Item) -> Key:
 def row_of(contract: Contract, item: Item) -> dict[str, Any]:
     """The item's contract columns by lake name, and `_extra` as data. Raises Misfit naming the column."""
     row: dict[str, Any] = {}
-    for column in contract.columns.values():
+    for name, column in contract.by_name.items():
         tagged = item.get(column.attribute)
         try:
-            row[column.name] = None if tagged is None else value(column.type, tagged)
+            row[name] = None if tagged is None else value(column.type, tagged)
         except Misfit as misfit:
-            raise Misfit(f"{column.name}: {misfit}") from misfit
+            raise Misfit(f"{name}: {misfit}") from misfit
     row["_extra"] = extra_of(contract, item)
     return row
 
 
 def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
     """What the contract neither names nor drops, as comparable data; null when there is nothing."""
-    kept = {name for name in item if name not in contract.columns and name not in contract.drop}
-    kept |= {
-        name for name, column in contract.columns.items() if name in item and _more_inside(column.type, item[name])
+    kept = {
+        name: comparable(tagged)
+        for name, tagged in item.items()
+        if name not in contract.drop
+        and (name not in contract.columns or _more_inside(contract.columns[name].type, tagged))
     }
-    return {name: comparable(item[name]) for name in kept} or None
+    return kept or None
 
 
 def comparable(tagged: Mapping[str, Any]) -> Any:
@@ -197,6 +199,8 @@ def _text(plain: object) -> str:
 
 def _more_inside(type_: ColumnType, tagged: Mapping[str, Any]) -> bool:
     """Whether a struct anywhere in the value has attributes its type does not declare."""
+    if type_.kind != "struct" and type_.element is None:
+        return False
     ((tag, inside),) = tagged.items()
     if type_.kind == "struct" and tag == "M":
         declared = {attribute: field for attribute, _, field in type_.fields}

@@ -98,7 +98,7 @@ def verify(lake: Lake, domain: Domain, marts: Iterable[Mart], *, client: DynamoD
     """Scan every table of the domain and compare Silver and Gold with it.
 
     A mart that looks at the current day is computed for the day its published rows are of; `today` stands in for one
-    that was never published. Takes about 10 s for 100,000 items, and a few hundred MB.
+    that was never published. Takes about 15 s and 700 MB for 100,000 items, half of it the scan.
     """
     tables = []
     effective: dict[str, dict[Key, Row]] = {}

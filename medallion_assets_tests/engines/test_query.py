@@ -8,7 +8,7 @@ import pytest
 
 from medallion_assets.contracts.types import parse_type
 from medallion_assets.engines.query import Query, read_any, read_query
-from medallion_assets.engines.trino import trino_type
+from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
 
 ORDERS = {

@@ -1,0 +1,114 @@
+"""Trino's types of columns and values, as sqlglot writes them: making, reading and coercing them.
+
+What type an expression has is in trino. Coercion: https://trino.io/docs/current/functions/decimal.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.errors import MartError
+
+MAX_PRECISION = 38
+_DIGITS = {exp.DType.INT: 10, exp.DType.BIGINT: 19}
+_NAMES = {
+    "string": "varchar",
+    "json": "varchar",
+    "bool": "boolean",
+    "int": "integer",
+    "bigint": "bigint",
+    "double": "double",
+    "date": "date",
+    "timestamp": "timestamp with time zone",
+    "binary": "varbinary",
+}
+
+
+def trino_type(column: ColumnType) -> exp.DataType:
+    """The type Athena and Trino show for a column of the lake."""
+    return exp.DataType.build(_type_text(column), dialect="trino")
+
+
+def _type_text(column: ColumnType) -> str:
+    if column.kind == "decimal":
+        return f"decimal({column.precision},{column.scale})"
+    if column.kind == "struct":
+        return "row(" + ", ".join(f"{name} {_type_text(type_)}" for _, name, type_ in column.fields) + ")"
+    if column.element is not None:
+        element = _type_text(column.element)
+        return f"map(varchar, {element})" if column.kind == "map" else f"array({element})"
+    return _NAMES[column.kind]
+
+
+def decimal_type(precision: int, scale: int) -> exp.DataType:
+    """`decimal(precision, scale)`."""
+    return exp.DataType.build(f"decimal({precision},{scale})", dialect="trino")
+
+
+def digits(type_: exp.DataType | None) -> tuple[int, int] | None:
+    """(precision, scale) of a decimal, or of an integer as Trino turns it into one; None for every other type."""
+    if type_ is None:
+        return None
+    if type_.this in _DIGITS:
+        return _DIGITS[type_.this], 0
+    if type_.this is exp.DType.DECIMAL and len(type_.expressions) == 2:
+        precision, scale = (int(part.name) for part in type_.expressions)
+        return precision, scale
+    return None
+
+
+def is_decimal(type_: exp.DataType | None) -> bool:
+    """Whether it is a decimal with precision and scale."""
+    return digits(type_) is not None and not is_integer(type_)
+
+
+def is_integer(type_: exp.DataType | None) -> bool:
+    """Whether it is an integer type."""
+    return type_ is not None and type_.this in _DIGITS
+
+
+def common_type(types: Iterable[exp.DataType | None]) -> exp.DataType:
+    """The type Trino coerces all of `types` to. Raises MartError where there is none that holds every value."""
+    not_null = [type_ for type_ in types if type_ is None or type_.this is not exp.DType.NULL]
+    if not not_null:
+        return of_kind(exp.DType.NULL)
+    first, *others = not_null
+    found = known(first)
+    for other in others:
+        found = _common(found, known(other))
+    return found
+
+
+def _common(left: exp.DataType, right: exp.DataType) -> exp.DataType:
+    if left == right:
+        return left
+    pair = {left.this, right.this}
+    if pair <= set(_DIGITS):
+        return of_kind(exp.DType.BIGINT)
+    if exp.DType.DOUBLE in pair and (digits(left) or digits(right)):
+        return of_kind(exp.DType.DOUBLE)
+    a, b = digits(left), digits(right)
+    if a and b:
+        scale = max(a[1], b[1])
+        precision = max(a[0] - a[1], b[0] - b[1]) + scale
+        if precision > MAX_PRECISION:
+            raise MartError(f"{left} and {right} have no common type of 38 digits; CAST one of them")
+        return decimal_type(precision, scale)
+    if pair == {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
+        return of_kind(exp.DType.TIMESTAMPTZ)
+    raise MartError(f"{left} and {right} have no common type; CAST one of them")
+
+
+def known(type_: exp.DataType | None) -> exp.DataType:
+    """The type itself. Raises MartError when it could not be told."""
+    if type_ is None or type_.this is exp.DType.UNKNOWN:
+        raise MartError("its type cannot be told; CAST its parts to the types they have")
+    return type_
+
+
+def of_kind(kind: exp.DType) -> exp.DataType:
+    """The type of that kind, without parameters."""
+    return exp.DataType.build(kind.value, dialect="trino")
