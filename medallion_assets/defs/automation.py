@@ -15,12 +15,9 @@ def at_new_day() -> dg.AutomationCondition[dg.AssetKey]:
     new_day = condition.cron_tick_passed("0 0 * * *", "UTC").since(condition.newly_requested())
     # A request is not repeated when its run fails, so failures need a branch of their own.
     again = condition.execution_failed() & condition.cron_tick_passed(RETRY_CRON, "UTC")
-    return (
-        (new_day | again)
-        & ~condition.in_progress()
-        & ~condition.any_deps_in_progress()
-        & condition.all_deps_blocking_checks_passed()
-    )
+    # Not `all_deps_blocking_checks_passed`: it wants a result for every day of a table, also those without a change.
+    held = condition.any_deps_match(condition.any_checks_match(condition.check_failed(), blocking_only=True))
+    return (new_day | again) & ~condition.in_progress() & ~condition.any_deps_in_progress() & ~held
 
 
 def new_day_sensor() -> dg.AutomationConditionSensorDefinition:

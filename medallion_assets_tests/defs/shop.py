@@ -53,7 +53,7 @@ def order(
     status: str = "pending",
     products: tuple[str, ...] = ("p1",),
 ) -> dict[str, Any]:
-    item = {
+    item: Item = {
         "CustomerID": {"S": customer},
         "ProductID": {"L": [{"S": one} for one in products]},
         "OrderDate": {"S": f"{on or datetime.now(UTC).date()}T10:30:00Z"},

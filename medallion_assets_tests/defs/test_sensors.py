@@ -1,0 +1,220 @@
+"""The sensor, tick by tick, on a real instance and store; its runs are executed in between, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from medallion_assets.capture.store import FileStore
+from medallion_assets.defs import sensors
+from medallion_assets.defs.names import NEWS_TAG
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets_tests.defs.runs import page_run, today
+from medallion_assets_tests.defs.shop import capture, customer, order, product, rows
+
+pytestmark = pytest.mark.usefixtures("lake_on_files")
+
+
+class Ticker:
+    """Ticks the sensor as the daemon does, keeping its cursor."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
+        self.definitions = definitions
+        self.instance = instance
+        self.cursor: str | None = None
+        self.skipped = ""
+
+    def tick(self) -> dg.RunRequest | None:
+        pipeline = Pipeline()
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=self.cursor, resources={"pipeline": pipeline}, definitions=self.definitions
+        )
+        result = self.definitions.resolve_sensor_def("bronze_news").evaluate_tick(context)
+        pipeline.close()
+        self.cursor = result.cursor
+        self.skipped = result.skip_message or ""
+        return result.run_requests[0] if result.run_requests else None
+
+    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self.instance,
+            partition_key=request.partition_key,
+            asset_selection=request.asset_selection,
+            tags=dict(request.tags),
+            raise_on_error=False,
+        )
+
+    def settle(self, *, ticks: int = 10) -> None:
+        """Tick and run until there is nothing to do."""
+        for _ in range(ticks):
+            if (request := self.tick()) is None:
+                return
+            assert self.run(request).success
+        raise AssertionError(f"still asking for runs after {ticks} ticks")
+
+
+@pytest.fixture
+def ticker(shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticker]:
+    monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
+    yield Ticker(shipped, instance)
+
+
+def keys(request: dg.RunRequest | None) -> set[str]:
+    assert request is not None
+    return {key.to_user_string() for key in request.asset_selection or ()}
+
+
+def test_without_news_a_tick_skips_and_says_so(ticker: Ticker) -> None:
+    assert ticker.tick() is None
+    assert ticker.skipped == "No news."
+
+
+def test_news_is_asked_for_once_and_taken_to_gold(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    request = ticker.tick()
+    assert request is not None
+    assert request.partition_key == today().isoformat()
+    assert request.tags[NEWS_TAG] == "true"
+    assert len(keys(request)) == 9
+    assert ticker.run(request).success
+    assert ticker.tick() is None
+    assert rows("gold", "daily_sales_by_region")[0]["order_count"] == 1
+
+
+def test_a_run_holds_only_tables_with_news_and_what_follows_them(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.settle()
+    capture(product("p2"))
+    assert keys(ticker.tick()) == {"bronze/products", "silver/products", "gold/product_performance"}
+
+
+def test_while_its_run_is_under_way_the_sensor_asks_for_nothing(ticker: Ticker) -> None:
+    capture(customer("c1"))
+    request = ticker.tick()
+    assert request is not None
+    job = ticker.definitions.resolve_implicit_global_asset_job_def()
+    run = ticker.instance.create_run_for_job(
+        job_def=job, tags={**request.tags, "dagster/partition": today().isoformat()}, status=dg.DagsterRunStatus.STARTED
+    )
+    capture(customer("c2"))
+    assert ticker.tick() is None
+    assert run.run_id in ticker.skipped
+
+
+def test_a_tick_that_crashed_before_its_run_was_launched_asks_for_the_same_run_again(ticker: Ticker) -> None:
+    capture(customer("c1"))
+    first = ticker.tick()
+    assert first is not None
+    ticker.cursor = None
+    again = ticker.tick()
+    assert again is not None
+    assert again.run_key == first.run_key
+    unlaunched = ticker.tick()
+    assert unlaunched is not None
+    assert unlaunched.run_key == first.run_key
+
+
+def test_an_object_that_appears_late_behind_newer_ones_is_not_missed(ticker: Ticker) -> None:
+    now = datetime.now(UTC)
+    if now.hour == 0:
+        now += timedelta(hours=1)
+    capture(customer("c1"), at=now)
+    ticker.settle()
+    capture(customer("c2"), at=now - timedelta(minutes=14))
+    ticker.settle()
+    assert [row["customer_id"] for row in rows("silver", "customers")] == ["c1", "c2"]
+
+
+def test_objects_of_two_days_take_two_runs_the_older_day_first(ticker: Ticker) -> None:
+    capture(customer("new", region="US"))
+    capture(customer("old"), at=datetime.now(UTC) - timedelta(days=1))
+    yesterday = (today() - timedelta(days=1)).isoformat()
+    for expected in (yesterday, today().isoformat()):
+        request = ticker.tick()
+        assert request is not None
+        assert request.partition_key == expected
+        assert ticker.run(request).success
+    assert ticker.tick() is None
+
+
+def test_an_object_from_a_clock_that_is_ahead_waits_for_its_day(ticker: Ticker) -> None:
+    capture(customer("c1"), at=datetime.now(UTC) + timedelta(days=1))
+    assert ticker.tick() is None
+
+
+def test_a_broken_table_is_tried_again_alone_and_holds_no_other_one_up(
+    ticker: Ticker, lake_on_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [datetime.now(UTC)]
+    monkeypatch.setattr(sensors, "utc_now", lambda: clock[0])
+    capture(product("p1"))
+    (path,) = (lake_on_files / "bronze" / "Products").rglob("*.parquet")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    request = ticker.tick()
+    assert request is not None
+    assert not ticker.run(request).success
+
+    assert ticker.tick() is None
+    assert "silver/products failed 1 times" in ticker.skipped
+    capture(customer("c1"), order("o1"))
+    others = ticker.tick()
+    assert others is not None
+    assert "bronze/products" not in keys(others)
+    assert "gold/product_performance" not in keys(others)
+    assert ticker.run(others).success
+
+    clock[0] += timedelta(seconds=6)
+    path.write_bytes(whole)
+    alone = ticker.tick()
+    assert keys(alone) == {"bronze/products", "silver/products", "gold/product_performance"}
+    assert alone is not None
+    assert ticker.run(alone).success
+    assert ticker.tick() is None
+
+
+def test_a_table_merged_by_hand_is_followed_by_its_marts(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.settle()
+    capture(order("o2"))
+    assert page_run(ticker.definitions, ticker.instance, "silver/orders", days=[today()]).success
+    request = ticker.tick()
+    assert {key for key in keys(request) if key.startswith("gold/")} == {
+        "gold/daily_sales_by_region",
+        "gold/key_metrics",
+        "gold/product_performance",
+    }
+    assert request is not None
+    assert ticker.run(request).success
+    assert ticker.tick() is None
+    assert rows("gold", "daily_sales_by_region")[0]["order_count"] == 2
+
+
+def test_a_lost_cursor_asks_for_nothing_that_is_in_already(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.settle()
+    before = rows("silver", "orders")
+    ticker.cursor = None
+    ticker.settle()
+    assert rows("silver", "orders") == before
+
+
+def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.settle()
+    listed: list[tuple[str, str | None]] = []
+    real = FileStore.list
+
+    def counted(store: FileStore, table: str, *, after: str | None = None, day: None = None) -> Iterator[str]:
+        listed.append((table, after))
+        return real(store, table, after=after, day=day)
+
+    monkeypatch.setattr(FileStore, "list", counted)
+    ticker.tick()
+    assert sorted(table for table, _ in listed) == ["Customers", "Orders", "Products"]
+    assert all(after is not None for _, after in listed)
