@@ -42,6 +42,7 @@ def demo(
     """
     import time
 
+    from medallion_assets.cli.screen import show_progress
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.local.demo import Demo
     from medallion_assets.local.stack import run_stack
@@ -52,7 +53,9 @@ def demo(
     with run_stack(domain, state=STATE) as stack, Lake.open(stack.settings.lake()) as lake:
         typer.echo(f"Up after {time.monotonic() - began:.1f} s. Dagster: {stack.dagster_url}")
         acts = Demo(stack, lake, seed=seed)
-        typer.echo(f"Initial load: {acts.load():,} rows. Then {rate:g} writes a second for {seconds:g} s.")
+        typer.echo(f"Initial load: {acts.load():,} rows.")
+        show_progress(acts.settle())
+        typer.echo(f"Live traffic: {rate:g} writes a second for {seconds:g} s.")
         fine = _perform(acts, stack, lake, rate=rate, seconds=seconds)
         typer.echo(f"{time.monotonic() - began:.0f} s in all.")
         if stays:

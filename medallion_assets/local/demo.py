@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,28 +55,38 @@ class Demo:
         """Write the initial load; the number of rows."""
         return self._traffic.load()
 
-    def live(self, *, rate: float, seconds: float) -> Iterator[Progress]:
-        """Write for that many seconds; a look every two seconds until Gold has caught up.
+    def settle(self) -> Iterator[Progress]:
+        """A look every two seconds until Gold has caught up with what is written.
 
-        Raises LocalStackError when a process ended or Gold did not catch up in two minutes, and botocore's errors.
+        Raises LocalStackError when a process ended or Gold did not catch up in two minutes.
+        """
+        return self._follow(lambda: True)
+
+    def live(self, *, rate: float, seconds: float) -> Iterator[Progress]:
+        """Write for that many seconds; looks as in `settle`, until Gold has caught up after the last write.
+
+        Raises what `settle` raises, and botocore's errors.
         """
         with self.writing(rate=rate, count=round(rate * seconds)) as written:
-            deadline = None
-            while True:
-                began = time.monotonic()
-                self._stack.check()
-                progress = self._look(writing=not written.done())
-                yield progress
-                if progress.caught_up:
-                    return
-                if written.done():
-                    deadline = deadline or time.monotonic() + PATIENCE_SECONDS
-                    if time.monotonic() > deadline:
-                        raise LocalStackError(
-                            f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write. Look at the failed "
-                            f"runs on {self._stack.dagster_url} or at the logs in {self._stack.folder}."
-                        )
-                time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
+            yield from self._follow(written.done)
+
+    def _follow(self, written: Callable[[], bool]) -> Iterator[Progress]:
+        deadline = None
+        while True:
+            began = time.monotonic()
+            self._stack.check()
+            progress = self._look(writing=not written())
+            yield progress
+            if progress.caught_up:
+                return
+            if written():
+                deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+                if time.monotonic() > deadline:
+                    raise LocalStackError(
+                        f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write. Look at the failed "
+                        f"runs on {self._stack.dagster_url} or at the logs in {self._stack.folder}."
+                    )
+            time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
 
     @contextmanager
     def writing(self, *, rate: float, count: int | None = None) -> Iterator[Future[None]]:
