@@ -18,19 +18,9 @@ from medallion_assets.errors import LakeUnavailable, SettingsError
 # What a call to the catalog or the store may raise when the answer is lost: its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
 
-_REFUSED = (
-    "AccessDenied",
-    "ACCESS_DENIED",
-    "UnrecognizedClient",
-    "InvalidAccessKeyId",
-    "INVALID_ACCESS_KEY_ID",
-    "InvalidClientTokenId",
-    "SignatureDoesNotMatch",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "ExpiredToken",
-    "HTTP 403",
-)
+_REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403", "Permission denied")
 _NO_BUCKET = ("NoSuchBucket", "NO_SUCH_BUCKET")
+_BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException")
 
 
 @contextmanager
@@ -46,6 +36,15 @@ def reaching_lake() -> Iterator[None]:
         raise SettingsError(f"The lake needs AWS credentials: {missing}. Set them or choose a profile.") from missing
     except FileNotFoundError:
         raise  # a file the metadata names is gone: not an outage, and no setting mends it
+    except ClientError as answer:
+        status, code = answer.response["ResponseMetadata"]["HTTPStatusCode"], answer.response["Error"]["Code"]
+        if status in (401, 403):
+            raise SettingsError(
+                f"The lake refused our credentials ({answer}). Check them and their rights."
+            ) from answer
+        if status >= 500 or code in _BUSY:
+            raise LakeUnavailable(f"The lake's catalog is not well: {answer}. Try again later.") from answer
+        raise
     except (*ANSWER_LOST, duckdb.HTTPException, duckdb.IOException) as failure:
         text = _first_line(failure)
         if any(sign in text for sign in _NO_BUCKET):

@@ -92,10 +92,11 @@ def conform(rows: pa.Table, schema: Schema) -> pa.Table:
             raise SchemaMismatch(f"The required column {field.name} is null in {column.null_count} rows.")
         try:
             columns.append(column if column.type == field.type else column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as misfit:
+        except pa.ArrowException:
+            # Without the cause: Arrow's text may quote a value.
             raise SchemaMismatch(
-                f"Column {field.name} is {column.type} and cannot be stored as {field.type}."
-            ) from misfit
+                f"Column {field.name} is {column.type} and cannot be stored as {field.type} without loss."
+            ) from None
     return pa.table(columns, schema=target)
 
 

@@ -51,15 +51,14 @@ def write_data(
     rows = conform(rows, table.schema())
     metrics = {f"write.metadata.metrics.column.{name}": "full" for name in prune_by}
     plan = compute_statistics_plan(table.schema(), {**table.properties, **metrics})
+    ids = parquet_path_to_id_mapping(table.schema())
 
     def write(part: tuple[PartitionKey | None, pa.Table]) -> DataFile:
         partition, content = part
         path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet", partition)
         size, metadata = _write_parquet(table, path, content)
-        statistics = data_file_statistics_from_parquet_metadata(
-            metadata, plan, parquet_path_to_id_mapping(table.schema())
-        )
-        for field_id in _unbounded(metadata, parquet_path_to_id_mapping(table.schema())):
+        statistics = data_file_statistics_from_parquet_metadata(metadata, plan, ids)
+        for field_id in _unbounded(metadata, ids):
             statistics.column_aggregates.pop(field_id, None)
         file = DataFile.from_args(
             content=DataFileContent.DATA,

@@ -17,8 +17,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.lake.commit import Staged, stage_snapshot
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -113,10 +115,6 @@ def _build(lake: Lake, size: int) -> None:
 
 
 def _append(lake: Lake, table: Table, rows: pa.Table) -> None:
-    from pyiceberg.table.snapshots import Operation
-
-    from medallion_assets.lake.commit import Staged, stage_snapshot
-
     contents, main = Contents.of(table, table.metadata.current_snapshot_id), table.metadata.current_snapshot_id
     files = write_data(table, rows, sort_by=["id"], prune_by=["id", "_sequence_number"])
     snapshot = stage_snapshot(table, contents, branch="build", operation=Operation.APPEND, added=files)

@@ -3,13 +3,22 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
 from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.lake.outage import reaching_lake
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
+
+
+def answer(status: int, code: str) -> ClientError:
+    """What Glue says in place of a result."""
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetTable")  # type: ignore[typeddict-item]
 
 
 def test_a_table_is_made_once_and_found_again(lake: Lake) -> None:
@@ -110,3 +119,26 @@ def test_a_closed_lake_leaves_nothing_open(tmp_path: Path) -> None:
         with Lake.open(settings) as lake:
             lake.ensure("silver", "orders", ORDERS, key=["id"])
         gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (answer(500, "InternalServiceException"), LakeUnavailable),
+        (answer(400, "ThrottlingException"), LakeUnavailable),
+        (answer(403, "ExpiredToken"), SettingsError),
+        (answer(400, "InvalidInputException"), ClientError),
+        (NoCredentialsError(), SettingsError),
+        (OSError("AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7"), LakeUnavailable),
+        (OSError("AWS Error ACCESS_DENIED during PutObject operation"), SettingsError),
+        (PermissionError(13, "Permission denied"), SettingsError),
+        (FileNotFoundError("data.parquet"), FileNotFoundError),
+        (duckdb.IOException("Could not establish connection"), LakeUnavailable),
+        (OperationalError("SELECT", {}, Exception("database is locked")), LakeUnavailable),
+        (KeyError("ours"), KeyError),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:40],
+)
+def test_each_librarys_failure_is_told_apart(failure: Exception, expected: type[Exception]) -> None:
+    with pytest.raises(expected), reaching_lake():
+        raise failure

@@ -10,7 +10,7 @@ import pytest
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.errors import SchemaMismatch
-from medallion_assets.lake import write
+from medallion_assets.lake import commit, write
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.merge import stage_merge
@@ -268,16 +268,17 @@ def test_files_are_sorted_compressed_and_carry_field_ids(lake: Lake) -> None:
     ]
 
 
-def test_many_commits_leave_few_manifests(lake: Lake) -> None:
+def test_many_commits_leave_few_manifests(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every reader reads every manifest; without folding there would be two per commit."""
+    monkeypatch.setattr(commit, "SMALL_MANIFESTS", 3)
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
-    for number in range(1, 31):
+    for number in range(1, 11):
         merge(lake, table, rows(ORDERS, order("a", number), order(f"n{number}", 1)))
     contents = Contents.of(table, table.metadata.current_snapshot_id)
-    assert len(contents.manifests) <= 26
-    assert len(contents.data_files()) == 30
-    assert len(read(lake, table, ["id"])) == 31
-    assert read(lake, table, ["id", "_sequence_number"])[0] == ("a", sequence(30))
+    assert len(contents.manifests) <= 2 * 3
+    assert len(contents.data_files()) == 10
+    assert len(read(lake, table, ["id"])) == 11
+    assert read(lake, table, ["id", "_sequence_number"])[0] == ("a", sequence(10))
 
 
 def test_a_snapshot_says_what_it_was_staged_with(lake: Lake) -> None:

@@ -76,12 +76,22 @@ def batch(key: tuple[str, ...], changes: list[Change]) -> pa.Table:
     return rows(schema_of(key), *records)
 
 
+BY_VALUE = (("v", "bucket[2]"),)
+
+
 @pytest.mark.parametrize(
-    "key",
-    [("text",), ("whole",), ("decimal",), ("bytes",), ("text", "decimal"), ("bytes", "whole", "text")],
-    ids="+".join,
+    ("key", "partition_by"),
+    [
+        (("text",), ()),
+        (("whole",), ()),
+        (("decimal",), ()),
+        (("bytes",), ()),
+        (("text", "decimal"), ()),
+        (("text",), BY_VALUE),
+        (("bytes", "whole", "text"), BY_VALUE),
+    ],
+    ids=["text", "whole", "decimal", "bytes", "two columns", "partitioned", "three columns, partitioned"],
 )
-@pytest.mark.parametrize("partition_by", [(), (("v", "bucket[2]"),)], ids=["", "partitioned"])
 def test_any_delivery_of_a_log_gives_the_same_table(
     lake: Lake, key: tuple[str, ...], partition_by: tuple[tuple[str, str], ...]
 ) -> None:
