@@ -24,12 +24,19 @@ from medallion_assets.errors import CorruptObject
 
 OBJECT: Final = "object"
 
-_TIMES: Final = {"approximate_creation_time", "captured_at"}
-_REQUIRED: Final = {"event_id", "event_name", "table_name", "sequence_number", "keys", "stream_arn", "captured_at"}
+_UTC: Final = pa.timestamp("us", tz="UTC")
+
+# What Silver and its quarantine need of Bronze; the other columns are not read.
 _SCHEMA: Final = pa.schema(
     [
-        pa.field(name, pa.timestamp("us", tz="UTC") if name in _TIMES else pa.string(), name not in _REQUIRED)
-        for name in BRONZE_COLUMNS
+        pa.field("event_id", pa.string(), nullable=False),
+        pa.field("event_name", pa.string(), nullable=False),
+        pa.field("sequence_number", pa.string(), nullable=False),
+        pa.field("approximate_creation_time", _UTC),
+        pa.field("keys", pa.string(), nullable=False),
+        pa.field("new_image", pa.string()),
+        pa.field("old_image", pa.string()),
+        pa.field("captured_at", _UTC, nullable=False),
     ]
 )
 
@@ -66,15 +73,18 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
     """One object's rows with the column `object`. Raises CorruptObject; what the store raises passes through."""
     data = store.read(name)
     try:
-        rows = pq.read_table(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data))
+        columns = file.schema_arrow.names
+        if set(columns) == set(BRONZE_COLUMNS):
+            rows = file.read(columns=_SCHEMA.names, use_threads=False)
     except (pa.ArrowException, OSError) as broken:
         raise CorruptObject(
             f"Bronze object {store.uri(name)} is no whole Parquet file ({len(data)} bytes: {broken}). {_WHAT_TO_DO}"
         ) from broken
-    if set(rows.column_names) != set(_SCHEMA.names):
+    if set(columns) != set(BRONZE_COLUMNS):
         raise CorruptObject(
-            f"Bronze object {store.uri(name)} has the columns {', '.join(rows.column_names)}; expected "
-            f"{', '.join(_SCHEMA.names)}. {_WHAT_TO_DO}"
+            f"Bronze object {store.uri(name)} has the columns {', '.join(columns)}; expected "
+            f"{', '.join(BRONZE_COLUMNS)}. {_WHAT_TO_DO}"
         )
     try:
         rows = rows.select(_SCHEMA.names).cast(_SCHEMA)
@@ -83,7 +93,8 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
         raise CorruptObject(
             f"Bronze object {store.uri(name)} does not hold Bronze's types: {wrong}. {_WHAT_TO_DO}"
         ) from wrong
-    return rows.append_column(OBJECT, pa.array([name] * rows.num_rows, pa.string()))
+    numbers = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows)
+    return rows.append_column(OBJECT, pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string())))
 
 
 def refuse_bad_json(rows: pa.Table, store: BronzeStore) -> None:
@@ -111,4 +122,4 @@ _WHAT_TO_DO: Final = (
 
 
 def _chunk(taken: list[tuple[str, pa.Table]]) -> Chunk:
-    return Chunk(tuple(name for name, _ in taken), pa.concat_tables([rows for _, rows in taken]).combine_chunks())
+    return Chunk(tuple(name for name, _ in taken), pa.concat_tables([rows for _, rows in taken]))

@@ -25,13 +25,12 @@ from medallion_assets.lake.duck import literal
 from medallion_assets.quality.rows import row_rules
 from medallion_assets.silver.plain import holds_json, plain_column
 from medallion_assets.silver.table import META_COLUMNS, SEQUENCE_DIGITS
-from medallion_assets.silver.tagged import MACROS, broken, structure, undeclared, value
+from medallion_assets.silver.tagged import MACROS, broken, has_struct, structure, undeclared, value
 
 # Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
 _SHOWN_CHARACTERS = 200
 
 _ROW = "_row"
-_NEW_IMAGE = "CASE WHEN NOT removed THEN new_image END"
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,15 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
     """
     connection.execute(MACROS)
     # DuckDB gives rows back in any order; the number leads from a rejected row to its Bronze row.
-    connection.register("bronze", bronze.append_column(_ROW, pa.array(range(bronze.num_rows), pa.int64())))
+    connection.register("bronze", bronze.append_column(_ROW, pa.arange(0, bronze.num_rows)))
     try:
         typed = connection.execute(decode_sql(contract)).to_arrow_table()
     finally:
         connection.unregister("bronze")
     valid = pc.is_null(typed["reason"])
-    rows = typed.filter(valid).drop_columns(["column_name", "reason", _ROW])
+    rows = typed.drop_columns(["column_name", "reason", _ROW])
+    if typed["reason"].null_count < typed.num_rows:
+        rows = rows.filter(valid)
     for column in contract.columns.values():
         if holds_json(column.type):
             at = rows.schema.get_field_index(column.name)
@@ -68,42 +69,49 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
 
 
 def decode_sql(contract: Contract) -> str:
-    """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`."""
-    keys = contract.key_columns
-    images = {f"i{at}": columns for at, columns in enumerate(_apart(contract.columns.values()))}
-    images |= {f"k{at}": columns for at, columns in enumerate(_apart(keys))}
-    tagged = {
-        column.attribute: f"struct_extract_at({image}, {at})"
-        for image, columns in images.items()
-        for at, column in enumerate(columns, start=1)
-    }
+    """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`.
+
+    A deletion's image is its keys: the other columns are then null, as they should be. What one step computes the
+    next refers to by name, for DuckDB computes an expression inside CASE or AND again each time it stands there.
+    """
+    structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
+    structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
+    images = {f"image_{at}": group for at, group in enumerate(_apart(structures))}
     transformed = ",\n    ".join(
-        f"json_transform({'keys' if image[0] == 'k' else _NEW_IMAGE}, {_structure(columns)}) AS {image}"
-        for image, columns in images.items()
+        f"json_transform(image, {literal(json.dumps({name: structures[name] for name in group}))}) AS {image}"
+        for image, group in images.items()
     )
+    tagged = {
+        attribute: f"struct_extract_at({image}, {at})"
+        for image, group in images.items()
+        for at, attribute in enumerate(group, start=1)
+    }
     values = ",\n    ".join(
-        f'{value(column.type, tagged[column.attribute])} AS "{column.name}"' for column in contract.columns.values()
+        f'{value(column.type, tagged[attribute])} AS "{column.name}"' for attribute, column in contract.columns.items()
     )
     wrong = ",\n    ".join(
-        f"{broken(column.type, tagged[column.attribute])} AS {_broken_name(at)}"
-        for at, column in enumerate(contract.columns.values())
+        f"{broken(column.type, tagged[attribute], known=_quoted(column))} AS {_broken_name(at)}"
+        for at, (attribute, column) in enumerate(contract.columns.items())
     )
-    names = ", ".join(f'"{name}"' for name in contract.by_name)
-    meta = ", ".join(f'"{name}"' for name in META_COLUMNS.names)
+    names = ", ".join(_quoted(column) for column in contract.columns.values())
     return f"""
-WITH tagged AS (SELECT *, event_name = 'REMOVE' AS removed,
-    {transformed} FROM bronze),
+WITH imaged AS (SELECT *, event_name = 'REMOVE' AS removed, CASE WHEN removed THEN keys ELSE new_image END AS image
+    FROM bronze),
+tagged AS (SELECT *,
+    {transformed} FROM imaged),
 typed AS (SELECT *,
-    {values},
+    {values} FROM tagged),
+checked AS (SELECT *,
     {wrong},
-    CASE WHEN NOT removed THEN {_extra(contract, tagged)} END AS _extra,
-    lpad(sequence_number, {SEQUENCE_DIGITS}, '0') AS _sequence_number,
+    {_extra(contract, tagged)} AS _extra,
+    substr('{"0" * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number AS _sequence_number,
     removed AS _deleted,
     event_id AS _event_id,
     approximate_creation_time AS _changed_at,
-    captured_at AS _captured_at FROM tagged),
-judged AS (SELECT *, {_problem(contract)} AS problem FROM typed)
-SELECT {names}, {meta}, problem.column_name AS column_name, problem.reason AS reason, {_ROW} FROM judged"""
+    captured_at AS _captured_at FROM typed),
+judged AS (SELECT *, {_problem(contract)} AS problem FROM checked)
+SELECT {names}, {", ".join(META_COLUMNS.names)}, problem.column_name AS column_name, problem.reason AS reason, {_ROW}
+FROM judged"""
 
 
 def _problem(contract: Contract) -> str:
@@ -114,17 +122,15 @@ def _problem(contract: Contract) -> str:
             f"length(sequence_number) > {SEQUENCE_DIGITS}", None, f"'sequence number has over {SEQUENCE_DIGITS} digits'"
         ),
         _case(
-            "NOT removed AND new_image IS NULL",
+            "image IS NULL",
             None,
             "'no new image; expected the stream view type NEW_AND_OLD_IMAGES'",
         ),
     ]
     for at, column in enumerate(contract.columns.values()):
-        is_key = column in contract.key_columns
-        image = "keys" if is_key else "new_image"
-        found = f"""json_transform({image}, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
+        found = f"""json_transform(image, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
         shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_SHOWN_CHARACTERS}), 'nothing')"
-        missing = f' OR "{column.name}" IS NULL' if is_key else ""
+        missing = f" OR {_quoted(column)} IS NULL" if column in contract.key_columns else ""
         cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
     cases += [
         _case(f"NOT removed AND {rule.breaks}", rule.column, literal(f"breaks the rule {rule.name}"))
@@ -139,39 +145,39 @@ def _case(condition: str, column: str | None, reason: str) -> str:
 
 
 def _extra(contract: Contract, tagged: dict[str, str]) -> str:
-    """SQL: what of `new_image` the contract neither names nor drops."""
-    known = ", ".join(literal(name) for name in [*contract.columns, *contract.drop])
+    """SQL: what of `image` the contract neither names nor drops. Most rows have nothing: counting names tells."""
+    known = ", ".join(literal(name) for name in tagged)
+    present = " + ".join(f"({name} IS NOT NULL)::INTEGER" for name in tagged.values())
     partly = {
-        name: undeclared(column.type, tagged[name])
-        for name, column in contract.columns.items()
-        if "struct" in str(column.type)
+        attribute: undeclared(column.type, tagged[attribute])
+        for attribute, column in contract.columns.items()
+        if has_struct(column.type)
     }
+    some = " OR ".join([f"len(json_keys(image)) > {present}", *partly.values()])
     kept = " OR ".join(
         [f"x.key NOT IN ({known})", *(f"(x.key = {literal(name)} AND {more})" for name, more in partly.items())]
     )
-    some = " OR ".join([f"len(list_filter(json_keys(new_image), lambda x: x NOT IN ({known}))) > 0", *partly.values()])
-    entries = """map_entries(json_transform(new_image, '"MAP(VARCHAR, JSON)"'))"""
+    entries = """map_entries(json_transform(image, '"MAP(VARCHAR, JSON)"'))"""
     rest = f"map_from_entries(list_sort(list_filter({entries}, lambda x: {kept})))"
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
 
 
-def _apart(columns: Iterable[Column]) -> list[list[Column]]:
-    """The columns in groups whose attributes differ in more than case.
+def _apart(attributes: Iterable[str]) -> list[list[str]]:
+    """The attributes in groups in which no two differ only in case.
 
     DuckDB's optimizer turns an access to a struct's field by position into one by name, and names there ignore case.
     """
-    groups: list[dict[str, Column]] = []
-    for column in columns:
-        name = column.attribute.casefold()
-        group = next((group for group in groups if name not in group), None)
+    groups: list[dict[str, str]] = []
+    for attribute in attributes:
+        group = next((group for group in groups if attribute.casefold() not in group), None)
         if group is None:
             groups.append(group := {})
-        group[name] = column
+        group[attribute.casefold()] = attribute
     return [list(group.values()) for group in groups]
 
 
-def _structure(columns: Iterable[Column]) -> str:
-    return literal(json.dumps({column.attribute: structure(column.type) for column in columns}))
+def _quoted(column: Column) -> str:
+    return f'"{column.name}"'
 
 
 def _broken_name(at: int) -> str:

@@ -27,18 +27,17 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.lake.duck import literal
 
 # Scalar macros a connection needs before it runs what is compiled here. An exponent has at most three digits in
-# DynamoDB (1E-130 to 9.99E+125), so expanding one stays small.
+# DynamoDB (1E-130 to 9.99E+125), so expanding one stays small. A macro's argument is pasted where it is used, and
+# planning time grows with the text; a lambda over a list of one binds it once.
 MACROS: Final = r"""
-CREATE OR REPLACE TEMP MACRO number_shifted(sign, digits, point) AS sign || CASE
-    WHEN point <= 0 THEN '0.' || repeat('0', -point) || digits
-    WHEN point >= length(digits) THEN digits || repeat('0', point - length(digits))
-    ELSE left(digits, point) || '.' || substr(digits, point + 1) END;
-CREATE OR REPLACE TEMP MACRO number_expanded(p) AS
-    number_shifted(p.sign, p.whole || p.part, length(p.whole) + p.exponent::INTEGER);
+CREATE OR REPLACE TEMP MACRO number_pointed(digits, point) AS list_transform(
+    [repeat('0', 1 - point) || digits || repeat('0', point - length(digits))],
+    lambda d: left(d, greatest(point, 1)) || '.' || substr(d, greatest(point, 1) + 1))[1];
 CREATE OR REPLACE TEMP MACRO number_text(n) AS CASE
     WHEN regexp_full_match(n, '-?[0-9]+(\.[0-9]+)?') THEN n
-    WHEN regexp_full_match(n, '-?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,3}') THEN number_expanded(regexp_extract(
-        n, '(-?)([0-9]+)\.?([0-9]*)[eE]\+?(-?[0-9]+)', ['sign', 'whole', 'part', 'exponent'])) END;
+    WHEN regexp_full_match(n, '-?[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]{1,3}') THEN list_transform(
+        [regexp_extract(n, '(-?)([0-9]+)\.?([0-9]*)[eE]\+?(-?[0-9]+)', ['sign', 'whole', 'part', 'exponent'])],
+        lambda p: p.sign || number_pointed(p.whole || p.part, length(p.whole) + p.exponent::INTEGER))[1] END;
 CREATE OR REPLACE TEMP MACRO number_scale(n) AS
     CASE WHEN contains(n, '.') THEN length(rtrim(n, '0')) - instr(n, '.') ELSE 0 END;
 CREATE OR REPLACE TEMP MACRO exact_date(s) AS
@@ -46,9 +45,10 @@ CREATE OR REPLACE TEMP MACRO exact_date(s) AS
 CREATE OR REPLACE TEMP MACRO within_years(t) AS
     CASE WHEN t >= TIMESTAMPTZ '0001-01-01T00:00:00Z' AND t <= TIMESTAMPTZ '9999-12-31T23:59:59.999999Z' THEN t END;
 CREATE OR REPLACE TEMP MACRO exact_timestamp(s) AS CASE
-    WHEN regexp_full_match(s, '[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
-        '(\.[0-9]{1,6}0*)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])')
-    THEN within_years(TRY_CAST(s AS TIMESTAMPTZ)) END;
+    WHEN NOT regexp_full_match(s, '[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]'
+        '(\.[0-9]{1,6}0*)?(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])') THEN NULL
+    WHEN s >= '0002' AND s < '9999' THEN TRY_CAST(s AS TIMESTAMPTZ)
+    ELSE within_years(TRY_CAST(s AS TIMESTAMPTZ)) END;
 """
 
 _TAGS: Final[dict[str, tuple[str, ...]]] = {
@@ -114,8 +114,11 @@ def value(type_: ColumnType, tagged: str, depth: int = 0) -> str:  # noqa: PLR09
             return _scalar(type_, f"{tagged}.{_TAGS[kind][0]}")
 
 
-def broken(type_: ColumnType, tagged: str, depth: int = 0) -> str:
-    """SQL: whether `tagged` holds something that is not exactly a value of the type. Never null."""
+def broken(type_: ColumnType, tagged: str, depth: int = 0, *, known: str | None = None) -> str:
+    """SQL: whether `tagged` holds something that is not exactly a value of the type. Never null.
+
+    `known` is SQL of what `value` gave, where that was computed before.
+    """
     match type_.kind:
         case "json":
             return "FALSE"
@@ -138,17 +141,17 @@ def broken(type_: ColumnType, tagged: str, depth: int = 0) -> str:
             )
             inside = f"{tagged}.M IS NULL OR {_read(f'{tagged}.M', _parts(type_), parts, fields)}"
         case _:
-            inside = f"({value(type_, tagged)}) IS NULL"
+            inside = f"{known or f'({value(type_, tagged)})'} IS NULL"
     return f'({tagged} IS NOT NULL AND {tagged}."NULL" IS NULL AND ({inside}))'
 
 
 def undeclared(type_: ColumnType, tagged: str, depth: int = 0) -> str:
     """SQL: whether a struct in `tagged` has attributes that its type does not declare. Never null."""
     match type_.kind:
-        case "list" if _has_struct(type_):
+        case "list" if has_struct(type_):
             item = f"item_{depth}"
             return _any(f"{tagged}.L", item, undeclared(_element(type_), item, depth + 1))
-        case "map" if _has_struct(type_):
+        case "map" if has_struct(type_):
             entry, item = f"entry_{depth}", f"item_{depth}"
             of_entry = _read(entry, structure(_element(type_)), item, undeclared(_element(type_), item, depth + 1))
             return _any(f"map_values({tagged}.M)", entry, of_entry)
@@ -165,16 +168,18 @@ def undeclared(type_: ColumnType, tagged: str, depth: int = 0) -> str:
             return "FALSE"
 
 
-def _scalar(type_: ColumnType, raw: str) -> str:  # noqa: PLR0911 - one for each kind
+def has_struct(type_: ColumnType) -> bool:
+    """Whether the type is a struct or has one in it."""
+    return type_.kind == "struct" or (type_.element is not None and has_struct(type_.element))
+
+
+def _scalar(type_: ColumnType, raw: str) -> str:
     """SQL: the value of a tag's text `raw`, or null if it does not fit exactly."""
     match type_.kind:
-        case "decimal":
-            number = f"number_text({raw})"
-            cast = f"TRY_CAST({number} AS DECIMAL({type_.precision}, {type_.scale}))"
-            return f"CASE WHEN number_scale({number}) <= {type_.scale} THEN {cast} END"
-        case "int" | "bigint":
-            number = f"number_text({raw})"
-            return f"CASE WHEN number_scale({number}) <= 0 THEN TRY_CAST({number} AS {type_.kind}) END"
+        case "decimal" | "int" | "bigint":
+            exact = f"CASE WHEN number_scale(n) <= {type_.scale} THEN TRY_CAST(n AS {_sql_number(type_)}) END"
+            slow = f"list_transform([number_text({raw})], lambda n: {exact})[1]"
+            return f"CASE WHEN {_surely_fits(type_, raw)} THEN {raw}::{_sql_number(type_)} ELSE {slow} END"
         case "double":
             return f"TRY_CAST(number_text({raw}) AS DOUBLE)"
         case "date":
@@ -185,6 +190,18 @@ def _scalar(type_: ColumnType, raw: str) -> str:  # noqa: PLR0911 - one for each
             return f"TRY(from_base64({raw}))"
         case _:
             return raw
+
+
+def _sql_number(type_: ColumnType) -> str:
+    return f"DECIMAL({type_.precision}, {type_.scale})" if type_.kind == "decimal" else type_.kind
+
+
+def _surely_fits(type_: ColumnType, raw: str) -> str:
+    """SQL: whether a number's text is one that DuckDB casts exactly; nearly all are, and the rest takes longer."""
+    whole = {"int": 9, "bigint": 18, "decimal": type_.precision - type_.scale}[type_.kind]
+    digits = f"[0-9]{{1,{whole}}}" if whole else "0"
+    part = f"(\\.[0-9]{{1,{type_.scale}}}0*)?" if type_.scale else ""
+    return f"regexp_full_match({raw}, '-?{digits}{part}')"
 
 
 def _element(type_: ColumnType) -> ColumnType:
@@ -208,7 +225,3 @@ def _read(json_: str, shape: object, name: str, body: str) -> str:
 
 def _any(members: str, name: str, predicate: str) -> str:
     return f"coalesce(list_bool_or(list_transform({members}, lambda {name}: {predicate})), FALSE)"
-
-
-def _has_struct(type_: ColumnType) -> bool:
-    return type_.kind == "struct" or (type_.element is not None and _has_struct(type_.element))
