@@ -47,7 +47,7 @@ def run() -> list[dict[str, Any]]:
             "unit": "s from write to Gold",
             "ratio": round(ZERO_ETL_SECONDS / value.total_seconds(), 1),
             "peak_mb": peak_mb,
-            "what_other_is": "AWS zero-ETL at its shortest documented interval, not measured; peak: our largest process",
+            "what_other_is": "AWS zero-ETL at its shortest documented interval (not measured); peak: largest process",
         }
         for name, value in (("p50", latency.p50), ("p95", latency.p95))
         if value is not None
