@@ -68,9 +68,14 @@ def log_partition(
 
 def held(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Failure:
     """The failure of a step whose audit held its batch back."""
-    reasons = "; ".join(f"{result.name}: {result.description}" for result in results if result.holds)
+    reasons = [
+        f"{result.name}: expected: {result.description} Found: "
+        + ", ".join(f"{name} {value}" for name, value in result.numbers.items())
+        for result in results
+        if result.holds
+    ]
     return dg.Failure(
-        description=f"The audit held {what} back ({reasons}). The published data is unchanged. {what_to_do}",
+        description=f"The audit held {what} back. {'; '.join(reasons)}. The published data is unchanged. {what_to_do}",
         allow_retries=False,
     )
 

@@ -1,0 +1,163 @@
+"""The real thing: DynamoDB, the poller, and Dagster's own daemon, code server and webserver. One stack for all tests.
+
+The tests run in the order they stand in: each leaves the shop as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.errors import TableMissing
+from medallion_assets.local.stack import Stack, run_stack
+from medallion_assets_tests.defs.runs import today
+from medallion_assets_tests.defs.shop import customer, order, product, rows
+
+PATIENCE_SECONDS = 90.0
+OLD = today() - timedelta(days=40)
+
+LAUNCH = """
+mutation($params: ExecutionParams!) {
+  launchPipelineExecution(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+  }
+}
+"""
+STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shipped domain as a user's own folder, so that a test can mend a contract."""
+    folder = tmp_path_factory.mktemp("stack")
+    shutil.copytree(domain_folder("ecommerce"), folder / "shop")
+    with run_stack(str(folder / "shop"), state=folder / "state") as running:
+        yield running
+
+
+def put(*changes: dict[str, Any]) -> None:
+    """Write the items of these changes to DynamoDB."""
+    import boto3
+
+    client = boto3.client("dynamodb")
+    for change in changes:
+        table = change["eventSourceARN"].split("/")[1]
+        client.put_item(TableName=table, Item=change["dynamodb"]["NewImage"])
+
+
+def eventually(seen: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(TableMissing):
+            if seen():
+                return
+        time.sleep(0.5)
+    raise AssertionError(f"after {PATIENCE_SECONDS:.0f} s still not: {what}")
+
+
+def sales() -> dict[tuple[str, str], tuple[int, Decimal]]:
+    return {
+        (row["order_date"].isoformat(), row["region"]): (row["order_count"], row["total_revenue"])
+        for row in rows("gold", "daily_sales_by_region")
+    }
+
+
+def graphql(stack: Stack, query: str, **variables: Any) -> dict[str, Any]:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(f"{stack.dagster_url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        data: dict[str, Any] = json.load(answer)["data"]
+    return data
+
+
+def launch(stack: Stack, *keys: str, day: str) -> str:
+    """Materialize assets for a day as the page does; the run's final status."""
+    selector = {
+        "repositoryLocationName": "medallion_assets",
+        "repositoryName": "__repository__",
+        "pipelineName": "__ASSET_JOB",
+        "assetSelection": [{"path": key.split("/")} for key in keys],
+        "assetCheckSelection": None,
+    }
+    tags = [{"key": "dagster/partition", "value": day}]
+    params = {"mode": "default", "selector": selector, "runConfigData": "{}", "executionMetadata": {"tags": tags}}
+    launched = graphql(stack, LAUNCH, params=params)["launchPipelineExecution"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    run_id = launched["run"]["runId"]
+    status = ""
+
+    def finished() -> bool:
+        nonlocal status
+        status = graphql(stack, STATUS, id=run_id)["runOrError"]["status"]
+        return status in {"SUCCESS", "FAILURE", "CANCELED"}
+
+    eventually(finished, f"run {run_id} finished, it is {status}")
+    return status
+
+
+def test_a_write_to_dynamodb_reaches_gold_by_the_daemons_own_ticks(stack: Stack) -> None:
+    put(customer("c1", region="EU"), product("p1"), order("o1", amount="10.00"))
+    eventually(lambda: sales() == {(str(today()), "EU"): (1, Decimal("10.00"))}, "the order in Gold")
+
+
+def test_late_data_for_an_old_order_day_refreshes_that_day(stack: Stack) -> None:
+    put(order("o2", amount="7.00", on=OLD))
+    eventually(lambda: sales().get((str(OLD), "EU")) == (1, Decimal("7.00")), "the old day in Gold")
+    with dg.DagsterInstance.get() as instance:
+        made = instance.get_materialized_partitions(dg.AssetKey(["gold", "daily_sales_by_region"]))
+    assert made == {str(OLD), str(today())}
+
+
+def test_a_customer_who_moves_takes_all_orders_along(stack: Stack) -> None:
+    put(customer("c1", region="US"))
+    expected = {(str(today()), "US"): (1, Decimal("10.00")), (str(OLD), "US"): (1, Decimal("7.00"))}
+    eventually(lambda: sales() == expected, "both orders in the new region")
+
+
+def test_a_held_batch_leaves_gold_as_it_was_until_it_is_mended_and_run_again_from_the_page(stack: Stack) -> None:
+    before, old = sales(), rows("silver", "orders")
+    put(*(order(f"free-{number}", amount="-0.01") for number in range(30)))
+    with dg.DagsterInstance.get() as instance:
+        eventually(
+            lambda: bool(instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=1)),
+            "a run that failed",
+        )
+    assert sales() == before
+    assert rows("silver", "orders") == old
+    assert launch(stack, "silver/orders", day=str(today())) == "FAILURE"
+    assert sales() == before
+
+    contract = stack.domain.folder / "tables" / "orders.yaml"
+    mended = contract.read_text().replace("{min: 0}", "{min: -1}")
+    assert mended != contract.read_text()
+    contract.write_text(mended)
+    assert launch(stack, "bronze/orders", "silver/orders", day=str(today())) == "SUCCESS"
+    eventually(lambda: sales()[(str(today()), "US")][0] == 31, "the held orders in Gold")
+
+
+def test_new_data_flows_again_after_it(stack: Stack) -> None:
+    put(order("o3", amount="1.00", on=OLD))
+    eventually(lambda: sales().get((str(OLD), "US")) == (2, Decimal("8.00")), "the next order in Gold")
+
+
+def test_the_new_day_sensor_is_on_and_evaluates(stack: Stack) -> None:
+    with dg.DagsterInstance.get() as instance:
+        states = {state.name: state for state in instance.all_instigator_state()}
+        sensor = states["new_day"]
+        ticks = instance.get_ticks(sensor.instigator_origin_id, sensor.selector_id, limit=5)
+    assert ticks
+    assert all(tick.error is None for tick in ticks)
+    assert datetime.now(UTC).timestamp() - ticks[0].timestamp < 60
