@@ -74,51 +74,35 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
     data = store.read(name)
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        columns = file.schema_arrow.names
-        if set(columns) == set(BRONZE_COLUMNS):
-            rows = file.read(columns=_SCHEMA.names, use_threads=False)
-    except (pa.ArrowException, OSError) as broken:
-        raise CorruptObject(
-            f"Bronze object {store.uri(name)} is no whole Parquet file ({len(data)} bytes: {broken}). {_WHAT_TO_DO}"
-        ) from broken
-    if set(columns) != set(BRONZE_COLUMNS):
-        raise CorruptObject(
-            f"Bronze object {store.uri(name)} has the columns {', '.join(columns)}; expected "
-            f"{', '.join(BRONZE_COLUMNS)}. {_WHAT_TO_DO}"
-        )
-    try:
-        rows = rows.select(_SCHEMA.names).cast(_SCHEMA)
+        if set(file.schema_arrow.names) != set(BRONZE_COLUMNS):
+            raise _corrupt(
+                store,
+                name,
+                f"has the columns {', '.join(file.schema_arrow.names)}; expected {', '.join(BRONZE_COLUMNS)}",
+            )
+        rows = file.read(columns=_SCHEMA.names, use_threads=False).select(_SCHEMA.names).cast(_SCHEMA)
         rows.validate(full=True)
-    except (pa.ArrowException, ValueError) as wrong:
-        raise CorruptObject(
-            f"Bronze object {store.uri(name)} does not hold Bronze's types: {wrong}. {_WHAT_TO_DO}"
-        ) from wrong
+    except (pa.ArrowException, ValueError, OSError) as broken:
+        raise _corrupt(store, name, f"is no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
     numbers = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows)
     return rows.append_column(OBJECT, pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string())))
 
 
 def refuse_bad_json(rows: pa.Table, store: BronzeStore) -> None:
-    """Raise CorruptObject naming the first object with an image that is not DynamoDB JSON; return if there is none."""
+    """Raise CorruptObject naming the first object with an image that is no JSON; return if there is none."""
     for column in ("keys", "new_image"):
         for name, image in zip(rows[OBJECT].to_pylist(), rows[column].to_pylist(), strict=True):
             try:
-                item = orjson.loads(image) if image is not None else {}
+                orjson.loads(image or "null")
             except orjson.JSONDecodeError as broken:
-                raise CorruptObject(
-                    f"Bronze object {store.uri(name)} has a row whose {column} is no JSON ({broken}). {_WHAT_TO_DO}"
-                ) from broken
-            if not isinstance(item, dict) or not all(
-                isinstance(value, dict) and len(value) == 1 for value in item.values()
-            ):
-                raise CorruptObject(
-                    f"Bronze object {store.uri(name)} has a row whose {column} is no DynamoDB item. {_WHAT_TO_DO}"
-                )
+                raise _corrupt(store, name, f"has a row whose {column} is no JSON ({broken})") from broken
 
 
-_WHAT_TO_DO: Final = (
-    "Nothing was skipped: restore the object from a replica or an older version, or move it out of the Bronze prefix "
-    "after its changes were captured again, then run the day again."
-)
+def _corrupt(store: BronzeStore, name: str, what: str) -> CorruptObject:
+    return CorruptObject(
+        f"Bronze object {store.uri(name)} {what}. Nothing was skipped: restore the object from a replica or an older "
+        "version, or move it out of the Bronze prefix after its changes were captured again; then run the day again."
+    )
 
 
 def _chunk(taken: list[tuple[str, pa.Table]]) -> Chunk:
