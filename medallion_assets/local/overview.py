@@ -5,7 +5,7 @@ What belongs here: reading the lake, the Bronze listing and the poller's checkpo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,8 @@ from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.gold.news import Basis, silver_tables
+from medallion_assets.errors import TableMissing
+from medallion_assets.gold.news import Basis
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
@@ -84,17 +85,25 @@ class Observer:
         """The state now. Raises LakeUnavailable, SettingsError."""
         now = datetime.now(UTC)
         gaps = {mark.table: mark.gap for mark in read_tables(self._checkpoint)} if self._checkpoint else {}
+        silver = {contract.lake_name: self._found(SILVER, contract.lake_name) for contract in self._domain.tables}
         with Embedded(self._lake) as engine:
-            tables = [self._table(engine, contract, gaps.get(contract.table), now) for contract in self._domain.tables]
-            marts = [self._mart(engine, mart) for mart in self._marts]
+            tables = [
+                self._table(engine, contract, silver[contract.lake_name], gaps.get(contract.table), now)
+                for contract in self._domain.tables
+            ]
+            marts = [self._mart(engine, mart, silver) for mart in self._marts]
         return Overview(tables, marts)
 
     def _found(self, namespace: str, name: str) -> Table | None:
-        return self._lake.table(namespace, name) if self._lake.exists(namespace, name) else None
+        try:
+            return self._lake.table(namespace, name)
+        except TableMissing:
+            return None
 
-    def _table(self, engine: Embedded, contract: Contract, gap: str | None, now: datetime) -> TableState:
+    def _table(
+        self, engine: Embedded, contract: Contract, silver: Table | None, gap: str | None, now: datetime
+    ) -> TableState:
         name = contract.lake_name
-        silver = self._found(SILVER, name)
         written = silver.properties.get(POSITION) if silver else None
         position = Position.from_json(written) if written else Position.start()
         waiting = [ObjectName.parse(path).captured_at for path in position.pending(self._store, contract.table)]
@@ -113,14 +122,13 @@ class Observer:
             gap=gap,
         )
 
-    def _mart(self, engine: Embedded, mart: Mart) -> MartState:
+    def _mart(self, engine: Embedded, mart: Mart, silver: Mapping[str, Table | None]) -> MartState:
         gold = self._found(GOLD, mart.name)
         basis = Basis.recorded(gold) if gold else None
-        behind = tuple(
-            name
-            for name, table in silver_tables(self._lake, mart).items()
-            if basis is None or basis.silver.get(name) != (table.metadata.current_snapshot_id if table else None)
-        )
+        published = {
+            name: table.metadata.current_snapshot_id if (table := silver[name]) else None for name in mart.tables
+        }
+        behind = tuple(name for name in published if basis is None or basis.silver.get(name) != published[name])
         rows, computed_at = _aggregates(engine, gold, "count(*), max(computed_at)") or (0, None)
         return MartState(mart=mart.name, computed_at=computed_at, rows=rows, behind=behind)
 

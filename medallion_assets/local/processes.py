@@ -21,6 +21,7 @@ from medallion_assets.errors import LocalStackError
 from medallion_assets.local import warden
 
 STOP_SECONDS = 10.0
+STRAY_SECONDS = 1.0
 
 
 def free_port() -> int:
@@ -96,26 +97,27 @@ class Child:
         self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """SIGTERM to the group, SIGKILL to what is left of it after ten seconds."""
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            self._signal(sign)
-            deadline = time.monotonic() + STOP_SECONDS
-            while self._group_lives() and time.monotonic() < deadline:
-                time.sleep(0.02)
+        """SIGTERM to the group; SIGKILL to its first process after ten seconds, to strays a second after that one."""
+        self.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        self._wait_for_group()
+        self._signal(signal.SIGKILL)
         self._process.wait()
+        self._wait_for_group()
         self._warden.communicate()
 
     def _signal(self, sign: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, sign)
 
-    def _group_lives(self) -> bool:
-        self._process.poll()
-        try:
-            os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+    def _wait_for_group(self) -> None:
+        """At most a second: a stray that is dead but not yet reaped by init still counts as one of the group."""
+        deadline = time.monotonic() + STRAY_SECONDS
+        with suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(self.pid, 0)
+                time.sleep(0.02)
 
     def _tail(self) -> str:
         lines = self.output().splitlines()[-15:]

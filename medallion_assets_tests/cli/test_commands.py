@@ -13,7 +13,8 @@ import boto3
 import pytest
 
 from medallion_assets.local.stackfile import announce, only_stack
-from medallion_assets_tests.cli.conftest import NAMED, Fleet, medallion
+from medallion_assets_tests.cli.conftest import medallion
+from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
 
 
 def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:

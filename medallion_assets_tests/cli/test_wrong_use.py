@@ -16,8 +16,9 @@ from medallion_assets.cli.contracts import schema_text
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.processes import free_port
 from medallion_assets.local.stackfile import only_stack
-from medallion_assets_tests.cli.conftest import NAMED, Fleet, medallion
+from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
+from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
 
 SERVICES = (
     ("status",),

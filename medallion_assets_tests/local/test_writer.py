@@ -24,6 +24,7 @@ from medallion_assets.local.traffic import Traffic
 from medallion_assets.local.workload import load_workload
 from medallion_assets.local.writer import Writer
 from medallion_assets_tests.fixtures import FLEET
+from medallion_assets_tests.fixtures.fleet_lake import stream
 from medallion_assets_tests.local.test_generator import START, changes, replayed
 
 
@@ -32,20 +33,6 @@ def client(aws: Emulator) -> Any:
     client = boto3.client("dynamodb")
     create_tables(client, load_domain(FLEET))
     return client
-
-
-def records(table: str) -> list[dict[str, Any]]:
-    """All stream records of a table, in the order of its only shard, as the poller hands them on."""
-    client = boto3.client("dynamodbstreams")
-    arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
-    [shard] = client.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
-    iterator = client.get_shard_iterator(StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
-    found: list[dict[str, Any]] = []
-    at: str | None = iterator["ShardIterator"]
-    while at and (page := client.get_records(ShardIterator=at))["Records"]:
-        found += [{**record, "eventSourceARN": arn} for record in page["Records"]]
-        at = page.get("NextShardIterator")
-    return found
 
 
 def test_the_tables_end_as_the_changes_say_whatever_the_threads_do(client: Any) -> None:
@@ -67,7 +54,7 @@ def test_writes_that_change_nothing_leave_no_record(client: Any) -> None:
     writer = Writer(client)
     writer.write(written, stop=threading.Event())
     assert any(change.kind == "touch" for change in written)
-    found = {contract.table: len(records(contract.table)) for contract in load_domain(FLEET).tables}
+    found = {contract.table: len(stream(contract.table)) for contract in load_domain(FLEET).tables}
     assert found == writer.emitted
     assert sum(found.values()) < len(written)
 
@@ -98,7 +85,7 @@ def test_a_refused_write_ends_the_writing_with_its_error(client: Any) -> None:
 def test_a_redelivered_batch_is_the_same_records_in_another_object(client: Any, tmp_path: Path) -> None:
     Writer(client).write(changes(FLEET, 3, 200), stop=threading.Event())
     store = open_store(str(tmp_path))
-    sent = records("fleet-Trips")
+    sent = stream("fleet-Trips")
     assert process(sent, store=store, captured_at=datetime.now(UTC)) == []
     [first] = store.list("fleet-Trips")
     redelivery = Redelivery(store, ["fleet-Trips"], share=1.0, seed=1)
