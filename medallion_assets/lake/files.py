@@ -1,7 +1,8 @@
 """Rows of chosen data files in DuckDB, with their positions: what merge, history and compaction read.
 
 Columns are found by field id and named `c<field id>`, so a column added later is null in older files and no name has
-to be quoted. `filename` and `file_row_number` together are an Iceberg row position.
+to be quoted. `filename` and `file_row_number` together are an Iceberg row position; where a whole scan is joined with
+positions, both become one number (85,000 positions in 10 million rows: 0.2 s; as text and number 4 s).
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ def deletes_sql(files: Sequence[DataFile]) -> str:
     if not files:
         return "(SELECT ''::VARCHAR AS file_path, 0::BIGINT AS pos WHERE false)"
     return f"(SELECT file_path, pos FROM read_parquet({_paths(files)}))"
+
+
+# Where a row of `rows_sql(files) t` is, as a number: the file's place in the list, and up to 2^40 rows in a file.
+AT = "((t.file_index::BIGINT << 40) + t.file_row_number)"
+
+
+def at_sql(files: Sequence[DataFile], positions: str) -> str:
+    """The positions (file_path, pos, ...) in these files, with `at`: the number `AT` gives the row there."""
+    numbered = f"(SELECT unnest({_paths(files)}) AS file_path, unnest(range({len(files)})) AS number)"
+    return f"(SELECT p.*, (n.number << 40) + p.pos AS at FROM {positions} p JOIN {numbered} n USING (file_path))"
 
 
 def by_field_id(rows: pa.Table, schema: Schema) -> pa.Table:

@@ -15,7 +15,7 @@ from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
 from medallion_assets.errors import TableMissing
 from medallion_assets.lake import duck
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.files import deletes_sql, rows_sql
+from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.schema import file_schema
 from medallion_assets.lake.snapshot import Contents
@@ -99,7 +99,7 @@ def _difference(
             parts.append(
                 connection.execute(f"""
                     SELECT {names}, '{side}' AS _side FROM {rows_sql(connection, schema, files)} t
-                    ANTI JOIN {deleted} d ON d.file_path = t.filename AND d.pos = t.file_row_number
+                    ANTI JOIN {at_sql(files, deleted)} d ON d.at = {AT}
                 """).to_arrow_table()
             )
     connection.execute(f"""
@@ -112,7 +112,7 @@ def _difference(
         parts.append(
             connection.execute(f"""
                 SELECT {names}, 'old' AS _side FROM {rows_sql(connection, schema, files)} t
-                SEMI JOIN gone g ON g.file_path = t.filename AND g.pos = t.file_row_number
+                SEMI JOIN {at_sql(files, "gone")} g ON g.at = {AT}
             """).to_arrow_table()
         )
     return parts

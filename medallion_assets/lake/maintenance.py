@@ -19,7 +19,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, commit, stage_snapshot
-from medallion_assets.lake.files import deletes_sql, rows_sql
+from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -150,7 +150,7 @@ def _live_rows(
     columns = ", ".join(f"t.c{field.field_id}" for field in schema.fields)
     rows = connection.execute(f"""
         SELECT {columns} FROM {rows_sql(connection, schema, files)} t
-        ANTI JOIN {deletes_sql(delete_files)} d ON d.file_path = t.filename AND d.pos = t.file_row_number
+        ANTI JOIN {at_sql(files, deletes_sql(delete_files))} d ON d.at = {AT}
     """).to_arrow_table()
     return rows.rename_columns([field.name for field in schema.fields])
 

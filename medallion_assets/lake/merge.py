@@ -19,7 +19,7 @@ from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
-from medallion_assets.lake.files import by_field_id, deletes_sql, rows_sql
+from medallion_assets.lake.files import AT, at_sql, by_field_id, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.prune import files_surely_older, files_with_keys
 from medallion_assets.lake.schema import conform, refuse_floating_key
@@ -155,7 +155,7 @@ def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, ca
     connection.execute(f"""
         UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row IN (
             SELECT f.row FROM {rows_sql(connection, schema, files)} t
-            JOIN found f ON t.filename = f.file_path AND t.file_row_number = f.pos
+            JOIN {at_sql(files, "found")} f ON f.at = {AT}
             JOIN incoming i ON i.row = f.row
             WHERE {differs}
         )
