@@ -18,7 +18,7 @@ from typing import Any, Literal
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.local.workload import TableWorkload, Value, Workload
+from medallion_assets.local.workload import NEWEST, TableWorkload, Value, Workload
 
 Kind = Literal["insert", "update", "delete", "touch"]
 Key = tuple[Any, ...]
@@ -90,14 +90,16 @@ class _Rows:
         return self._keys[rng.randrange(min(few, len(self._keys)))]
 
     def pick_for_update(self, rng: random.Random, now: datetime) -> Key:
-        """A key; one that was written long ago as often as the workload says, if a few tries find one."""
+        """A key; where the workload says late, one written long ago as often as it says, else one of the newest."""
         late = self.plan.late
-        if late and rng.random() < late.share:
+        if late is None:
+            return self.pick(rng)
+        if rng.random() < late.share:
             for _ in range(_LATE_TRIES):
                 key = self._keys[rng.randrange(len(self._keys))]
                 if now - self.rows[key].written > timedelta(days=late.days):
                     return key
-        return self.pick(rng)
+        return self._keys[-1 - rng.randrange(min(NEWEST, len(self._keys)))]
 
 
 class Generator:

@@ -25,6 +25,7 @@ Scalar = bool | int | Decimal | date | str
 ValueKind = Literal["text", "sequence", "choice", "number", "moment", "reference", "list", "map"]
 
 FILE = "workload.yaml"
+NEWEST = 100
 _KINDS: tuple[ValueKind, ...] = ("text", "sequence", "choice", "number", "moment", "reference", "list", "map")
 _NUMERIC = {"int", "bigint", "decimal", "double"}
 
@@ -134,7 +135,7 @@ class Hot(Strict):
 
 
 class Late(Strict):
-    """Updates of rows that were written long ago."""
+    """The share of updates that go to rows written more than `days` ago; the others go to the hundred newest rows."""
 
     days: Annotated[int, Field(ge=1)]
     share: Share
