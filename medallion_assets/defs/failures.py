@@ -15,7 +15,7 @@ MAX_RETRIES: Final = 3
 
 
 @contextmanager
-def told_to_dagster(context: dg.AssetExecutionContext) -> Iterator[None]:
+def told_to_dagster(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Raise RetryRequested for what passes, Failure without further retries for what somebody must mend."""
     try:
         yield

@@ -62,11 +62,10 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     def terminate(self, run_id: str) -> bool:
         """Interrupt the run's process. Returns False if it has ended."""
         run = self._instance.get_run_by_id(run_id)
-        pid = _pid(run) if run is not None and not run.is_finished else None
-        if run is None or pid is None:
+        if run is None or run.is_finished or PID_TAG not in run.tags or not _lives(run):
             return False
         self._instance.report_run_canceling(run)
-        os.kill(pid, signal.SIGINT)
+        os.kill(int(run.tags[PID_TAG]), signal.SIGINT)
         return True
 
     @property
@@ -75,20 +74,18 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process lives."""
-        if _pid(run) is not None:
+        """Whether the run's process lives. One that was just started, or by another launcher, has no tag yet."""
+        if PID_TAG not in run.tags or _lives(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "The run's process ended without saying how.")
+        return CheckRunHealthResult(WorkerStatus.FAILED, "the run's process ended without saying how")
 
 
-def _pid(run: dg.DagsterRun) -> int | None:
-    """The run's process, if it lives."""
-    pid = int(run.tags.get(PID_TAG, 0))
+def _lives(run: dg.DagsterRun) -> bool:
     try:
-        os.kill(pid, 0)
+        os.kill(int(run.tags[PID_TAG]), 0)
     except ProcessLookupError:
-        return None
-    return pid or None
+        return False
+    return True
 
 
 def _execute(arguments: Sequence[str]) -> None:

@@ -6,7 +6,9 @@ The tests run in the order they stand in: each leaves the shop as it is.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,6 +21,7 @@ import dagster as dg
 import pytest
 
 from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
 from medallion_assets.local.stack import Stack, run_stack
 from medallion_assets_tests.defs.runs import today
@@ -36,6 +39,7 @@ mutation($params: ExecutionParams!) {
   }
 }
 """
+TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
 STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
@@ -58,13 +62,13 @@ def put(*changes: dict[str, Any]) -> None:
         client.put_item(TableName=table, Item=change["dynamodb"]["NewImage"])
 
 
-def eventually(seen: Callable[[], bool], what: str) -> None:
+def eventually(seen: Callable[[], bool], what: str, *, pause_seconds: float = 0.5) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with suppress(TableMissing):
             if seen():
                 return
-        time.sleep(0.5)
+        time.sleep(pause_seconds)
     raise AssertionError(f"after {PATIENCE_SECONDS:.0f} s still not: {what}")
 
 
@@ -151,6 +155,38 @@ def test_a_held_batch_leaves_gold_as_it_was_until_it_is_mended_and_run_again_fro
 def test_new_data_flows_again_after_it(stack: Stack) -> None:
     put(order("o3", amount="1.00", on=OLD))
     eventually(lambda: sales().get((str(OLD), "US")) == (2, Decimal("8.00")), "the next order in Gold")
+
+
+def kill(stack: Stack, run: dg.DagsterRun) -> None:
+    os.kill(int(run.tags[PID_TAG]), signal.SIGKILL)
+
+
+def stop_from_the_page(stack: Stack, run: dg.DagsterRun) -> None:
+    stopped = graphql(stack, TERMINATE, id=run.run_id)["terminateRun"]
+    assert stopped["__typename"] == "TerminateRunSuccess", stopped
+
+
+@pytest.mark.parametrize(
+    ("stop", "status", "order_id"),
+    [(kill, dg.DagsterRunStatus.FAILURE, "o4"), (stop_from_the_page, dg.DagsterRunStatus.CANCELED, "o5")],
+)
+def test_a_run_that_is_stopped_half_way_loses_nothing(
+    stack: Stack, stop: Callable[[Stack, dg.DagsterRun], None], status: dg.DagsterRunStatus, order_id: str
+) -> None:
+    with dg.DagsterInstance.get() as instance:
+        put(order(order_id, amount="1.00"))
+        found: list[dg.DagsterRun] = []
+
+        def started() -> bool:
+            found[:] = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]), limit=1)
+            return bool(found)
+
+        eventually(started, "a run that started", pause_seconds=0.02)
+        stop(stack, found[0])
+        eventually(lambda: instance.get_run_by_id(found[0].run_id).status is status, f"the run {status}")  # type: ignore[union-attr]
+    eventually(lambda: order_id in {row["order_id"] for row in rows("silver", "orders")}, "the order in Silver")
+    counted = sum(not row["_deleted"] and row["status"] != "cancelled" for row in rows("silver", "orders"))
+    eventually(lambda: sum(count for count, _ in sales().values()) == counted, "the order in Gold")
 
 
 def test_the_new_day_sensor_is_on_and_evaluates(stack: Stack) -> None:
