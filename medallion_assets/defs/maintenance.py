@@ -1,9 +1,7 @@
 """The hourly job that keeps the lake's tables quick and its metadata small; it changes no row.
 
-Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is gold.expiry's.
+Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is gold.maintenance's.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
@@ -42,9 +40,9 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart]) -> dg.ScheduleDe
 def _step(
     domain: Domain, marts: Sequence[Mart], layer: Literal["silver", "quarantine", "gold"], name: str
 ) -> dg.OpDefinition:
-    @dg.op(name=f"{layer}__{name}", pool=pool(layer, name), required_resource_keys={"pipeline"}, out={})
+    @dg.op(name=f"maintain_{layer}_{name}", pool=pool(layer, name), required_resource_keys={"pipeline"}, out={})
     def maintain_table(context: dg.OpExecutionContext) -> None:
-        from medallion_assets.gold.expiry import maintain
+        from medallion_assets.gold.maintenance import maintain
 
         opened: Pipeline = context.resources.pipeline
         with told_to_dagster(context), opened.lake() as lake:

@@ -6,6 +6,7 @@ batch is merged.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import date, datetime
 
@@ -14,11 +15,14 @@ from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import OlderDayPending
+from medallion_assets.errors import CommitConflict, OlderDayPending
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.maintenance import compact
 from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.table import POSITION, silver_table
+
+log = logging.getLogger(__name__)
 
 
 def merge_news(
@@ -82,6 +86,15 @@ def _merge(merger: Merger, names: list[str], *, may_advance: bool) -> Iterator[B
             yield result
             if not result.published:
                 return
+            _compact(merger)
+
+
+def _compact(merger: Merger) -> None:
+    """Keep the table quick to read: a commit every few seconds would leave thousands of small files."""
+    try:
+        compact(merger.lake, silver_table(merger.lake, merger.contract, merger.domain))
+    except CommitConflict as lost:
+        log.info("silver.%s: compaction is left to the next batch: %s", merger.contract.lake_name, lost)
 
 
 def _position(lake: Lake, contract: Contract, domain: Domain) -> Position:
