@@ -19,7 +19,9 @@ def defs() -> dg.Definitions:
     from medallion_assets.defs.automation import new_day_sensor
     from medallion_assets.defs.bronze import bronze_asset, source_spec
     from medallion_assets.defs.gold import gold_asset
+    from medallion_assets.defs.maintenance import maintenance_schedule
     from medallion_assets.defs.resources import pipeline
+    from medallion_assets.defs.retention import retention_schedule
     from medallion_assets.defs.sensors import news_sensor
     from medallion_assets.defs.silver import silver_asset
     from medallion_assets.gold.spec import load_marts
@@ -38,6 +40,7 @@ def defs() -> dg.Definitions:
                 *(gold_asset(mart, domain) for mart in marts),
             ],
             sensors=[news_sensor(domain, marts), new_day_sensor()],
+            schedules=[maintenance_schedule(domain, marts), retention_schedule()],
             resources={"pipeline": pipeline},
             # One process per run: a run is short, and starting a process per step would cost more than its work.
             executor=dg.in_process_executor,

@@ -40,7 +40,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart]) -> dg.ScheduleDe
 def _step(
     domain: Domain, marts: Sequence[Mart], layer: Literal["silver", "quarantine", "gold"], name: str
 ) -> dg.OpDefinition:
-    @dg.op(name=f"maintain_{layer}_{name}", pool=pool(layer, name), required_resource_keys={"pipeline"}, out={})
+    @dg.op(name=f"maintain_{layer}_{name}", pool=pool(layer, name), required_resource_keys={"pipeline"})
     def maintain_table(context: dg.OpExecutionContext) -> None:
         from medallion_assets.gold.maintenance import maintain
 
