@@ -3,6 +3,8 @@
 Nothing here may start a thread or open a connection: a fork would not have the one and must not share the other.
 """
 
+import gc
+
 import dagster._cli
 import dagster._daemon.cli  # noqa: F401 - the main module of the daemon, which a fork looks at again
 
@@ -11,3 +13,6 @@ import medallion_assets.silver.day  # noqa: F401
 from medallion_assets.definitions import defs
 
 defs()
+# The collector would touch, and so copy, every page a fork shares with this process.
+gc.collect()
+gc.freeze()
