@@ -6,6 +6,8 @@ from typing import Final
 
 import dagster as dg
 
+from medallion_assets.defs.names import NEWS_TAG
+
 RETRY_CRON: Final = "*/10 * * * *"
 
 
@@ -17,7 +19,9 @@ def at_new_day() -> dg.AutomationCondition[dg.AssetKey]:
     again = condition.execution_failed() & condition.cron_tick_passed(RETRY_CRON, "UTC")
     # Not `all_deps_blocking_checks_passed`: it wants a result for every day of a table, also those without a change.
     held = condition.any_deps_match(condition.any_checks_match(condition.check_failed(), blocking_only=True))
-    return (new_day | again) & ~condition.in_progress() & ~condition.any_deps_in_progress() & ~held
+    idle = ~condition.in_progress() & ~condition.any_deps_in_progress()
+    # A partitioned mart is asked for once, by its latest day: what a new day touches, its refresh finds out.
+    return (new_day | again) & condition.in_latest_time_window() & idle & ~held
 
 
 def new_day_sensor() -> dg.AutomationConditionSensorDefinition:
@@ -27,5 +31,6 @@ def new_day_sensor() -> dg.AutomationConditionSensorDefinition:
         target=dg.AssetSelection.groups("gold"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=5,
+        run_tags={NEWS_TAG: "true"},
         description="Refreshes the marts that look at the current day when a new one has begun.",
     )

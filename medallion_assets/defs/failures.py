@@ -11,7 +11,8 @@ import dagster as dg
 from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionError
 
 MAX_RETRIES: Final = 3
-"""After 1, 2 and 4 seconds; the next run picks up what is still pending, so a longer outage need not block this one."""
+FIRST_PAUSE_SECONDS: Final = 1.0
+"""It doubles. The next run picks up what is still pending, so a longer outage need not keep this one waiting."""
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def told_to_dagster(context: dg.AssetExecutionContext | dg.OpExecutionContext) -
     try:
         yield
     except (LakeUnavailable, CommitConflict) as passing:
-        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=2**context.retry_number) from passing
+        pause = FIRST_PAUSE_SECONDS * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=pause) from passing
     except MedallionError as lasting:
         raise dg.Failure(description=str(lasting), allow_retries=False) from lasting

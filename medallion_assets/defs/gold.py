@@ -76,19 +76,23 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
                     what=f"the refresh of {mart.name}",
                     what_to_do=f"Mend the cause, then materialize gold/{mart.name} again.",
                 )
-            metadata = {**_metadata(result), "dagster/column_lineage": lineage}
+            metadata = _metadata(result)
             if partitions and named is None:
                 for day in result.days:
                     context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))
             else:
-                yield dg.MaterializeResult(metadata=metadata)
+                yield dg.MaterializeResult(metadata={**metadata, "dagster/column_lineage": lineage})
 
     return gold
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:
+    # A refresh of some days counts the rows of those days; one without news computes none.
+    rows = {"refreshed_rows": result.rows, "refreshed_days": len(result.days)} if result.days else {}
+    if result.checks and not result.days:
+        rows = {"dagster/row_count": result.rows}
     return {
-        "dagster/row_count": result.rows,
+        **rows,
         "snapshot_id": str(result.snapshot_id),
         **{f"silver_{table}": str(snapshot) for table, snapshot in result.silver_snapshots.items()},
     }

@@ -17,7 +17,7 @@ from medallion_assets.contracts.model import Contract
 Layer = Literal["dynamodb", "bronze", "silver", "gold"]
 
 NEWS_TAG: Final = "medallion/news"
-"""On a run of the sensor: take what is pending. A run without it makes exactly its partitions again, in whole."""
+"""On a run that a sensor started: bring up to date. A run without it makes exactly its partitions again, in whole."""
 
 
 def asset_key(layer: Layer, table: str) -> dg.AssetKey:

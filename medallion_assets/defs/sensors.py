@@ -22,7 +22,9 @@ WATCH_SECONDS: Final = 4.0
 """The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
 that watches almost that long sees an object arrive, or a run end, within the second instead."""
 
-PAUSE_SECONDS: Final = 0.5
+RUN_PAUSE_SECONDS: Final = 0.25
+LIST_PAUSE_SECONDS: Final = 1.0
+"""Between two looks at Dagster's storage, and between two listings, which cost money on S3."""
 
 BATCH_TAG: Final = "medallion/batch"
 """On a run of the sensor: the key of the request it was launched for."""
@@ -57,7 +59,7 @@ def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
         while run is not None and not run.is_finished:
             if time.monotonic() >= until:
                 return _skip(cursor, f"Run {run.run_id} is under way")
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, cursor)
         store = pipeline.bronze()
         positions = _positions(domain, pipeline)
@@ -66,7 +68,7 @@ def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
         while (request := choose(graph, cursor, pending, utc_now())) is None:
             if time.monotonic() >= until:
                 return _skip(cursor, _words(pending))
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(LIST_PAUSE_SECONDS)
             pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = cursor.model_copy(update={"request": request})
         return dg.SensorResult(run_requests=[_run_request(request)], cursor=cursor.model_dump_json())

@@ -14,9 +14,10 @@ from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
-from medallion_assets.quality.tables import check_names
+from medallion_assets.quality.tables import RowCounts, check_names
 
 if TYPE_CHECKING:
+    from medallion_assets.lake.catalog import Lake
     from medallion_assets.silver.batch import BatchResult
 
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
@@ -81,9 +82,18 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                     what=f"a batch of {name}",
                     what_to_do=f"Mend the cause, then materialize silver/{name} for this day again.",
                 )
-            yield dg.MaterializeResult(metadata={**_totals(done), "dagster/column_lineage": lineage})
+            metadata = {**_totals(done), **_row_count(lake, name), "dagster/column_lineage": lineage}
+            yield dg.MaterializeResult(metadata=metadata)
 
     return silver
+
+
+def _row_count(lake: "Lake", name: str) -> dict[str, int]:
+    """The live rows of the published table, as the commit that published them counted."""
+    from medallion_assets.silver.table import ROW_COUNT, SILVER
+
+    counts = RowCounts.read(lake.table(SILVER, name).properties.get(ROW_COUNT))
+    return {"dagster/row_count": counts.rows} if counts is not None else {}
 
 
 def _totals(done: "Sequence[BatchResult]") -> dict[str, Any]:

@@ -56,14 +56,18 @@ def test_dagster_finds_the_definitions_by_the_workspace_file() -> None:
     assert listed.returncode == 0, listed.stderr
 
 
-def test_a_domain_of_ones_own_is_loaded_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_domain_of_ones_own_is_loaded_by_its_path_also_without_marts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "domain.yaml").write_text("since: 2026-01-01\n")
     (tmp_path / "tables" / "sensors.yaml").write_text(
         "table: Sensors\nowner: team:lab\nkey: {hash: SensorID}\ncolumns: {SensorID: string, Celsius: 'decimal(5,2)'}\n"
     )
     monkeypatch.setenv("MEDALLION_DOMAIN", str(tmp_path))
-    keys = {spec.key.to_user_string() for spec in defs().resolve_all_asset_specs()}
+    loaded = defs()
+    dg.Definitions.validate_loadable(loaded)
+    keys = {spec.key.to_user_string() for spec in loaded.resolve_all_asset_specs()}
     assert keys == {"dynamodb/sensors", "bronze/sensors", "silver/sensors"}
 
 

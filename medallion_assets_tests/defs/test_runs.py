@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from medallion_assets.defs import failures
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.defs.runs import checks, failure, fared, news_run, page_run, today
@@ -137,14 +138,12 @@ def test_a_lake_that_does_not_answer_is_tried_again_and_then_fails_the_run(
     shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture(customer("c1"))
-    slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setattr(failures, "FIRST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(Lake, "open", _unavailable)
     result = page_run(shipped, instance, "silver/customers", days=[today()])
     attempts = [event for event in result.all_events if event.event_type_value == "STEP_RESTARTED"]
     assert not result.success
-    assert len(attempts) == 3
-    monkeypatch.undo()
+    assert len(attempts) == failures.MAX_RETRIES
 
 
 def _unavailable(*_: object) -> Lake:
