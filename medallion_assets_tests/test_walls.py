@@ -21,8 +21,10 @@ ROOMS = {
     "capture": {"contracts"},
     "lake": {"contracts"},
     **dict.fromkeys(PURE, BELOW | PURE),
-    "defs": BELOW | PURE | {"settings", "definitions"},
+    "scheduling": BELOW | PURE,
+    "defs": BELOW | PURE | {"settings", "definitions", "scheduling"},
     "definitions": BELOW | PURE | {"defs"},
+    "simulation": BELOW | PURE | {"scheduling"},
     "settings": {"lake"},
     "local": BELOW | PURE | {"settings"},
     "cli": BELOW | PURE | {"settings", "local"},
@@ -32,9 +34,9 @@ ROOMS = {
 
 ONLY_IN = {
     "dagster": {"defs", "definitions"},
-    "pyiceberg": {"lake", "local", *PURE},
-    "duckdb": {"lake", *PURE},
-    "pyarrow": {"contracts", "lake", "local", "cli", "defs", *PURE},
+    "pyiceberg": {"lake", "local", "simulation", *PURE},
+    "duckdb": {"lake", "simulation", *PURE},
+    "pyarrow": {"contracts", "lake", "local", "cli", "defs", "simulation", *PURE},
     "sqlglot": {"engines", "gold", "defs"},
     "arro3": {"capture"},
 }

@@ -17,9 +17,9 @@ from medallion_assets.defs.columns import source_columns
 from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool
-from medallion_assets.defs.pending import list_pending, position
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.errors import CorruptObject
+from medallion_assets.scheduling.pending import list_pending, position
 
 _AT_ONCE: Final = 16
 """Objects looked at side by side; the wait is the store's round trip."""

@@ -1,7 +1,7 @@
 """The sensor on the Bronze prefix: one run for everything that has news, one at a time.
 
 Belongs here: asking Dagster how the last run went, and the lake and the store what is pending. What follows from the
-answers is decided in news.
+answers is decided in scheduling.
 """
 
 import time
@@ -13,10 +13,20 @@ import dagster as dg
 from medallion_assets.capture.position import Position
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
-from medallion_assets.defs.news import Cursor, Graph, Outcome, Pending, Request, choose, follow, is_mart, settle
-from medallion_assets.defs.pending import list_pending, position
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
+from medallion_assets.scheduling.news import (
+    Cursor,
+    Graph,
+    Outcome,
+    Pending,
+    Request,
+    choose,
+    follow,
+    outcomes,
+    settle,
+)
+from medallion_assets.scheduling.pending import list_pending, position
 
 WATCH_SECONDS: Final = 4.0
 """The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
@@ -30,20 +40,9 @@ BATCH_TAG: Final = "medallion/batch"
 """On a run of the sensor: the key of the request it was launched for."""
 
 
-def news_graph(domain: Domain, marts: Iterable[Mart]) -> Graph:
-    """Who follows whom, from the contracts' enrichment and the marts' SQL."""
-    upstream = {
-        f"silver/{contract.lake_name}": frozenset(f"silver/{part.table}" for part in contract.enrich)
-        for contract in domain.tables
-    }
-    for mart in marts:
-        upstream[f"gold/{mart.name}"] = frozenset(f"silver/{table}" for table in mart.tables)
-    return Graph(upstream)
-
-
 def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
-    graph = news_graph(domain, marts)
+    graph = Graph.of(domain, marts)
 
     @dg.sensor(
         name="bronze_news",
@@ -109,24 +108,11 @@ def _after(
 
 
 def _outcomes(instance: dg.DagsterInstance, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
-    """How each node fared. A run that ended with no failed step (killed, cancelled) failed in all it did not finish."""
+    """How each node fared."""
     if run.is_success:
         return dict.fromkeys(request.nodes, "done")
     stats = instance.get_run_step_stats(run.run_id)
-    steps = {step.step_key: step.status.value for step in stats if step.status is not None}
-    crashed = "FAILURE" not in steps.values()
-    outcomes: dict[str, Outcome] = {}
-    for node in request.nodes:
-        layer, table = node.split("/")
-        own = [f"{layer}__{table}"] if is_mart(node) else [f"bronze__{table}", f"silver__{table}"]
-        states = {steps.get(step) for step in own}
-        if steps.get(own[-1]) == "SUCCESS":
-            outcomes[node] = "done"
-        elif "FAILURE" in states or crashed:
-            outcomes[node] = "failed"
-        else:
-            outcomes[node] = "undone"
-    return outcomes
+    return outcomes(request.nodes, {step.step_key: step.status.value for step in stats if step.status is not None})
 
 
 def _run_request(request: Request) -> dg.RunRequest:

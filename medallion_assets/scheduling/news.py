@@ -1,6 +1,6 @@
 """What the sensor decides: what to run for the news there is, and how what failed is tried again.
 
-Belongs here: the decision, values in and values out. Does not belong here: listing, clocks, Dagster's storage.
+Belongs here: the decision, values in and values out. Does not belong here: listing, clocks, Dagster (defs).
 
 A node is a Silver table or a mart, named as its asset: `silver/orders`, `gold/key_metrics`. What is pending is not
 remembered here: it follows from the position that each Silver table keeps in its own commit, so a run that failed, or
@@ -11,12 +11,17 @@ the nodes that still have to follow an upstream one, and the nodes in trouble.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
+
+from medallion_assets.contracts.loader import Domain
+
+if TYPE_CHECKING:
+    from medallion_assets.gold.spec import Mart
 
 Outcome = Literal["done", "failed", "undone"]
 """How a node fared in a run; `undone` is skipped behind a failure, or never begun."""
@@ -33,6 +38,17 @@ class Graph:
     """Who follows whom: the upstream nodes of each node, every node after those it follows."""
 
     upstream: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, domain: Domain, marts: Iterable[Mart]) -> Self:
+        """The graph of a domain, from the contracts' enrichment and the marts' SQL."""
+        upstream = {
+            f"silver/{contract.lake_name}": frozenset(f"silver/{part.table}" for part in contract.enrich)
+            for contract in domain.tables
+        }
+        for mart in marts:
+            upstream[f"gold/{mart.name}"] = frozenset(f"silver/{table}" for table in mart.tables)
+        return cls(upstream)
 
     @property
     def tables(self) -> list[str]:
@@ -80,6 +96,26 @@ class Cursor(_Value):
     due: frozenset[str] = frozenset()
     troubles: dict[str, Trouble] = {}
     seen: dict[str, int] = {}
+
+
+def outcomes(nodes: Iterable[str], steps: Mapping[str, str]) -> dict[str, Outcome]:
+    """How each node fared in a run that did not succeed, by the status of its steps (`silver__orders`: `SUCCESS`).
+
+    A run that ended with no failed step was killed or cancelled: it failed in all it did not finish.
+    """
+    crashed = "FAILURE" not in steps.values()
+    found: dict[str, Outcome] = {}
+    for node in nodes:
+        layer, table = node.split("/")
+        own = [f"{layer}__{table}"] if is_mart(node) else [f"bronze__{table}", f"silver__{table}"]
+        states = {steps.get(step) for step in own}
+        if steps.get(own[-1]) == "SUCCESS":
+            found[node] = "done"
+        elif "FAILURE" in states or crashed:
+            found[node] = "failed"
+        else:
+            found[node] = "undone"
+    return found
 
 
 def settle(cursor: Cursor, outcomes: Mapping[str, Outcome], pending: Pending, now: datetime) -> Cursor:

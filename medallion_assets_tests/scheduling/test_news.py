@@ -7,7 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.defs.news import LAST_RETRY, Cursor, Graph, Outcome, Pending, Request, choose, follow, settle
+from medallion_assets.scheduling.news import (
+    LAST_RETRY,
+    Cursor,
+    Graph,
+    Outcome,
+    Pending,
+    Request,
+    choose,
+    follow,
+    settle,
+)
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 NOW = datetime(2026, 3, 3, 12, tzinfo=UTC)
