@@ -17,6 +17,7 @@ import orjson
 from arro3.core import Array, DataType, Field, Schema, Table
 from arro3.io import write_parquet
 
+from medallion_assets.capture.claim import CLAIM_KEY, Claim
 from medallion_assets.errors import CaptureError
 
 _TIMESTAMP: Final = DataType.timestamp("us", tz="UTC")
@@ -135,8 +136,11 @@ def content_hash(rows: Sequence[Row]) -> str:
     return digest.hexdigest()[:16]
 
 
-def parquet(rows: Sequence[Row], *, captured_at: datetime) -> bytes:
-    """Return one Parquet file (zstd) of `rows` with the columns of `BRONZE_SCHEMA`, in the order given."""
+def parquet(rows: Sequence[Row], *, captured_at: datetime, claim: Claim | None = None) -> bytes:
+    """Return one Parquet file (zstd) of `rows` with the columns of `BRONZE_SCHEMA`, in the order given.
+
+    `claim` goes into its key-value metadata, for who knows the shard that the rows are from.
+    """
     columns: list[Sequence[object]] = [*zip(*rows, strict=True), [(captured_at - _EPOCH) // _MICROSECOND] * len(rows)]
     types: list[DataType] = BRONZE_SCHEMA.types
     arrays = [
@@ -145,7 +149,11 @@ def parquet(rows: Sequence[Row], *, captured_at: datetime) -> bytes:
     ]
     file = io.BytesIO()
     write_parquet(
-        Table.from_arrays(arrays, schema=BRONZE_SCHEMA), file, compression=_COMPRESSION, dictionary_enabled=False
+        Table.from_arrays(arrays, schema=BRONZE_SCHEMA),
+        file,
+        compression=_COMPRESSION,
+        dictionary_enabled=False,
+        key_value_metadata={CLAIM_KEY: claim.to_json()} if claim else None,
     )
     return file.getvalue()
 

@@ -2,7 +2,7 @@
 
 Belongs here: put, list, read and the address of an object, the same for both places. Does not belong here: what the
 names mean (naming) or which of them are new (position). Paths are relative to the Bronze root. Listings hold the
-`.parquet` objects only: a folder marker or another tool's `_SUCCESS` file is nobody's change.
+`.parquet` objects only, unless asked for others: a folder marker or another tool's `_SUCCESS` file is nobody's change.
 """
 
 import os
@@ -18,7 +18,7 @@ from medallion_assets.errors import CorruptObject, LakeUnavailable, SettingsErro
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_SUFFIX: Final = ".parquet"
+OBJECT_SUFFIX: Final = ".parquet"
 
 # Answers that another attempt does not change; everything else that S3 says may pass.
 _REFUSALS: Final = frozenset(
@@ -41,8 +41,10 @@ class BronzeStore(Protocol):
     def put(self, path: str, data: bytes) -> None:
         """Write an object; a reader sees all of it or nothing, and it is durable when this returns."""
 
-    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
-        """Yield the paths of `table`, sorted, strictly after the text `after`, of one capture day if given."""
+    def list(
+        self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
+    ) -> Iterator[str]:
+        """Yield the paths below `table`, sorted, strictly after the text `after`, of one capture day if given."""
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes. Raises CorruptObject when there is no such object."""
@@ -96,9 +98,11 @@ class FileStore:
         except OSError as error:
             raise LakeUnavailable(f"Bronze object {path} cannot be written below {self._root}: {error}") from error
 
-    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
+    def list(
+        self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
+    ) -> Iterator[str]:
         """Walk the directories in the order S3 lists keys, leaving out those that end before `after`."""
-        return self._walk(_prefix(table, day), after or "")
+        return self._walk(_prefix(table, day), after or "", suffix)
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes. Raises CorruptObject when there is no such file."""
@@ -115,7 +119,7 @@ class FileStore:
         """Return the absolute file path."""
         return str(self._root / path)
 
-    def _walk(self, prefix: str, after: str) -> Iterator[str]:
+    def _walk(self, prefix: str, after: str, suffix: str) -> Iterator[str]:
         try:
             # A directory sorts with its slash, as its keys do.
             names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(self._root / prefix))
@@ -126,8 +130,8 @@ class FileStore:
         for path in (prefix + name for name in names):
             if path.endswith("/"):
                 if path >= after[: len(path)]:
-                    yield from self._walk(path, after)
-            elif path > after and path.endswith(_SUFFIX):
+                    yield from self._walk(path, after, suffix)
+            elif path > after and path.endswith(suffix):
                 yield path
 
 
@@ -160,7 +164,9 @@ class S3Store:
         with self._trouble(path):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=data)
 
-    def list(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[str]:
+    def list(
+        self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
+    ) -> Iterator[str]:
         """List with StartAfter, 1,000 keys a call."""
         with self._trouble(table):
             for page in self._client.get_paginator("list_objects_v2").paginate(
@@ -169,7 +175,7 @@ class S3Store:
                 StartAfter=self._prefix + after if after else "",
             ):
                 for entry in page.get("Contents", ()):
-                    if entry["Key"].endswith(_SUFFIX):
+                    if entry["Key"].endswith(suffix):
                         yield entry["Key"][len(self._prefix) :]
 
     def read(self, path: str) -> bytes:

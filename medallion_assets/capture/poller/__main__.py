@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +18,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.gaps import put_gap
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.poller import poll
@@ -74,8 +76,9 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
                 table,
                 dynamodb=dynamodb,
                 streams=streams,
-                process=lambda records, captured_at: process(records, store=store, captured_at=captured_at),
+                process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
                 on_failure=OnFailureQueue(sqs, asked.on_failure, store=store),
+                on_gap=partial(put_gap, store),
                 checkpoint=checkpoint,
                 settings=PollerSettings(),
                 clock=lambda: datetime.now(UTC),

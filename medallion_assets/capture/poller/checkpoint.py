@@ -13,8 +13,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
+from medallion_assets.capture.claim import Claim
 from medallion_assets.errors import SettingsError
 
 # A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.
@@ -26,8 +27,16 @@ CREATE TABLE IF NOT EXISTS tables (
 );
 CREATE TABLE IF NOT EXISTS shards (
     stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL, first INTEGER NOT NULL,
-    sequence_number TEXT, finished_at TEXT, PRIMARY KEY (stream_arn, shard_id)
+    sequence_number TEXT, finished_at TEXT, claimed TEXT, given_up INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (stream_arn, shard_id)
 );
+"""
+
+
+# For a file from before objects made claims.
+_CLAIMS: Final = """
+ALTER TABLE shards ADD COLUMN claimed TEXT;
+ALTER TABLE shards ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 """
 
 
@@ -52,11 +61,17 @@ class ShardMark:
 
 
 class Checkpoint:
-    """The poller's memory, safe to use from several threads. One process at a time writes it."""
+    """The poller's memory, safe to use from several threads. One process at a time writes it.
+
+    Over a connection (in autocommit mode) it is the memory's logic alone; `open` is what makes it durable.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
+        connection.executescript(_SCHEMA)
+        if "claimed" not in {column[1] for column in connection.execute("PRAGMA table_info(shards)")}:
+            connection.executescript(_CLAIMS)
 
     @classmethod
     @contextmanager
@@ -72,13 +87,13 @@ class Checkpoint:
                 try:
                     connection.execute("PRAGMA journal_mode = WAL")
                     connection.execute("PRAGMA synchronous = FULL")
-                    connection.executescript(_SCHEMA)
+                    checkpoint = cls(connection)
                 except sqlite3.DatabaseError as error:
                     raise SettingsError(
                         f"{path} cannot be used as the poller's checkpoint ({error}); move it away. Without it the "
                         "poller starts from the oldest records of the streams, and a table may need a backfill."
                     ) from error
-                yield cls(connection)
+                yield checkpoint
 
     def table(self, table: str) -> TableMark | None:
         """Return what is known of a table; None before its capture began."""
@@ -105,24 +120,36 @@ class Checkpoint:
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(
-                "INSERT INTO shards VALUES (?, ?, ?, ?, NULL, NULL)",
+                "INSERT INTO shards (stream_arn, shard_id, known_at, first) VALUES (?, ?, ?, ?)",
                 [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
             )
 
     def advance(self, table: str, shard_id: str, sequence_number: str, captured_at: datetime | None) -> None:
-        """Note that a shard is delivered up to this number, into objects named no later than `captured_at`."""
+        """Note that a shard is delivered up to this number: in an object named so, or by giving the record up."""
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.execute(
-                "UPDATE shards SET sequence_number = ? WHERE shard_id = ? AND stream_arn = "
+                "UPDATE shards SET sequence_number = ?, given_up = given_up + 1 WHERE shard_id = ? AND stream_arn = "
                 "(SELECT stream_arn FROM tables WHERE table_name = ?)",
                 (sequence_number, shard_id, table),
             )
             if captured_at:
                 self._connection.execute(
+                    "UPDATE shards SET claimed = sequence_number, given_up = 0 WHERE shard_id = ? AND stream_arn = "
+                    "(SELECT stream_arn FROM tables WHERE table_name = ?)",
+                    (shard_id, table),
+                )
+                self._connection.execute(
                     "UPDATE tables SET captured_at = max(ifnull(captured_at, ''), ?) WHERE table_name = ?",
                     (_text(captured_at), table),
                 )
+
+    def claim(self, stream_arn: str, shard_id: str, *, upto: str) -> Claim:
+        """Return what the shard's next object accounts for if it ends with `upto`."""
+        ((after, given_up),) = self._run(
+            "SELECT claimed, given_up FROM shards WHERE stream_arn = ? AND shard_id = ?", stream_arn, shard_id
+        )
+        return Claim(stream_arn=stream_arn, shard_id=shard_id, after=after, upto=upto, given_up=given_up)
 
     def finish(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
         """Note that a closed shard is delivered to its end; forget those that ended long ago."""
@@ -144,7 +171,7 @@ class Checkpoint:
             )
             self._connection.execute("DELETE FROM tables WHERE table_name = ?", (table,))
 
-    def _run(self, statement: str, *values: object) -> list[tuple[str, ...]]:
+    def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
@@ -157,7 +184,7 @@ def read_tables(path: Path) -> list[TableMark]:
         return _tables(connection.execute("SELECT * FROM tables ORDER BY table_name").fetchall())
 
 
-def _tables(rows: Iterable[tuple[str, ...]]) -> list[TableMark]:
+def _tables(rows: Iterable[tuple[Any, ...]]) -> list[TableMark]:
     return [
         TableMark(table, stream_arn, gap, datetime.fromisoformat(captured_at) if captured_at else None)
         for table, stream_arn, gap, captured_at in rows

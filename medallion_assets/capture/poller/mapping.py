@@ -7,22 +7,24 @@ reading the shard (reader) and gathering a batch (worker).
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final
 
+from medallion_assets.capture.claim import Claim
 from medallion_assets.capture.envelope import envelope
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import FailedRecord, OnFailure
 from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.poller.steps import Steps
 from medallion_assets.errors import CaptureError, LakeUnavailable, SettingsError
 
 _log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
-Process = Callable[[Sequence[Record], datetime], list[str]]
-"""Writes records captured at that time to Bronze; returns the sequence numbers that failed, lowest first."""
+Process = Callable[[Sequence[Record], datetime, Claim], list[str]]
+"""Writes records captured at that time, with that claim, to Bronze; returns the numbers that failed, lowest first."""
 
 # Readers wait 15 minutes for late names. A write that took this long (a laptop that slept) is made again, under a new
 # name.
@@ -49,10 +51,11 @@ class TableClock:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some neighbouring records of a batch, and how often they failed."""
+    """Some neighbouring records of a batch, how often they failed, and how long to wait with them."""
 
     records: Sequence[Record]
     failures: int = 0
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +71,9 @@ class ShardMapping:
     settings: PollerSettings
     clock: Callable[[], datetime]
     names: TableClock
-    halt: threading.Event
 
-    def deliver(self, records: Sequence[Record]) -> bool:
-        """Deliver a batch; return whether all of it was, False when halted before (the mark says how far it came).
+    def deliver(self, records: Sequence[Record]) -> Steps[None]:
+        """Deliver a batch. Whoever stops it at a wait finds in the checkpoint how far it came.
 
         A record that is reported as failed is tried `max_retries` times more and then set aside. A batch that raises
         is retried as often, then halved until the record that raises stands alone, to be set aside. While Bronze or
@@ -79,18 +81,17 @@ class ShardMapping:
         """
         parts = [_Part(records)]
         outages = 0
-        while parts and not self.halt.is_set():
+        while parts:
             part = parts.pop()
+            yield part.wait_s
             try:
                 left = self._attempt(part)
                 outages = 0
             except (LakeUnavailable, SettingsError) as error:
                 outages += 1
                 _log.warning("%s: %d records wait, attempt %d: %s", self.table, len(part.records), outages, error)
-                self.halt.wait(self.settings.backoff(outages))
-                left = [part]
+                left = [replace(part, wait_s=self.settings.backoff(outages))]
             parts.extend(reversed(left))
-        return not parts
 
     def _attempt(self, part: _Part) -> list[_Part]:
         """Try some records once; return what is left to deliver, in order."""
@@ -101,7 +102,7 @@ class ShardMapping:
             return _unless_empty(_Part(part.records[old:], part.failures))
         captured_at = self.names.now()
         try:
-            failed = self.process(part.records, captured_at)
+            failed = self.process(part.records, captured_at, self._claim(part.records))
         except (LakeUnavailable, SettingsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a record does to capture, it must not block its shard
@@ -123,8 +124,7 @@ class ShardMapping:
         """Decide about records that failed together, `failures` times by now."""
         _log.warning("%s: %d records failed, attempt %d: %s", self.table, len(records), failures, reason)
         if failures <= self.settings.max_retries:
-            self.halt.wait(self.settings.backoff(failures))
-            return [_Part(records, failures)]
+            return [_Part(records, failures, self.settings.backoff(failures))]
         if len(records) == 1:
             self._set_aside(records[0], reason, attempts=failures)
             return []
@@ -147,6 +147,9 @@ class ShardMapping:
         )
         _log.error("%s: record %s went to the on-failure queue: %s", self.table, number, reason)
         self._advance(record, None)
+
+    def _claim(self, records: Sequence[Record]) -> Claim:
+        return self.checkpoint.claim(self.stream_arn, self.shard_id, upto=records[-1]["dynamodb"]["SequenceNumber"])
 
     def _advance(self, record: Record, captured_at: datetime | None) -> None:
         self.checkpoint.advance(self.table, self.shard_id, record["dynamodb"]["SequenceNumber"], captured_at)

@@ -1,15 +1,20 @@
 """Several tables at once, until told to stop.
 
-Belongs here: starting the tables' threads, saying when all are ready, collecting how they ended. Does not belong here:
-arguments and signals (__main__).
+Belongs here: the threads that drive the tables and their shards, saying when all are ready, collecting how they ended.
+Does not belong here: arguments and signals (__main__), or what the threads do.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
+from medallion_assets.capture.poller.steps import drive
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.errors import StreamGap
+
+# More than a stream has open shards: threads are made as shards are found, and one must never wait for another's.
+_MOST_SHARDS: Final = 10_000
 
 
 def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callable[[], None]) -> list[str]:
@@ -18,18 +23,19 @@ def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callabl
     Calls `ready` once, when every table that goes on is. A table with a gap does not stop the others. An error that
     nobody foresaw stops all and is raised, after the others came to a clean end.
     """
+    halts = [threading.Event() for _ in tables]
     with ThreadPoolExecutor(len(tables), thread_name_prefix="table") as pool:
-        ends = {table: pool.submit(table.run) for table in tables}
+        ends = {table: pool.submit(capture, table, stop) for table, stop in zip(tables, halts, strict=True)}
         announced = False
         while not halt.wait(0.05):
             running = [table for table, end in ends.items() if not end.done()]
             if not running or any(_crashed(end) for end in ends.values()):
                 break
-            if not announced and all(table.ready.is_set() for table in running):
+            if not announced and all(table.ready for table in running):
                 announced = True
                 ready()
-        for table in tables:
-            table.halt()
+        for stop in halts:
+            stop.set()
     gaps: list[str] = []
     for table, end in ends.items():
         try:
@@ -37,6 +43,18 @@ def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callabl
         except StreamGap:
             gaps.append(table.table)
     return gaps
+
+
+def capture(table: TablePoller, halt: threading.Event) -> None:
+    """Capture one table until `halt` is set, and end with it set: one thread looks for shards, each shard has its own.
+
+    So one slow shard delays no other. A write at hand is finished first. Raises what the table raises.
+    """
+    with ThreadPoolExecutor(_MOST_SHARDS, thread_name_prefix=table.table) as pool:
+        try:
+            drive(table.capture(lambda work: pool.submit(drive, work, halt)), halt)
+        finally:
+            halt.set()
 
 
 def _crashed(end: Future[None]) -> bool:

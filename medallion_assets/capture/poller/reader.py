@@ -1,11 +1,10 @@
 """One shard's records, page by page, in order.
 
-Belongs here: iterators (where they start, that they expire), waiting when AWS is busy or away, and noticing that
-records were trimmed. Does not belong here: batches, or what is done with a record.
+Belongs here: iterators (where they start, that they expire), how long to wait when AWS is busy or away, and noticing
+that records were trimmed. Does not belong here: batches, or what is done with a record.
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -15,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from medallion_assets.capture.poller.checkpoint import ShardMark
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard
+from medallion_assets.capture.poller.steps import Steps
 from medallion_assets.errors import StreamGap
 
 if TYPE_CHECKING:
@@ -63,7 +63,6 @@ class ShardReader:
         mark: ShardMark,
         *,
         settings: PollerSettings,
-        halt: threading.Event,
         clock: Callable[[], datetime],
     ) -> None:
         self._client = client
@@ -71,32 +70,31 @@ class ShardReader:
         self._shard = shard
         self._after = mark.sequence_number
         self._settings = settings
-        self._halt = halt
         self._clock = clock
         self._mark = mark
         self._iterator: str | None = None
         # A shard that was there when capture began may have lost its beginning before that, which is no gap.
         self._at = None if mark.first else shard.first_sequence
 
-    def page(self) -> Page:
-        """Return the next records, possibly none of an open shard; an empty open page when halted.
+    def page(self) -> Steps[Page]:
+        """Return the next records, possibly none of an open shard, once AWS is neither busy nor out of reach.
 
-        Waits while AWS is busy or out of reach. Raises StreamGap when records were trimmed unread, and botocore's
-        errors for what waiting does not cure.
+        Raises StreamGap when records were trimmed unread, and botocore's errors for what waiting does not cure.
         """
         failures = 0
-        while not self._halt.is_set():
+        while True:
             try:
                 return self._read()
             except (ClientError, BotoCoreError) as error:
-                failures += 1
                 if self._recovers(error):
-                    continue
-                if not passes(error):
+                    wait_s = 0.0
+                elif passes(error):
+                    failures += 1
+                    wait_s = self._settings.backoff(failures)
+                    _log.warning("shard %s: read failed, attempt %d: %s", self._shard.shard_id, failures, error)
+                else:
                     raise
-                _log.warning("shard %s: read failed, attempt %d: %s", self._shard.shard_id, failures, error)
-                self._halt.wait(self._settings.backoff(failures))
-        return Page([], closed=False)
+            yield wait_s
 
     def _read(self) -> Page:
         if self._iterator is None:

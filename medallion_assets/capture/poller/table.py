@@ -1,25 +1,27 @@
-"""One table's stream: find its shards, run a worker for each that may be read, notice lost history.
+"""One table's stream: find its shards, start the work on each that may be read, notice lost history.
 
-Belongs here: the life of one table in the poller. Does not belong here: several tables (poller) or one shard (worker).
+Belongs here: the life of one table in the poller. Does not belong here: what drives it and several tables at once
+(poller), or one shard (worker).
 """
 
 import logging
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.gaps import Gap
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark
 from medallion_assets.capture.poller.failed import OnFailure
 from medallion_assets.capture.poller.mapping import Process, ShardMapping, TableClock
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard, list_shards, lost, readable
+from medallion_assets.capture.poller.steps import Start, Steps, passed
 from medallion_assets.capture.poller.worker import work
-from medallion_assets.errors import SettingsError, StreamGap
+from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,12 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# More than a stream has open shards: threads are made as shards are found, and one must never wait for another's.
-_MOST_SHARDS: Final = 10_000
-
 
 class TablePoller:
-    """Captures one table until halted. One slow table or shard delays no other: each shard has its own thread."""
+    """Captures one table. `ready` is set when all shards that may be read at the beginning have answered."""
 
     def __init__(
         self,
@@ -42,70 +41,86 @@ class TablePoller:
         streams: "DynamoDBStreamsClient",
         process: Process,
         on_failure: OnFailure,
+        on_gap: Callable[[Gap], None],
         checkpoint: Checkpoint,
         settings: PollerSettings,
         clock: Callable[[], datetime],
     ) -> None:
         self.table = table
-        self.ready = threading.Event()
+        self.ready = False
         self._dynamodb = dynamodb
         self._streams = streams
         self._process = process
         self._on_failure = on_failure
+        self._on_gap = on_gap
         self._checkpoint = checkpoint
         self._settings = settings
         self._clock = clock
-        self._halt = threading.Event()
-        self._wake = threading.Event()
-        self._workers: dict[str, Future[None]] = {}
+        self._working: set[str] = set()
         self._open: set[str] = set()
+        self._ended: dict[str, Exception | None] = {}
 
-    def halt(self) -> None:
-        """Ask the table's threads to finish the write at hand and end; safe from any thread."""
-        self._halt.set()
-        self._wake.set()
+    def capture(self, start: Start) -> Steps[None]:
+        """Look for shards again and again, and `start` the work on each that may be read, which raises nothing.
 
-    def run(self) -> None:
-        """Capture until halted. Sets `ready` when all shards that may be read now have answered.
-
-        Raises StreamGap, and marks the table in the checkpoint, when changes were lost; a table so marked is not
-        captured. What AWS refuses otherwise is tried again, with the table's other shards going on.
+        Raises StreamGap, once the gap is told to `on_gap` and marked in the checkpoint, when changes were lost; a table
+        so marked is not captured. What AWS refuses otherwise is tried again, with the table's other shards going on.
+        Who drives this drops the work it started when it ends, and it ends by raising only.
         """
         mark = self._checkpoint.table(self.table)
         if mark is not None and mark.gap:
             raise StreamGap(mark.gap)
-        newest = TableClock(self._clock, newest=mark.captured_at if mark else None)
+        names = TableClock(self._clock, newest=mark.captured_at if mark else None)
         failures = 0
-        with ThreadPoolExecutor(_MOST_SHARDS, thread_name_prefix=self.table) as pool:
+        while True:
             try:
-                while not self._halt.is_set():
-                    try:
-                        self._look(pool, newest)
-                        failures = 0
-                    except (ClientError, BotoCoreError, SettingsError) as error:
-                        failures += 1
-                        _log.error("%s: attempt %d: %s", self.table, failures, error)
-                        self._halt.wait(self._settings.backoff(failures))
-                    else:
-                        self._wake.wait(self._settings.discover_s)
-                        self._wake.clear()
+                self._look(start, names)
+            except (ClientError, BotoCoreError, SettingsError) as error:
+                failures += 1
+                _log.error("%s: attempt %d: %s", self.table, failures, error)
+                yield self._settings.backoff(failures)
             except StreamGap as gap:
-                reason = (
-                    f"table {self.table} lost changes: {gap}. Start the poller with --resume-after-gap {self.table}, "
-                    "then run a backfill of the table."
-                )
-                self._checkpoint.mark_gap(self.table, reason)
-                _log.error("%s", reason)
-                raise StreamGap(reason) from gap
-            finally:
-                self.halt()
+                yield from self._end(gap)
+            else:
+                failures = 0
+                yield from self._until_next_look()
 
-    def _look(self, pool: ThreadPoolExecutor, names: TableClock) -> None:
-        """List the shards and give each that may be read a worker. Raises what a worker raised, and StreamGap."""
-        for shard_id, worker in list(self._workers.items()):
-            if worker.done():
-                del self._workers[shard_id]
-                worker.result()
+    def _until_next_look(self) -> Steps[None]:
+        """Wait until it is time, or some work came to an end: then there may be a shard's children to read."""
+        since = self._clock()
+        while not passed(self._settings.discover_s, since=since, now=self._clock()):
+            if self._ended:
+                return
+            self.ready = self.ready or self._working <= self._open
+            yield min(self._settings.idle_s, self._settings.discover_s)
+
+    def _end(self, gap: StreamGap) -> Steps[None]:
+        """Tell everybody about the gap, first those who mend it: a marked table is never looked at again. Raises it."""
+        reason = (
+            f"table {self.table} lost changes: {gap}. Start the poller with --resume-after-gap {self.table}, "
+            "then run a backfill of the table."
+        )
+        _log.error("%s", reason)
+        told = Gap(table=self.table, detected_at=self._clock(), reason=str(gap))
+        failures = 0
+        while True:
+            try:
+                self._on_gap(told)
+                break
+            except (LakeUnavailable, SettingsError) as error:
+                failures += 1
+                _log.error("%s: the gap cannot be noted, attempt %d: %s", self.table, failures, error)
+            yield self._settings.backoff(failures)
+        self._checkpoint.mark_gap(self.table, reason)
+        raise StreamGap(reason) from gap
+
+    def _look(self, start: Start, names: TableClock) -> None:
+        """List the shards and start on each that may be read. Raises what came of earlier ones, and StreamGap."""
+        while self._ended:
+            shard_id, error = self._ended.popitem()
+            self._working.remove(shard_id)
+            if error:
+                raise error
         current = enabled_stream(self._dynamodb, self.table)
         mark = self._checkpoint.table(self.table)
         if mark is not None:
@@ -127,10 +142,9 @@ class TablePoller:
             # Only now, so that what the old stream still had is captured.
             raise StreamGap(f"stream {stream_arn} ended and {current or 'none'} is the table's stream now")
         for shard in todo:
-            if shard.shard_id not in self._workers:
-                self._workers[shard.shard_id] = self._start(pool, stream_arn, shard, marks[shard.shard_id], names)
-        if self._workers.keys() <= self._open:
-            self.ready.set()
+            if shard.shard_id not in self._working:
+                self._working.add(shard.shard_id)
+                start(self._work(stream_arn, shard, marks[shard.shard_id], names))
 
     def _listed(self, stream_arn: str) -> list[Shard]:
         try:
@@ -138,12 +152,8 @@ class TablePoller:
         except self._streams.exceptions.ResourceNotFoundException as error:
             raise StreamGap(f"stream {stream_arn} no longer exists") from error
 
-    def _start(
-        self, pool: ThreadPoolExecutor, stream_arn: str, shard: Shard, mark: ShardMark, names: TableClock
-    ) -> "Future[None]":
-        reader = ShardReader(
-            self._streams, stream_arn, shard, mark, settings=self._settings, halt=self._halt, clock=self._clock
-        )
+    def _work(self, stream_arn: str, shard: Shard, mark: ShardMark, names: TableClock) -> Steps[None]:
+        reader = ShardReader(self._streams, stream_arn, shard, mark, settings=self._settings, clock=self._clock)
         mapping = ShardMapping(
             table=self.table,
             stream_arn=stream_arn,
@@ -154,25 +164,14 @@ class TablePoller:
             settings=self._settings,
             clock=self._clock,
             names=names,
-            halt=self._halt,
         )
-
-        def opened() -> None:
-            if shard.shard_id not in self._open:
-                self._open.add(shard.shard_id)
-                self._wake.set()
-
-        worker = pool.submit(
-            work,
-            reader,
-            mapping,
-            settings=self._settings,
-            clock=self._clock,
-            halt=self._halt,
-            opened=opened,
-        )
-        worker.add_done_callback(lambda _: self._wake.set())
-        return worker
+        opened = partial(self._open.add, shard.shard_id)
+        ended: Exception | None = None
+        try:
+            yield from work(reader, mapping, settings=self._settings, clock=self._clock, opened=opened)
+        except Exception as error:  # noqa: BLE001 - the next look raises it
+            ended = error
+        self._ended[shard.shard_id] = ended
 
 
 def enabled_stream(dynamodb: "DynamoDBClient", table: str) -> str | None:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
+from medallion_assets.capture.gaps import put_gap
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.settings import PollerSettings
@@ -88,8 +90,9 @@ class Stack:
         parts: dict[str, Any] = {
             "dynamodb": self.dynamodb,
             "streams": self.streams,
-            "process": lambda records, at: process(records, store=self.store, captured_at=at),
+            "process": lambda records, at, claim: process(records, store=self.store, captured_at=at, claim=claim),
             "on_failure": OnFailureQueue(self.sqs, self.queue_url, store=self.store),
+            "on_gap": partial(put_gap, self.store),
             "checkpoint": checkpoint,
             "settings": FAST,
             "clock": lambda: datetime.now(UTC),

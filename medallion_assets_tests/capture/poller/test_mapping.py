@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medallion_assets.capture.claim import Claim
 from medallion_assets.capture.handler import handler
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import FailedRecord, OnFailureQueue
@@ -47,15 +49,14 @@ class Delivery:
         self.attempts: list[list[str]] = []
         self.set_aside: list[FailedRecord] = []
         self.queue = queue
-        self.halt = threading.Event()
         self.arn = ARN.format("Orders")
         checkpoint.begin("Orders", self.arn)
         checkpoint.know(self.arn, ["shard"], first=True, now=NOW)
 
-        def attempt(records: Sequence[Record], captured_at: datetime) -> list[str]:
+        def attempt(records: Sequence[Record], captured_at: datetime, claim: Claim) -> list[str]:
             self.attempts.append([record["dynamodb"]["SequenceNumber"] for record in records])
             faults(records)
-            return process(records, store=self.store, captured_at=captured_at)
+            return process(records, store=self.store, captured_at=captured_at, claim=claim)
 
         self.mapping = ShardMapping(
             table="Orders",
@@ -67,13 +68,17 @@ class Delivery:
             settings=settings,
             clock=clock,
             names=TableClock(clock, newest=None),
-            halt=self.halt,
         )
 
     def send(self, failed: FailedRecord) -> None:
         if self.queue:
             self.queue.send(failed)
         self.set_aside.append(failed)
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Deliver to the end without waiting."""
+        for _ in self.mapping.deliver(records):
+            pass
 
     @property
     def mark(self) -> str | None:
@@ -94,7 +99,7 @@ def batch(*numbers: int, bad: Sequence[int] = ()) -> list[Record]:
 
 def test_a_good_batch_is_one_object_and_moves_the_mark_to_its_end(tmp_path: Path, checkpoint: Checkpoint) -> None:
     delivery = Delivery(tmp_path, checkpoint)
-    assert delivery.mapping.deliver(batch(1, 2, 3))
+    delivery.deliver(batch(1, 2, 3))
     assert delivery.written == ["o-1", "o-2", "o-3"]
     assert len(list(delivery.store.list("Orders"))) == 1
     assert delivery.mark == "3"
@@ -106,7 +111,7 @@ def test_a_reported_record_is_retried_alone_set_aside_and_its_neighbours_are_wri
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     delivery = Delivery(tmp_path, checkpoint)
-    assert delivery.mapping.deliver(batch(1, 2, 3, 4, bad=[2]))
+    delivery.deliver(batch(1, 2, 3, 4, bad=[2]))
     assert delivery.written == ["o-1", "o-3", "o-4"]
     assert delivery.attempts == [["1", "2", "3", "4"], ["2"], ["2"], ["2"], ["3", "4"]]
     (failed,) = delivery.set_aside
@@ -121,7 +126,7 @@ def test_a_record_that_makes_capture_raise_is_found_by_halving(tmp_path: Path, c
             raise RuntimeError("a bug that one record wakes")
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
-    assert delivery.mapping.deliver(batch(*range(1, 9)))
+    delivery.deliver(batch(*range(1, 9)))
     assert delivery.aside == ["6"]
     assert delivery.set_aside[0].reason == "RuntimeError: a bug that one record wakes"
     assert delivery.written == [f"o-{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
@@ -138,7 +143,7 @@ def test_a_fault_that_passes_costs_retries_and_no_record(tmp_path: Path, checkpo
             raise left.pop()
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
-    assert delivery.mapping.deliver(batch(1, 2))
+    delivery.deliver(batch(1, 2))
     assert (delivery.written, delivery.aside) == (["o-1", "o-2"], [])
 
 
@@ -150,19 +155,19 @@ def test_while_bronze_is_away_everything_waits_and_nothing_is_given_up(tmp_path:
             raise left.pop()
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
-    assert delivery.mapping.deliver(batch(1, 2))
+    delivery.deliver(batch(1, 2))
     assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
 
 
-def test_halting_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
     def faults(records: Sequence[Record]) -> None:
-        delivery.halt.set()
         raise LakeUnavailable("S3 did not answer")
 
     delivery = Delivery(
-        tmp_path, checkpoint, faults=faults, settings=replace(IMPATIENT, backoff_s=60, backoff_max_s=60)
+        tmp_path, checkpoint, faults=faults, settings=replace(IMPATIENT, backoff_s=15, backoff_max_s=40)
     )
-    assert not delivery.mapping.deliver(batch(1, 2))
+    with closing(delivery.mapping.deliver(batch(1, 2))) as waits:
+        assert list(islice(waits, 5)) == [0, 15, 30, 40, 40]
     assert (delivery.written, delivery.aside, delivery.mark) == ([], [], None)
 
 
@@ -172,7 +177,7 @@ def test_records_beyond_the_age_limit_are_set_aside_and_younger_ones_written(
     delivery = Delivery(tmp_path, checkpoint, settings=replace(IMPATIENT, max_record_age_s=60))
     ages = [(1, 3_600), (2, 61), (3, 59), (4, 0)]
     records = [as_boto3(change(n, created=(NOW - timedelta(seconds=age)).timestamp())) for n, age in ages]
-    assert delivery.mapping.deliver(records)
+    delivery.deliver(records)
     assert delivery.aside == ["1", "2"]
     assert delivery.set_aside[0].reason == "older than 60 s"
     assert (delivery.written, delivery.mark) == (["o-3", "o-4"], "4")
@@ -187,7 +192,7 @@ def test_a_write_that_took_longer_than_readers_wait_is_made_again(tmp_path: Path
             times[0] += timedelta(hours=1)
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults, clock=lambda: times[0])
-    assert delivery.mapping.deliver(batch(1))
+    delivery.deliver(batch(1))
     assert delivery.written == ["o-1", "o-1"]
     assert "20260203T050506" in list(delivery.store.list("Orders"))[-1]
 
@@ -225,7 +230,7 @@ def test_whatever_fails_each_record_is_written_or_set_aside_and_the_mark_reaches
     with Checkpoint.open(root / "checkpoint.sqlite") as checkpoint:
         delivery = Delivery(root / "bronze", checkpoint, faults=faults, settings=replace(IMPATIENT, max_retries=1))
         numbers = range(1, size + 1)
-        assert delivery.mapping.deliver(batch(*numbers, bad=sorted(reported)))
+        delivery.deliver(batch(*numbers, bad=sorted(reported)))
         bad = [number for number in numbers if number in reported | raising]
         assert [int(number) for number in delivery.aside] == bad
         assert delivery.written == sorted(f"o-{number}" for number in numbers if number not in bad)
@@ -242,7 +247,7 @@ def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered
         raise RuntimeError("a bug, mended later")
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults, queue=queue)
-    assert delivery.mapping.deliver([as_boto3(good), as_boto3(poison(2))])
+    delivery.deliver([as_boto3(good), as_boto3(poison(2))])
     first, second = stack.failed()
     assert first["record"] == good
     assert second["record"]["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
@@ -260,7 +265,7 @@ def test_a_record_too_large_for_a_message_lies_beside_bronze(
     queue = OnFailureQueue(stack.sqs, stack.queue_url, store=stack.store)
     image = {"OrderID": {"S": "o-1"}, "Blob": {"S": "\ud800" + "x" * 400_000}}
     delivery = Delivery(tmp_path, checkpoint, queue=queue)
-    assert delivery.mapping.deliver([as_boto3(change(1, new=image, old=image)), as_boto3(change(2))])
+    delivery.deliver([as_boto3(change(1, new=image, old=image)), as_boto3(change(2))])
     (message,) = stack.failed()
     assert "record" not in message
     path = message["record_uri"].removeprefix(f"{stack.bronze_url}/")
@@ -275,6 +280,6 @@ def test_a_queue_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, checkp
     away: list[Exception] = [EndpointConnectionError(endpoint_url="http://sqs")] * 3
     client: Any = Faulty(stack.sqs, send_message=away)
     delivery = Delivery(tmp_path, checkpoint, queue=OnFailureQueue(client, stack.queue_url, store=stack.store))
-    assert delivery.mapping.deliver(batch(1, 2, bad=[1]))
+    delivery.deliver(batch(1, 2, bad=[1]))
     assert [message["sequence_number"] for message in stack.failed()] == ["1"]
     assert (delivery.written, delivery.mark) == (["o-2"], "2")

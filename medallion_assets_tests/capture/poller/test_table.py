@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from medallion_assets.capture.claim import Claim
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.mapping import Record
-from medallion_assets.capture.poller.poller import poll
+from medallion_assets.capture.poller.poller import capture, poll
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.process import process
 from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
@@ -119,9 +120,9 @@ def test_a_poison_record_goes_to_the_queue_and_its_neighbours_to_bronze(
 def test_a_table_whose_writes_hang_delays_no_other(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     release = threading.Event()
 
-    def hangs(records: Sequence[Record], at: datetime) -> list[str]:
+    def hangs(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
         release.wait(30)
-        return process(records, store=stack.store, captured_at=at)
+        return process(records, store=stack.store, captured_at=at, claim=claim)
 
     stack.create("Orders")
     stack.create("Customers")
@@ -142,10 +143,10 @@ def test_a_table_whose_store_is_away_delays_no_other_and_catches_up(
     away = threading.Event()
     away.set()
 
-    def fails(records: Sequence[Record], at: datetime) -> list[str]:
+    def fails(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
         if away.is_set():
             raise LakeUnavailable("S3 did not answer")
-        return process(records, store=stack.store, captured_at=at)
+        return process(records, store=stack.store, captured_at=at, claim=claim)
 
     stack.create("Orders")
     stack.create("Customers")
@@ -164,20 +165,20 @@ def test_what_waits_for_bronze_when_the_poller_ends_is_delivered_by_the_next(
     """Also of a closed shard, which is not finished before its last batch is in Bronze."""
     tried = threading.Event()
 
-    def fails(records: Sequence[Record], at: datetime) -> list[str]:
+    def fails(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
         tried.set()
         raise LakeUnavailable("S3 did not answer")
 
     arn = stack.create("Orders")
     stack.write("Orders", 1, 2)
-    with polling(stack.poller("Orders", checkpoint, process=lambda records, at: [])):
+    with polling(stack.poller("Orders", checkpoint, process=lambda records, at, claim: [])):
         until(lambda: any(mark.sequence_number for mark in checkpoint.shards(arn).values()))
     stack.write("Orders", 3)
     stack.switch_stream("Orders", on=False)
     with polling(stack.poller("Orders", checkpoint, process=fails)):
         assert tried.wait(20)
     with pytest.raises(StreamGap):
-        stack.poller("Orders", checkpoint).run()
+        capture(stack.poller("Orders", checkpoint), threading.Event())
     assert ids(stack.store, "Orders") == ["o-3"]
 
 
@@ -202,12 +203,12 @@ def test_a_new_stream_is_a_gap_after_the_old_one_is_drained(stack: Stack, checkp
     stack.write("Orders", 4)
     orders = stack.poller("Orders", checkpoint)
     with pytest.raises(StreamGap, match=r"table Orders lost changes: .* backfill"):
-        orders.run()
+        capture(orders, threading.Event())
     assert ids(stack.store, "Orders") == ["o-1", "o-2"]
     mark = checkpoint.table("Orders")
     assert mark is not None and mark.gap is not None and arn in mark.gap
     with pytest.raises(StreamGap, match="table Orders lost changes"):
-        stack.poller("Orders", checkpoint).run()
+        capture(stack.poller("Orders", checkpoint), threading.Event())
     checkpoint.forget("Orders")
     with polling(stack.poller("Orders", checkpoint)):
         until(lambda: ids(stack.store, "Orders") == ["o-1", "o-2", "o-4"])
@@ -234,7 +235,7 @@ def test_a_trimmed_stream_is_a_gap(stack: Stack, checkpoint: Checkpoint, until: 
         until(lambda: ids(stack.store, "Orders") == ["o-1"])
     streams = Faulty(stack.streams, get_shard_iterator=[trimmed])
     with pytest.raises(StreamGap, match=r"Orders lost changes: records of shard .* were trimmed"):
-        stack.poller("Orders", checkpoint, streams=streams).run()
+        capture(stack.poller("Orders", checkpoint, streams=streams), threading.Event())
 
 
 def test_a_table_without_a_stream_says_what_to_do(stack: Stack, checkpoint: Checkpoint) -> None:
@@ -308,10 +309,10 @@ def test_a_parent_shard_is_delivered_to_its_end_before_its_child_is_opened(
     stack.write("Orders", *range(8))
     streams = Split(stack.streams, parent_records=5)
 
-    def process_slowly(records: Sequence[Record], at: datetime) -> list[str]:
+    def process_slowly(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
         threading.Event().wait(0.1)
         streams.log += [record["dynamodb"]["Keys"]["OrderID"]["S"] for record in records]
-        return process(records, store=stack.store, captured_at=at)
+        return process(records, store=stack.store, captured_at=at, claim=claim)
 
     with polling(stack.poller("Orders", checkpoint, streams=streams, process=process_slowly)):
         until(lambda: len(ids(stack.store, "Orders")) == 8)
@@ -325,7 +326,7 @@ def test_a_parent_shard_is_delivered_to_its_end_before_its_child_is_opened(
 def test_time_is_asked_of_the_clock_it_was_given(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     stack.create("Orders")
     stack.write("Orders", 1)
-    day: Callable[[], datetime] = lambda: datetime(2031, 2, 3, tzinfo=UTC)  # noqa: E731
-    with polling(stack.poller("Orders", checkpoint, clock=day)):
+    ahead = datetime(2031, 2, 3, tzinfo=UTC) - datetime.now(UTC)
+    with polling(stack.poller("Orders", checkpoint, clock=lambda: datetime.now(UTC) + ahead)):
         until(lambda: ids(stack.store, "Orders") == ["o-1"])
-    assert next(stack.store.list("Orders")).startswith("Orders/year=2031/month=02/day=03/20310203T000000")
+    assert next(stack.store.list("Orders")).startswith("Orders/year=2031/month=02/day=03/20310203T0000")
