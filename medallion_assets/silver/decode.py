@@ -24,7 +24,7 @@ from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.duck import literal
 from medallion_assets.quality.rows import row_rules
 from medallion_assets.silver.plain import holds_json, plain_column
-from medallion_assets.silver.table import META_COLUMNS, SEQUENCE_DIGITS
+from medallion_assets.silver.table import AMENDED_SEQUENCE, META_COLUMNS, SEQUENCE_DIGITS
 from medallion_assets.silver.tagged import MACROS, broken, has_struct, structure, undeclared, value
 
 # Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
@@ -119,7 +119,10 @@ def _problem(contract: Contract) -> str:
     cases = [
         _case("event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE')", None, "'unknown event ' || event_name"),
         _case(
-            f"length(sequence_number) > {SEQUENCE_DIGITS}", None, f"'sequence number has over {SEQUENCE_DIGITS} digits'"
+            f"length(sequence_number) > {SEQUENCE_DIGITS} "
+            f"AND NOT regexp_full_match(sequence_number, {literal(AMENDED_SEQUENCE)})",
+            None,
+            f"'sequence number has over {SEQUENCE_DIGITS} digits'",
         ),
         _case(
             "image IS NULL",
