@@ -25,8 +25,7 @@ from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets.silver.quarantine import HELD
-from medallion_assets.silver.table import CHANGED_AT, POSITION, QUARANTINE, SILVER
+from medallion_assets.silver.table import CHANGED_AT, HELD, POSITION, QUARANTINE, SILVER
 
 
 @dataclass(frozen=True)

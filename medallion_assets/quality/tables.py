@@ -42,6 +42,7 @@ class Batch:
     superseded: int
     unchanged: int
     quarantined: int
+    dropped: int
     rows: pa.Table
     rejected_keys: Sequence[str]
 
@@ -188,19 +189,20 @@ class Audit:
         )
 
     def _check_bronze_counts(self, batch: Batch, missing: int) -> CheckResult:
-        accounted = batch.merged + batch.superseded + batch.unchanged + batch.quarantined
+        accounted = batch.merged + batch.superseded + batch.unchanged + batch.quarantined + batch.dropped
         return CheckResult(
             "bronze_counts",
             batch.rows_in == accounted and not missing,
             "block",
-            "Rows in = merged + superseded + unchanged + quarantined, and every key of the batch is in the snapshot "
-            "with its change or a newer one.",
+            "Rows in = merged + superseded + unchanged + quarantined + dropped, and every key of the batch is in the "
+            "snapshot with its change or a newer one.",
             {
                 "rows_in": batch.rows_in,
                 "merged": batch.merged,
                 "superseded": batch.superseded,
                 "unchanged": batch.unchanged,
                 "quarantined": batch.quarantined,
+                "dropped": batch.dropped,
                 "missing_keys": missing,
             },
         )

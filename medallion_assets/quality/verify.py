@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -27,13 +27,12 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.quality.results import MAX_EXAMPLES
 from medallion_assets.quality.source import Item, Key, Misfit, comparable, key_of, row_of, scan
-from medallion_assets.silver.table import DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER
+from medallion_assets.silver.table import DELETED, DROPPED, EXTRA, HELD, QUARANTINE, SEQUENCE, SILVER
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
 Row = dict[str, Any]
-_HELD: Final = "held"
 
 
 @dataclass
@@ -41,7 +40,7 @@ class Comparison:
     """One table or mart of the lake beside the source, in rows.
 
     `missing` rows are in the source only, `extra` ones in the lake only. `held` are keys whose newest change is in
-    quarantine: they are not compared. `differences` describes the first few.
+    quarantine, held or dropped: they are not compared. `differences` describes the first few.
     """
 
     name: str
@@ -163,11 +162,11 @@ def _silver(lake: Lake, domain: Domain, contract: Contract) -> tuple[dict[Key, R
 
 
 def _held(lake: Lake, contract: Contract, sequences: Mapping[Key, str]) -> set[Key]:
-    """The keys whose newest change is in quarantine."""
+    """The keys whose newest change is in quarantine: held, or dropped, which leaves Silver behind for good."""
     found = set()
     for row in _read(lake, QUARANTINE, contract.lake_name, ["keys", "sequence_number", "status"]):
         key = key_of(contract, _with_bytes(json.loads(row["keys"])))
-        if row["status"] == _HELD and row["sequence_number"] > sequences.get(key, ""):
+        if row["status"] in {HELD, DROPPED} and row["sequence_number"] > sequences.get(key, ""):
             found.add(key)
     return found
 

@@ -1,7 +1,7 @@
 """One batch of Bronze objects into one Silver table: stage, audit, publish; nothing of it is visible before.
 
 Belongs here: the act itself, repeated on the table's new state when another writer was faster. Does not belong here:
-which objects make a batch (day).
+which objects make a batch (day), running again what is in quarantine (replay).
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ from medallion_assets.silver.bronze import Chunk, refuse_bad_json
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.enrich import Source, enrich, outdated, sources
 from medallion_assets.silver.latest import latest
-from medallion_assets.silver.quarantine import hold, resolve
+from medallion_assets.silver.quarantine import hold, settle, unsettled
 from medallion_assets.silver.table import (
     COUNTS,
     DELETED,
+    DROPPED,
     ENRICHED,
     EVENT_ID,
+    HELD,
     OBJECTS,
     PARTITION,
     POSITION,
@@ -62,6 +64,7 @@ _COUNTS: Final = (
     "superseded",
     "unchanged",
     "quarantined",
+    "dropped",
     "resolved",
     "inserted",
     "updated",
@@ -74,10 +77,11 @@ _COUNTS: Final = (
 class BatchResult:
     """What one batch did. `objects` are Bronze paths, counts are rows, `snapshot_id` is the published one.
 
-    rows_in = merged + superseded + unchanged + quarantined, and merged = inserted + updated. `superseded` are changes
-    that lost to a newer one of their key, in the batch or in the table, or that another object delivered too;
-    `unchanged` stood in the table already. `deleted` of those merged are tombstones. `enriched` rows were in the table
-    and got new values of a referenced row; they are not in `rows_in`.
+    rows_in = merged + superseded + unchanged + quarantined + dropped, and merged = inserted + updated. `superseded` are
+    changes that lost to a newer one of their key, in the batch or in the table, or that another object delivered too;
+    `unchanged` stood in the table already; `dropped` somebody gave up. `deleted` of those merged are tombstones.
+    `resolved` changes were held in quarantine and are no longer. `enriched` rows were in the table and got new values
+    of a referenced row; neither is in `rows_in`.
     """
 
     table: str
@@ -88,6 +92,7 @@ class BatchResult:
     superseded: int
     unchanged: int
     quarantined: int
+    dropped: int
     resolved: int
     inserted: int
     updated: int
@@ -104,14 +109,56 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """Changes to merge: `rows_in` Bronze rows of `objects`, of which `rows` are valid and typed.
+
+    `rejected` are those that break the contract, as `decode` tells of them. `dropped` more were given up by somebody.
+    `waiting` says that some of the valid ones stand in quarantine.
+    """
+
+    objects: tuple[str, ...]
+    rows_in: int
+    rows: pa.Table
+    rejected: pa.Table
+    dropped: int
+    waiting: bool
+
+
+def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chunk) -> Changes:
+    """Decode a chunk of `store`. Raises CorruptObject for an image that is no JSON."""
+    unsettled_changes = unsettled(lake, contract)
+    statuses = unsettled_changes["status"]
+    given_up = unsettled_changes.filter(pc.equal(statuses, DROPPED))["event_id"]
+    held = unsettled_changes.filter(pc.equal(statuses, HELD))["event_id"]
+    with lake.duckdb() as connection:
+        try:
+            decoded = decode(connection, chunk.rows, contract)
+        except duckdb.InvalidInputException:
+            refuse_bad_json(chunk.rows, store)
+            raise
+    rows, rejected = _without(decoded.rows, EVENT_ID, given_up), _without(decoded.rejected, "event_id", given_up)
+    return Changes(
+        chunk.names,
+        chunk.rows.num_rows,
+        rows,
+        rejected,
+        dropped=chunk.rows.num_rows - rows.num_rows - rejected.num_rows,
+        waiting=bool(len(held) and pc.any(pc.is_in(rows[EVENT_ID], held.combine_chunks())).as_py()),
+    )
+
+
+def _without(rows: pa.Table, column: str, event_ids: pa.ChunkedArray) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows[column], event_ids.combine_chunks()))) if len(event_ids) else rows
+
+
+@dataclass(frozen=True)
 class Merger:
-    """Merges chunks of objects into the Silver table of `contract`; `whole` for days that are read again in whole.
+    """Merges changes into the Silver table of `contract`; `whole` for days that are read again in whole.
 
     In whole a change that is in the table already replaces its row if any column differs: the contract was mended.
     """
 
     lake: Lake
-    store: BronzeStore
     contract: Contract
     domain: Domain
     day: date
@@ -119,17 +166,16 @@ class Merger:
     now: datetime
     whole: bool
 
-    def merge(self, chunk: Chunk | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
-        """Merge one chunk, or only what referenced tables changed (None). Returns None if there was nothing to do.
+    def merge(self, changes: Changes | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
+        """Merge changes, or only what referenced tables changed (None). Returns None if there was nothing to do.
 
         `advance` gives the Position to publish with it. A blocking check that failed leaves the published data and the
-        Position as they were: `published` is False. Raises CorruptObject, SchemaMismatch, LakeUnavailable, and
-        CommitConflict when other writers win four times.
+        Position as they were: `published` is False. Raises SchemaMismatch, LakeUnavailable, and CommitConflict when
+        other writers win four times.
         """
+        if changes is not None:
+            hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
         with self.lake.duckdb() as connection:
-            changes = self._decode(connection, chunk) if chunk else None
-            if changes is not None:
-                hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
             for left in reversed(range(_TRIES)):
                 try:
                     return self._merge_once(connection, changes, advance)
@@ -139,16 +185,8 @@ class Merger:
                     log.warning("silver.%s: planning again: %s", self.contract.lake_name, lost)
         raise AssertionError("unreachable")
 
-    def _decode(self, connection: duckdb.DuckDBPyConnection, chunk: Chunk) -> _Changes:
-        try:
-            decoded = decode(connection, chunk.rows, self.contract)
-            return _Changes(chunk.names, chunk.rows.num_rows, decoded.rows, decoded.rejected)
-        except duckdb.InvalidInputException:
-            refuse_bad_json(chunk.rows, self.store)
-            raise
-
     def _merge_once(
-        self, connection: duckdb.DuckDBPyConnection, changes: _Changes | None, advance: Callable[[Position], Position]
+        self, connection: duckdb.DuckDBPyConnection, changes: Changes | None, advance: Callable[[Position], Position]
     ) -> BatchResult | None:
         table = silver_table(self.lake, self.contract, self.domain)
         planned_on = table.metadata.current_snapshot_id
@@ -180,15 +218,22 @@ class Merger:
         properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text, **enriched}
         publish(self.lake, table, staged, properties=properties)
         resolved = 0
-        if changes is not None:
-            resolved = resolve(self.lake, self.contract, changes.rows[EVENT_ID], run_id=self.run_id, now=self.now)
+        if changes is not None and (changes.waiting or changes.rejected.num_rows):
+            resolved = settle(
+                self.lake,
+                self.contract,
+                valid=changes.rows[EVENT_ID],
+                rejected=changes.rejected,
+                run_id=self.run_id,
+                now=self.now,
+            ).resolved
         log.info("silver.%s: published: %s", self.contract.lake_name, result.counts)
         return replace(result, published=True, resolved=resolved)
 
     def _plan(
         self,
         connection: duckdb.DuckDBPyConnection,
-        changes: _Changes | None,
+        changes: Changes | None,
         stale: pa.Table | None,
         found: Sequence[Source],
     ) -> _Plan:
@@ -225,10 +270,11 @@ class Merger:
         rows = pa.concat_tables([kept.cast(schema), again.cast(schema)])
         return _Plan(rows, enriched=again.num_rows, older=older, equal=equal)
 
-    def _stage(self, table: Table, changes: _Changes | None, plan: _Plan) -> Staged:
+    def _stage(self, table: Table, changes: Changes | None, plan: _Plan) -> Staged:
         counts = {
             "rows_in": changes.rows_in if changes else 0,
             "quarantined": changes.rejected.num_rows if changes else 0,
+            "dropped": changes.dropped if changes else 0,
             "enriched": plan.enriched,
         }
         return stage_merge(
@@ -246,7 +292,7 @@ class Merger:
             rewrite_equal=self.whole or plan.enriched > 0,
         )
 
-    def _result(self, table: Table, changes: _Changes | None, plan: _Plan, staged: Staged) -> BatchResult:
+    def _result(self, table: Table, changes: Changes | None, plan: _Plan, staged: Staged) -> BatchResult:
         valid = changes.rows.num_rows if changes else 0
         compared = plan.rows.num_rows - plan.enriched + plan.older + plan.equal
         return BatchResult(
@@ -258,6 +304,7 @@ class Merger:
             superseded=valid - compared + plan.older + staged.superseded,
             unchanged=plan.equal + staged.unchanged,
             quarantined=changes.rejected.num_rows if changes else 0,
+            dropped=changes.dropped if changes else 0,
             resolved=0,
             inserted=staged.inserted,
             updated=staged.updated - plan.enriched,
@@ -306,20 +353,11 @@ class Merger:
             superseded=result.superseded,
             unchanged=result.unchanged,
             quarantined=result.quarantined,
+            dropped=result.dropped,
             rows=rows,
             rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if rejected is not None else (),
         )
         return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
-
-
-@dataclass(frozen=True)
-class _Changes:
-    """What a chunk of objects holds: all its rows counted, the valid ones typed, the others as they are in Bronze."""
-
-    objects: tuple[str, ...]
-    rows_in: int
-    rows: pa.Table
-    rejected: pa.Table
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict, OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
-from medallion_assets.silver.batch import BatchResult, Merger
+from medallion_assets.silver.batch import BatchResult, Merger, read_changes
 from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.table import POSITION, silver_table
 
@@ -38,7 +38,8 @@ def merge_news(
     """Merge the objects of `day` that are not in the table yet, oldest first, in commits of bounded size.
 
     Nothing new in Bronze: one result if referenced tables changed values here, none otherwise. Ends after a result
-    whose `published` is False. Raises OlderDayPending if objects of an earlier day wait, and what Merger.merge raises.
+    whose `published` is False. Raises OlderDayPending if objects of an earlier day wait, and what reading
+    and Merger.merge raise.
     """
     pending = _position(lake, contract, domain).pending(store, contract.table)
     days = {name: _day(name) for name in pending}
@@ -47,8 +48,8 @@ def merge_news(
             f"{contract.table}: objects of {', '.join(map(str, older))} are not merged yet, and {day} was asked for. "
             f"Merge {older[0]} first: the sensor does so by itself, or run that partition."
         )
-    merger = Merger(lake, store, contract, domain, day=day, run_id=run_id, now=now, whole=False)
-    yield from _merge(merger, [name for name in pending if days[name] == day], may_advance=True)
+    merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=False)
+    yield from _merge(merger, store, [name for name in pending if days[name] == day], may_advance=True)
 
 
 def merge_day(
@@ -64,25 +65,26 @@ def merge_day(
     """Merge every object of `day` again, as after a mended contract; at least one result.
 
     A day that is in the table already changes nothing. The Position moves over the day unless older objects wait.
-    Ends after a result whose `published` is False. Raises what Merger.merge raises.
+    Ends after a result whose `published` is False. Raises CorruptObject and what Merger.merge raises.
     """
     pending = _position(lake, contract, domain).pending(store, contract.table)
     names = list(store.list(contract.table, day=day))
-    merger = Merger(lake, store, contract, domain, day=day, run_id=run_id, now=now, whole=True)
-    yield from _merge(merger, names, may_advance=not any(_day(name) < day for name in pending))
+    merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=True)
+    yield from _merge(merger, store, names, may_advance=not any(_day(name) < day for name in pending))
 
 
-def _merge(merger: Merger, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
+def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
     if not names:
         if (result := merger.merge(None, advance=lambda position: position)) is not None:
             yield result
         return
-    for chunk in read_chunks(merger.store, names):
+    for chunk in read_chunks(store, names):
 
         def advance(position: Position, taken: tuple[str, ...] = chunk.names) -> Position:
             return position.advanced(taken) if may_advance else position
 
-        if (result := merger.merge(chunk, advance=advance)) is not None:
+        changes = read_changes(merger.lake, store, merger.contract, chunk)
+        if (result := merger.merge(changes, advance=advance)) is not None:
             yield result
             if not result.published:
                 return

@@ -24,7 +24,7 @@ from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.duck import literal
 from medallion_assets.quality.rows import row_rules
 from medallion_assets.silver.plain import holds_json, plain_column
-from medallion_assets.silver.table import AMENDED_SEQUENCE, META_COLUMNS, SEQUENCE_DIGITS
+from medallion_assets.silver.table import AMENDED_SEQUENCE, META_COLUMNS, SEQUENCE, SEQUENCE_DIGITS
 from medallion_assets.silver.tagged import MACROS, broken, has_struct, structure, undeclared, value
 
 # Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
@@ -35,7 +35,10 @@ _ROW = "_row"
 
 @dataclass(frozen=True)
 class Decoded:
-    """`rows` have the contract's columns and META_COLUMNS; `rejected` Bronze's, `column_name` and `reason`."""
+    """`rows` have the contract's columns and META_COLUMNS.
+
+    `rejected` have Bronze's columns, `_sequence_number` as in META_COLUMNS, `column_name` and `reason`.
+    """
 
     rows: pa.Table
     rejected: pa.Table
@@ -53,17 +56,19 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
         typed = connection.execute(decode_sql(contract)).to_arrow_table()
     finally:
         connection.unregister("bronze")
-    valid = pc.is_null(typed["reason"])
-    rows = typed.drop_columns(["column_name", "reason", _ROW])
-    if typed["reason"].null_count < typed.num_rows:
-        rows = rows.filter(valid)
+    told = (SEQUENCE, "column_name", "reason")
+    rows, problems = typed.drop_columns(["column_name", "reason", _ROW]), typed.select([_ROW, *told])
+    if typed["reason"].null_count == typed.num_rows:
+        problems, rejected = problems.slice(0, 0), bronze.slice(0, 0)
+    else:
+        valid = pc.is_null(typed["reason"])
+        rows, problems = rows.filter(valid), problems.filter(pc.invert(valid))
+        rejected = bronze.take(problems[_ROW])
     for column in contract.columns.values():
         if holds_json(column.type):
             at = rows.schema.get_field_index(column.name)
             rows = rows.set_column(at, column.name, plain_column(rows[column.name], column.type))
-    problems = typed.select([_ROW, "column_name", "reason"]).filter(pc.invert(valid))
-    rejected = bronze.take(problems[_ROW])
-    for name in ("column_name", "reason"):
+    for name in told:
         rejected = rejected.append_column(name, problems[name])
     return Decoded(rows.cast(_schema(contract)), rejected)
 

@@ -1,97 +1,296 @@
 """The quarantine table: changes that break their table's contract, with the reason and the raw images.
 
-A change is held under its event id, however often it is delivered. When it turns out valid (the contract was mended and
-its day run again) it is marked resolved; it is never removed.
+A change is held under its event id, however often it is delivered, and its row is never removed. It stays the truth of
+its key until it is no longer held: `resolved` (valid after all, and in Silver), `superseded` (Silver has a newer change
+of its key, a tombstone counts too) or `dropped` (somebody gave it up and said why; no rerun merges it then). What is in
+Silver decides, as published, so a crash between a publish and the mark is made good by whoever marks next.
 
-Belongs here: keeping that table. Does not belong here: deciding what is valid (decode), or how many are too many.
+Belongs here: keeping that table. Does not belong here: deciding what is valid (decode), how many are too many
+(quality), merging what is held (replay).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyiceberg.table import Table
 
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import CommitConflict, TableMissing
+from medallion_assets.engines.condition import Condition, read_condition
+from medallion_assets.errors import CommitConflict, MartError, TableMissing
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier, literal
 from medallion_assets.lake.merge import stage_merge
-from medallion_assets.lake.publish import publish
+from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.publish import discard, publish
 from medallion_assets.silver.bronze import OBJECT
-from medallion_assets.silver.table import QUARANTINE, QUARANTINE_SCHEMA, RUN_ID, SEQUENCE_DIGITS
+from medallion_assets.silver.decode import decode
+from medallion_assets.silver.table import (
+    DROPPED,
+    EVENT_ID,
+    HELD,
+    QUARANTINE,
+    QUARANTINE_SCHEMA,
+    RESOLVED,
+    RUN_ID,
+    SEQUENCE,
+    SILVER,
+    SUPERSEDED,
+)
 
-HELD, RESOLVED = "held", "resolved"
-_TRIES = 4
+_TRIES: Final = 4
+_UTC: Final = pa.timestamp("us", tz="UTC")
+_ROWS_AT_ONCE: Final = 2048
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How many changes are held no longer, by what became of them."""
+
+    resolved: int
+    superseded: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What `drop` did, in changes. `superseded` ones had been overtaken in Silver: there was nothing left to drop.
+
+    `others` are those it was told to drop that were not held, by status; they are as they were.
+    """
+
+    dropped: int
+    superseded: int
+    others: Mapping[str, int]
 
 
 def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
-    """Keep the rejected Bronze rows. Those that are held already, for the same reason, stay as they are."""
+    """Keep what `decode` rejected.
+
+    A change that is held already only gets its new reason; one that was superseded or dropped stays so.
+    """
     if rejected.num_rows == 0:
         return
-    table = lake.ensure(QUARANTINE, contract.lake_name, QUARANTINE_SCHEMA, key=["event_id"])
+    lake.ensure(QUARANTINE, contract.lake_name, QUARANTINE_SCHEMA, key=["event_id"])
     rows = _held_rows(contract, rejected, run_id=run_id, now=now)
-    with lake.duckdb() as connection:
+
+    def news(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
         connection.register("rejected", rows)
-        known = f"SELECT event_id, column_name, reason FROM {lake.scan_sql(table, None)} WHERE status = '{HELD}'"
-        news = connection.execute(f"""
-            SELECT r.* FROM (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id, "object") r
-            ANTI JOIN ({known}) k ON r.event_id = k.event_id AND r.reason = k.reason
-                AND r.column_name IS NOT DISTINCT FROM k.column_name
+        return connection.execute(f"""
+            WITH incoming AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id, "object"),
+            known AS (SELECT * FROM {quarantine} WHERE event_id IN (SELECT event_id FROM incoming))
+            SELECT i.* FROM incoming i ANTI JOIN (FROM known WHERE status <> '{RESOLVED}') k USING (event_id)
+            UNION ALL BY NAME
+            SELECT k.* REPLACE (i.column_name AS column_name, i.reason AS reason)
+            FROM known k JOIN incoming i USING (event_id)
+            WHERE k.status = '{HELD}' AND (k.column_name, k.reason) IS DISTINCT FROM (i.column_name, i.reason)
         """).to_arrow_table()
-    _merge(lake, table, news, run_id)
+
+    _write(lake, contract, news, run_id)
 
 
-def resolve(lake: Lake, contract: Contract, valid: pa.ChunkedArray, *, run_id: str, now: datetime) -> int:
-    """Mark those held changes resolved whose event ids are in `valid`; return how many they are."""
-    try:
-        table = lake.table(QUARANTINE, contract.lake_name)
-    except TableMissing:
-        return 0
-    if table.metadata.current_snapshot_id is None or len(valid) == 0:
-        return 0
+def unsettled(lake: Lake, contract: Contract) -> pa.Table:
+    """The `event_id` and `status` of every change that is held or dropped."""
+    table = _published(lake, QUARANTINE, contract)
+    if table is None:
+        return QUARANTINE_SCHEMA.empty_table().select(["event_id", "status"])
     with lake.duckdb() as connection:
+        return connection.execute(
+            f"SELECT event_id, status FROM {table} WHERE status IN ('{HELD}', '{DROPPED}')"
+        ).to_arrow_table()
+
+
+def chosen(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Table]:
+    """The held changes for which `where` is true, all of them without it, a few thousand rows at a time.
+
+    A condition on `status` chooses among the dropped ones, too: so they can be taken back. Raises MartError for a
+    condition that cannot be.
+    """
+    condition = None if where is None else _condition(where)
+    table = _published(lake, QUARANTINE, contract)
+    if table is None:
+        return
+    statuses = (HELD, DROPPED) if condition is not None and "status" in condition.columns else (HELD,)
+    with lake.duckdb() as connection, _telling(where):
+        yield from (
+            pa.Table.from_batches([batch])
+            for batch in connection.execute(
+                f"SELECT * FROM {table} WHERE status IN ({_texts(statuses)}) AND {_sql(condition)}"
+            ).to_arrow_reader(_ROWS_AT_ONCE)
+        )
+
+
+def bronze_rows(quarantined: pa.Table) -> pa.Table:
+    """Rows of the quarantine table as the Bronze rows they were, as far as `decode` reads them."""
+    columns = ["event_id", "event_name", "sequence_number", "approximate_creation_time", "keys", "new_image"]
+    return quarantined.select([*columns, "old_image", OBJECT]).append_column(
+        pa.field("captured_at", _UTC), pa.array(_captured(quarantined[OBJECT]), _UTC)
+    )
+
+
+def settle(
+    lake: Lake,
+    contract: Contract,
+    *,
+    valid: pa.ChunkedArray,
+    rejected: pa.Table,
+    taken: Collection[str] = (HELD,),
+    run_id: str,
+    now: datetime,
+) -> Settled:
+    """Give changes that were just decoded the status that follows from Silver as published.
+
+    `valid` are event ids, `rejected` is what `decode` says of the others; of these only the ones that are `taken` now
+    are looked at: superseded if Silver is newer, otherwise held for the new reason. Changes that never were in the
+    table do not come in.
+    """
+
+    def marked(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
         connection.register("valid", pa.table({"event_id": valid}))
-        mended = connection.execute(f"""
-            SELECT * FROM {lake.scan_sql(table, None)}
-            WHERE status = '{HELD}' AND event_id IN (SELECT event_id FROM valid)
+        connection.register("rejected", rejected.select(["event_id", "column_name", "reason"]))
+        rows = connection.execute(f"""
+            SELECT * FROM {quarantine}
+            WHERE status IN ('{HELD}', '{DROPPED}') AND event_id IN (SELECT event_id FROM valid)
+               OR status IN ({_texts(taken)}) AND event_id IN (SELECT event_id FROM rejected)
         """).to_arrow_table()
-    if mended.num_rows:
-        mended = _with_constant(mended, "status", pa.scalar(RESOLVED))
-        mended = _with_constant(mended, "resolved_at", pa.scalar(now, pa.timestamp("us", tz="UTC")))
-        _merge(lake, table, mended, run_id)
-    return int(mended.num_rows)
+        connection.register("rows", rows)
+        connection.register("there", _in_silver(connection, lake, contract, rows))
+        return connection.execute(
+            f"""
+            WITH said AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id),
+            judged AS (
+                SELECT q.* REPLACE (
+                    CASE WHEN t.newer THEN '{SUPERSEDED}' WHEN s.event_id IS NOT NULL THEN '{HELD}'
+                         WHEN NOT t.newer THEN '{RESOLVED}' ELSE q.status END AS status,
+                    CASE WHEN t.newer OR s.event_id IS NULL THEN q.column_name ELSE s.column_name END AS column_name,
+                    CASE WHEN t.newer OR s.event_id IS NULL THEN q.reason ELSE s.reason END AS reason),
+                    (q.status, q.column_name, q.reason) AS known
+                FROM rows q LEFT JOIN said s USING (event_id) LEFT JOIN there t USING (event_id))
+            SELECT * EXCLUDE (known) REPLACE (CASE WHEN status <> '{HELD}' THEN $now END AS resolved_at)
+            FROM judged WHERE (status, column_name, reason) IS DISTINCT FROM known
+        """,
+            {"now": now},
+        ).to_arrow_table()
+
+    statuses = _write(lake, contract, marked, run_id)["status"].to_pylist()
+    return Settled(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
+
+
+def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str, now: datetime) -> Dropped:
+    """Give up the held changes for which `where` is true: they are never merged, whatever the contract says later.
+
+    Raises MartError for a condition that cannot be.
+    """
+    condition = _condition(where)
+    others: dict[str, int] = {}
+
+    def given_up(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
+        with _telling(where):
+            found = f"SELECT * FROM {quarantine} WHERE {_sql(condition)}"
+            counts = connection.execute(f"SELECT status, count(*) FROM ({found}) GROUP BY status").fetchall()
+            rows = connection.execute(f"SELECT * FROM ({found}) WHERE status = '{HELD}'").to_arrow_table()
+        others.clear()
+        others.update({status: count for status, count in counts if status != HELD})
+        connection.register("rows", rows)
+        connection.register("there", _in_silver(connection, lake, contract, rows))
+        return connection.execute(
+            f"""
+            SELECT q.* REPLACE (
+                CASE WHEN t.newer THEN '{SUPERSEDED}' ELSE '{DROPPED}' END AS status,
+                CASE WHEN t.newer THEN q.note ELSE $reason END AS note,
+                $now AS resolved_at)
+            FROM rows q LEFT JOIN there t USING (event_id)
+        """,
+            {"reason": reason, "now": now},
+        ).to_arrow_table()
+
+    statuses = _write(lake, contract, given_up, run_id)["status"].to_pylist()
+    return Dropped(statuses.count(DROPPED), statuses.count(SUPERSEDED), others)
+
+
+def _in_silver(connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract, rows: pa.Table) -> pa.Table:
+    """The `event_id` of each change whose key Silver has at that change (`newer` is false) or at a newer one (true).
+
+    A key is read as a deletion's is, so it is known whatever else is wrong with the row; one that does not fit its own
+    type cannot be in Silver.
+    """
+    nothing = pa.table({"event_id": pa.array([], pa.string()), "newer": pa.array([], pa.bool_())})
+    silver = _published(lake, SILVER, contract)
+    if silver is None or rows.num_rows == 0:
+        return nothing
+    removals = bronze_rows(rows)
+    names = pa.repeat(pa.scalar("REMOVE"), removals.num_rows)
+    removals = removals.set_column(removals.schema.get_field_index("event_name"), "event_name", names)
+    connection.register("keyed", decode(connection, removals, contract).rows)
+    same_key = " AND ".join(f"s.{identifier(name)} = k.{identifier(name)}" for name in contract.key_names)
+    try:
+        return connection.execute(f"""
+            SELECT k.{EVENT_ID} AS event_id, s.{SEQUENCE} > k.{SEQUENCE} AS newer
+            FROM keyed k JOIN {silver} s ON {same_key} WHERE s.{SEQUENCE} >= k.{SEQUENCE}
+        """).to_arrow_table()
+    finally:
+        connection.unregister("keyed")
 
 
 def _held_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
-    days = {name: ObjectName.parse(name).captured_at.date() for name in pc.unique(rejected[OBJECT]).to_pylist()}
     constant = {
         "table_name": contract.table,
         "run_id": run_id,
         "status": HELD,
         "held_at": now,
         "resolved_at": None,
+        "note": None,
     }
     columns = {
-        "sequence_number": pc.utf8_lpad(rejected["sequence_number"], SEQUENCE_DIGITS, "0"),
-        "capture_day": pa.array([days[name] for name in rejected[OBJECT].to_pylist()], pa.date32()),
+        "sequence_number": rejected[SEQUENCE],
+        "capture_day": pa.array([at.date() for at in _captured(rejected[OBJECT])], pa.date32()),
     }
     columns |= {name: pa.array([value] * rejected.num_rows) for name, value in constant.items()}
     arrays = [columns[name] if name in columns else rejected[name] for name in QUARANTINE_SCHEMA.names]
     return pa.table(arrays, names=QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
 
 
-def _with_constant(rows: pa.Table, name: str, value: pa.Scalar) -> pa.Table:
-    return rows.set_column(rows.schema.get_field_index(name), name, pa.repeat(value, rows.num_rows))
+def _captured(objects: pa.ChunkedArray) -> list[datetime]:
+    """When each object was captured: its name says."""
+    known = {name: ObjectName.parse(name).captured_at for name in pc.unique(objects).to_pylist()}
+    return [known[name] for name in objects.to_pylist()]
 
 
-def _merge(lake: Lake, table: Table, rows: pa.Table, run_id: str) -> None:
-    """Publish `rows`, planned again when another writer was faster. Nothing is audited: rows here are bad by nature."""
-    if rows.num_rows == 0:
-        return
+def _published(lake: Lake, namespace: str, contract: Contract) -> str | None:
+    """SQL that reads the table as it is published; None where there is none, or nothing in it."""
+    try:
+        table = lake.table(namespace, contract.lake_name)
+    except TableMissing:
+        return None
+    return None if table.metadata.current_snapshot_id is None else lake.scan_sql(table, None)
+
+
+def _write(
+    lake: Lake,
+    contract: Contract,
+    rows_of: Callable[[duckdb.DuckDBPyConnection, str], pa.Table],
+    run_id: str,
+) -> pa.Table:
+    """Publish the rows that `rows_of` makes of the table as it is, and return them.
+
+    They are made again when another writer was faster. Nothing is audited: rows here are bad by nature.
+    """
     for left in reversed(range(_TRIES)):
+        try:
+            table = lake.table(QUARANTINE, contract.lake_name)
+        except TableMissing:
+            return QUARANTINE_SCHEMA.empty_table()
+        read = table.metadata.current_snapshot_id
+        with lake.duckdb() as connection:
+            rows = rows_of(connection, lake.scan_sql(table, None))
+        if rows.num_rows == 0:
+            return rows
         try:
             staged = stage_merge(
                 lake,
@@ -103,9 +302,37 @@ def _merge(lake: Lake, table: Table, rows: pa.Table, run_id: str) -> None:
                 rewrite_equal=True,
                 order_by="sequence_number",
             )
+            if staged.base_snapshot_id != read:
+                discard(lake, table, staged)
+                raise CommitConflict(f"{staged.table_id} moved while it was read")
             publish(lake, table, staged)
         except CommitConflict:
             if not left:
                 raise
         else:
-            return
+            return rows
+    raise AssertionError("unreachable")
+
+
+def _condition(where: str) -> Condition:
+    return read_condition(where, QUARANTINE_SCHEMA.names)
+
+
+@contextmanager
+def _telling(where: str | None) -> Iterator[None]:
+    """Say of a condition that DuckDB cannot compute that it is the condition."""
+    try:
+        with reaching_lake():
+            yield
+    except duckdb.Error as refused:
+        if where is None:
+            raise
+        raise MartError(f"{where!r} cannot be run: {str(refused).strip().splitlines()[0]}") from refused
+
+
+def _sql(condition: Condition | None) -> str:
+    return "TRUE" if condition is None else f"({condition.sql})"
+
+
+def _texts(texts: Collection[str]) -> str:
+    return ", ".join(literal(text) for text in texts)

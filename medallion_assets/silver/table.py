@@ -36,6 +36,13 @@ RUN_ID: Final = "medallion.run-id"
 PARTITION: Final = "medallion.partition"
 COUNTS: Final = "medallion.counts"
 
+# What a row of a quarantine table is: not in Silver and waiting; in Silver after all; overtaken there by a newer change
+# of its key; given up by somebody, who said why.
+HELD: Final = "held"
+RESOLVED: Final = "resolved"
+SUPERSEDED: Final = "superseded"
+DROPPED: Final = "dropped"
+
 # DynamoDB's sequence numbers have at most 40 digits; padded to that, the order of text is the order of integers. What a
 # repair writes carries the padded number of the change that it amends, a plus sign and the microseconds since 1970: as
 # text it is newer than that change and older than every later one.
@@ -55,11 +62,14 @@ META_COLUMNS: Final = pa.schema(
     ]
 )
 
+# A Bronze row with what is wrong with it. `resolved_at` is when it stopped being held, for whichever reason; `note` is
+# why it was dropped.
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("event_name", pa.string(), nullable=False),
         pa.field("sequence_number", pa.string(), nullable=False),
+        pa.field("approximate_creation_time", _UTC),
         pa.field("table_name", pa.string(), nullable=False),
         pa.field("column_name", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
@@ -72,6 +82,7 @@ QUARANTINE_SCHEMA: Final = pa.schema(
         pa.field("status", pa.string(), nullable=False),
         pa.field("held_at", _UTC, nullable=False),
         pa.field("resolved_at", _UTC),
+        pa.field("note", pa.string()),
     ]
 )
 

@@ -58,7 +58,8 @@ def audited(
     table = bench.lake.table(SILVER, "things")
     with bench.lake.duckdb() as connection:
         rows = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)}").to_arrow_table()
-        numbers = {"merged": rows.num_rows, "superseded": 0, "unchanged": 0, "quarantined": 0, "rejected_keys": ()}
+        numbers = {"merged": rows.num_rows, "superseded": 0, "unchanged": 0, "quarantined": 0, "dropped": 0}
+        numbers |= {"rejected_keys": ()}
         known = sql_types(connection, silver_schema(THINGS, bench.domain))
         audit = Audit(
             connection,
