@@ -64,6 +64,10 @@ class Stack:
             BillingMode="PAY_PER_REQUEST",
             StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
+        return self.stream(table)
+
+    def stream(self, table: str) -> str:
+        """The ARN of a table's newest stream."""
         return self.dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
 
     def write(self, table: str, *numbers: int, **attributes: Any) -> None:

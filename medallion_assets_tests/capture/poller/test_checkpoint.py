@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from medallion_assets.capture.claim import Claim
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark, TableMark, read_tables
 from medallion_assets.errors import SettingsError
 
@@ -114,3 +118,32 @@ def test_shards_that_ended_long_ago_are_forgotten_but_not_those_that_may_have_ch
     checkpoint.know(ARN, ["shard-3"], first=False, now=NOW)
     checkpoint.finish(ARN, "shard-3", now=NOW + timedelta(days=8))
     assert set(checkpoint.shards(ARN)) == {"shard-2", "shard-3"}
+
+
+def test_a_claim_goes_on_from_the_object_before_and_counts_what_was_given_up_since(checkpoint: Checkpoint) -> None:
+    begun(checkpoint)
+    first = Claim(stream_arn=ARN, shard_id="shard-1", after=None, upto="5", given_up=0)
+    assert checkpoint.claim(ARN, "shard-1", upto="5") == first
+    checkpoint.advance("Orders", "shard-1", "5", NOW)
+    checkpoint.advance("Orders", "shard-1", "6", None)
+    checkpoint.advance("Orders", "shard-1", "7", None)
+    assert checkpoint.claim(ARN, "shard-1", upto="9") == replace(first, after="5", upto="9", given_up=2)
+    checkpoint.advance("Orders", "shard-1", "9", NOW)
+    assert checkpoint.claim(ARN, "shard-1", upto="12") == replace(first, after="9", upto="12")
+    assert checkpoint.claim(ARN, "shard-2", upto="1") == replace(first, shard_id="shard-2", upto="1")
+
+
+def test_a_file_from_before_objects_made_claims_is_carried_on(tmp_path: Path) -> None:
+    path = tmp_path / "c.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            "CREATE TABLE tables (table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT);"
+            "CREATE TABLE shards (stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL,"
+            "first INTEGER NOT NULL, sequence_number TEXT, finished_at TEXT, PRIMARY KEY (stream_arn, shard_id));"
+            f"INSERT INTO tables VALUES ('Orders', '{ARN}', NULL, NULL);"
+            f"INSERT INTO shards VALUES ('{ARN}', 'shard-1', '{NOW.isoformat()}', 1, '7', NULL);"
+        )
+    for _ in range(2):
+        with Checkpoint.open(path) as checkpoint:
+            assert checkpoint.shards(ARN) == {"shard-1": ShardMark(NOW, True, "7", False)}
+            assert checkpoint.claim(ARN, "shard-1", upto="9").after is None

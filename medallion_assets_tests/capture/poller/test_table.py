@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.gaps import Gap, read_gaps
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.mapping import Record
 from medallion_assets.capture.poller.poller import capture, poll
@@ -207,6 +208,8 @@ def test_a_new_stream_is_a_gap_after_the_old_one_is_drained(stack: Stack, checkp
     assert ids(stack.store, "Orders") == ["o-1", "o-2"]
     mark = checkpoint.table("Orders")
     assert mark is not None and mark.gap is not None and arn in mark.gap
+    (told,) = read_gaps(stack.store, "Orders")
+    assert told.reason == f"stream {arn} ended and {stack.stream('Orders')} is the table's stream now"
     with pytest.raises(StreamGap, match="table Orders lost changes"):
         capture(stack.poller("Orders", checkpoint), threading.Event())
     checkpoint.forget("Orders")
@@ -225,6 +228,30 @@ def test_a_stream_switched_off_while_polling_is_a_gap_and_other_tables_go_on(
         stack.write("Customers", 1)
         until(lambda: ids(stack.store, "Customers") == ["o-1"])
     assert gaps == ["Orders"]
+
+
+def test_a_gap_is_told_beside_bronze_before_the_table_is_given_up(stack: Stack, checkpoint: Checkpoint) -> None:
+    """A poller that dies in between finds the gap again; one that gave up first would never tell."""
+    stack.create("Orders")
+    trimmed = ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}, "GetShardIterator")
+    faults = [LakeUnavailable("S3 did not answer"), SettingsError("S3 refused")]
+    told: list[Gap] = []
+
+    def tell(gap: Gap) -> None:
+        mark = checkpoint.table("Orders")
+        assert mark is not None and mark.gap is None
+        told.append(gap)
+        if faults:
+            raise faults.pop()
+
+    orders = stack.poller(
+        "Orders", checkpoint, streams=Faulty(stack.streams, get_shard_iterator=[trimmed]), on_gap=tell
+    )
+    with pytest.raises(StreamGap, match="no longer exists"):
+        capture(orders, threading.Event())
+    assert len(told) == 3 and len(set(told)) == 1
+    mark = checkpoint.table("Orders")
+    assert mark is not None and mark.gap is not None
 
 
 def test_a_trimmed_stream_is_a_gap(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
