@@ -50,7 +50,8 @@ class Rates:
 
     `before`: an error, and nothing was done. `after`: an error, and it was done. `delay`: up to `delay_max_s` seconds
     pass first. `death`: the process dies at the call, half of the times before it is done, half after. `outage`: this
-    call and all others of its service fail for up to `outage_max_s` seconds, with nothing done.
+    call and all others of its service fail for up to `outage_max_s` seconds, with nothing done. `odd`: the answer is
+    right but one that tests forget: an empty page though more follows, a stale read, a key left unread, a batch again.
     """
 
     before: float = 0.0
@@ -58,6 +59,7 @@ class Rates:
     delay: float = 0.0
     death: float = 0.0
     outage: float = 0.0
+    odd: float = 0.0
     delay_max_s: float = 5.0
     outage_max_s: float = 60.0
 
@@ -147,12 +149,14 @@ class Faults:
                 self._die(point)
         return done
 
-    def draw(self, point: str, kind: str, rate: float) -> bool:
-        """Return whether something of another kind happens now, at this share of the times: an empty page, a duplicate.
+    def draw(self, point: str, kind: str, rate: float | None = None) -> bool:
+        """Return whether something of another kind happens now, at this share of the times (None: the point's `odd`).
 
         Such a point counts by itself, as `<point>/<kind>`.
         """
-        if self._calm or (rate <= 0 and self._script is None):
+        if rate is None:
+            rate = self._rates_of(point).odd
+        if self._calm or self._dead or (rate <= 0 and self._script is None):
             return False
         name = f"{point}/{kind}"
         nth = self.reached[name]
