@@ -18,6 +18,8 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.silver.batch import BatchResult
 from medallion_assets.silver.day import merge_day, merge_news
+from medallion_assets.silver.quarantine import Dropped, drop
+from medallion_assets.silver.replay import ReplayResult, replay
 from medallion_assets.silver.table import SILVER
 
 DAY = date(2026, 3, 1)
@@ -105,6 +107,26 @@ class Bench:
                 run_id=f"run-{next(self._runs)}",
                 now=now,
             )
+        )
+
+    def replay(self, table: str, *, where: str | None = None, now: datetime = NOON) -> ReplayResult:
+        return replay(
+            self.lake,
+            self.domain.by_name[table],
+            self.domain,
+            where=where,
+            run_id=f"run-{next(self._runs)}",
+            now=now,
+        )
+
+    def drop(self, table: str, *, where: str, reason: str = "test data", now: datetime = NOON) -> Dropped:
+        return drop(
+            self.lake,
+            self.domain.by_name[table],
+            where=where,
+            reason=reason,
+            run_id=f"run-{next(self._runs)}",
+            now=now,
         )
 
     def rows(self, name: str, *, namespace: str = SILVER) -> list[dict[str, Any]]:
