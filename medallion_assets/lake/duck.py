@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import duckdb
@@ -51,6 +52,20 @@ def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[
     """Each column's type as DuckDB writes it."""
     relation = connection.from_arrow(schema.empty_table())
     return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+
+
+def apart_by_case(names: Iterable[str]) -> list[list[str]]:
+    """The names in groups in which no two differ only in case, as fields of one struct must not.
+
+    DuckDB's optimizer turns an access to a struct's field by position into one by name, and names there ignore case.
+    """
+    groups: list[dict[str, str]] = []
+    for name in names:
+        group = next((group for group in groups if name.casefold() not in group), None)
+        if group is None:
+            groups.append(group := {})
+        group[name.casefold()] = name
+    return [list(group.values()) for group in groups]
 
 
 def identifier(name: str) -> str:

@@ -13,7 +13,6 @@ that is a struct column with attributes its type does not declare is kept there 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import duckdb
@@ -21,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion_assets.contracts.model import Column, Contract
-from medallion_assets.lake.duck import literal
+from medallion_assets.lake.duck import apart_by_case, literal
 from medallion_assets.quality.rows import row_rules
 from medallion_assets.silver.plain import holds_json, plain_column
 from medallion_assets.silver.table import AMENDED_SEQUENCE, META_COLUMNS, SEQUENCE, SEQUENCE_DIGITS
@@ -81,7 +80,7 @@ def decode_sql(contract: Contract) -> str:
     """
     structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
     structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
-    images = {f"image_{at}": group for at, group in enumerate(_apart(structures))}
+    images = {f"image_{at}": group for at, group in enumerate(apart_by_case(structures))}
     transformed = ",\n    ".join(
         f"json_transform(image, {literal(json.dumps({name: structures[name] for name in group}))}) AS {image}"
         for image, group in images.items()
@@ -168,20 +167,6 @@ def _extra(contract: Contract, tagged: dict[str, str]) -> str:
     entries = """map_entries(json_transform(image, '"MAP(VARCHAR, JSON)"'))"""
     rest = f"map_from_entries(list_sort(list_filter({entries}, lambda x: {kept})))"
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
-
-
-def _apart(attributes: Iterable[str]) -> list[list[str]]:
-    """The attributes in groups in which no two differ only in case.
-
-    DuckDB's optimizer turns an access to a struct's field by position into one by name, and names there ignore case.
-    """
-    groups: list[dict[str, str]] = []
-    for attribute in attributes:
-        group = next((group for group in groups if attribute.casefold() not in group), None)
-        if group is None:
-            groups.append(group := {})
-        group[attribute.casefold()] = attribute
-    return [list(group.values()) for group in groups]
 
 
 def _quoted(column: Column) -> str:
