@@ -15,28 +15,32 @@ import medallion_assets
 PACKAGE = Path(medallion_assets.__file__).parent
 PURE = {"silver", "gold", "quality", "engines"}
 BELOW = {"contracts", "capture", "lake"}
+ALL = BELOW | PURE | {"ledger"}
 
 ROOMS = {
     "contracts": set(),
     "capture": {"contracts"},
     "lake": {"contracts"},
     **dict.fromkeys(PURE, BELOW | PURE),
+    "ledger": BELOW | {"silver"},
+    "gold": ALL,
+    "quality": ALL,
     "scheduling": BELOW | PURE,
-    "defs": BELOW | PURE | {"settings", "definitions", "scheduling"},
+    "defs": ALL | {"settings", "definitions", "scheduling"},
     "definitions": BELOW | PURE | {"defs"},
-    "simulation": BELOW | PURE | {"scheduling"},
+    "simulation": ALL | {"scheduling"},
     "settings": {"lake"},
-    "local": BELOW | PURE | {"settings"},
-    "cli": BELOW | PURE | {"settings", "local"},
-    "serving": BELOW | PURE | {"settings"},
+    "local": ALL | {"settings"},
+    "cli": ALL | {"settings", "local"},
+    "serving": ALL | {"settings"},
 }
 """What each room may import of the others; `errors` is everybody's."""
 
 ONLY_IN = {
     "dagster": {"defs", "definitions"},
-    "pyiceberg": {"lake", "local", "simulation", *PURE},
-    "duckdb": {"lake", "simulation", *PURE},
-    "pyarrow": {"contracts", "lake", "local", "cli", "defs", "simulation", *PURE},
+    "pyiceberg": {"lake", "ledger", "local", "simulation", *PURE},
+    "duckdb": {"lake", "ledger", "simulation", *PURE},
+    "pyarrow": {"contracts", "lake", "ledger", "local", "cli", "defs", "simulation", *PURE},
     "sqlglot": {"engines", "gold", "defs"},
     "arro3": {"capture"},
 }
@@ -85,6 +89,9 @@ def test_silver_takes_no_capturing_from_capture() -> None:
         if room(file) in PURE:
             taken = {name.split(".")[2] for name in imports(file) if name.startswith("medallion_assets.capture.")}
             assert taken <= {"naming", "store", "position", "envelope"}, file
+        elif room(file) == "ledger":
+            taken = {name.split(".")[2] for name in imports(file) if name.startswith("medallion_assets.capture.")}
+            assert taken <= {"naming", "store", "position", "claim", "gaps", "polled"}, file
 
 
 def test_the_lambda_path_loads_none_of_the_heavy_libraries() -> None:

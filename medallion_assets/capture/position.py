@@ -36,10 +36,14 @@ class Position:
         """Return the position before the first object."""
         return cls(None, frozenset())
 
+    @property
+    def reach(self) -> str | None:
+        """Text that sorts after every name that is handed out or passed over for good; None at the start."""
+        return _reach(self.newest) if self.newest else None
+
     def pending(self, store: BronzeStore, table: str) -> list[str]:
         """Return the names of `table` not handed out yet, oldest first. Raises CaptureError for a foreign name."""
-        after = _reach(self.newest) if self.newest else None
-        names = [name for name in store.list(table, after=after) if name not in self.seen]
+        names = [name for name in store.list(table, after=self.reach) if name not in self.seen]
         for name in names:
             ObjectName.parse(name)
         return names

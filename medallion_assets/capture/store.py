@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -35,6 +36,15 @@ _REFUSALS: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A Bronze object in a listing. `tag` is another one once the object is written again, even with the same bytes."""
+
+    path: str
+    bytes: int
+    tag: str
+
+
 class BronzeStore(Protocol):
     """A place for Bronze objects. Trouble raises LakeUnavailable (try again) or SettingsError (somebody must act)."""
 
@@ -45,6 +55,9 @@ class BronzeStore(Protocol):
         self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
     ) -> Iterator[str]:
         """Yield the paths below `table`, sorted, strictly after the text `after`, of one capture day if given."""
+
+    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+        """Yield the `.parquet` objects below `table` as `list` does, with their size and tag."""
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes. Raises CorruptObject when there is no such object."""
@@ -103,6 +116,15 @@ class FileStore:
     ) -> Iterator[str]:
         """Walk the directories in the order S3 lists keys, leaving out those that end before `after`."""
         return self._walk(_prefix(table, day), after or "", suffix)
+
+    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+        """List with each file's size and, as its tag, when and where on the disk it was written."""
+        for path in self.list(table, after=after):
+            try:
+                found = (self._root / path).stat()
+            except FileNotFoundError:
+                continue  # deleted since the directory was read
+            yield Entry(path, found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}")
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes. Raises CorruptObject when there is no such file."""
@@ -168,15 +190,20 @@ class S3Store:
         self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
     ) -> Iterator[str]:
         """List with StartAfter, 1,000 keys a call."""
+        return (entry.path for entry in self._listed(table, _prefix(table, day), after, suffix))
+
+    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+        """List as `list` does, with each object's size and ETag."""
+        return self._listed(table, _prefix(table, None), after, OBJECT_SUFFIX)
+
+    def _listed(self, table: str, prefix: str, after: str | None, suffix: str) -> Iterator[Entry]:
         with self._trouble(table):
             for page in self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket,
-                Prefix=self._prefix + _prefix(table, day),
-                StartAfter=self._prefix + after if after else "",
+                Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after if after else ""
             ):
-                for entry in page.get("Contents", ()):
-                    if entry["Key"].endswith(suffix):
-                        yield entry["Key"][len(self._prefix) :]
+                for found in page.get("Contents", ()):
+                    if found["Key"].endswith(suffix):
+                        yield Entry(found["Key"][len(self._prefix) :], found["Size"], found["ETag"].strip('"'))
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes. Raises CorruptObject when there is no such object."""

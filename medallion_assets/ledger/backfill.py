@@ -1,0 +1,71 @@
+"""Whether a table needs a backfill, and the way out of it: a repair that began after the loss was over.
+
+Belongs here: the state and its end. Does not belong here: the repair itself (quality), how losses are noticed (look).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from medallion_assets.capture import gaps as markers
+from medallion_assets.capture.polled import read_polled
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.model import Contract
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.gaps import Gap, close, note, noticed, open_gaps
+from medallion_assets.ledger.table import LEDGER, Followed, find
+
+
+def needs_backfill(lake: Lake, store: BronzeStore, contract: Contract) -> Gap | None:
+    """The oldest gap of the table that leaves changes out of it; None when it is whole as far as anybody noticed.
+
+    Counts what the poller has told since the ledger last looked, too. Raises LakeUnavailable, SettingsError.
+    """
+    found = [gap for gap in open_gaps(lake, contract.lake_name) if gap.lossy]
+    found += untold(lake, store, contract)
+    return min(found, key=lambda gap: gap.noticed_at, default=None)
+
+
+def backfilled(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime, run_id: str) -> list[Gap]:
+    """Close the gaps that a completed repair has mended, one that began to read the source at `at`; return those left.
+
+    A repair brings a table to the source's state at `at` or later, so it mends what was lost by then. Changes go on
+    being lost from a stream gap until the poller captures again: a repair that began before that does not close it.
+    Raises LakeUnavailable, SettingsError, CommitConflict.
+    """
+    note(lake, untold(lake, store, contract), run_id=run_id)
+    polled = read_polled(store, contract.table)
+
+    def mended(gap: Gap) -> bool:
+        resumed = gap.kind != "stream" or (polled is not None and gap.noticed_at < polled.began_at <= at)
+        return gap.noticed_at <= at and resumed
+
+    found = open_gaps(lake, contract.lake_name)
+    close(lake, [gap for gap in found if mended(gap)], at=at, run_id=run_id)
+    return [gap for gap in found if not mended(gap)]
+
+
+def untold(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
+    """What the poller has marked as lost in Bronze and `ops.gaps` does not hold yet."""
+    marked = markers.read_gaps(store, contract.table)
+    if not marked:
+        return []
+    ledger = find(lake, LEDGER)
+    since = Followed.read(ledger.properties, contract.lake_name).complete_to if ledger else None
+    known = noticed(lake)
+    return [gap for marker in marked if (gap := _stream_gap(contract, marker, since)).gap not in known]
+
+
+def _stream_gap(contract: Contract, marker: markers.Gap, since: datetime | None) -> Gap:
+    return Gap(
+        gap=f"{contract.lake_name}/stream/{marker.detected_at.isoformat()}",
+        table=contract.lake_name,
+        kind="stream",
+        since=min(since, marker.detected_at) if since else None,
+        noticed_at=marker.detected_at,
+        reason=marker.reason,
+        remedy=(
+            f"Start the poller with --resume-after-gap {contract.table}, then run "
+            f"`medallion repair {contract.lake_name}`"
+        ),
+    )

@@ -1,0 +1,56 @@
+"""Whether a Silver table contains a Bronze object, by the object's rows: for objects that no record tells of.
+
+Belongs here: that one question. Such are objects that appeared in Bronze too late to be seen, and those of a batch that
+changed nothing, which commits no snapshot.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import CorruptObject, TableMissing
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier
+from medallion_assets.silver.bronze import read_object
+from medallion_assets.silver.decode import decode
+from medallion_assets.silver.table import EVENT_ID, QUARANTINE, SEQUENCE, SILVER
+
+
+def contains(lake: Lake, store: BronzeStore, contract: Contract, name: str) -> bool:
+    """Whether each change in the object is in the published table, or a newer one of its key, or is quarantined.
+
+    False for an object that cannot be read. Raises LakeUnavailable.
+    """
+    with lake.duckdb() as connection:
+        try:
+            decoded = decode(connection, read_object(store, name), contract)
+        except (CorruptObject, duckdb.InvalidInputException):
+            return False
+        keys = ", ".join(identifier(key) for key in contract.key_names)
+        connection.register("changes", decoded.rows)
+        connection.register("rejected", decoded.rejected)
+        there = _scan(lake, SILVER, contract, f"{keys}, {SEQUENCE} AS newest") or (
+            f"SELECT {keys}, {SEQUENCE} AS newest FROM changes WHERE FALSE"
+        )
+        held = _scan(lake, QUARANTINE, contract, "event_id") or "SELECT '' AS event_id WHERE FALSE"
+        ((left,),) = connection.execute(f"""
+            WITH held AS ({held})
+            SELECT count(*) FROM (
+                SELECT {EVENT_ID} AS event_id FROM changes LEFT JOIN ({there}) USING ({keys})
+                WHERE newest IS NULL OR newest < {SEQUENCE}
+                UNION ALL SELECT event_id FROM rejected
+            ) ANTI JOIN held USING (event_id)""").fetchall()
+    return not left
+
+
+def _scan(lake: Lake, namespace: str, contract: Contract, columns: str) -> str | None:
+    """SQL: these columns of the table as published; None before there are any."""
+    try:
+        table = lake.table(namespace, contract.lake_name)
+    except TableMissing:
+        return None
+    if table.metadata.current_snapshot_id is None:
+        return None
+    return f"SELECT {columns} FROM {lake.scan_sql(table, None)}"

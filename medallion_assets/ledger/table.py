@@ -1,0 +1,156 @@
+"""What the ledger's two tables look like, and writing to them.
+
+Belongs here: names, columns, one merge that is planned again when another writer was faster. Does not belong here:
+which rows are written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+
+import pyarrow as pa
+from pyiceberg.table import Table
+
+from medallion_assets.errors import CommitConflict, TableMissing
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.maintenance import compact
+from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.publish import publish
+
+OPS: Final = "ops"
+LEDGER: Final = "ledger"
+GAPS: Final = "gaps"
+
+# Followed by the lake name of a table: a property of `ops.ledger` that says how far it has followed that table.
+FOLLOWED: Final = "medallion.followed."
+
+# The state of a recorded object: as it was recorded; no longer in Bronze; there with other contents.
+HELD, MISSING, CHANGED = "held", "missing", "changed"
+
+_UTC: Final = pa.timestamp("us", tz="UTC")
+
+LEDGER_SCHEMA: Final = pa.schema(
+    [
+        pa.field("object", pa.string(), nullable=False),
+        pa.field("table_name", pa.string(), nullable=False),
+        pa.field("captured_at", _UTC, nullable=False),
+        pa.field("rows", pa.int64()),
+        pa.field("first_sequence", pa.string()),
+        pa.field("last_sequence", pa.string()),
+        pa.field("newest_change", _UTC),
+        pa.field("bytes", pa.int64()),
+        pa.field("content_hash", pa.string()),
+        pa.field("tag", pa.string()),
+        pa.field("stream_arn", pa.string()),
+        pa.field("shard_id", pa.string()),
+        pa.field("after", pa.string()),
+        pa.field("upto", pa.string()),
+        pa.field("given_up", pa.int64()),
+        pa.field("snapshot_id", pa.int64()),
+        pa.field("run_id", pa.string()),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("recorded_at", _UTC, nullable=False),
+    ]
+)
+"""`table_name` is the lake name. Sequence numbers are padded to 40 digits, so that their order is that of the text;
+`after` and `upto` are the object's claim on its shard, null for an object without one. `snapshot_id` is the first
+Silver snapshot known to contain the object: all later ones do too. `tag` is the store's, for the bytes as recorded."""
+
+GAPS_SCHEMA: Final = pa.schema(
+    [
+        pa.field("gap", pa.string(), nullable=False),
+        pa.field("table_name", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("since", _UTC),
+        pa.field("noticed_at", _UTC, nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("remedy", pa.string(), nullable=False),
+        pa.field("closed_at", _UTC),
+        pa.field("closed_by", pa.string()),
+    ]
+)
+
+_TRIES: Final = 4
+
+
+@dataclass(frozen=True)
+class Followed:
+    """How far the ledger has followed a Silver table, and what it could say of it then.
+
+    `snapshot_id` is the last published snapshot whose objects are all recorded. Objects up to `adopted` were there when
+    the ledger began and the table's history no longer told which of them it contains: they are taken to be. The table
+    was complete up to `complete_to`, aware UTC, None before that was ever so.
+    """
+
+    snapshot_id: int | None = None
+    adopted: str | None = None
+    complete_to: datetime | None = None
+
+    @classmethod
+    def read(cls, properties: Mapping[str, str], table: str) -> Self:
+        """What the properties of `ops.ledger` say about the table of that lake name."""
+        text = properties.get(FOLLOWED + table)
+        if text is None:
+            return cls()
+        fields = json.loads(text)
+        complete_to = fields["complete_to"]
+        return cls(
+            fields["snapshot_id"], fields["adopted"], datetime.fromisoformat(complete_to) if complete_to else None
+        )
+
+    @property
+    def text(self) -> str:
+        """It as the value of the table property."""
+        complete_to = self.complete_to.isoformat() if self.complete_to else None
+        return json.dumps({"snapshot_id": self.snapshot_id, "adopted": self.adopted, "complete_to": complete_to})
+
+
+def find(lake: Lake, name: str) -> Table | None:
+    """One of the ledger's tables, None before its first row. Raises LakeUnavailable."""
+    try:
+        return lake.table(OPS, name)
+    except TableMissing:
+        return None
+
+
+def write(
+    lake: Lake,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    run_id: str,
+    properties: Mapping[str, str] = {},
+) -> None:
+    """Write rows, each in place of the one with its key, and set table properties, in one commit; then compact.
+
+    Raises LakeUnavailable, and CommitConflict when other writers win four times.
+    """
+    schema, key = (LEDGER_SCHEMA, "object") if name == LEDGER else (GAPS_SCHEMA, "gap")
+    # By table, so that a file's bounds are a stretch of time and a merge reads only the newest.
+    layout = [("table_name", "identity")] if name == LEDGER else []
+    table = lake.ensure(OPS, name, schema, key=[key], partition_by=layout)
+    incoming = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    for left in reversed(range(_TRIES)):
+        try:
+            # Equal in `order_by`, a row still replaces one that differs; a later look is never an older one.
+            staged = stage_merge(
+                lake,
+                table,
+                incoming,
+                key=[key],
+                branch=f"ledger-{run_id}",
+                rewrite_equal=True,
+                order_by="recorded_at" if name == LEDGER else "noticed_at",
+            )
+            if staged.changed or properties:
+                publish(lake, table, staged, properties=properties)
+                compact(lake, table, order_by="captured_at" if name == LEDGER else "noticed_at")
+        except CommitConflict:
+            if not left:
+                raise
+        else:
+            return
