@@ -373,7 +373,7 @@ class Streams(Service):
         if self._faults.draw("streams.get_records", "short page"):
             limit = max(1, limit // 7)
         records, following = stream.read(p["ShardIterator"], limit, held_back=held_back)
-        answer: Answer = {"Records": [record.for_boto3() for record in records]}
+        answer: Answer = {"Records": streams.unpacked(records, streams.StreamRecord.for_boto3)}
         return answer if following is None else answer | {"NextShardIterator": following}
 
     def _stream(self, arn: str) -> streams.Stream:

@@ -109,7 +109,10 @@ def has_binary(item: Mapping[str, Mapping[str, Any]]) -> bool:
 
 def size_bytes(item: Mapping[str, Mapping[str, Any]]) -> int:
     """Return an item's size as DynamoDB counts it: names and values."""
-    return sum(len(name.encode("utf-8", "surrogatepass")) + _size(tagged) for name, tagged in item.items())
+    size = 0
+    for name, tagged in item.items():
+        size += _length(name) + _size(tagged)
+    return size
 
 
 def key_hash(value: str | bytes) -> int:
@@ -211,22 +214,23 @@ def _has_binary(tagged: Mapping[str, Any]) -> bool:
 
 def _size(tagged: Mapping[str, Any]) -> int:  # noqa: PLR0911 - one for each type
     ((tag, inside),) = tagged.items()
-    match tag:
-        case "S":
-            return len(inside) if inside.isascii() else len(inside.encode("utf-8", "surrogatepass"))
-        case "N":
-            return _number_size(inside)
-        case "B":
-            return len(inside)
-        case "SS" | "BS":
-            return sum(len(one if tag == "BS" else one.encode("utf-8", "surrogatepass")) for one in inside)
-        case "NS":
-            return sum(map(_number_size, inside))
-        case "M":
-            return 3 + len(inside) + size_bytes(inside)
-        case "L":
-            return 3 + len(inside) + sum(map(_size, inside))
+    if tag == "S":
+        return _length(inside)
+    if tag == "N":
+        return _number_size(inside)
+    if tag == "M":
+        return 3 + len(inside) + size_bytes(inside)
+    if tag == "L":
+        return 3 + len(inside) + sum(map(_size, inside))
+    if tag == "B":
+        return len(inside)
+    if tag in {"SS", "NS", "BS"}:
+        return sum(map({"SS": _length, "NS": _number_size, "BS": len}[tag], inside))
     return 1
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _number_size(text: str) -> int:

@@ -6,6 +6,7 @@ Belongs here: whose turn it is. Does not belong here: what a turn does.
 from __future__ import annotations
 
 import heapq
+import inspect
 import itertools
 import random
 from collections.abc import Callable, Generator
@@ -38,9 +39,10 @@ class Task:
         return self._result
 
     def cancel(self) -> None:
-        """Close the generator; it does not run again."""
+        """Close the generator; it does not run again. One that cancels itself ends its turn first."""
         self._done = True
-        self._work.close()
+        if inspect.getgeneratorstate(self._work) != inspect.GEN_RUNNING:
+            self._work.close()
 
     def turn(self) -> float | None:
         """Run until it waits; return the seconds, None at its end. Raises what it raises."""
