@@ -1,6 +1,6 @@
-"""Expiring old snapshots of every table of a domain, but for those that the next refresh still has to compare with.
+"""Keeping every table of a domain quick and clean, with the history that the next refresh still has to compare with.
 
-Belongs here: which snapshots other tables refer to. Does not belong here: how a snapshot is expired (lake).
+Belongs here: which snapshots other tables refer to. Does not belong here: how a table is tidied (lake).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from medallion_assets.gold.news import FROM_SILVER
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.maintenance import compact, expire
+from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
 from medallion_assets.silver.table import ENRICHED, SILVER
 
 
@@ -26,18 +26,22 @@ def maintain(
     layer: str,
     name: str,
     older_than: timedelta = timedelta(hours=1),
+    abandoned: timedelta = ABANDONED,
 ) -> int:
     """Compact one table and expire its snapshots that are `older_than` that; returns how many. 0 without the table.
 
-    A Silver table keeps its history back to the snapshots that marts and enriched tables were last computed from.
-    Raises LakeUnavailable, CommitConflict.
+    What writers that died left is removed once it is `abandoned`. A Silver table keeps its history back to the
+    snapshots that marts and enriched tables were last computed from. Raises LakeUnavailable, CommitConflict.
     """
     if not lake.exists(layer, name):
         return 0
     table = lake.table(layer, name)
     compact(lake, table)
     keep = _referred_to(lake, domain, marts, name) if layer == SILVER else ()
-    return expire(lake, table, keep=keep, older_than=older_than)
+    drop_branches(lake, table, older_than=abandoned)
+    expired = expire(lake, table, keep=keep, older_than=older_than)
+    remove_orphans(lake, table, older_than=abandoned)
+    return expired
 
 
 def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -> set[int]:

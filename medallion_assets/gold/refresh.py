@@ -21,7 +21,7 @@ from medallion_assets.errors import CommitConflict, MartError
 from medallion_assets.gold.news import FROM_SILVER, Basis, silver_tables, touched_days
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import Staged
+from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.quality.marts import audit_mart
@@ -111,7 +111,7 @@ def _refresh(
     complete = wanted is None or (touched is not None and touched <= wanted)
 
     main = table.metadata.current_snapshot_id
-    branch = f"audit-{run_id}"
+    branch = f"{AUDIT_BRANCH}{run_id}"
     if wanted is not None and not wanted:
         nothing = Staged(".".join(table.name()), branch, main, main)
         if complete and recorded != basis:

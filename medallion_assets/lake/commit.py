@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 # Every query and merge reads every manifest. When this many small ones are there, the next commit writes them as one.
 SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
+AUDIT_BRANCH = "audit-"
+"""What the name of a branch begins with on which a run stages what it is about to publish; its run's id follows."""
+
 COMPRESSION: Literal["deflate"] = "deflate"  # Iceberg's default for manifests
 
 

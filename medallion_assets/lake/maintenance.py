@@ -1,4 +1,7 @@
-"""What keeps a table fast that gets a small commit every few seconds: compaction and expiry. Neither changes a row."""
+"""What keeps a table fast and its store clean: compaction, expiry, and removing what dead writers left.
+
+None of it changes a row.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,18 @@ from collections.abc import Collection, Iterable
 
 import duckdb
 import pyarrow as pa
+from pyarrow.fs import FileSelector, FileType
+from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
+from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
-from pyiceberg.table.update import RemoveSnapshotsUpdate
+from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
 from pyiceberg.typedef import Record
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import Staged, commit, stage_snapshot
+from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, commit, stage_snapshot
 from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import publish
@@ -34,6 +40,8 @@ COMMITS_BETWEEN = 16
 FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 8, 64 * 1024, 16 * 1024 * 1024
 # A file is rewritten when this share of its rows is deleted: every reader reads them and throws them away.
 DELETED_SHARE = 0.2
+# What no writer commits or publishes within a day was left by one that is dead.
+ABANDONED = dt.timedelta(days=1)
 
 
 @reaching_lake()
@@ -93,7 +101,7 @@ def expire(
     needed = max((place for place, snapshot in enumerate(lineage) if snapshot.snapshot_id in keep), default=0)
     protected = {snapshot.snapshot_id for snapshot in lineage[: needed + 1]}
     protected |= {reference.snapshot_id for reference in table.refs().values()}
-    horizon = (dt.datetime.now(dt.UTC) - older_than).timestamp() * 1000
+    horizon = _before(older_than).timestamp() * 1000
     expired = [s for s in table.snapshots() if s.snapshot_id not in protected and s.timestamp_ms < horizon]
     if not expired:
         return 0
@@ -108,6 +116,93 @@ def expire(
     _delete(table, unneeded)
     log.info("expired %d snapshots of %s and %d files", len(gone), ".".join(table.name()), len(unneeded))
     return len(gone)
+
+
+@reaching_lake()
+def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
+    """Drop the branches that writers staged on and never published or discarded; returns how many.
+
+    Their snapshots and files go with the next expiry. Branches of other names are somebody's own and stay.
+    """
+    table.refresh()
+    horizon = _before(older_than)
+    staged = {
+        snapshot.snapshot_id for snapshot in table.snapshots() if snapshot.timestamp_ms < horizon.timestamp() * 1000
+    }
+    stale = [
+        name
+        for name, reference in table.refs().items()
+        if reference.snapshot_ref_type is SnapshotRefType.BRANCH
+        and (name == BRANCH or name.startswith(AUDIT_BRANCH))
+        and reference.snapshot_id in staged
+    ]
+    if stale:
+        commit(
+            table,
+            tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in stale),
+            expected_main=table.metadata.current_snapshot_id,
+            landed=lambda now: now.refs.keys().isdisjoint(stale),
+        )
+        log.warning("dropped %d branches of %s that dead writers left", len(stale), ".".join(table.name()))
+    return len(stale)
+
+
+@reaching_lake()
+def remove_orphans(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
+    """Delete the files below the table's location that its metadata does not lead to; returns how many.
+
+    Files younger than `older_than` stay: their writer may be about to commit them.
+    """
+    found = _written_before(table, _before(older_than))  # listed first: a commit from now on adds younger files only
+    table.refresh()
+    orphans = found - _metadata_files(table) - _files_of(table, table.snapshots())
+    _delete(table, orphans)
+    if orphans:
+        log.warning("removed %d files of %s that dead writers left", len(orphans), ".".join(table.name()))
+    return len(orphans)
+
+
+def _before(older_than: dt.timedelta) -> dt.datetime:
+    return dt.datetime.now(dt.UTC) - older_than
+
+
+def _written_before(table: Table, horizon: dt.datetime) -> set[str]:
+    """The locations of all files below the table's own that were last written before then."""
+    location = table.location().rstrip("/")
+    scheme, netloc, path = PyArrowFileIO.parse_location(location, table.io.properties)
+    if not isinstance(table.io, PyArrowFileIO):
+        raise TypeError(f"{'.'.join(table.name())} is read through {type(table.io).__name__}; expected PyArrowFileIO")
+    files = table.io.fs_by_scheme(scheme, netloc).get_file_info(
+        FileSelector(path, recursive=True, allow_not_found=True)
+    )
+    return {
+        location + file.path.removeprefix(path) for file in files if file.type is FileType.File and file.mtime < horizon
+    }
+
+
+def _metadata_files(table: Table) -> set[str]:
+    """The metadata files that the catalog and the current one name, and the files of statistics."""
+    metadata = table.metadata
+    statistics = [*metadata.statistics, *metadata.partition_statistics]
+    return {
+        table.metadata_location,
+        *(entry.metadata_file for entry in metadata.metadata_log),
+        *(file.statistics_path for file in statistics),
+    }
+
+
+def _files_of(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
+    """The manifest lists and manifests of these snapshots, and the data and delete files live in one of them."""
+    lists, manifests = set(), {}
+    for snapshot in snapshots:
+        lists.add(snapshot.manifest_list)
+        manifests.update({manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)})
+    live = {
+        entry.data_file.file_path
+        for manifest in manifests.values()
+        for entry in manifest.fetch_manifest_entry(table.io)
+    }
+    return lists | manifests.keys() | live
 
 
 def _commits_since_compaction(table: Table) -> int:
@@ -163,23 +258,21 @@ def _positions(connection: duckdb.DuckDBPyConnection, delete_files: list[DataFil
     ).to_arrow_table()
 
 
-def _files_only_of(table: Table, expired: Iterable[Snapshot], remaining: Iterable[Snapshot]) -> set[str]:
+def _files_only_of(table: Table, expired: Collection[Snapshot], remaining: Iterable[Snapshot]) -> set[str]:
     """Manifest lists, manifests, data and delete files that no remaining snapshot needs."""
-    needed = {manifest.manifest_path: manifest for snapshot in remaining for manifest in snapshot.manifests(table.io)}
-    lists, dropped = set(), {}
-    for snapshot in expired:
-        lists.add(snapshot.manifest_list)
-        dropped.update({manifest.manifest_path: manifest for manifest in snapshot.manifests(table.io)})
-    unneeded = [manifest for path, manifest in dropped.items() if path not in needed]
-    candidates = {
+    needed = _files_of(table, remaining)
+    manifests = {
+        manifest.manifest_path: manifest
+        for snapshot in expired
+        for manifest in snapshot.manifests(table.io)
+        if manifest.manifest_path not in needed
+    }
+    files = {
         entry.data_file.file_path
-        for manifest in unneeded
+        for manifest in manifests.values()
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
     }
-    live = {
-        entry.data_file.file_path for manifest in needed.values() for entry in manifest.fetch_manifest_entry(table.io)
-    }
-    return lists | {manifest.manifest_path for manifest in unneeded} | (candidates - live)
+    return ({snapshot.manifest_list for snapshot in expired} | manifests.keys() | files) - needed
 
 
 def _delete(table: Table, paths: Iterable[str]) -> None:

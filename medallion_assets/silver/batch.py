@@ -24,7 +24,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import Staged
+from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
@@ -282,7 +282,7 @@ class Merger:
             table,
             plan.rows,
             key=self.contract.key_names,
-            branch=f"audit-{self.run_id}",
+            branch=f"{AUDIT_BRANCH}{self.run_id}",
             properties={
                 OBJECTS: json.dumps(changes.objects if changes else ()),
                 RUN_ID: self.run_id,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from medallion_assets.gold.maintenance import maintain
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import AUDIT_BRANCH
+from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.schema import file_schema
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order, product
 
 DAILY = "daily_sales_by_region"
@@ -53,3 +58,29 @@ def test_expiring_everything_else_changes_no_row(shop: Shop) -> None:
 
 def test_a_table_that_is_not_there_needs_nothing(lake: Lake) -> None:
     assert tidy(Shop(lake), "quarantine", "orders") == 0
+
+
+def test_what_a_dead_run_left_goes_with_the_maintenance(shop: Shop) -> None:
+    table = shop.lake.table("silver", "orders")
+    stage_merge(
+        shop.lake,
+        table,
+        pa.Table.from_pylist([{"order_id": "never", "_sequence_number": "1"}], file_schema(table.schema())),
+        key=["order_id"],
+        branch=f"{AUDIT_BRANCH}dead",
+    )
+    orphan = Path(table.location(), "data", "orphan.parquet")
+    orphan.write_bytes(b"left")
+    assert maintain(shop.lake, DOMAIN, MARTS.values(), layer="silver", name="orders", older_than=timedelta(0)) == 3
+    assert orphan.exists() and len(shop.lake.table("silver", "orders").refs()) == 2, "their writer may be alive"
+    maintain(
+        shop.lake,
+        DOMAIN,
+        MARTS.values(),
+        layer="silver",
+        name="orders",
+        older_than=timedelta(0),
+        abandoned=timedelta(0),
+    )
+    assert not orphan.exists() and set(shop.lake.table("silver", "orders").refs()) == {"main"}
+    assert shop.refresh(DAILY).days == (TUESDAY,)
