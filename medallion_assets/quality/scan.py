@@ -1,0 +1,240 @@
+"""A DynamoDB table read as it is: every item by a segmented scan, or chosen items by key, always consistently.
+
+Belongs here: asking DynamoDB, at most so fast, in bounded memory. Does not belong here: what the items mean. An answer
+is passed on as the JSON it came as: boto3's parsing into Python objects takes ten times as long as all that follows.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from medallion_assets.errors import LakeUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+Keys = Mapping[str, Mapping[str, str]]
+"""An item's key in DynamoDB JSON: attribute -> {tag: text}, binary as base64."""
+
+_KEYS_A_CALL: Final = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_FIRST_PAGE_ITEMS: Final = 100
+_OK: Final = 200
+_READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
+"""Seconds before keys are asked for again that DynamoDB left out of an answer."""
+
+
+class Source(Protocol):
+    """A table that can be read item by item; DynamoDB's, or one made up for a benchmark."""
+
+    def scan(self) -> Iterator[bytes]:
+        """Every item: JSON documents `{"Items": [<item in DynamoDB JSON>, ...]}`, which may have more fields."""
+
+    def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
+        """The items of these keys that exist, as documents like `scan`'s."""
+
+    def key_tags(self) -> Mapping[str, str]:
+        """The key's attributes with the tag of their type: S, N or B."""
+
+    @property
+    def units(self) -> float:
+        """Read capacity units used so far."""
+
+
+class Allowance:
+    """At most so many units a second, over all threads; without a limit it only counts."""
+
+    def __init__(self, units_a_second: float | None) -> None:
+        self.units_a_second = units_a_second
+        self.used = 0.0
+        self._free_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait until what was used before is paid for."""
+        with self._lock:
+            pause = self._free_at - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+
+    def spend(self, units: float) -> None:
+        """Count units that an answer says it took."""
+        with self._lock:
+            self.used += units
+            if self.units_a_second:
+                self._free_at = max(self._free_at, time.monotonic()) + units / self.units_a_second
+
+
+class DynamoTable:
+    """One DynamoDB table. `read_capacity` is in units a second, None for as fast as it answers.
+
+    A consistent read takes one unit per 4 KB: of the items together in a scan, of each item by key.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table: str, *, read_capacity: float | None = None, segments: int = 4
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._segments = segments
+        self._allowance = Allowance(read_capacity)
+
+    @property
+    def units(self) -> float:
+        """Read capacity units used so far."""
+        return self._allowance.used
+
+    def key_tags(self) -> dict[str, str]:
+        """The key's attributes with the tag of their type. Raises botocore's errors."""
+        described = self._client.describe_table(TableName=self._table)["Table"]
+        tags = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
+        return {one["AttributeName"]: tags[one["AttributeName"]] for one in described["KeySchema"]}
+
+    def scan(self) -> Iterator[bytes]:
+        """Every item, of some segments at a time; a few pages wait in memory at most. Raises botocore's errors."""
+        pages: queue.Queue[bytes | Exception | None] = queue.Queue(self._segments)
+        stop = threading.Event()
+
+        def read(segment: int) -> None:
+            try:
+                for page in self._segment(segment):
+                    _put(pages, page, stop)
+                    if stop.is_set():
+                        return
+            except Exception as error:  # noqa: BLE001 - raised again where the pages are taken
+                _put(pages, error, stop)
+            else:
+                _put(pages, None, stop)
+
+        threads = [threading.Thread(target=read, args=[number], daemon=True) for number in range(self._segments)]
+        with _raw_answers(self._client):
+            for thread in threads:
+                thread.start()
+            try:
+                left = self._segments
+                while left:
+                    page = pages.get()
+                    if isinstance(page, Exception):
+                        raise page
+                    if page is None:
+                        left -= 1
+                    else:
+                        yield page
+            finally:
+                stop.set()
+                for thread in threads:
+                    thread.join()
+
+    def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
+        """The items of these keys that exist. Raises botocore's errors."""
+        remaining = iter(keys)
+        calls = iter(lambda: list(islice(remaining, _KEYS_A_CALL)), [])
+        with _raw_answers(self._client), ThreadPoolExecutor(self._segments) as pool:
+            while some := list(islice(calls, self._segments)):
+                yield from pool.map(self._get, some)
+
+    def _segment(self, segment: int) -> Iterator[bytes]:
+        start: dict[str, Any] = {}
+        items = _FIRST_PAGE_ITEMS
+        while True:
+            self._allowance.wait()
+            more: dict[str, Any] = dict(start)
+            if self._segments > 1:
+                more |= {"Segment": segment, "TotalSegments": self._segments}
+            if self._allowance.units_a_second:
+                # A page takes no more than a second's share of what may be read.
+                more["Limit"] = items
+            answer, body = _call(
+                self._client.scan,
+                TableName=self._table,
+                ConsistentRead=True,
+                ReturnConsumedCapacity="TOTAL",
+                **more,
+            )
+            units = answer["ConsumedCapacity"]["CapacityUnits"]
+            self._allowance.spend(units)
+            if self._allowance.units_a_second and units and answer["Count"]:
+                items = max(1, int(answer["Count"] / units * self._allowance.units_a_second / self._segments))
+            yield body
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _get(self, keys: Sequence[Keys]) -> bytes:
+        found: list[Any] = []
+        for pause in (0.0, *_READ_PAUSES):
+            time.sleep(pause)
+            self._allowance.wait()
+            _, body = _call(
+                self._client.batch_get_item,
+                RequestItems={self._table: {"Keys": [_with_bytes(key) for key in keys], "ConsistentRead": True}},
+                ReturnConsumedCapacity="TOTAL",
+            )
+            answer = orjson.loads(body)
+            self._allowance.spend(sum(one["CapacityUnits"] for one in answer.get("ConsumedCapacity", ())))
+            found += answer["Responses"].get(self._table, ())
+            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", ())
+            if not keys:
+                return orjson.dumps({"Items": found})
+        raise LakeUnavailable(
+            f"DynamoDB left {len(keys)} keys of {self._table} unread for {sum(_READ_PAUSES):.0f} s; it is throttled. "
+            "Give it more read capacity, or read more slowly with --read-capacity."
+        )
+
+
+_asking = threading.local()
+
+
+@contextmanager
+def _raw_answers(client: DynamoDBClient) -> Iterator[None]:
+    """While this is open, `_call` gets the bytes of an answer; other users of the client notice nothing."""
+
+    def take_items(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+        if getattr(_asking, "now", False) and response_dict["status_code"] == _OK:
+            customized_response_dict["Body"] = body = response_dict["body"]
+            light = orjson.loads(body)
+            light.update({name: empty for name, empty in (("Items", []), ("Responses", {})) if name in light})
+            light.pop("UnprocessedKeys", None)
+            response_dict["body"] = orjson.dumps(light)
+
+    events = [f"before-parse.dynamodb.{operation}" for operation in ("Scan", "BatchGetItem")]
+    for event in events:
+        client.meta.events.register(event, take_items)
+    try:
+        yield
+    finally:
+        for event in events:
+            client.meta.events.unregister(event, take_items)
+
+
+def _call(operation: Callable[..., Any], **arguments: Any) -> tuple[dict[str, Any], bytes]:
+    """The answer without its items, and its bytes."""
+    _asking.now = True
+    try:
+        answer = operation(**arguments)
+    finally:
+        _asking.now = False
+    return answer, answer["Body"]
+
+
+def _put(pages: queue.Queue[bytes | Exception | None], page: bytes | Exception | None, stop: threading.Event) -> None:
+    """Wait for a place in the queue, unless nobody takes from it any more."""
+    while not stop.is_set():
+        with suppress(queue.Full):
+            pages.put(page, timeout=0.1)
+            return
+
+
+def _with_bytes(key: Keys) -> dict[str, Any]:
+    return {
+        name: {tag: b64decode(text) if tag == "B" else text for tag, text in one.items()} for name, one in key.items()
+    }
