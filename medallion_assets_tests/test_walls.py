@@ -31,7 +31,7 @@ ROOMS = {
     "simulation": ALL | {"scheduling"},
     "settings": {"lake"},
     "local": ALL | {"settings"},
-    "cli": ALL | {"settings", "local"},
+    "cli": ALL | {"settings", "local", "scheduling"},
     "serving": ALL | {"settings"},
 }
 """What each room may import of the others; `errors` is everybody's."""

@@ -1,8 +1,9 @@
-"""`medallion quarantine`: the rows that break their contract, with reason and raw images."""
+"""`medallion quarantine`: the changes that break their contract: look at them, run them again, or give them up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,9 +11,26 @@ import typer
 from medallion_assets.cli.outcome import ExitCode
 
 if TYPE_CHECKING:
+    from medallion_assets.contracts.loader import Domain
+    from medallion_assets.contracts.model import Contract
     from medallion_assets.engines.embedded import Embedded
+    from medallion_assets.lake.catalog import Lake
+    from medallion_assets.silver.replay import ReplayResult
 
-app = typer.Typer(help="The rows that break their contract, with the reason and the raw images.", no_args_is_help=True)
+app = typer.Typer(
+    help="The changes that break their contract: look at them, run them again, or give them up.", no_args_is_help=True
+)
+
+_Table = Annotated[str, typer.Argument(metavar="TABLE", help="The table's lake name.")]
+_Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Only changes for which this is true: a condition, as after WHERE, on the columns of the table "
+        "quarantine.TABLE. Try it with `medallion query`.",
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 _COLUMNS = ("table_name", "event_id", "sequence_number", "column_name", "reason", "status", "held_at")
 
@@ -21,7 +39,7 @@ _COLUMNS = ("table_name", "event_id", "sequence_number", "column_name", "reason"
 def list_(
     table: Annotated[str | None, typer.Option(help="Only this table (its lake name).")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows of each table, the newest first.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """List quarantined rows, the newest first.
 
@@ -48,7 +66,7 @@ def list_(
 @app.command()
 def show(
     event_id: Annotated[str, typer.Argument(help="The event id that `quarantine list` shows.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Show one quarantined row in full, with its keys and images as DynamoDB sent them; exit 1 if there is none.
 
@@ -72,6 +90,126 @@ def show(
     if not rows:
         typer.echo(f"medallion: no quarantined row has the event id {event_id!r}; see `quarantine list`.", err=True)
         raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
+    """Run held changes again, after their contract was mended: into Silver, audited, in the source's order.
+
+    What Silver has newer by now is marked superseded, what went in resolved; the rest stays held, with its new reason.
+    Dropped changes are taken back by a condition on their status. Exits 1 if some stay held, or if the audit held the
+    replay back: then everything is as it was.
+
+    \b
+    Examples:
+      medallion quarantine replay orders
+      medallion quarantine replay orders --where "column_name = 'total_amount' AND capture_day < DATE '2026-03-01'"
+      medallion quarantine replay orders --where "json_extract_scalar(keys, '$.OrderID.S') = 'o-17'" --json
+      medallion quarantine replay orders --where "status = 'dropped'"
+    """
+    import uuid
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from medallion_assets.cli.output import print_json
+    from medallion_assets.gold.spec import load_marts
+    from medallion_assets.scheduling.news import Graph
+    from medallion_assets.silver.replay import replay as run_again
+
+    with _opened(table) as (lake, contract, domain):
+        now, run_id = datetime.now(UTC), f"replay-{uuid.uuid4().hex}"
+        done = run_again(lake, contract, domain, where=where, run_id=run_id, now=now)
+        due = Graph.of(domain, load_marts(domain)).downstream([f"silver/{table}"])
+    follows = sorted(due) if done.snapshot_id is not None else []
+    if as_json:
+        print_json({**asdict(done), "follows": follows})
+    else:
+        _say(done, follows)
+    if done.held:
+        raise typer.Exit(ExitCode.FOUND)
+
+
+@app.command()
+def drop(
+    table: _Table,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the change.")],
+    event_id: Annotated[str | None, typer.Argument(metavar="EVENT_ID", help="The event id of one change.")] = None,
+    where: _Where = None,
+    as_json: _Json = False,
+) -> None:
+    """Give up held changes: they are never merged, also by a rerun under a mended contract. Nothing is deleted.
+
+    Needs a reason, and an event id or a condition. Silver stays as it is, and so does a change it has newer: that is
+    marked superseded. Exits 1 if no held change was meant.
+
+    \b
+    Examples:
+      medallion quarantine drop orders 4f1c9b2ad0e84d8b --reason "test order"
+      medallion quarantine drop orders --where "reason LIKE 'breaks the rule%'" --reason "load test of 3 March"
+    """
+    import uuid
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from medallion_assets.cli.output import print_json
+    from medallion_assets.lake.duck import literal
+    from medallion_assets.silver.quarantine import drop as give_up
+
+    if not reason.strip():
+        raise typer.BadParameter("is empty; say why the changes are given up", param_hint="--reason")
+    meant = where if event_id is None else f"event_id = {literal(event_id)}"
+    if meant is None or (event_id is not None and where is not None):
+        raise typer.BadParameter("say either an event id or --where; `--where TRUE` means every held change")
+    with _opened(table) as (lake, contract, _):
+        done = give_up(
+            lake,
+            contract,
+            where=meant,
+            reason=reason,
+            run_id=f"drop-{uuid.uuid4().hex}",
+            now=datetime.now(UTC),
+        )
+    if as_json:
+        print_json({"table": table, **asdict(done)})
+    else:
+        typer.echo(f"{table}: dropped {done.dropped}; {done.superseded} were superseded in Silver already.")
+    others = ", ".join(f"{count} {status}" for status, count in sorted(done.others.items()))
+    if others:
+        typer.echo(f"Not held, so left as they were: {others}.", err=True)
+    if not done.dropped + done.superseded:
+        typer.echo(f"medallion: no held change of {table} was meant; see `quarantine list --table {table}`.", err=True)
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _say(done: ReplayResult, follows: list[str]) -> None:
+    typer.echo(
+        f"{done.table}: {done.taken} replayed: {done.resolved} resolved, {done.superseded} superseded, "
+        f"{done.held} still held."
+    )
+    if follows:
+        typer.echo(
+            f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what follows at the next "
+            f"tick of its sensor bronze_news, within seconds: {', '.join(follows)}. Without one, materialize these."
+        )
+    if done.held:
+        typer.echo(
+            f"`medallion quarantine list --table {done.table}` has the reasons: mend the contract and replay again, or "
+            "drop them."
+        )
+
+
+@contextmanager
+def _opened(table: str) -> Iterator[tuple[Lake, Contract, Domain]]:
+    from medallion_assets.cli.environment import settings
+    from medallion_assets.contracts.loader import load_domain
+    from medallion_assets.lake.catalog import Lake
+
+    chosen = settings()
+    domain = load_domain(chosen.domain)
+    if table not in domain.by_name:
+        raise typer.BadParameter(f"no table {table!r}; expected one of {', '.join(domain.by_name)}", param_hint="TABLE")
+    with Lake.open(chosen.lake()) as lake:
+        yield lake, domain.by_name[table], domain
 
 
 def _shown(table: str | None) -> Iterator[tuple[Embedded, str]]:

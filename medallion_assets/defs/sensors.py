@@ -5,12 +5,11 @@ answers is decided in scheduling.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import dagster as dg
 
-from medallion_assets.capture.position import Position
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
 from medallion_assets.defs.resources import Pipeline
@@ -23,10 +22,11 @@ from medallion_assets.scheduling.news import (
     Request,
     choose,
     follow,
+    notice,
     outcomes,
     settle,
 )
-from medallion_assets.scheduling.pending import list_pending, position
+from medallion_assets.scheduling.pending import Published, list_pending, published
 
 WATCH_SECONDS: Final = 4.0
 """The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
@@ -61,9 +61,11 @@ def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, cursor)
         store = pipeline.bronze()
-        positions = _positions(domain, pipeline)
+        tables = _published(domain, pipeline)
+        positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(store, domain.tables, positions, utc_now().date())
-        cursor = _after(context.instance, cursor, run, graph, pending)
+        cursor = _after(context.instance, cursor, run, pending)
+        cursor = _beside(context.instance, cursor, run, graph, tables)
         while (request := choose(graph, cursor, pending, utc_now())) is None:
             if time.monotonic() >= until:
                 return _skip(cursor, _words(pending))
@@ -75,9 +77,9 @@ def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
     return bronze_news
 
 
-def _positions(domain: Domain, pipeline: Pipeline) -> dict[str, Position]:
+def _published(domain: Domain, pipeline: Pipeline) -> dict[str, Published]:
     with pipeline.lake() as lake:
-        return {contract.lake_name: position(lake, contract) for contract in domain.tables}
+        return {contract.lake_name: published(lake, contract) for contract in domain.tables}
 
 
 def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
@@ -88,23 +90,35 @@ def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
     return runs[0] if runs and runs[0].status is not dg.DagsterRunStatus.NOT_STARTED else None
 
 
-def _after(
-    instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, graph: Graph, pending: Pending
-) -> Cursor:
-    """The cursor after its run ended, if there was one, and after whatever others ran in the meantime."""
+def _after(instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending) -> Cursor:
+    """The cursor after its run ended, if there was one."""
     if run is not None and cursor.request is not None:
-        cursor = settle(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
-    elif cursor.request is not None:
-        cursor = cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
-    latest, own = {}, set()
-    for record in instance.get_asset_records([dg.AssetKey(node.split("/")) for node in graph.tables]):
-        made = record.asset_entry.last_materialization_record
-        if made is not None:
-            node = record.asset_entry.asset_key.to_user_string()
-            latest[node] = made.storage_id
-            if run is not None and made.run_id == run.run_id:
-                own.add(node)
-    return follow(cursor, graph, latest, own=own)
+        return settle(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
+    return cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
+
+
+def _beside(
+    instance: dg.DagsterInstance,
+    cursor: Cursor,
+    run: dg.DagsterRun | None,
+    graph: Graph,
+    tables: Mapping[str, Published],
+) -> Cursor:
+    """The cursor after whatever others than its own run did: runs by hand, and processes that are none of Dagster's."""
+    own = run.run_id if run is not None else None
+    records = instance.get_asset_records([dg.AssetKey(node.split("/")) for node in graph.tables])
+    made = {
+        record.asset_entry.asset_key.to_user_string(): last
+        for record in records
+        if (last := record.asset_entry.last_materialization_record) is not None
+    }
+    latest = {node: last.storage_id for node, last in made.items()}
+    cursor = follow(cursor, graph, latest, own={node for node, last in made.items() if last.run_id == own})
+    runs = {own, *(last.run_id for last in made.values())}
+    commits = {f"silver/{name}": table.snapshot_id for name, table in tables.items() if table.snapshot_id is not None}
+    return notice(
+        cursor, graph, commits, own={f"silver/{name}" for name, table in tables.items() if table.run_id in runs}
+    )
 
 
 def _outcomes(instance: dg.DagsterInstance, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:

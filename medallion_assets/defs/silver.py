@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.model import Contract, Severity
 from medallion_assets.defs.checks import check_results, check_specs, held, log_partition, worst
 from medallion_assets.defs.columns import silver_columns, silver_lineage
 from medallion_assets.defs.failures import told_to_dagster
@@ -30,6 +30,8 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     lineage = silver_lineage(contract)
     partitions = daily(domain.since)
     checks = check_names(contract)
+    # How much is held is a matter of the table, not of the day that is merged.
+    waiting: list[tuple[str, Severity]] = [("quarantine", "warn")]
 
     @dg.asset(
         key=key,
@@ -41,7 +43,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
         owners=[contract.owner],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=check_specs(key, checks, partitions),
+        check_specs=[*check_specs(key, checks, partitions), *check_specs(key, waiting)],
         pool=pool("silver", name),
         freshness_policy=freshness([contract]),
         code_version=code_version(contract),
@@ -53,6 +55,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     )
     def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
         from medallion_assets.silver.day import merge_day, merge_news
+        from medallion_assets.silver.quarantine import check_held
 
         merge = merge_news if NEWS_TAG in context.run.tags else merge_day
         with told_to_dagster(context), pipeline.lake() as lake:
@@ -75,14 +78,20 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 if any(not result.published for result in merged):
                     break
             results = worst(check for result in done for check in result.checks)
-            yield from check_results(key, checks, results)
+            held_changes = check_held(lake, contract)
+            yield from check_results(key, [*checks, *waiting], [*results, held_changes])
             if any(not result.published for result in done):
                 raise held(
                     results,
                     what=f"a batch of {name}",
                     what_to_do=f"Mend the cause, then materialize silver/{name} for this day again.",
                 )
-            metadata = {**_totals(done), **_row_count(lake, name), "dagster/column_lineage": lineage}
+            metadata = {
+                **_totals(done),
+                "held_changes": held_changes.numbers["held"],
+                **_row_count(lake, name),
+                "dagster/column_lineage": lineage,
+            }
             yield dg.MaterializeResult(metadata=metadata)
 
     return silver
@@ -97,7 +106,7 @@ def _row_count(lake: "Lake", name: str) -> dict[str, int]:
 
 
 def _totals(done: "Sequence[BatchResult]") -> dict[str, Any]:
-    counts = ("rows_in", "merged", "superseded", "unchanged", "quarantined", "resolved")
+    counts = ("rows_in", "merged", "superseded", "unchanged", "quarantined", "dropped", "resolved")
     changes = ("inserted", "updated", "deleted", "enriched")
     totals = {name: sum(getattr(result, name) for result in done) for name in (*counts, *changes)}
     totals["objects"] = sum(len(result.objects) for result in done)

@@ -51,6 +51,14 @@ def snapshot_summary(table: Table, snapshot_id: int) -> dict[str, str]:
     return dict(summary.additional_properties) if summary else {}
 
 
+def last_change(table: Table) -> Snapshot | None:
+    """The newest snapshot of main that changed rows: compactions are passed over. None if none is known any more."""
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        if snapshot.summary is None or snapshot.summary.operation is not Operation.REPLACE:
+            return snapshot
+    return None
+
+
 _SIDE = pa.field("_side", pa.string())
 
 

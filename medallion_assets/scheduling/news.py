@@ -90,12 +90,16 @@ class Request(_Value):
 
 
 class Cursor(_Value):
-    """What is remembered from tick to tick. `seen` is the last materialization seen of each Silver node."""
+    """What is remembered from tick to tick.
+
+    Of each Silver node: `seen` is the last materialization seen, `committed` the last snapshot seen that changed rows.
+    """
 
     request: Request | None = None
     due: frozenset[str] = frozenset()
     troubles: dict[str, Trouble] = {}
     seen: dict[str, int] = {}
+    committed: dict[str, int] = {}
 
 
 def outcomes(nodes: Iterable[str], steps: Mapping[str, str]) -> dict[str, Outcome]:
@@ -154,6 +158,21 @@ def follow(cursor: Cursor, graph: Graph, latest: Mapping[str, int], *, own: Coll
     )
 
 
+def notice(cursor: Cursor, graph: Graph, commits: Mapping[str, int], *, own: Collection[str]) -> Cursor:
+    """The cursor after a look at the last snapshot of each Silver node that changed rows.
+
+    One that was not made by a run whose materialization was seen (`own`: those that were) is the commit of another
+    process, like a replay of what was in quarantine: the table is due, so that it tells of itself, and what follows it.
+    """
+    others = {node for node, snapshot in commits.items() if snapshot != cursor.committed.get(node) and node not in own}
+    return cursor.model_copy(
+        update={
+            "committed": {**cursor.committed, **commits},
+            "due": cursor.due | others | graph.downstream(others),
+        }
+    )
+
+
 def choose(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Request | None:
     """The run to ask for now, or None.
 
@@ -187,5 +206,6 @@ def _key(cursor: Cursor, day: date, nodes: Sequence[str], pending: Pending) -> s
         [(node, len(names), names[0], names[-1]) for node, names in sorted(objects.items()) if node in nodes],
         [(node, trouble.failures) for node, trouble in sorted(cursor.troubles.items())],
         sorted(cursor.seen.items()),
+        sorted(cursor.committed.items()),
     )
     return f"{day}/{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}"

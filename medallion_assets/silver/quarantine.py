@@ -31,6 +31,7 @@ from medallion_assets.lake.duck import identifier, literal
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
+from medallion_assets.quality.results import CheckResult
 from medallion_assets.silver.bronze import OBJECT
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import (
@@ -94,6 +95,24 @@ def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now
         """).to_arrow_table()
 
     _write(lake, contract, news, run_id)
+
+
+def check_held(lake: Lake, contract: Contract) -> CheckResult:
+    """Whether no change waits in quarantine, with how many there are and since when."""
+    table, held, since = _published(lake, QUARANTINE, contract), 0, None
+    if table is not None:
+        with lake.duckdb() as connection:
+            ((held, since),) = connection.execute(
+                f"SELECT count(*), min(held_at) FROM {table} WHERE status = '{HELD}'"
+            ).fetchall()
+    return CheckResult(
+        "quarantine",
+        held == 0,
+        "warn",
+        f"No change of {contract.lake_name} is held in quarantine. `medallion quarantine list --table "
+        f"{contract.lake_name}` shows those that are.",
+        {"held": held, "since": "none" if since is None else since.isoformat()},
+    )
 
 
 def unsettled(lake: Lake, contract: Contract) -> pa.Table:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets_tests.cli.conftest import medallion
+from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
 
 
@@ -95,6 +97,62 @@ def test_quarantine_lists_and_shows_what_breaks_its_contract(fleet: Fleet) -> No
     assert none.exit_code == 1 and "no quarantined row has the event id" in none.stderr
     unknown = medallion("quarantine", "list", "--table", "vans")
     assert unknown.exit_code == 2 and "vehicles, trips" in unknown.stderr
+
+
+def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fleet.write()
+    for number, battery in ((7, {"N": "-1"}), (8, {"S": "full"}), (9, {"N": "-2"})):
+        van = {"VehicleNo": {"N": str(number)}, "Plate": {"S": "X"}, "Depot": {"S": "North"}, "Battery": battery}
+        boto3.client("dynamodb").put_item(TableName="fleet-Vehicles", Item=van)  # type: ignore[arg-type]
+    fleet.capture()
+    fleet.publish()
+    rows = json.loads(medallion("quarantine", "list", "--json").stdout)
+    assert [row["status"] for row in rows] == ["held"] * 3
+
+    bad = medallion("quarantine", "replay", "vehicles", "--where", "battery = 1")
+    assert bad.exit_code == 2 and "no column battery; expected one of event_id" in bad.stderr
+    unknown = medallion("quarantine", "replay", "vans")
+    assert unknown.exit_code == 2 and "vehicles, trips" in unknown.stderr
+    nothing = medallion("quarantine", "replay", "trips", "--json")
+    assert nothing.exit_code == 0
+    assert json.loads(nothing.stdout) == {
+        **dict.fromkeys(["taken", "resolved", "superseded", "held"], 0),
+        "table": "trips",
+        "snapshot_id": None,
+        "follows": [],
+    }
+
+    mended = tmp_path / "mended"
+    shutil.copytree(FLEET, mended)
+    file = mended / "tables" / "vehicles.yaml"
+    file.write_text(file.read_text().replace("{min: 0}", "{min: -9}"))
+    monkeypatch.setenv("MEDALLION_DOMAIN", str(mended))
+    one = medallion("quarantine", "replay", "vehicles", "--where", "json_extract_scalar(keys, '$.VehicleNo.N') = '7'")
+    assert one.exit_code == 0, one.output
+    assert "1 replayed: 1 resolved, 0 superseded, 0 still held" in one.stdout
+    assert "next tick of its sensor bronze_news, within seconds: gold/daily_distance, silver/trips" in one.stdout
+    rest = medallion("quarantine", "replay", "vehicles")
+    assert rest.exit_code == 1, "one does not fit still"
+    assert "2 replayed: 1 resolved, 0 superseded, 1 still held" in rest.stdout and "or drop them" in rest.stdout
+    sql = "SELECT vehicle_no FROM silver.vehicles WHERE vehicle_no < 10 ORDER BY 1"
+    assert json.loads(medallion("query", sql, "--json").stdout) == [{"vehicle_no": 7}, {"vehicle_no": 9}]
+
+    [left] = [row for row in json.loads(medallion("quarantine", "list", "--json").stdout) if row["status"] == "held"]
+    dropped = medallion("quarantine", "drop", "vehicles", left["event_id"], "--reason", "a typo", "--json")
+    assert dropped.exit_code == 0, dropped.output
+    assert json.loads(dropped.stdout) == {"table": "vehicles", "dropped": 1, "superseded": 0, "others": {}}
+    [shown] = json.loads(medallion("quarantine", "show", left["event_id"], "--json").stdout)
+    assert (shown["status"], shown["note"]) == ("dropped", "a typo") and shown["resolved_at"]
+    again = medallion("quarantine", "drop", "vehicles", "--where", "TRUE", "--reason", "twice")
+    assert again.exit_code == 1
+    assert "left as they were: 1 dropped, 2 resolved" in again.stderr and "no held change" in again.stderr
+    assert medallion("quarantine", "replay", "vehicles").exit_code == 0
+    verified = medallion("verify", "--json")
+    assert verified.exit_code == 0, verified.output
+    [vehicles] = [one for one in json.loads(verified.stdout)["tables"] if one["name"] == "silver/vehicles"]
+    assert vehicles["held"] == 1, "what was dropped is not compared"
 
 
 def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:

@@ -26,6 +26,8 @@ SERVICES = (
     ("verify",),
     ("generate", "--count", "1"),
     ("quarantine", "list"),
+    ("quarantine", "replay", "trips"),
+    ("quarantine", "drop", "trips", "1", "--reason", "x"),
 )
 
 
@@ -59,6 +61,8 @@ def test_help_imports_nothing_heavy() -> None:
         "verify",
         "quarantine list",
         "quarantine show",
+        "quarantine replay",
+        "quarantine drop",
         "contracts check",
         "contracts schema",
     ],
@@ -84,6 +88,11 @@ def test_the_installed_command_names_its_exit_codes() -> None:
         (["generate", "--rate", "0"], "--rate"),
         (["generate", "--seconds", "5", "--count", "5"], "not both"),
         (["contracts", "schema", "table"], "'table' is not one of"),
+        (["quarantine", "replay"], "Missing argument 'TABLE'"),
+        (["quarantine", "drop", "trips", "1"], "Missing option '--reason'"),
+        (["quarantine", "drop", "trips", "1", "--reason", " "], "--reason"),
+        (["quarantine", "drop", "trips", "--reason", "x"], "either an event id or --where"),
+        (["quarantine", "drop", "trips", "1", "--where", "TRUE", "--reason", "x"], "either an event id or --where"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(arguments: list[str], said: str) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from medallion_assets.capture.store import FileStore
+from medallion_assets.cli.main import app
+from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
 from medallion_assets.defs.names import NEWS_TAG
 from medallion_assets.defs.resources import Pipeline
-from medallion_assets_tests.defs.runs import page_run, today
-from medallion_assets_tests.defs.shop import capture, customer, order, product, rows
+from medallion_assets.lake import maintenance as lake_maintenance
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.settings import Settings
+from medallion_assets_tests.defs.runs import checks, page_run, today
+from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
 
@@ -193,6 +201,75 @@ def test_a_table_merged_by_hand_is_followed_by_its_marts(ticker: Ticker) -> None
     assert ticker.run(request).success
     assert ticker.tick() is None
     assert rows("gold", "daily_sales_by_region")[0]["order_count"] == 2
+
+
+@pytest.fixture
+def mended(lake_on_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sees the shop with a contract that takes negative amounts; Dagster still has the old one."""
+    shutil.copytree(domain_folder("ecommerce"), lake_on_files / "mended")
+    file = lake_on_files / "mended" / "tables" / "orders.yaml"
+    file.write_text(file.read_text().replace("{min: 0}", "{min: -100}"))
+    monkeypatch.setenv("MEDALLION_DOMAIN", str(lake_on_files / "mended"))
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))
+    request = ticker.tick()
+    assert request is not None
+    first = ticker.run(request)
+    assert first.success
+    told = checks(first, "silver/orders")["quarantine"]
+    assert (told.passed, told.severity, told.metadata["held"].value) == (False, dg.AssetCheckSeverity.WARN, 1)
+    assert ticker.tick() is None
+
+    for amount, total in (("-4.00", Decimal("6.00")), ("-3.00", Decimal("3.00"))):
+        if amount == "-3.00":
+            capture(order("o3", amount=amount))
+            ticker.settle()
+        found = CliRunner().invoke(app, ["quarantine", "replay", "orders"])
+        assert found.exit_code == 0, found.output
+        request = ticker.tick()
+        assert keys(request) == {
+            "silver/orders",
+            "gold/daily_sales_by_region",
+            "gold/key_metrics",
+            "gold/product_performance",
+        }
+        assert all(key in found.output for key in keys(request) - {"silver/orders"})
+        assert request is not None
+        run = ticker.run(request)
+        assert run.success
+        told = checks(run, "silver/orders")["quarantine"]
+        assert (told.passed, told.metadata["held"].value) == (True, 0)
+        assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == total
+        assert ticker.tick() is None
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_replay_before_the_sensor_saw_the_end_of_its_own_run_is_followed_too(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))
+    ticker.settle()
+    capture(order("o3", amount="1.00"))
+    request = ticker.tick()
+    assert request is not None
+    assert ticker.run(request).success
+    assert CliRunner().invoke(app, ["quarantine", "replay", "orders"]).exit_code == 0
+    ticker.settle()
+    assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == Decimal("7.00")
+
+
+def test_a_compaction_alone_asks_for_nothing(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture(customer("c1"))
+    ticker.settle()
+    capture(customer("c1", region="US"))
+    ticker.settle()
+    before = snapshot("silver", "customers")
+    monkeypatch.setattr(lake_maintenance, "COMMITS_BETWEEN", 1)
+    with Lake.open(Settings.load().lake()) as lake:
+        assert lake_maintenance.compact(lake, lake.table("silver", "customers")) is not None
+    assert snapshot("silver", "customers") != before
+    assert ticker.tick() is None
 
 
 def test_a_lost_cursor_asks_for_nothing_that_is_in_already(ticker: Ticker) -> None:

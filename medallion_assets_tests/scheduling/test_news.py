@@ -14,8 +14,10 @@ from medallion_assets.scheduling.news import (
     Outcome,
     Pending,
     Request,
+    Trouble,
     choose,
     follow,
+    notice,
     settle,
 )
 
@@ -186,3 +188,36 @@ def test_whatever_fails_in_between_everything_pending_is_taken_in_and_every_mart
         cursor = settle(cursor.model_copy(update={"request": request}), fared, pending, now)
     assert not any(pending.values())
     assert not stale and not cursor.troubles and not cursor.due
+
+
+def test_a_commit_of_another_process_makes_its_table_and_what_follows_due_once() -> None:
+    cursor = notice(Cursor(committed={"silver/orders": 1}), GRAPH, {"silver/orders": 2}, own=())
+    assert cursor.due == {"silver/orders", "gold/sales", "gold/stock"}
+    request = ask(cursor, {})
+    assert (request.nodes, request.first) == (("silver/orders", "gold/sales", "gold/stock"), {})
+    done = notice(ended(cursor, request), GRAPH, {"silver/orders": 2}, own=())
+    assert choose(GRAPH, done, {}, NOW) is None
+
+
+def test_a_commit_of_another_process_to_a_referenced_table_makes_what_is_enriched_from_it_due() -> None:
+    cursor = notice(Cursor(), GRAPH, {"silver/customers": 1}, own=())
+    assert cursor.due == {"silver/customers", "silver/orders", "gold/sales", "gold/stock"}
+
+
+def test_a_commit_of_a_known_run_makes_nothing_due() -> None:
+    cursor = notice(Cursor(), GRAPH, {"silver/orders": 1}, own={"silver/orders"})
+    assert cursor == Cursor(committed={"silver/orders": 1})
+
+
+def test_the_next_commit_of_another_process_is_another_request() -> None:
+    first = notice(Cursor(), GRAPH, {"silver/orders": 1}, own=())
+    request = ask(first, {})
+    second = notice(ended(first, request), GRAPH, {"silver/orders": 2}, own=())
+    assert ask(second, {}).key != request.key
+
+
+def test_a_commit_of_another_process_does_not_make_a_table_well() -> None:
+    sick = Cursor(troubles={"silver/orders": Trouble(failures=1, retry_at=NOW + timedelta(hours=1))})
+    cursor = notice(sick, GRAPH, {"silver/orders": 1}, own=())
+    assert cursor.troubles == sick.troubles
+    assert choose(GRAPH, cursor, {}, NOW) is None
