@@ -25,6 +25,12 @@ $(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/u
 	@$(UV) pip sync -q --python .venv-aws/bin/python --require-hashes requirements/emulator.txt
 	@touch $@
 
+# What checks and synthesises infra/; it brings Node for the CDK's kernel along.
+.venv-infra/installed: $(VENV)/installed requirements/infra.txt
+	@$(PYTHON) -m venv --without-pip .venv-infra
+	@$(UV) pip sync -q --python .venv-infra/bin/python --require-hashes requirements/infra.txt
+	@touch $@
+
 demo: install ## the whole system on this machine, with live traffic (ARGS=--once stops by itself)
 	@exec $(BIN)/medallion demo $(ARGS)
 
@@ -42,6 +48,9 @@ types: install
 lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --group dev -o requirements/dev.txt
+	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o requirements/image.txt
+	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
+	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) requirements/emulator.in -o requirements/emulator.txt
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 
@@ -50,6 +59,9 @@ lock-check: install
 	@mkdir -p .medallion/lock && cp requirements/*.txt .medallion/lock/
 	@$(LOCK) pyproject.toml -o .medallion/lock/runtime.txt
 	@$(LOCK) pyproject.toml --group dev -o .medallion/lock/dev.txt
+	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o .medallion/lock/image.txt
+	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o .medallion/lock/function.txt
+	@$(LOCK) --group pyproject.toml:infra -o .medallion/lock/infra.txt
 	@diff -r -x '*.in' requirements .medallion/lock || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
@@ -63,4 +75,4 @@ bench: install ## speed and memory beside the alternative (ARGS="--only merge-10
 	@$(BIN)/python -m medallion_assets_tests.bench $(ARGS)
 
 clean: ## remove the environments and all local state
-	rm -rf .venv .venv-aws .medallion build *.egg-info
+	rm -rf .venv .venv-aws .venv-infra .medallion build *.egg-info
