@@ -74,15 +74,26 @@ class State:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What one look leaves to the next: the name after which the next page begins, and the last `complete_to`.
+
+    Losing it costs nothing but a round begun anew and a time told a few minutes older.
+    """
+
+    page: str | None = None
+    complete_to: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Look:
-    """What a look found: rows to record, gaps to note and to close, how far it followed. `page` is where to go on."""
+    """What a look found: rows to record, gaps to note and to close, how far it followed."""
 
     rows: Sequence[Mapping[str, Any]]
     noted: Sequence[Gap]
     closed: Sequence[Gap]
     followed: Followed
     state: State
-    page: str | None
+    memory: Memory
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def look(
     recorded: Recorded,
     gaps: GapsBefore,
     *,
-    page: str | None,
+    memory: Memory,
     now: datetime,
 ) -> Look:
     """Look at one table. Changes nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
@@ -113,8 +124,8 @@ def look(
         silver = None
     text = silver.properties.get(POSITION) if silver else None
     position = Position.from_json(text) if text else Position.start()
-    listing = _list(store, contract.table, position, page)
-    return _Look(lake, store, contract, recorded, gaps, polled, silver, position, listing, now).make()
+    listing = _list(store, contract.table, position, memory.page)
+    return _Look(lake, store, contract, recorded, gaps, polled, silver, position, listing, memory, now).make()
 
 
 @dataclass(frozen=True)
@@ -154,13 +165,16 @@ class _Look:
     silver: Table | None
     position: Position
     listing: _Listing
+    memory: Memory
     now: datetime
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     noted: list[Gap] = field(default_factory=list)
-    closed: list[Gap] = field(default_factory=list)
+    closed: dict[str, Gap] = field(default_factory=dict)
 
     def make(self) -> Look:
         self.followed = Followed.read(self.recorded.properties, self.name)
+        if self.memory.complete_to is not None:
+            self.followed = replace(self.followed, complete_to=self.memory.complete_to)
         self.noted += [gap for gap in untold(self.lake, self.store, self.contract) if gap.gap not in self.gaps.keys]
         contained = self._follow()
         old = self._old_rows()
@@ -340,7 +354,7 @@ class _Look:
             ranges = self.recorded.claims(self.name, stream, shard)
             ranges += [Range(row["after"] or START, row["upto"]) for row in rows]
             whole = covered(ranges)
-            self.closed += [gap for gap in noted if any(_holds(part, gap.subject) for part in whole)]
+            self.closed |= {gap.gap: gap for gap in noted if any(_holds(part, gap.subject) for part in whole)}
 
     def _extend(self, at: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
         before = self.reached.get(at)
@@ -397,8 +411,7 @@ class _Look:
                 if polled.given_up:
                     after = padded(polled.upto) if polled.upto else None
                     self._note_given_up((stream, polled.shard_id), after, polled.given_up)
-        closed = {gap.gap for gap in self.closed}
-        gaps = [gap for gap in self.gaps.open if gap.gap not in closed] + self.noted
+        gaps = [gap for gap in self.gaps.open if gap.gap not in self.closed] + self.noted
         if complete_to is not None:
             since = [gap.since for gap in gaps if gap.lossy]
             complete_to = None if None in since else min([complete_to, *(at for at in since if at is not None)])
@@ -411,7 +424,8 @@ class _Look:
             polled=self.polled is not None,
             gaps=tuple(sorted(gaps, key=lambda gap: gap.noticed_at)),
         )
-        return Look(list(self.rows.values()), self.noted, self.closed, self.followed, state, self.listing.page)
+        memory = Memory(self.listing.page, complete_to)
+        return Look(list(self.rows.values()), self.noted, list(self.closed.values()), self.followed, state, memory)
 
     def _reached_change(self, at: Shard) -> datetime | None:
         known = self.reached.get(at)
@@ -449,7 +463,7 @@ class _Look:
             self.noted.append(Gap(key, self.name, kind, since, self.now, reason, remedy))
 
     def _close(self, key: str) -> None:
-        self.closed += [gap for gap in self.gaps.open if gap.gap == key]
+        self.closed |= {gap.gap: gap for gap in self.gaps.open if gap.gap == key}
 
     def _key(self, kind: Kind, subject: str) -> str:
         return f"{self.name}/{kind}/{subject}"

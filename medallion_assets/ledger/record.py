@@ -16,7 +16,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.ledger.gaps import close, note, noticed, open_gaps
-from medallion_assets.ledger.look import GapsBefore, Look, State, look
+from medallion_assets.ledger.look import GapsBefore, Look, Memory, State, look
 from medallion_assets.ledger.recorded import Recorded
 from medallion_assets.ledger.table import FOLLOWED, LEDGER, Followed, write
 
@@ -28,21 +28,20 @@ TOLD_AGAIN: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Recording:
-    """The states of all tables by lake name, in the domain's order, and where the next look goes on in each."""
+    """The states of all tables by lake name, in the domain's order, and what the next look is to be told."""
 
     states: Mapping[str, State]
-    pages: Mapping[str, str]
+    memories: Mapping[str, Memory]
 
 
 @reaching_lake()
 def record(
-    lake: Lake, store: BronzeStore, domain: Domain, *, run_id: str, now: datetime, pages: Mapping[str, str] = {}
+    lake: Lake, store: BronzeStore, domain: Domain, *, run_id: str, now: datetime, memories: Mapping[str, Memory] = {}
 ) -> Recording:
     """Look at every table and write down what is found. Without news nothing is written.
 
-    `pages` are those of the Recording before; without them the round over older objects begins anew. A crash anywhere
-    leaves what the next look finds again. Raises LakeUnavailable, SettingsError, CommitConflict, and CaptureError for a
-    foreign name in Bronze.
+    `memories` are those of the Recording before. A crash anywhere leaves what the next look finds again. Raises
+    LakeUnavailable, SettingsError, CommitConflict, and CaptureError for a foreign name in Bronze.
     """
     keys = noticed(lake)
     known = open_gaps(lake)
@@ -52,7 +51,7 @@ def record(
         for contract in domain.tables:
             name = contract.lake_name
             gaps = GapsBefore([gap for gap in known if gap.table == name], keys)
-            looks[name] = look(lake, store, contract, recorded, gaps, page=pages.get(name), now=now)
+            looks[name] = look(lake, store, contract, recorded, gaps, memory=memories.get(name, Memory()), now=now)
     # Gaps first: what is recorded is not found again. Closing comes last: what is closed is not looked at again.
     note(lake, [gap for one in looks.values() for gap in one.noted], run_id=run_id)
     rows = [row for one in looks.values() for row in one.rows]
@@ -67,7 +66,7 @@ def record(
             log.error("%s", gap)
     return Recording(
         {name: one.state for name, one in looks.items()},
-        {name: one.page for name, one in looks.items() if one.page is not None},
+        {name: one.memory for name, one in looks.items()},
     )
 
 

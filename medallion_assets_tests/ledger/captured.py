@@ -1,0 +1,129 @@
+"""A table captured as the poller captures it: objects with claims, markers, and looks of the ledger at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.polled import Polled, PolledShard, put_polled
+from medallion_assets.capture.process import process
+from medallion_assets.ledger.look import Memory, State
+from medallion_assets.ledger.record import Recording, record
+from medallion_assets.ledger.recorded import Recorded
+from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract
+from medallion_assets_tests.silver.changes import record as change
+
+STREAM = "arn:aws:dynamodb:eu-central-1:123456789012:table/Orders/stream/2026-03-01T00:00:00.000"
+ORDERS = contract("Orders", {"Id": "string", "Amount": "int"}, key="Id")
+
+
+@dataclass
+class Captured:
+    """One table, `orders`, with its shards. `now` is the time of everything that happens."""
+
+    bench: Bench
+    root: Path
+    now: datetime = NOON
+    claimed: dict[str, str | None] = field(default_factory=dict)
+    given_up: dict[str, int] = field(default_factory=dict)
+    memories: dict[str, Memory] = field(default_factory=dict)
+    runs: int = 0
+
+    def pass_(self, **time: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(**time)
+
+    def put(self, shard: str, *numbers: int, bad: bool = False) -> str:
+        """One object with these records of a shard, each an item of its own; its path."""
+        self.pass_(seconds=1)
+        records = [order(number, "x" if bad else "1", self.now) for number in numbers]
+        claim = Claim(
+            stream_arn=STREAM,
+            shard_id=shard,
+            after=self.claimed.get(shard),
+            upto=str(numbers[-1]),
+            given_up=self.given_up.pop(shard, 0),
+        )
+        before = set(self.paths())
+        assert process(records, store=self.bench.store, captured_at=self.now, claim=claim) == []
+        self.claimed[shard] = str(numbers[-1])
+        (path,) = set(self.paths()) - before
+        return path
+
+    def put_without_claim(self, *numbers: int) -> str:
+        """One object as a Lambda function writes it; its path."""
+        self.pass_(seconds=1)
+        before = set(self.paths())
+        records = [order(number, "1", self.now) for number in numbers]
+        assert process(records, store=self.bench.store, captured_at=self.now) == []
+        (path,) = set(self.paths()) - before
+        return path
+
+    def poll(self, *, read_to: datetime | None = None, began_at: datetime = NOON) -> datetime:
+        """The poller's marker: everything put is read, up to now unless said."""
+        to = read_to or self.now
+        shards = tuple(
+            PolledShard(shard_id=shard, upto=upto, given_up=self.given_up.get(shard, 0), finished=False)
+            for shard, upto in self.claimed.items()
+        )
+        put_polled(
+            self.bench.store,
+            Polled(
+                table="Orders", stream_arn=STREAM, began_at=began_at, written_at=self.now, read_to=to, shards=shards
+            ),
+        )
+        return to
+
+    def merge(self) -> None:
+        """Silver takes in what is there, capture day by capture day."""
+        for day in sorted({path.split("day=")[1][:2] for path in self.paths()}):
+            self.bench.news("orders", day=NOON.date().replace(day=int(day)), now=self.now)
+
+    def rerun(self) -> None:
+        """The capture day of noon is materialized again."""
+        self.bench.whole("orders", now=self.now)
+
+    def look(self) -> State:
+        """The ledger looks once; what it says of the table."""
+        return self.record().states["orders"]
+
+    def record(self) -> Recording:
+        self.runs += 1
+        done = record(
+            self.bench.lake,
+            self.bench.store,
+            self.bench.domain,
+            run_id=f"look-{self.runs}",
+            now=self.now,
+            memories=self.memories,
+        )
+        self.memories = dict(done.memories)
+        return done
+
+    def recorded(self) -> dict[str, str]:
+        """The state of every recorded object."""
+        with Recorded.open(self.bench.lake) as rows:
+            return {name: row["state"] for name, row in rows.objects("orders", after=None, upto="Orders0").items()}
+
+    def paths(self) -> list[str]:
+        return list(self.bench.store.list("Orders"))
+
+    def file(self, path: str) -> Path:
+        """Where an object lies."""
+        return self.root / path
+
+
+def order(number: int, amount: str, at: datetime) -> dict[str, object]:
+    made = change("Orders", number, {"Id": {"S": f"o-{number}"}}, {"Amount": {"N": amount}})
+    made["dynamodb"]["ApproximateCreationDateTime"] = at.replace(microsecond=0).timestamp()
+    return made
+
+
+@contextmanager
+def captured_on_files(folder: Path) -> Iterator[Captured]:
+    with bench_on_files(folder, ORDERS) as bench:
+        yield Captured(bench, folder / "bronze")
