@@ -12,7 +12,8 @@ from pyiceberg.table import Table
 
 from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.history import changed_rows, snapshot_summary
+from medallion_assets.lake.history import changed_rows, last_change, snapshot_summary
+from medallion_assets.lake.maintenance import COMMITS_BETWEEN, compact, expire
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
@@ -111,3 +112,19 @@ def test_a_summary_holds_what_was_staged(lake: Lake) -> None:
     assert summary["added-records"] == "1"
     with pytest.raises(TableMissing):
         snapshot_summary(table, 4711)
+
+
+def test_the_last_change_is_the_newest_snapshot_that_is_no_compaction(lake: Lake) -> None:
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    assert last_change(table) is None
+    for number in range(1, COMMITS_BETWEEN + 1):
+        changed = merge(lake, table, rows(ORDERS, order("a", number))).snapshot_id
+    compacted = compact(lake, table)
+    assert compacted is not None
+    table.refresh()
+    found = last_change(table)
+    assert found is not None
+    assert (found.snapshot_id, table.metadata.current_snapshot_id) == (changed, compacted.snapshot_id)
+    expire(lake, table, older_than=dt.timedelta(minutes=-1))
+    table.refresh()
+    assert last_change(table) is None

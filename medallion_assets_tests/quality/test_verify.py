@@ -157,6 +157,34 @@ def test_a_row_held_in_quarantine_is_held_and_no_difference(source: Source) -> N
     assert (orders.source, orders.lake, orders.equal, orders.held) == (4, 3, 2, 2)
 
 
+def test_a_dropped_row_is_not_compared_until_a_newer_change_of_its_key_comes(source: Source) -> None:
+    source.put("Orders", order(1, "-3"))
+    source.put("Orders", order(5, "0.001"))
+    source.pipeline()
+    assert source.bench.drop("orders", where="TRUE").dropped == 2
+    found = source.verify()
+    assert found.agrees, "Silver and Gold stay as they were; nobody asks for more"
+    orders = next(one for one in found.tables if one.name == "silver/orders")
+    assert (orders.source, orders.lake, orders.equal, orders.held) == (4, 3, 2, 2)
+    source.put("Orders", order(1, "7"))
+    source.pipeline()
+    found = source.verify()
+    assert found.agrees
+    orders = next(one for one in found.tables if one.name == "silver/orders")
+    assert (orders.equal, orders.held) == (3, 1)
+
+
+def test_a_superseded_row_is_compared(source: Source) -> None:
+    source.put("Orders", order(1, "-3"))
+    source.pipeline()
+    source.put("Orders", order(1, "3"))
+    source.pipeline()
+    assert source.bench.replay("orders").superseded == 1
+    source.put("Orders", order(1, "4"), heard=False)
+    found = source.comparison("silver/orders")
+    assert (found.held, found.different) == (0, 1)
+
+
 def test_a_held_row_that_was_mended_at_the_source_is_compared_again(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.put("Orders", order(1, "3"))
