@@ -422,7 +422,7 @@ class _Look:
             merged_to=min(waiting, default=self.now),
             waiting=len(waiting),
             polled=self.polled is not None,
-            gaps=tuple(sorted(gaps, key=lambda gap: gap.noticed_at)),
+            gaps=tuple(sorted(gaps, key=lambda gap: (gap.noticed_at, gap.gap))),
         )
         memory = Memory(self.listing.page, complete_to)
         return Look(list(self.rows.values()), self.noted, list(self.closed.values()), self.followed, state, memory)

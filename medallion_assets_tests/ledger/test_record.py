@@ -1,0 +1,200 @@
+"""Writing it down: one commit for all tables, and a death anywhere loses nothing and says nothing twice."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyiceberg.table.snapshots import Operation
+
+from medallion_assets.lake import maintenance
+from medallion_assets.ledger import gaps as gaps_module
+from medallion_assets.ledger import record as record_module
+from medallion_assets.ledger.recorded import Recorded
+from medallion_assets.ledger.table import LEDGER, OPS
+from medallion_assets_tests.ledger.captured import Captured, captured_on_files
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def dying(real: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
+    """The function in a process that dies at it, having done it or not."""
+
+    def die(*arguments: Any, **named: Any) -> None:
+        if after:
+            real(*arguments, **named)
+        raise Died
+
+    return die
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["note", "write", "close"])
+def test_a_death_at_any_write_is_made_good_by_the_next_look(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    first, second = captured.put("a", 1), captured.put("a", 2)
+    kept = captured.file(second).read_bytes()
+    captured.merge()
+    captured.poll()
+    captured.look()
+    captured.file(second).write_bytes(b"")
+    captured.look()  # changed; the next look closes that gap, finds two others and records an object
+    captured.file(second).write_bytes(kept)
+    captured.file(first).unlink()
+    captured.file(captured.put("a", 3)).unlink()
+    fourth = captured.put("a", 4)
+    captured.merge()
+    captured.poll()
+    with monkeypatch.context() as patch:
+        patch.setattr(record_module, step, dying(getattr(record_module, step), after=after))
+        with pytest.raises(Died):
+            captured.look()
+    state = captured.look()
+    assert sorted(gap.kind for gap in state.gaps) == ["hole", "missing"]
+    assert captured.recorded() == {first: "missing", second: "held", fourth: "held"}
+    assert captured.look() == state
+
+
+def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Captured) -> None:
+    """Silver goes on without the ledger; what it took in meanwhile is told by its snapshots."""
+    expected: dict[int | None, set[str]] = {}
+    for number in range(1, 5):
+        name = either.put("a", number)
+        either.merge()
+        either.pass_(minutes=20)
+        expected[either.bench.lake.table("silver", "orders").metadata.current_snapshot_id] = {name}
+    to = either.poll()
+    state = either.look()
+    assert (state.complete_to, state.gaps) == (to, ())
+    with Recorded.open(either.bench.lake) as rows:
+        assert rows.snapshots("orders") == expected
+
+
+def test_more_than_one_look_can_hold_is_caught_up_in_several(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medallion_assets.ledger.look.MOST_OBJECTS", 2)
+    for number in range(1, 7):
+        captured.put("a", number)
+        captured.merge()
+        captured.pass_(minutes=20)
+    to = captured.poll()
+    states = [captured.look() for _ in range(4)]
+    assert [state.complete_to for state in states] == [None, None, to, to]
+    assert all(state.gaps == () for state in states)
+    assert sorted(captured.recorded()) == captured.paths()
+
+
+def test_a_look_without_news_writes_nothing(either: Captured) -> None:
+    either.put("a", 1)
+    either.merge()
+    either.poll()
+    either.look()
+    before = either.bench.lake.table(OPS, LEDGER).metadata_location
+    either.pass_(minutes=1)
+    either.poll()
+    either.look()
+    assert either.bench.lake.table(OPS, LEDGER).metadata_location == before
+    either.pass_(minutes=5)
+    to = either.poll()
+    either.look()
+    either.memories = {}
+    either.pass_(seconds=10)
+    either.put("a", 2)
+    either.poll(read_to=either.now)
+    assert either.look().complete_to == to, "told every few minutes, for those who do not look themselves"
+
+
+def test_a_busy_ledger_is_compacted_and_can_be_read_after(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 6)
+    monkeypatch.setattr(maintenance, "FOLD_FILES", 4)
+    for number in range(1, 11):
+        captured.put("a", number)
+        captured.merge()
+        captured.look()
+    table = captured.bench.lake.table(OPS, LEDGER)
+    operations = [snapshot.summary.operation for snapshot in table.snapshots() if snapshot.summary]
+    assert Operation.REPLACE in operations
+    assert len(captured.recorded()) == 10
+    captured.poll()
+    assert captured.look().complete_to == captured.now
+
+
+Step = tuple[str, str, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "lose", "merge", "look", "die", "poll"]), st.sampled_from("ab"), st.integers(1, 3)
+    ),
+    min_size=4,
+    max_size=14,
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> None:
+    """Objects of two shards, some lost before Silver sees them; merges, looks, markers and deaths in between."""
+    with (
+        TemporaryDirectory() as folder,
+        captured_on_files(Path(folder)) as captured,
+        pytest.MonkeyPatch.context() as at,
+    ):
+        lost: dict[str, set[int]] = {"a": set(), "b": set()}
+        number = 10
+        for what, shard, many in [*steps, ("put", "a", 1), ("put", "b", 1), ("merge", "a", 1), ("poll", "a", 1)]:
+            match what:
+                case "put" | "lose":
+                    numbers = list(range(number, number + many))
+                    number += many
+                    path = captured.put(shard, *numbers)
+                    if what == "lose":
+                        captured.file(path).unlink()
+                        lost[shard] |= set(numbers)
+                case "merge":
+                    captured.merge()
+                case "look":
+                    captured.look()
+                case "poll":
+                    captured.poll()
+                case "die":
+                    module = gaps_module if many == 1 else record_module
+                    with at.context() as patch, contextlib.suppress(Died):
+                        patch.setattr(module, "write", dying(gaps_module.write, after=many == 2))
+                        captured.look()
+        state = captured.look()
+        assert {gap.kind for gap in state.gaps} <= {"hole"}
+        for shard, numbers in lost.items():
+            found: set[int] = set()
+            for gap in state.gaps:
+                label, _, text = gap.subject.rpartition("/")
+                if label.endswith(f"/{shard}"):
+                    after, _, upto = text.partition("-")
+                    found |= set(range(0 if after == "start" else int(after) + 1, int(upto) + 1))
+            written = {n for n in found if n >= 10}
+            others = {n for n in written if n not in numbers}
+            # A range names the numbers between its ends; those of the other shard are in it, too.
+            assert numbers <= written
+            assert not others & _of(captured, shard)
+        if not state.gaps:
+            assert state.complete_to == captured.now
+
+
+def _of(captured: Captured, shard: str) -> set[int]:
+    """The records that Bronze holds of a shard."""
+    with Recorded.open(captured.bench.lake) as rows:
+        found = rows.objects("orders", after=None, upto="Orders0").values()
+    return {
+        number
+        for row in found
+        if row["shard_id"] == shard
+        for number in range(int(row["first_sequence"]), int(row["last_sequence"]) + 1)
+    }
