@@ -127,7 +127,10 @@ class Enrichment(Strict):
 
 
 class QuarantineShare(Strict):
-    """The share of a batch's rows that may be quarantined before the batch is held."""
+    """The share of a batch's rows that may be quarantined before the batch is held.
+
+    A batch of less than 100 rows counts as 100, so that one bad row does not hold its neighbours.
+    """
 
     max: Annotated[Decimal, Field(ge=0, le=1)]
     severity: Severity = "block"
