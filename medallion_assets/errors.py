@@ -21,6 +21,10 @@ class StreamGap(MedallionError):
     """A stream lost history before it was read; the table needs a backfill."""
 
 
+class CheckpointUnusable(MedallionError):
+    """The poller's memory cannot be read or written; it must not go on without."""
+
+
 class CorruptObject(MedallionError):
     """A Bronze object cannot be read; the text names the object."""
 

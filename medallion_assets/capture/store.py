@@ -5,10 +5,12 @@ names mean (naming) or which of them are new (position). Paths are relative to t
 `.parquet` objects only, unless asked for others: a folder marker or another tool's `_SUCCESS` file is nobody's change.
 """
 
+import errno
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,6 +36,13 @@ _REFUSALS: Final = frozenset(
         "PermanentRedirect",
     }
 )
+
+
+# Answers of a file system that nobody but the owner of the machine changes.
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+# No write takes this long: a poller gives one up after ten minutes, a function ends after fifteen.
+_ABANDONED_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +95,24 @@ def _prefix(table: str, day: date | None) -> str:
 
 
 class FileStore:
-    """Bronze in a directory, for tests, benchmarks and machines without S3."""
+    """Bronze in a directory, for tests, benchmarks and machines without S3.
+
+    What is being written lies in `.partial/` below the root. What a writer that died left there is removed by the next
+    one to write.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._partial = self._root / ".partial"
+        self._cleaned = False
 
     def put(self, path: str, data: bytes) -> None:
-        """Write to a temporary file of the same directory, sync it, rename it, sync the directory."""
+        """Write to a temporary file, sync it, rename it, sync the directory."""
         target = self._root / path
-        try:
+        with self._trouble(path, "written"):
+            self._clean()
             _make_durable(target.parent)
-            handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".partial")
+            handle, name = tempfile.mkstemp(dir=self._partial)
             temporary = Path(name)
             try:
                 with os.fdopen(handle, "wb") as file:
@@ -108,8 +124,6 @@ class FileStore:
                 temporary.unlink(missing_ok=True)
                 raise
             _sync_directory(target.parent)
-        except OSError as error:
-            raise LakeUnavailable(f"Bronze object {path} cannot be written below {self._root}: {error}") from error
 
     def list(
         self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
@@ -128,33 +142,53 @@ class FileStore:
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes. Raises CorruptObject when there is no such file."""
-        try:
-            return (self._root / path).read_bytes()
-        except FileNotFoundError as error:
-            raise CorruptObject(
-                f"Bronze object {self._root / path} is missing; restore it, nothing is skipped"
-            ) from error
-        except OSError as error:
-            raise LakeUnavailable(f"Bronze object {self._root / path} cannot be read: {error}") from error
+        with self._trouble(path, "read"):
+            try:
+                return (self._root / path).read_bytes()
+            except FileNotFoundError as error:
+                raise CorruptObject(
+                    f"Bronze object {self._root / path} is missing; restore it, nothing is skipped"
+                ) from error
 
     def uri(self, path: str) -> str:
         """Return the absolute file path."""
         return str(self._root / path)
 
     def _walk(self, prefix: str, after: str, suffix: str) -> Iterator[str]:
-        try:
-            # A directory sorts with its slash, as its keys do.
-            names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(self._root / prefix))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise LakeUnavailable(f"Bronze below {self._root / prefix} cannot be listed: {error}") from error
+        with self._trouble(prefix, "listed"):
+            try:
+                # A directory sorts with its slash, as its keys do.
+                names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(self._root / prefix))
+            except FileNotFoundError:
+                return
         for path in (prefix + name for name in names):
             if path.endswith("/"):
                 if path >= after[: len(path)]:
                     yield from self._walk(path, after, suffix)
             elif path > after and path.endswith(suffix):
                 yield path
+
+    def _clean(self) -> None:
+        """Remove what dead writers left, once in a store's life; others may be at work on what is younger."""
+        if self._cleaned:
+            return
+        self._partial.mkdir(parents=True, exist_ok=True)
+        abandoned = time.time() - _ABANDONED_S
+        for left in self._partial.iterdir():
+            with suppress(FileNotFoundError):  # another writer was here first
+                if left.stat().st_mtime < abandoned:
+                    left.unlink()
+        self._cleaned = True
+
+    @contextmanager
+    def _trouble(self, path: str, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"Bronze's {self._root / path} cannot be {what}: {error.strerror or error}."
+            if error.errno in _FORBIDDEN:
+                raise SettingsError(f"{said} Let this user do so, or correct MEDALLION_BRONZE.") from error
+            raise LakeUnavailable(f"{said} Try again once that is mended.") from error
 
 
 def _make_durable(directory: Path) -> None:

@@ -18,7 +18,9 @@ from medallion_assets.errors import LakeUnavailable, SettingsError
 # What a call to the catalog or the store may raise when the answer is lost: its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
 
-_REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403", "Permission denied")
+_REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403")
+_FORBIDDEN = ("Permission denied", "Read-only file system", "readonly database", "Operation not permitted")
+_FULL = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
 _NO_BUCKET = ("NoSuchBucket", "NO_SUCH_BUCKET")
 _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException")
 
@@ -53,6 +55,12 @@ def reaching_lake() -> Iterator[None]:
             ) from failure
         if any(sign in text for sign in _REFUSED):
             raise SettingsError(f"The lake refused our credentials ({text}). Check them and their rights.") from failure
+        if any(sign in text for sign in _FORBIDDEN):
+            raise SettingsError(
+                f"The lake's files may not be used ({text}). Let this user read and write below the warehouse."
+            ) from failure
+        if any(sign in text for sign in _FULL):
+            raise LakeUnavailable(f"The lake's disk is full ({text}). Free space and try again.") from failure
         raise LakeUnavailable(f"The lake's catalog or store did not answer: {text}. Try again later.") from failure
 
 

@@ -8,6 +8,9 @@ import boto3
 import pytest
 
 from medallion_assets.local.emulator import Emulator
+from medallion_assets_tests.fixtures.disk import disk
+
+__all__ = ["bucket", "disk"]
 
 
 @pytest.fixture

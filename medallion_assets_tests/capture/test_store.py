@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.errors import CorruptObject, LakeUnavailable, SettingsError
 from medallion_assets.local.emulator import Emulator
+from medallion_assets_tests.fixtures.disk import Disk
 
 
 @pytest.fixture(params=["files", "s3"])
@@ -118,3 +122,41 @@ def test_missing_credentials_are_said_to_be_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     with pytest.raises(SettingsError, match="credentials"):
         open_store("s3://bronze/x").read("x")
+
+
+def test_a_full_disk_and_a_forbidden_one_are_told_and_the_next_try_is_clean(disk: Disk) -> None:
+    root = disk.root / "bronze"
+    store = open_store(str(root))
+    store.put(PATHS[0], b"there")
+    with disk.full(), pytest.raises(LakeUnavailable, match=r"cannot be written: (No space left|File too large).*again"):
+        store.put(PATHS[1], bytes(100_000))
+    with disk.forbidden():
+        for act in ACTS:
+            with pytest.raises(
+                SettingsError, match=r"cannot be (written|read|listed): Permission denied\. Let this user"
+            ):
+                act(store)
+    assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {PATHS[0]}
+    store.put(PATHS[1], bytes(100_000))
+    assert list(store.list("Orders")) == PATHS[:2]
+    assert len(store.read(PATHS[1])) == 100_000
+
+
+def test_what_a_dead_writer_left_is_never_listed_and_the_next_writer_removes_it(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom medallion_assets.capture import store\n"
+        "store.Path.replace = lambda source, target: os.kill(os.getpid(), 9)\n"
+        f"store.open_store(sys.argv[1]).put({PATHS[0]!r}, b'half')\n"
+    )
+    bronze = open_store(str(tmp_path))
+    bronze.put(PATHS[1], b"whole")
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert killed.returncode == -9
+    (left,) = (tmp_path / ".partial").iterdir()
+    assert list(bronze.list("Orders")) == [PATHS[1]]
+    open_store(str(tmp_path)).put(PATHS[2], b"")
+    assert left.exists(), "its writer may be at work"
+    os.utime(left, (left.stat().st_mtime - 4_000,) * 2)
+    open_store(str(tmp_path)).put(PATHS[3], b"")
+    assert not left.exists()
+    assert list(bronze.list("Orders")) == PATHS[1:4]

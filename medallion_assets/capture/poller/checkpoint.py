@@ -9,14 +9,14 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
 from medallion_assets.capture.claim import Claim
-from medallion_assets.errors import SettingsError
+from medallion_assets.errors import CheckpointUnusable, SettingsError
 
 # A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.
 _FORGET_AFTER: Final = timedelta(days=7)
@@ -63,7 +63,8 @@ class ShardMark:
 class Checkpoint:
     """The poller's memory, safe to use from several threads. One process at a time writes it.
 
-    Over a connection (in autocommit mode) it is the memory's logic alone; `open` is what makes it durable.
+    Over a connection (in autocommit mode) it is the memory's logic alone; `open` is what makes it durable. Every method
+    raises CheckpointUnusable when the file cannot be read or written, with nothing noted.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -77,23 +78,20 @@ class Checkpoint:
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
         """Open or create the file for writing. SettingsError if another poller has it or it is no checkpoint."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(path.name + ".lock").open("w") as lock:
+        with _locked(path), ExitStack() as opened:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise SettingsError(f"another poller uses {path}; stop it, or give this one another file") from error
-            with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
-                try:
-                    connection.execute("PRAGMA journal_mode = WAL")
-                    connection.execute("PRAGMA synchronous = FULL")
-                    checkpoint = cls(connection)
-                except sqlite3.DatabaseError as error:
-                    raise SettingsError(
-                        f"{path} cannot be used as the poller's checkpoint ({error}); move it away. Without it the "
-                        "poller starts from the oldest records of the streams, and a table may need a backfill."
-                    ) from error
-                yield checkpoint
+                connection = opened.enter_context(
+                    closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+                )
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                checkpoint = cls(connection)
+            except sqlite3.DatabaseError as error:
+                raise SettingsError(
+                    f"{path} cannot be used as the poller's checkpoint ({error}); mend that or move it. Without it "
+                    "the poller starts from the oldest records of the streams, and a table may need a backfill."
+                ) from error
+            yield checkpoint
 
     def table(self, table: str) -> TableMark | None:
         """Return what is known of a table; None before its capture began."""
@@ -117,8 +115,7 @@ class Checkpoint:
 
     def know(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
         """Note shards seen for the first time, all or none of them."""
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.executemany(
                 "INSERT INTO shards (stream_arn, shard_id, known_at, first) VALUES (?, ?, ?, ?)",
                 [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
@@ -126,8 +123,7 @@ class Checkpoint:
 
     def advance(self, table: str, shard_id: str, sequence_number: str, captured_at: datetime | None) -> None:
         """Note that a shard is delivered up to this number: in an object named so, or by giving the record up."""
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.execute(
                 "UPDATE shards SET sequence_number = ?, given_up = given_up + 1 WHERE shard_id = ? AND stream_arn = "
                 "(SELECT stream_arn FROM tables WHERE table_name = ?)",
@@ -164,15 +160,21 @@ class Checkpoint:
 
     def forget(self, table: str) -> None:
         """Forget a table, so that its capture begins anew with the oldest records of its current stream."""
-        with self._lock, self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._transaction():
             self._connection.execute(
                 "DELETE FROM shards WHERE stream_arn IN (SELECT stream_arn FROM tables WHERE table_name = ?)", (table,)
             )
             self._connection.execute("DELETE FROM tables WHERE table_name = ?", (table,))
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is executed inside is noted, or none of it."""
+        with self._lock, _usable(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+
     def _run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
+        with self._lock, _usable():
             return self._connection.execute(statement, values).fetchall()
 
 
@@ -182,6 +184,33 @@ def read_tables(path: Path) -> list[TableMark]:
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         return _tables(connection.execute("SELECT * FROM tables ORDER BY table_name").fetchall())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file against other pollers. Raises SettingsError if one has it, or if it cannot be written here."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise SettingsError(f"the poller's checkpoint {path} cannot be written: {error.strerror or error}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(f"another poller uses {path}; stop it, or give this one another file") from error
+        yield
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CheckpointUnusable(
+            f"the poller's checkpoint cannot be used ({error}). Mend that (a full disk, rights, a file that was moved) "
+            "and start the poller again: it goes on where it was."
+        ) from error
 
 
 def _tables(rows: Iterable[tuple[Any, ...]]) -> list[TableMark]:

@@ -100,9 +100,9 @@ class ShardMapping:
             for record in part.records[:old]:
                 self._set_aside(record, reason, attempts=part.failures)
             return _unless_empty(_Part(part.records[old:], part.failures))
-        captured_at = self.names.now()
+        captured_at, claim = self.names.now(), self._claim(part.records)
         try:
-            failed = self.process(part.records, captured_at, self._claim(part.records))
+            failed = self.process(part.records, captured_at, claim)
         except (LakeUnavailable, SettingsError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever a record does to capture, it must not block its shard

@@ -16,7 +16,8 @@ import pytest
 
 from medallion_assets.capture.claim import Claim
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark, TableMark, read_tables
-from medallion_assets.errors import SettingsError
+from medallion_assets.errors import CheckpointUnusable, SettingsError
+from medallion_assets_tests.fixtures.disk import Disk
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 ARN = "arn:aws:dynamodb:us-east-1:1:table/Orders/stream/2026"
@@ -147,3 +148,28 @@ def test_a_file_from_before_objects_made_claims_is_carried_on(tmp_path: Path) ->
         with Checkpoint.open(path) as checkpoint:
             assert checkpoint.shards(ARN) == {"shard-1": ShardMark(NOW, True, "7", False)}
             assert checkpoint.claim(ARN, "shard-1", upto="9").after is None
+
+
+def test_a_full_disk_is_told_once_and_what_was_noted_before_stays(disk: Disk) -> None:
+    path = disk.root / "c.sqlite"
+    with Checkpoint.open(path) as checkpoint:
+        begun(checkpoint)
+        checkpoint.advance("Orders", "shard-1", "1", NOW)
+        with disk.full(), pytest.raises(CheckpointUnusable, match=r"cannot be used \(.*full.*start the poller again"):
+            for number in range(2, 10_000):
+                checkpoint.advance("Orders", "shard-1", str(number), NOW)
+        assert checkpoint.shards(ARN)["shard-1"].sequence_number == str(number - 1)
+        checkpoint.advance("Orders", "shard-1", str(number), NOW)
+    with Checkpoint.open(path) as checkpoint:
+        assert checkpoint.shards(ARN)["shard-1"].sequence_number == str(number)
+
+
+def test_a_place_where_it_may_not_write_is_told(disk: Disk) -> None:
+    path = disk.root / "new" / "c.sqlite"
+    refused = pytest.raises(SettingsError, match="cannot be written: Permission denied")
+    with disk.forbidden(), refused, Checkpoint.open(path):
+        pass
+    with disk.full(), pytest.raises(SettingsError, match=r"disk|space|large"), Checkpoint.open(path):
+        pass
+    with Checkpoint.open(path) as checkpoint:
+        begun(checkpoint)

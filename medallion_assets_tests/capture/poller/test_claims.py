@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -84,7 +84,7 @@ class World:
     def process(self, records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
         if self.raising & {number(record) for record in records}:
             raise ValueError("a record that capture cannot stand")
-        return process(records, store=self, captured_at=at, claim=claim)
+        return process(records, store=self, captured_at=at, claim=claim)  # type: ignore[arg-type]
 
     def put(self, path: str, data: bytes) -> None:
         self.meet("before")
@@ -103,15 +103,6 @@ class World:
             raise {"fails": LakeUnavailable, "raises": RuntimeError, "dies": Died}[fault.split()[0]](fault)
         if self.faults and self.faults[0] is None:
             self.faults.pop(0)
-
-    def list(self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = "") -> Iterator[str]:
-        raise NotImplementedError
-
-    def read(self, path: str) -> bytes:
-        raise NotImplementedError
-
-    def uri(self, path: str) -> str:
-        raise NotImplementedError
 
     @property
     def claims(self) -> dict[str, Claim]:

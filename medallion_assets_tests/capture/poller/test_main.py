@@ -17,6 +17,7 @@ import pytest
 
 from medallion_assets.capture.poller.checkpoint import read_tables
 from medallion_assets_tests.capture.poller.conftest import Stack, Wait, ids
+from medallion_assets_tests.fixtures.disk import Disk
 
 
 def command(stack: Stack, root: Path, *tables: str) -> list[str]:
@@ -137,3 +138,25 @@ def test_what_keeps_it_from_starting_is_one_sentence_and_no_traceback(
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_under_its_checkpoint_ends_it_with_one_sentence_and_the_next_goes_on(
+    stack: Stack, disk: Disk, until: Wait
+) -> None:
+    if not disk.mounted:
+        pytest.skip("the limit that stands in for a full disk is this process's own")
+    stack.create("Orders")
+    with running(stack, disk.root, "Orders") as child, disk.full():
+        assert child.stderr is not None
+        number = 0
+        while child.poll() is None:
+            stack.write("Orders", number)
+            number += 1
+        said = child.stderr.read()
+        assert child.returncode == 2
+    (error,) = [line for line in said.splitlines() if line.startswith("error:")]
+    assert "checkpoint cannot be used" in error and "Traceback" not in said
+    stack.write("Orders", number)
+    with running(stack, disk.root, "Orders"):
+        until(lambda: set(ids(stack.store, "Orders")) == {f"o-{n}" for n in range(number + 1)})
+    assert stack.failed() == []

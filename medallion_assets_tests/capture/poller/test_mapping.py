@@ -23,9 +23,10 @@ from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableC
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.errors import LakeUnavailable
+from medallion_assets.errors import CheckpointUnusable, LakeUnavailable
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
 from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, ids
+from medallion_assets_tests.fixtures.disk import Disk
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 IMPATIENT = replace(FAST, backoff_s=0.0)
@@ -157,6 +158,31 @@ def test_while_bronze_is_away_everything_waits_and_nothing_is_given_up(tmp_path:
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
     delivery.deliver(batch(1, 2))
     assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
+
+
+def test_a_full_disk_is_waited_for_and_delivery_goes_on_once_there_is_room(disk: Disk, checkpoint: Checkpoint) -> None:
+    delivery = Delivery(disk.root / "bronze", checkpoint)
+    large = [as_boto3(change(n, new={"OrderID": {"S": f"o-{n}"}, "Note": {"S": "x" * 9_000}})) for n in (1, 2)]
+    with closing(delivery.mapping.deliver(large)) as waits:
+        with disk.full():
+            next(waits)
+            next(waits)
+            next(waits)
+        assert (delivery.aside, delivery.mark) == ([], None)
+        for _ in waits:
+            pass
+    assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
+    assert len(delivery.attempts) == 3
+
+
+def test_a_checkpoint_that_cannot_be_used_ends_the_work_and_no_record_is_given_up(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    delivery = Delivery(tmp_path, checkpoint)
+    checkpoint._connection.execute("ALTER TABLE shards RENAME COLUMN claimed TO stolen")
+    with pytest.raises(CheckpointUnusable, match="no such column: claimed"):
+        delivery.deliver(batch(1, 2))
+    assert (delivery.aside, delivery.written) == ([], [])
 
 
 def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
