@@ -89,6 +89,11 @@ class Embedded:
         self._connection.execute(f"CREATE OR REPLACE TABLE {namespace}.{identifier(name)} AS FROM incoming")
         self._connection.unregister("incoming")
 
+    def show_select(self, namespace: str, name: str, select: str) -> None:
+        """Show what a SELECT in DuckDB's dialect gives, over files and tables shown before, as a table."""
+        with _telling():
+            self._connection.execute(f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {select}")
+
     def run(self, sql: str, *, today: date) -> pa.Table:
         """The rows of a reader's SELECT in Trino's dialect over the tables shown; `current_date` is `today`.
 
