@@ -229,7 +229,10 @@ class EventSourceMapping:
                 self.counts["trimmed unread"] += 1
                 lane.position = lane.shard.trimmed
             batch = self._gather(lane, self._settings.batch_size)
-            if not batch or not self._is_time(lane, batch, now):
+            if not batch:
+                lane.due = now + timedelta(seconds=self._settings.poll_s)
+                return
+            if not self._is_time(lane, batch, now):
                 return
             lane.gathering_since = None
             lane.parts.append(_Part(batch))
