@@ -22,6 +22,7 @@ from medallion_assets.gold.news import FROM_SILVER, Basis, silver_tables, touche
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
+from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.quality.marts import audit_mart
@@ -52,6 +53,7 @@ class RefreshResult:
     silver_snapshots: Mapping[str, int | None]
 
 
+@reaching_lake()
 def refresh(
     lake: Lake,
     mart: Mart,
@@ -66,8 +68,8 @@ def refresh(
 
     `today` is what `current_date` means, `now` is written to the rows. Without news nothing is committed. A failed
     blocking check leaves the published mart as it was; the caller decides what that means. Raises MartError if the SQL
-    cannot be run, SchemaMismatch if the mart's columns are no longer those of its table, CommitConflict if another
-    writer was faster every time.
+    cannot be run, SchemaMismatch if the mart's columns are no longer those of its table, LakeUnavailable, and
+    CommitConflict if another writer was faster every time.
     """
     if days is not None and mart.spec.partition is None:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
