@@ -28,6 +28,7 @@ from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.quality.tables import Audit, Batch, RowCounts
@@ -166,6 +167,7 @@ class Merger:
     now: datetime
     whole: bool
 
+    @reaching_lake()
     def merge(self, changes: Changes | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
         """Merge changes, or only what referenced tables changed (None). Returns None if there was nothing to do.
 
