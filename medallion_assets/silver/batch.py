@@ -220,7 +220,9 @@ class Merger:
         properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text, **enriched}
         publish(self.lake, table, staged, properties=properties)
         resolved = 0
-        if changes is not None and (changes.waiting or changes.rejected.num_rows):
+        # That a change set aside just now is superseded already is for a rerun or a replay to say: it takes a look at
+        # the whole of Silver.
+        if changes is not None and (changes.waiting or (self.whole and changes.rejected.num_rows)):
             resolved = settle(
                 self.lake,
                 self.contract,

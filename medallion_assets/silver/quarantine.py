@@ -72,6 +72,7 @@ class Dropped:
     others: Mapping[str, int]
 
 
+@reaching_lake()
 def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
     """Keep what `decode` rejected.
 
@@ -97,6 +98,7 @@ def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now
     _write(lake, contract, news, run_id)
 
 
+@reaching_lake()
 def check_held(lake: Lake, contract: Contract) -> CheckResult:
     """Whether no change waits in quarantine, with how many there are and since when."""
     table, held, since = _published(lake, QUARANTINE, contract), 0, None
@@ -115,6 +117,7 @@ def check_held(lake: Lake, contract: Contract) -> CheckResult:
     )
 
 
+@reaching_lake()
 def unsettled(lake: Lake, contract: Contract) -> pa.Table:
     """The `event_id` and `status` of every change that is held or dropped."""
     table = _published(lake, QUARANTINE, contract)
@@ -154,6 +157,7 @@ def bronze_rows(quarantined: pa.Table) -> pa.Table:
     )
 
 
+@reaching_lake()
 def settle(
     lake: Lake,
     contract: Contract,
@@ -202,6 +206,7 @@ def settle(
     return Settled(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
 
 
+@reaching_lake()
 def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str, now: datetime) -> Dropped:
     """Give up the held changes for which `where` is true: they are never merged, whatever the contract says later.
 

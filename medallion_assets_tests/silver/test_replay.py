@@ -330,10 +330,9 @@ def test_a_rerun_of_the_day_resolves_and_supersedes_what_it_reads_again(bench: B
     bench.put(order(1, "a", "11"), order(2, "b", "12"), order(3, "b", "3"), order(4, "c", "500"), order(5, "c", "5"))
     bench.put(order(6, "d", "500"))
     bench.news("orders")
-    assert held(bench) == {"1": "held", "2": "superseded", "4": "superseded", "6": "held"}
     bench.put(order(7, "d", "7"))
     bench.news("orders")
-    assert held(bench)["6"] == "held"
+    assert held(bench) == dict.fromkeys("1246", "held")
     mend(bench)
     (again,) = bench.whole("orders", now=LATER)
     assert again.resolved == 1
@@ -346,6 +345,7 @@ def test_a_rerun_of_the_day_resolves_and_supersedes_what_it_reads_again(bench: B
 def test_a_superseded_change_that_is_delivered_again_stays_so(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "a", "2"))
     bench.news("orders")
+    assert bench.replay("orders").superseded == 1
     before = snapshots(bench)[1]
     bench.put(order(1, "a", "11"))
     (result,) = bench.news("orders")
