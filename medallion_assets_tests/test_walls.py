@@ -26,7 +26,8 @@ ROOMS = {
     "gold": ALL,
     "quality": ALL,
     "scheduling": BELOW | PURE,
-    "defs": ALL | {"settings", "definitions", "scheduling"},
+    "health": ALL,
+    "defs": ALL | {"settings", "definitions", "scheduling", "health"},
     "definitions": BELOW | PURE | {"defs"},
     "simulation": ALL | {"scheduling"},
     "settings": {"lake"},
@@ -38,9 +39,9 @@ ROOMS = {
 
 ONLY_IN = {
     "dagster": {"defs", "definitions"},
-    "pyiceberg": {"lake", "ledger", "local", "simulation", *PURE},
+    "pyiceberg": {"lake", "ledger", "health", "local", "simulation", *PURE},
     "duckdb": {"lake", "ledger", "simulation", *PURE},
-    "pyarrow": {"contracts", "lake", "ledger", "local", "cli", "defs", "simulation", *PURE},
+    "pyarrow": {"contracts", "lake", "ledger", "health", "local", "cli", "defs", "simulation", *PURE},
     "sqlglot": {"engines", "gold", "defs"},
     "arro3": {"capture"},
 }

@@ -5,7 +5,7 @@ Capture writes Bronze, not Dagster: the step looks at the objects of its day, an
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -74,21 +74,28 @@ def survey(store: BronzeStore, names: Sequence[str]) -> dict[str, Any]:
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         sizes = list(threads.map(lambda name: _size(store, name), names))
     ends = {"first": store.uri(names[0]), "last": store.uri(names[-1])} if names else {}
+    changes = [oldest for _, _, oldest in sizes if oldest is not None]
     return {
         "objects": len(names),
-        "dagster/row_count": sum(rows for rows, _ in sizes),
-        "bytes": sum(size for _, size in sizes),
+        "dagster/row_count": sum(rows for rows, _, _ in sizes),
+        "bytes": sum(size for _, size, _ in sizes),
         **ends,
+        **({"oldest_change": dg.MetadataValue.timestamp(min(changes))} if changes else {}),
     }
 
 
-def _size(store: BronzeStore, name: str) -> tuple[int, int]:
+def _size(store: BronzeStore, name: str) -> tuple[int, int, datetime | None]:
+    """Rows, bytes, and the time of the oldest change as the file's statistics tell it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = store.read(name)
     try:
-        return pq.read_metadata(pa.BufferReader(data)).num_rows, len(data)
+        footer = pq.read_metadata(pa.BufferReader(data))
+        created = footer.schema.names.index("approximate_creation_time")
+        told = (footer.row_group(group).column(created).statistics for group in range(footer.num_row_groups))
+        oldest = min((each.min for each in told if each is not None and each.has_min_max), default=None)
+        return footer.num_rows, len(data), oldest
     except pa.ArrowException as broken:
         raise CorruptObject(
             f"Bronze object {store.uri(name)} is not a whole Parquet file ({len(data)} bytes: {broken}). Nothing was "

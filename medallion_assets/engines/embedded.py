@@ -24,14 +24,14 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import reaching_lake
 
-NAMESPACES: Final = ("silver", "gold", "quarantine")
+NAMESPACES: Final = ("silver", "gold", "quarantine", "ops")
 
 # Each stretch of days is a scan of its own, because DuckDB skips files by one range but not by several joined with OR.
 _MAX_STRETCHES: Final = 8
 
 
 class Embedded:
-    """A DuckDB session over `lake`: schemas silver, gold and quarantine, empty until tables are shown in them.
+    """A DuckDB session over `lake`: schemas silver, gold, quarantine and ops, empty until tables are shown in them.
 
     Sessions of one lake do not see each other's tables. Close it, or use it as a context manager.
     """

@@ -1,0 +1,130 @@
+"""The sensor that looks at the pipeline's health every minute and writes it to the lake; it starts no run.
+
+Belongs here: reading from Dagster what the runs did. What is written and what else is looked at is health's.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.defs.names import utc_now
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.gold.spec import Mart
+
+if TYPE_CHECKING:
+    from medallion_assets.health.news import Evaluation, News, Step
+
+EVERY_SECONDS: Final = 60
+_FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_OF_INTEREST: Final = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_FAILURE,
+}
+# Dagster keeps a run's end in seconds since 1970, and moves `update_timestamp` a little later than that.
+_SLACK: Final = timedelta(minutes=1)
+
+
+def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
+    """The sensor; switched on unless somebody switches it off."""
+
+    @dg.sensor(
+        name="health",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=EVERY_SECONDS,
+        description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
+    )
+    def health(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+        from medallion_assets.health.look import look
+
+        with pipeline.lake() as lake:
+            rows = look(
+                lake,
+                pipeline.bronze(),
+                domain,
+                marts,
+                news=lambda after, to: news(context.instance, after=after, to=to),
+                now=utc_now(),
+            )
+        return dg.SkipReason(f"Wrote {rows} rows about the pipeline's health.")
+
+    return health
+
+
+def news(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "News":
+    """What the runs did that ended after the one time and up to the other."""
+    from medallion_assets.health.news import News
+
+    steps: list[tuple[datetime, Step]] = []
+    evaluations: list[tuple[datetime, Evaluation]] = []
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=_FINISHED, updated_after=after - _SLACK),
+    )
+    for record in records:
+        ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
+        if ended is None or not after < ended <= to:
+            continue
+        for step, evaluation in _events(instance, record.dagster_run.run_id):
+            if step is not None:
+                steps.append((ended, step))
+            if evaluation is not None:
+                evaluations.append((ended, evaluation))
+    return News(steps, evaluations)
+
+
+def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["Step | None", "Evaluation | None"]]:
+    for record in instance.get_records_for_run(run_id, of_type=_OF_INTEREST).records:
+        event = record.event_log_entry.get_dagster_event()
+        at = datetime.fromtimestamp(record.event_log_entry.timestamp, UTC)
+        if event.is_step_materialization:
+            yield _done(run_id, at, event.step_materialization_data.materialization), None
+        elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            yield None, _evaluation(run_id, at, event.asset_check_evaluation_data)
+        elif event.step_key is not None and (step := _failed(run_id, at, event.step_key)) is not None:
+            yield step, None
+
+
+def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "Step":
+    from medallion_assets.health.news import Step
+
+    layer, table = made.asset_key.path
+    numbers = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
+    oldest = made.metadata.get("oldest_change")
+    return Step(
+        layer,
+        table,
+        run_id,
+        at,
+        done=True,
+        numbers=numbers,
+        oldest_change=datetime.fromtimestamp(oldest.value, UTC)
+        if isinstance(oldest, dg.TimestampMetadataValue)
+        else None,
+    )
+
+
+def _failed(run_id: str, at: datetime, step_key: str) -> "Step | None":
+    """A failed step; None for one that is no table's (maintenance)."""
+    from medallion_assets.health.news import Step
+
+    layer, _, table = step_key.partition("__")
+    return Step(layer, table, run_id, at, done=False, numbers={}) if table else None
+
+
+def _evaluation(run_id: str, at: datetime, found: dg.AssetCheckEvaluation) -> "Evaluation":
+    from medallion_assets.health.news import Evaluation
+
+    layer, table = found.asset_key.path
+    return Evaluation(
+        layer,
+        table,
+        found.check_name,
+        run_id,
+        at,
+        blocking=found.severity is dg.AssetCheckSeverity.ERROR,
+        passed=found.passed,
+        numbers={name: value.value for name, value in found.metadata.items() if isinstance(value.value, int | str)},
+    )

@@ -1,0 +1,113 @@
+"""What happened in runs since the last look, as plain values: whoever knows the runs makes them (defs).
+
+Belongs here: the values, and adding them up per table and per check. Does not belong here: tables (table, look).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run on a table of a layer. `numbers` are the counts it reported; none of a step that failed.
+
+    `oldest_change` is the time of the oldest change that a Bronze step read.
+    """
+
+    layer: str
+    table: str
+    run_id: str
+    at: datetime
+    done: bool
+    numbers: Mapping[str, int]
+    oldest_change: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One result of one check."""
+
+    layer: str
+    table: str
+    check: str
+    run_id: str
+    at: datetime
+    blocking: bool
+    passed: bool
+    numbers: Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class News:
+    """The steps and results of the runs that ended in some stretch of time, each with when its run ended."""
+
+    steps: Sequence[tuple[datetime, Step]] = ()
+    evaluations: Sequence[tuple[datetime, Evaluation]] = ()
+
+    def after(self, moment: datetime) -> News:
+        """Those of runs that ended after `moment`."""
+        return News(
+            [pair for pair in self.steps if pair[0] > moment],
+            [pair for pair in self.evaluations if pair[0] > moment],
+        )
+
+
+def step_totals(news: News, layer: str, table: str) -> dict[str, Any]:
+    """The columns of `ops.health` that say what happened to one table."""
+    steps = sorted((s for _, s in news.steps if (s.layer, s.table) == (layer, table)), key=lambda step: step.at)
+    done = [step for step in steps if step.done]
+    changes = {"bronze": "dagster/row_count", "silver": "rows_in", "gold": "refreshed_rows"}[layer]
+
+    def total(name: str) -> int:
+        return sum(step.numbers.get(name, 0) for step in done)
+
+    return {
+        "done": len(done),
+        "failed": len(steps) - len(done),
+        "changes": total(changes),
+        "merged": total("merged"),
+        "quarantined": total("quarantined"),
+        "slowest_ms": _slowest_ms(news, done) if layer != "bronze" else None,
+        "run_id": steps[-1].run_id if steps else None,
+    }
+
+
+def _slowest_ms(news: News, done: Iterable[Step]) -> int | None:
+    """The longest time from the oldest change of a run to the end of one of these steps of the same run."""
+    oldest: dict[str, datetime] = {}
+    for _, step in news.steps:
+        if step.oldest_change is not None:
+            oldest[step.run_id] = min(step.oldest_change, oldest.get(step.run_id, step.oldest_change))
+    took = [step.at - oldest[step.run_id] for step in done if step.run_id in oldest]
+    return round(max(took).total_seconds() * 1000) if took else None
+
+
+def check_totals(news: News) -> list[dict[str, Any]]:
+    """The columns of `ops.checks`, without when: one row per check."""
+    by_check: dict[tuple[str, str, str], list[Evaluation]] = defaultdict(list)
+    for _, one in sorted(news.evaluations, key=lambda pair: pair[1].at):
+        by_check[one.layer, one.table, one.check].append(one)
+    rows = []
+    for (layer, table, check), results in sorted(by_check.items()):
+        failed = [one for one in results if not one.passed]
+        told = (failed or results)[-1]
+        rows.append(
+            {
+                "layer": layer,
+                "table_name": table,
+                "check_name": check,
+                "blocking": told.blocking,
+                "passed": results[-1].passed,
+                "evaluated": len(results),
+                "failed": len(failed),
+                "found": json.dumps(dict(told.numbers), ensure_ascii=False) if told.numbers else None,
+                "run_id": told.run_id,
+            }
+        )
+    return rows

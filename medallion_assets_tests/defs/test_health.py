@@ -1,0 +1,144 @@
+"""The look at the pipeline's health: what it writes after real runs, good and bad, and that it counts each run once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.defs.health import news
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.gold.spec import load_marts
+from medallion_assets.health import look as looks
+from medallion_assets.health.look import look
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.settings import Settings
+from medallion_assets_tests.defs.runs import news_run, today
+from medallion_assets_tests.defs.shop import capture, customer, order, product
+
+pytestmark = pytest.mark.usefixtures("lake_on_files")
+
+DOMAIN = load_domain("ecommerce")
+MARTS = load_marts(DOMAIN)
+BAD_AMOUNT = "-1"
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def lake(lake_on_files: object) -> Iterator[Lake]:
+    with Lake.open(Settings.load().lake()) as opened:
+        yield opened
+
+
+def look_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = timedelta(seconds=30)) -> datetime:
+    """A look, as if it were a little later: a run that has just ended is left to the next one."""
+    at = datetime.now(UTC) + later
+    look(
+        lake,
+        open_store(Settings.load().bronze),
+        DOMAIN,
+        MARTS,
+        news=lambda after, to: news(instance, after=after, to=to),
+        now=at,
+    )
+    return at
+
+
+def rows(lake: Lake, name: str, at: datetime) -> dict[tuple[str, ...], Row]:
+    """The rows of one look, by layer and table, of checks by check, too."""
+    table = lake.table("ops", name)
+    with lake.duckdb() as connection:
+        found = (
+            connection.execute(f"FROM {lake.scan_sql(table, None)} WHERE looked_at = ?", [at])
+            .to_arrow_table()
+            .to_pylist()
+        )
+    keys = ("layer", "table_name", "check_name") if name == "checks" else ("layer", "table_name")
+    return {tuple(row[key] for key in keys): row for row in found}
+
+
+def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
+) -> None:
+    capture(customer("c1"), product("p1"), order("o1"), order("o2"))
+    assert news_run(shipped, instance, today()).success
+    at = look_now(lake, instance)
+    health, checks = rows(lake, "health", at), rows(lake, "checks", at)
+    assert len(health) == 2 * len(DOMAIN.tables) + len(MARTS)
+    orders = health["silver", "orders"]
+    assert (orders["done"], orders["failed"], orders["changes"], orders["merged"]) == (1, 0, 2, 2)
+    assert (orders["rows"], orders["waiting"], orders["held"], orders["contains_to"]) == (2, 0, 0, at)
+    assert health["bronze", "orders"]["changes"] == 2
+    sales = health["gold", "daily_sales_by_region"]
+    assert (sales["done"], sales["waiting"], sales["contains_to"]) == (1, 0, at)
+    assert 0 < sales["slowest_ms"] < 3_600_000
+    grain = checks["gold", "daily_sales_by_region", "grain"]
+    assert (grain["evaluated"], grain["failed"], grain["passed"], grain["blocking"]) == (1, 0, True, True)
+    assert json.loads(grain["found"])["rows"] == 1
+
+
+def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
+    capture(customer("c1"))
+    news_run(shipped, instance, today())
+    just_ended = look_now(lake, instance, later=timedelta(0))
+    first = look_now(lake, instance, later=timedelta(seconds=30))
+    second = look_now(lake, instance, later=timedelta(seconds=60))
+    done = [rows(lake, "health", at)["silver", "customers"]["done"] for at in (just_ended, first, second)]
+    assert done == [0, 1, 0]
+
+
+def test_a_look_that_died_between_its_two_tables_is_made_good(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(customer("c1"))
+    news_run(shipped, instance, today())
+
+    class Died(BaseException):
+        pass
+
+    def die(*arguments: object) -> None:
+        raise Died
+
+    with monkeypatch.context() as dying, pytest.raises(Died):
+        dying.setattr(looks, "_states", die)
+        look_now(lake, instance)
+    at = look_now(lake, instance, later=timedelta(seconds=60))
+    assert rows(lake, "health", at)["silver", "customers"]["done"] == 1
+    assert rows(lake, "checks", at) == {}, "they were written before it died"
+
+
+def test_what_failed_what_waits_and_what_is_held_is_told(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
+) -> None:
+    capture(customer("c1"), product("p1"), *(order(f"o{n}") for n in range(30)))
+    news_run(shipped, instance, today())
+    capture(order("o31", amount=BAD_AMOUNT), *(order(f"o{n}", amount="5.00") for n in range(30)))
+    assert news_run(shipped, instance, today()).success
+    capture(*(order(f"o{n}", amount=BAD_AMOUNT) for n in range(10)))
+    assert not news_run(shipped, instance, today()).success, "too many of the batch break the contract"
+    at = look_now(lake, instance)
+    health, checks = rows(lake, "health", at), rows(lake, "checks", at)
+    orders = health["silver", "orders"]
+    assert (orders["done"], orders["failed"], orders["waiting"]) == (2, 1, 1)
+    assert orders["held"] >= 1
+    assert orders["contains_to"] < at
+    assert health["gold", "key_metrics"]["contains_to"] == orders["contains_to"], "a mart is no newer than its tables"
+    share = checks["silver", "orders", "quarantine_rate"]
+    assert (share["evaluated"], share["failed"], share["passed"]) == (3, 1, False)
+    assert json.loads(share["found"])["quarantined"] == 10
+
+
+def test_the_sensor_writes_and_starts_no_run(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
+    pipeline = Pipeline()
+    context = dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}, definitions=shipped)
+    tick = shipped.resolve_sensor_def("health").evaluate_tick(context)
+    pipeline.close()
+    assert not tick.run_requests
+    assert lake.exists("ops", "health")
