@@ -1,0 +1,87 @@
+"""A shop as dashboards find it: seven months of orders in Gold, six hours of looks in ops, some of them bad."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from medallion_assets.capture.store import FileStore
+from medallion_assets.health.look import look
+from medallion_assets.health.news import Evaluation, News, Step
+from medallion_assets.lake.catalog import Lake
+from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order, product
+
+REGIONS = ("North", "South", "East", "West", "O'Higgins")
+STATUSES = ("pending", "processing", "shipped", "delivered", "delivered", "delivered", "shipped", "cancelled")
+THINGS = (
+    "Trail Lamp",
+    "City Backpack",
+    "Nordic Kettle",
+    "Studio Chair",
+    "Aero Bottle",
+    "Summit Tent",
+    "Compact Speaker",
+)
+CHECKS = (("keys", True), ("columns", True), ("rules", True), ("freshness", False))
+
+
+def fill(lake: Lake, bronze: Path, now: datetime) -> None:
+    """Write all of it, as of `now`."""
+    dice = random.Random(11)
+    shop = Shop(lake)
+    shop.write("customers", *(customer(n, dice.choice(REGIONS)) for n in range(60)))
+    shop.write(
+        "products",
+        *({**product(n, dice.randrange(3, 90), "19.90"), "name": THINGS[n % 7], "category": "Home"} for n in range(30)),
+    )
+    orders = []
+    for number in range(1600):
+        of = dice.randrange(60)
+        orders.append(
+            order(
+                number,
+                (now - timedelta(days=dice.randrange(200))).date(),
+                f"{dice.randrange(500, 30_000) / 100:.2f}",
+                of=of,
+                region=shop.rows["customers"][f"c{of}"]["region"],
+                status=dice.choice(STATUSES),
+                products={int(30 * dice.random() ** 2) for _ in range(2)},
+                hour=0,
+            )
+        )
+    shop.write("orders", *orders)
+    for mart in MARTS:
+        shop.refresh(mart, today=now.date())
+    store = FileStore(bronze)
+    for minutes in range(360, -1, -10):
+        at = now - timedelta(minutes=minutes)
+        happened = News(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 130})))
+        look(lake, store, DOMAIN, MARTS.values(), news=lambda after, to, made=happened: made, now=at)  # type: ignore[misc]
+
+
+def _steps(at: datetime, dice: random.Random) -> Iterator[tuple[datetime, Step]]:
+    run, ended = f"run-{at:%H%M}", at - timedelta(seconds=30)
+    for table in DOMAIN.by_name:
+        changes = dice.randrange(200, 900)
+        oldest = ended - timedelta(seconds=dice.randrange(4, 14))
+        yield ended, Step("bronze", table, run, ended, True, {"dagster/row_count": changes}, oldest)
+        numbers = {"rows_in": changes, "merged": changes - 20, "quarantined": dice.randrange(3)}
+        yield ended, Step("silver", table, run, ended, True, numbers)
+    for mart in MARTS:
+        yield ended, Step("gold", mart, run, ended, True, {"refreshed_rows": 40})
+
+
+def _evaluations(at: datetime, dice: random.Random, *, broken: bool) -> Iterator[tuple[datetime, Evaluation]]:
+    run, ended = f"run-{at:%H%M}", at - timedelta(seconds=30)
+    for table in DOMAIN.by_name:
+        for check, blocking in CHECKS:
+            passed = not (broken and check == "rules" and table == "orders") and dice.random() > 0.01
+            yield ended, Evaluation("silver", table, check, run, ended, blocking, passed, {"rows": 1600})
+    for mart in MARTS:
+        yield ended, Evaluation("gold", mart, "grain", run, ended, True, True, {"rows": 40})
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,85 @@
+"""Every query of the generated files, run on Gold: it is read as Trino's SQL, and gives its panel what that draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from grafana.files import FOLDER
+from medallion_assets.engines.embedded import Embedded
+from medallion_assets_tests.grafana.athena import NUMBER, TEXT, TIME, Range, expand, field_kind
+from medallion_assets_tests.grafana.shop import REGIONS
+
+VARIABLES = {"region": REGIONS, "table": ("customers", "products", "orders")}
+
+
+def dashboards() -> list[dict[str, Any]]:
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "dashboards").glob("*.json"))]
+
+
+def panels() -> Iterator[Any]:
+    for dashboard in dashboards():
+        for panel in dashboard["panels"]:
+            if panel["type"] != "row":
+                yield pytest.param(dashboard, panel, id=f"{dashboard['title']}: {panel['title']}")
+
+
+def run(engine: Embedded, sql: str, now: datetime, *, days: int = 30) -> pa.Table:
+    expanded = expand(sql, Range(now - timedelta(days=days), now + timedelta(seconds=1)), VARIABLES)
+    return engine.run(expanded, today=now.date())
+
+
+@pytest.mark.parametrize(("dashboard", "panel"), list(panels()))
+def test_a_panels_query_gives_what_the_panel_draws(
+    dashboard: dict[str, Any], panel: dict[str, Any], engine: Embedded, now: datetime
+) -> None:
+    for target in panel["targets"]:
+        found = run(engine, target["rawSQL"], now)
+        kinds = [field_kind(field.type) for field in found.schema]
+        assert not any(pa.types.is_decimal(field.type) for field in found.schema), "Grafana gets a decimal as text"
+        assert found.num_rows > 0, "nothing to draw"
+        match panel["type"]:
+            case "timeseries":
+                assert target["format"] == 0
+                assert found.column_names[0] == "time"
+                assert kinds[0] == TIME
+                assert set(kinds[1:]) <= {NUMBER, TEXT}
+                assert NUMBER in kinds
+                assert kinds.count(TEXT) <= 1
+                assert found["time"].to_pylist() == sorted(found["time"].to_pylist()), "long series must be in order"
+            case "stat":
+                assert target["format"] == 1
+                assert kinds.count(NUMBER) == 1
+                assert set(kinds) <= {NUMBER, TIME}
+            case "bargauge":
+                assert kinds == [TEXT, NUMBER]
+            case "table":
+                columns = {each["matcher"]["options"]: each["properties"] for each in panel["fieldConfig"]["overrides"]}
+                assert list(columns) == found.column_names
+                with_unit = {name for name, properties in columns.items() if "unit" in {p["id"] for p in properties}}
+                assert {
+                    name for name, kind in zip(found.column_names, kinds, strict=True) if kind == NUMBER
+                } == with_unit
+            case other:
+                raise AssertionError(f"nobody says what a {other} draws")
+
+
+def test_the_variables_find_their_values(engine: Embedded, now: datetime) -> None:
+    for dashboard in dashboards():
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                found = run(engine, variable["query"]["rawSQL"], now)
+                assert set(found[0].to_pylist()) == set(VARIABLES[variable["name"]])
+
+
+def test_annotations_have_a_time_and_a_text(engine: Embedded, now: datetime) -> None:
+    for dashboard in dashboards():
+        for annotation in dashboard["annotations"]["list"]:
+            found = run(engine, annotation["target"]["rawSQL"], now)
+            assert found.column_names == ["time", "text", "tags"]
+            assert [field_kind(field.type) for field in found.schema] == [TIME, TEXT, TEXT]
