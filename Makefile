@@ -26,9 +26,9 @@ $(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/u
 	@touch $@
 
 # What checks and synthesises infra/; it brings Node for the CDK's kernel along.
-.venv-infra/installed: $(VENV)/installed requirements/infra.txt
+.venv-infra/installed: $(VENV)/installed requirements/infra.txt requirements/uv.txt
 	@$(PYTHON) -m venv --without-pip .venv-infra
-	@$(UV) pip sync -q --python .venv-infra/bin/python --require-hashes requirements/infra.txt
+	@$(UV) pip sync -q --python .venv-infra/bin/python --require-hashes requirements/infra.txt requirements/uv.txt
 	@touch $@
 
 demo: install ## the whole system on this machine, with live traffic (ARGS=--once stops by itself)

@@ -1,0 +1,166 @@
+"""The settings of one environment on AWS: one YAML file each in `infra/environments`.
+
+Belongs here: what differs between dev, stg and prod, and the names that follow from it. Does not belong here: anything
+a contract says already, such as which tables there are.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from medallion_assets.contracts.loader import Domain, load_domain, load_yaml
+from medallion_assets.contracts.model import Strict
+from medallion_assets.errors import SettingsError
+
+FOLDER = Path(__file__).parent / "environments"
+LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
+"""The Glue databases. Silver and later hold Iceberg tables, which the pipeline makes itself."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]
+_STREAM = re.compile(r"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):\d{12}:table/([A-Za-z0-9_.-]{3,255})/stream/\S+")
+
+
+class Sources(Strict):
+    """Where the DynamoDB tables come from. Every contract's table is made here, or its stream is named."""
+
+    create_tables: bool = Field(description="Make the tables that no stream is named for; for trying the system out.")
+    streams: dict[str, str] = Field(default={}, description="DynamoDB table -> ARN of its stream, for existing tables.")
+
+
+class Capture(Strict):
+    """The function that writes Bronze."""
+
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)]
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    python: Literal["3.11", "3.12", "3.13"] = "3.13"
+
+
+class Retention(Strict):
+    """How long what is not the data itself is kept."""
+
+    log_days: Literal[7, 14, 30, 60, 90, 180, 365]
+    access_log_days: Annotated[int, Field(ge=1)]
+    overwritten_days: Annotated[int, Field(ge=1, description="Deleted or overwritten objects of the lake.")]
+    query_result_days: Annotated[int, Field(ge=1)]
+
+
+class Athena(Strict):
+    """What one query may cost."""
+
+    scan_limit_gb: Annotated[int, Field(ge=1)]
+
+
+class Orchestrator(Strict):
+    """Dagster on ECS. CPU in units (1,024 are one core), memory in MB, as Fargate pairs them."""
+
+    hostname: str = Field(description="The name people open, e.g. dagster.example.com; the certificate is for it.")
+    certificate_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/\S+$")]
+    reachable_from: tuple[str, ...] = Field(
+        default=(), description="Address ranges that may open it from the internet. Empty: only from inside the VPC."
+    )
+    vpc_cidr: str
+    nat_gateways: Annotated[int, Field(ge=1, le=2)]
+    run_cpu: Annotated[int, Field(ge=256)]
+    run_memory_mb: Annotated[int, Field(ge=512)]
+    database_class: str
+    database_multi_az: bool
+    database_backup_days: Annotated[int, Field(ge=1, le=35)]
+
+
+class Dashboards(Strict):
+    """Grafana: a managed workspace is made, or an existing Grafana's role is let in."""
+
+    grafana: Literal["managed", "existing"]
+    principal_arn: str | None = Field(default=None, description="existing: the role or user Grafana runs as.")
+    scan_limit_gb: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.grafana == "existing") != (self.principal_arn is not None):
+            raise ValueError("principal_arn is said exactly when grafana is existing")
+        return self
+
+
+class Environment(Strict):
+    """One environment: an account and region of its own."""
+
+    environment: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,7}$")]
+    account: Annotated[str, Field(pattern=r"^\d{12}$")]
+    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    name: Name = "medallion"
+    domain: str = Field(description="Name of a shipped domain, or the path of a folder, from where the app is run.")
+    owner: str = Field(description="Who answers for it: the value of the tag `owner`.")
+    keep_data: bool = Field(description="Deleting a stack leaves tables, buckets and database; false: they go with it.")
+    alert_email: str | None = None
+    sources: Sources
+    capture: Capture
+    retention: Retention
+    athena: Athena
+    orchestrator: Orchestrator
+    dashboards: Dashboards
+
+    @property
+    def prefix(self) -> str:
+        """What every name begins with."""
+        return f"{self.name}-{self.environment}"
+
+    def global_name(self, what: str) -> str:
+        """A name for something whose names are unique across all accounts."""
+        return f"{self.prefix}-{what}-{self.account}-{self.region}"
+
+    @property
+    def bucket(self) -> str:
+        """The lake's bucket."""
+        return self.global_name("lake")
+
+    @property
+    def bronze(self) -> str:
+        """The root of Bronze, as MEDALLION_BRONZE has it."""
+        return f"s3://{self.bucket}/bronze"
+
+    @property
+    def warehouse(self) -> str:
+        """The root of the Iceberg tables, as MEDALLION_WAREHOUSE has it."""
+        return f"s3://{self.bucket}/warehouse"
+
+    def load_domain(self) -> Domain:
+        """The domain, with every one of its tables having a source. Raises ContractError, SettingsError."""
+        domain = load_domain(self.domain)
+        for table, arn in self.sources.streams.items():
+            if table not in domain.by_source:
+                known = ", ".join(sorted(domain.by_source))
+                raise SettingsError(f"sources.streams: {table!r} is no table of the domain; expected one of {known}")
+            match = _STREAM.fullmatch(arn)
+            if match is None or match.groups() != (self.region, table):
+                raise SettingsError(
+                    f"sources.streams.{table}: {arn!r}; expected the ARN of that table's stream in {self.region}: "
+                    "arn:aws:dynamodb:<region>:<account>:table/<name>/stream/<label>"
+                )
+        missing = sorted(set(domain.by_source) - set(self.sources.streams))
+        if missing and not self.sources.create_tables:
+            raise SettingsError(
+                f"sources: no stream for {', '.join(missing)}. Name its ARN under sources.streams "
+                "(aws dynamodb describe-table shows LatestStreamArn), or set create_tables: true."
+            )
+        return domain
+
+
+def load_environment(path: Path) -> Environment:
+    """The environment in `path`; its file name says which. Raises ContractError or SettingsError."""
+    loaded = load_yaml(Environment, path)
+    if loaded.environment != path.stem:
+        raise SettingsError(f"{path}: environment: {loaded.environment!r}; the file's name says {path.stem!r}")
+    for other in sorted(path.parent.glob("*.yaml")):
+        if other == path:
+            continue
+        place = load_yaml(Environment, other)
+        if (place.account, place.region) == (loaded.account, loaded.region):
+            raise SettingsError(
+                f"{path}: account and region are those of {other.name}. The Glue databases have the same names in "
+                "every environment, for the marts' SQL; give each environment an account or a region of its own."
+            )
+    return loaded

@@ -1,0 +1,1 @@
+"""One stack per file. What a stack needs of another is handed to it by the app."""

@@ -1,0 +1,211 @@
+"""The Lake stack: the buckets, the Glue databases with Bronze as external tables, and Athena.
+
+Belongs here: where data lies and how it is found. Silver, Gold, quarantine and ops are databases only: their tables are
+Iceberg's, which the pipeline makes and changes itself. Does not belong here: who may use them (access).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import aws_athena as athena
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.settings import LAYERS, Environment
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+
+BRONZE_COLUMNS: Final = {
+    "event_id": "string",
+    "event_name": "string",
+    "table_name": "string",
+    "sequence_number": "string",
+    "approximate_creation_time": "timestamp",
+    "keys": "string",
+    "new_image": "string",
+    "old_image": "string",
+    "user_identity": "string",
+    "stream_arn": "string",
+    "captured_at": "timestamp",
+}
+"""Bronze as Athena names its types; a test holds it against the objects that capture writes."""
+
+_GIB: Final = 1024**3
+
+
+class LakeStack(Stack):
+    """Buckets, databases, Bronze tables, one workgroup for people."""
+
+    def __init__(self, scope: Construct, settings: Environment, domain: Domain) -> None:
+        super().__init__(
+            scope,
+            "Lake",
+            stack_name=f"{settings.prefix}-lake",
+            env={"account": settings.account, "region": settings.region},
+            description=f"Medallion assets: the lake of {settings.environment}",
+        )
+        self._settings = settings
+        keep = settings.retention
+        self.logs = self._bucket(
+            "Logs",
+            "logs",
+            versioned=False,
+            lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.access_log_days)), _UPLOADS],
+        )
+        self.lake = self._bucket(
+            "Bucket",
+            "lake",
+            versioned=True,
+            logs_to="lake/",
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="bronze-grows-cold",
+                    prefix="bronze/",
+                    transitions=[
+                        s3.Transition(
+                            storage_class=s3.StorageClass.INFREQUENT_ACCESS, transition_after=Duration.days(90)
+                        ),
+                        # Instant retrieval: any day can be rerun at any time, without a restore before it.
+                        s3.Transition(
+                            storage_class=s3.StorageClass.GLACIER_INSTANT_RETRIEVAL,
+                            transition_after=Duration.days(180),
+                        ),
+                    ],
+                ),
+                s3.LifecycleRule(id="overwritten", noncurrent_version_expiration=Duration.days(keep.overwritten_days)),
+                _UPLOADS,
+            ],
+        )
+        self.results = self._bucket(
+            "Results",
+            "athena",
+            versioned=False,
+            logs_to="athena/",
+            lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.query_result_days)), _UPLOADS],
+        )
+        databases = {layer: self._database(layer) for layer in LAYERS}
+        for contract in domain.tables:
+            self._bronze_table(contract, domain).add_resource_dependency(databases["bronze"])
+        self.workgroup = workgroup(
+            self, settings, self.results, name=settings.prefix, scan_limit_gb=settings.athena.scan_limit_gb
+        )
+
+    def _bucket(
+        self,
+        id: str,
+        what: str,
+        *,
+        versioned: bool,
+        lifecycle_rules: list[s3.LifecycleRule],
+        logs_to: str | None = None,
+    ) -> s3.Bucket:
+        keep = self._settings.keep_data
+        return s3.Bucket(
+            self,
+            id,
+            bucket_name=self._settings.global_name(what),
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=versioned,
+            lifecycle_rules=lifecycle_rules,
+            server_access_logs_bucket=self.logs if logs_to else None,
+            server_access_logs_prefix=logs_to,
+            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+        )
+
+    def _database(self, layer: str) -> glue.CfnDatabase:
+        database = glue.CfnDatabase(
+            self,
+            f"Database{layer.title()}",
+            catalog_id=self.account,
+            database_input=glue.CfnDatabase.DatabaseInputProperty(
+                name=layer,
+                description=f"{layer.title()} of {self._settings.prefix}",
+                location_uri=self._settings.bronze if layer == "bronze" else f"{self._settings.warehouse}/{layer}",
+            ),
+        )
+        database.apply_removal_policy(RemovalPolicy.RETAIN if self._settings.keep_data else RemovalPolicy.DESTROY)
+        return database
+
+    def _bronze_table(self, contract: Contract, domain: Domain) -> glue.CfnTable:
+        """Bronze of one table as Athena sees it: the days are computed, so nothing crawls and nothing is registered."""
+        location = f"{self._settings.bronze}/{contract.table}"
+        return glue.CfnTable(
+            self,
+            f"Bronze{contract.lake_name}",
+            catalog_id=self.account,
+            database_name="bronze",
+            table_input=glue.CfnTable.TableInputProperty(
+                name=contract.lake_name,
+                description=f"Every captured change of {contract.table}, as sent",
+                table_type="EXTERNAL_TABLE",
+                parameters={
+                    "EXTERNAL": "TRUE",
+                    "classification": "parquet",
+                    "projection.enabled": "true",
+                    # As a date the year ends with today's; a fixed last year would be listed, or reached.
+                    "projection.year.type": "date",
+                    "projection.year.format": "yyyy",
+                    "projection.year.range": f"{domain.since.year},NOW",
+                    "projection.year.interval": "1",
+                    "projection.year.interval.unit": "YEARS",
+                    "projection.month.type": "integer",
+                    "projection.month.range": "1,12",
+                    "projection.month.digits": "2",
+                    "projection.day.type": "integer",
+                    "projection.day.range": "1,31",
+                    "projection.day.digits": "2",
+                    "storage.location.template": f"{location}/year=${{year}}/month=${{month}}/day=${{day}}",
+                },
+                partition_keys=[
+                    glue.CfnTable.ColumnProperty(name=name, type="string", comment="of the capture day, UTC")
+                    for name in ("year", "month", "day")
+                ],
+                storage_descriptor=glue.CfnTable.StorageDescriptorProperty(
+                    location=f"{location}/",
+                    columns=[
+                        glue.CfnTable.ColumnProperty(name=name, type=kind) for name, kind in BRONZE_COLUMNS.items()
+                    ],
+                    input_format="org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+                    output_format="org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+                    serde_info=glue.CfnTable.SerdeInfoProperty(
+                        serialization_library="org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+                    ),
+                ),
+            ),
+        )
+
+
+_UPLOADS: Final = s3.LifecycleRule(id="aborted-uploads", abort_incomplete_multipart_upload_after=Duration.days(1))
+
+
+def workgroup(
+    scope: Construct, settings: Environment, results: s3.IBucket, *, name: str, scan_limit_gb: int
+) -> athena.CfnWorkGroup:
+    """A workgroup on engine version 3 that cancels a query at its limit; clients cannot choose otherwise."""
+    return athena.CfnWorkGroup(
+        scope,
+        "Workgroup",
+        name=name,
+        description=f"Queries of {settings.prefix}; cancelled beyond {scan_limit_gb} GiB scanned",
+        recursive_delete_option=not settings.keep_data,
+        work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+            enforce_work_group_configuration=True,
+            publish_cloud_watch_metrics_enabled=True,
+            bytes_scanned_cutoff_per_query=scan_limit_gb * _GIB,
+            engine_version=athena.CfnWorkGroup.EngineVersionProperty(selected_engine_version="Athena engine version 3"),
+            result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                output_location=f"s3://{results.bucket_name}/{name}/",
+                expected_bucket_owner=settings.account,
+                encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                    encryption_option="SSE_S3"
+                ),
+            ),
+        ),
+    )
