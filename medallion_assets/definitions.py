@@ -20,6 +20,7 @@ def defs() -> dg.Definitions:
     from medallion_assets.defs.bronze import bronze_asset, source_spec
     from medallion_assets.defs.gold import gold_asset
     from medallion_assets.defs.health import health_sensor
+    from medallion_assets.defs.ledger import ledger_sensor
     from medallion_assets.defs.maintenance import maintenance_schedule
     from medallion_assets.defs.resources import pipeline
     from medallion_assets.defs.retention import retention_schedule
@@ -40,7 +41,12 @@ def defs() -> dg.Definitions:
                 *(silver_asset(contract, domain) for contract in domain.tables),
                 *(gold_asset(mart, domain) for mart in marts),
             ],
-            sensors=[news_sensor(domain, marts), new_day_sensor(), health_sensor(domain, marts)],
+            sensors=[
+                news_sensor(domain, marts),
+                new_day_sensor(),
+                ledger_sensor(domain, marts),
+                health_sensor(domain, marts),
+            ],
             schedules=[maintenance_schedule(domain, marts), retention_schedule()],
             resources={"pipeline": pipeline},
             # One process per run: a run is short, and starting a process per step would cost more than its work.

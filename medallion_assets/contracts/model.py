@@ -150,12 +150,19 @@ class Freshness(Strict):
     severity: Severity = "warn"
 
 
+class Completeness(Strict):
+    """What a known loss of changes means until a repair: marts over the table warn, or stay as they were published."""
+
+    severity: Severity = "warn"
+
+
 class TableRules(Strict):
     """Rules about the table as a whole; each is an asset check. Keys, types and Bronze counts always block."""
 
     quarantine_share: QuarantineShare = QuarantineShare(max=Decimal("0.05"))
     row_count: RowCount | None = None
     freshness: Freshness | None = None
+    completeness: Completeness = Completeness()
 
 
 def _columns_by_attribute(written: object) -> object:

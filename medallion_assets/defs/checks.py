@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 import dagster as dg
 
 from medallion_assets.contracts.model import Severity
 from medallion_assets.quality.results import CheckResult
+
+DESCRIPTIONS: Final = {
+    "keys": "Each key stands once and is never null.",
+    "columns": "The staged snapshot has exactly the declared columns and types.",
+    "bronze_counts": "Every row of the Bronze objects is accounted for: merged, superseded, unchanged or quarantined.",
+    "quarantine_rate": "The share of rows that break the contract is within what the contract allows.",
+    "quarantine": "No change is held in quarantine.",
+    "row_rules": "Rows keep those of the contract's rules that only warn.",
+    "references": "What rows refer to in other tables is there.",
+    "row_count": "The table has not lost more of its rows since the day before than the contract allows.",
+    "freshness": "The newest change is not older than the contract allows.",
+    "completeness": "No change is known to be missing, back from the time up to which everything is accounted for.",
+    "grain": "Every row has its grain, and no two rows have the same.",
+    "rules": "Every row keeps the rules of the mart's columns; a row that does not holds the refresh back.",
+    "warning_rules": "Every row keeps those of the rules of the mart's columns that only warn.",
+}
+"""What each check is about, shown before it ever ran; a result says it with the numbers of its contract."""
 
 
 def check_specs(
@@ -16,7 +34,13 @@ def check_specs(
 ) -> list[dg.AssetCheckSpec]:
     """The specs of an asset's checks; those that may hold a batch back are blocking."""
     return [
-        dg.AssetCheckSpec(name, asset=key, blocking=severity == "block", partitions_def=partitions)
+        dg.AssetCheckSpec(
+            name,
+            asset=key,
+            description=DESCRIPTIONS[name],
+            blocking=severity == "block",
+            partitions_def=partitions,
+        )
         for name, severity in checks
     ]
 
@@ -52,18 +76,21 @@ def log_partition(
 ) -> None:
     """Record the results for one partition of a run over several, which results of the step cannot name."""
     for result in results:
-        context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=key,
-                check_name=result.name,
-                passed=result.passed,
-                severity=_severity(result),
-                description=result.description,
-                metadata=_metadata(result),
-                blocking=result.severity == "block",
-                partition=partition,
-            )
-        )
+        context.log_event(evaluation(key, result, partition=partition))
+
+
+def evaluation(key: dg.AssetKey, result: CheckResult, *, partition: str | None = None) -> dg.AssetCheckEvaluation:
+    """A result as an event of its own, for who is not the step that the check belongs to."""
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=result.name,
+        passed=result.passed,
+        severity=_severity(result),
+        description=result.description,
+        metadata=_metadata(result),
+        blocking=result.severity == "block",
+        partition=partition,
+    )
 
 
 def held(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Failure:

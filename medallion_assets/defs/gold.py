@@ -14,6 +14,7 @@ from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
+from medallion_assets.quality.completeness import COMPLETENESS, check_mart, mart_severity
 from medallion_assets.quality.marts import check_names
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
     key = asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.spec.partition else None
     lineage = mart_lineage(mart)
-    checks = check_names(mart)
+    checks = [*check_names(mart), (COMPLETENESS, mart_severity(mart, domain))]
     contracts = [domain.by_name[table] for table in mart.tables]
 
     @dg.asset(
@@ -62,21 +63,30 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
     )
     def gold(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
         from medallion_assets.gold.refresh import refresh
+        from medallion_assets.ledger.state import known
 
         named = None
         if partitions and NEWS_TAG not in context.run.tags:
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
         with told_to_dagster(context), pipeline.lake() as lake:
+            complete = check_mart(mart, domain, known(lake, mart.tables))
+            if complete.holds:
+                yield from check_results(key, checks, [complete])
+                raise held(
+                    [complete], what=f"the refresh of {mart.name}", what_to_do="Do what the check's examples say."
+                )
             result = refresh(lake, mart, domain, today=now.date(), now=now, run_id=context.run.run_id, days=named)
-            yield from check_results(key, checks, result.checks)
+            yield from check_results(key, checks, [*result.checks, complete])
             if not result.published:
                 raise held(
                     result.checks,
                     what=f"the refresh of {mart.name}",
                     what_to_do=f"Mend the cause, then materialize gold/{mart.name} again.",
                 )
-            metadata = _metadata(result)
+            metadata = {**_metadata(result), "complete_up_to": complete.numbers["complete_up_to"]}
+            if complete.examples:
+                metadata["incomplete"] = dg.MetadataValue.json(list(complete.examples))
             if partitions and named is None:
                 for day in result.days:
                     context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))

@@ -4,7 +4,7 @@ Belongs here: the job, one step per table in the table's own pool, and its sched
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import dagster as dg
 
@@ -14,6 +14,9 @@ from medallion_assets.defs.names import pool
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
 
+OPS_TABLES: Final = ("ledger", "gaps", "repairs", "reconciliations")
+"""Named here, because importing the rooms that name them takes a second, and definitions load without."""
+
 
 def maintenance_schedule(domain: Domain, marts: Sequence[Mart]) -> dg.ScheduleDefinition:
     """The job `maintenance`, at half past every hour; switched on unless somebody switches it off."""
@@ -22,6 +25,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart]) -> dg.ScheduleDe
         *(_step(domain, marts, "silver", name) for name in tables),
         *(_step(domain, marts, "quarantine", name) for name in tables),
         *(_step(domain, marts, "gold", mart.name) for mart in marts),
+        *(_step(domain, marts, "ops", name) for name in OPS_TABLES),
     ]
     job = dg.GraphDefinition(
         name="maintenance",
@@ -38,7 +42,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart]) -> dg.ScheduleDe
 
 
 def _step(
-    domain: Domain, marts: Sequence[Mart], layer: Literal["silver", "quarantine", "gold"], name: str
+    domain: Domain, marts: Sequence[Mart], layer: Literal["silver", "quarantine", "gold", "ops"], name: str
 ) -> dg.OpDefinition:
     @dg.op(name=f"maintain_{layer}_{name}", pool=pool(layer, name), required_resource_keys={"pipeline"})
     def maintain_table(context: dg.OpExecutionContext) -> None:

@@ -25,7 +25,7 @@ def asset_key(layer: Layer, table: str) -> dg.AssetKey:
     return dg.AssetKey([layer, table])
 
 
-def pool(layer: Layer | Literal["quarantine"], table: str) -> str:
+def pool(layer: Layer | Literal["quarantine", "ops"], table: str) -> str:
     """The pool that lets one step at a time write the table."""
     return f"{layer}/{table}"
 

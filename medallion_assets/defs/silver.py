@@ -14,6 +14,7 @@ from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
+from medallion_assets.quality.completeness import COMPLETENESS, check_table
 from medallion_assets.quality.tables import RowCounts, check_names
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     lineage = silver_lineage(contract)
     partitions = daily(domain.since)
     checks = check_names(contract)
-    # How much is held is a matter of the table, not of the day that is merged.
-    waiting: list[tuple[str, Severity]] = [("quarantine", "warn")]
+    # How much is held, and up to when all is there, are matters of the table, not of the day that is merged.
+    waiting: list[tuple[str, Severity]] = [("quarantine", "warn"), (COMPLETENESS, "warn")]
 
     @dg.asset(
         key=key,
@@ -54,6 +55,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
         },
     )
     def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+        from medallion_assets.ledger.state import known
         from medallion_assets.silver.day import merge_day, merge_news
         from medallion_assets.silver.quarantine import check_held
 
@@ -79,7 +81,8 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                     break
             results = worst(check for result in done for check in result.checks)
             held_changes = check_held(lake, contract)
-            yield from check_results(key, [*checks, *waiting], [*results, held_changes])
+            complete = check_table(contract, known(lake, [name])[name], now=utc_now())
+            yield from check_results(key, [*checks, *waiting], [*results, held_changes, complete])
             if any(not result.published for result in done):
                 raise held(
                     results,

@@ -15,6 +15,7 @@ from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
+from medallion_assets.ledger.table import LEDGER, Followed, find
 from medallion_assets.silver.table import ENRICHED, SILVER
 
 
@@ -31,7 +32,8 @@ def maintain(
     """Compact one table and expire its snapshots that are `older_than` that; returns how many. 0 without the table.
 
     What writers that died left is removed once it is `abandoned`. A Silver table keeps its history back to the
-    snapshots that marts and enriched tables were last computed from. Raises LakeUnavailable, CommitConflict.
+    snapshots that marts and enriched tables were last computed from, and to which the ledger has followed it. Raises
+    LakeUnavailable, CommitConflict.
     """
     if not lake.exists(layer, name):
         return 0
@@ -53,4 +55,6 @@ def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -
     for contract in domain.tables:
         if lake.exists(SILVER, contract.lake_name):
             referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED}{name}"))
+    if (ledger := find(lake, LEDGER)) is not None:
+        referred.add(Followed.read(ledger.properties, name).snapshot_id)
     return {int(snapshot) for snapshot in referred if snapshot is not None}

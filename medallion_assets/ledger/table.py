@@ -17,6 +17,7 @@ from pyiceberg.table import Table
 
 from medallion_assets.errors import CommitConflict, TableMissing
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
@@ -142,7 +143,7 @@ def write(
                 table,
                 incoming,
                 key=[key],
-                branch=f"ledger-{run_id}",
+                branch=f"{AUDIT_BRANCH}{run_id}",
                 rewrite_equal=True,
                 order_by="recorded_at" if name == LEDGER else "noticed_at",
             )

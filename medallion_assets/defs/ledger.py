@@ -1,0 +1,121 @@
+"""The sensor that keeps the ledger: it looks whether everything is there, also while nothing is captured.
+
+Belongs here: when to look, and what Dagster is told. Does not belong here: what is looked at and written (ledger).
+It is no step of a run: no change waits for it on the way to Gold, and a run that fails does not keep it from looking.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.defs.checks import evaluation
+from medallion_assets.defs.names import asset_key, utc_now
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.gold.spec import Mart
+from medallion_assets.quality.completeness import check_mart, check_table
+from medallion_assets.quality.results import CheckResult
+
+if TYPE_CHECKING:
+    from medallion_assets.ledger.look import Memory
+    from medallion_assets.ledger.record import Recording
+
+LOOK_SECONDS: Final = 30
+
+TELL_AGAIN: Final = timedelta(minutes=10)
+"""A check that comes out as before is told again only this often: each telling is a row in Dagster's storage."""
+
+
+class _Remembered(BaseModel):
+    """What a look leaves to the next, of one table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    page: str | None
+    complete_to: datetime | None
+
+
+class _Told(BaseModel):
+    """What Dagster was told of one asset last, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passed: bool
+    examples: tuple[str, ...]
+    at: datetime
+
+    def is_old(self, result: CheckResult, now: datetime) -> bool:
+        """Whether Dagster is to be told of this result."""
+        as_before = (self.passed, self.examples) == (result.passed, tuple(result.examples))
+        return not as_before or now - self.at >= TELL_AGAIN
+
+
+class _Cursor(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tables: dict[str, _Remembered] = {}
+    told: dict[str, _Told] = {}
+
+
+def ledger_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
+    """The sensor; switched on unless somebody switches it off."""
+
+    @dg.sensor(
+        name="ledger",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=LOOK_SECONDS,
+        description="Records what is captured and merged in ops.ledger, and names what is missing.",
+    )
+    def ledger(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+        from medallion_assets.ledger.look import Memory
+        from medallion_assets.ledger.record import record
+
+        cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()
+        now = utc_now()
+        with pipeline.lake() as lake:
+            found = record(
+                lake,
+                pipeline.bronze(),
+                domain,
+                run_id=f"ledger-{now:%Y%m%dT%H%M%S}",
+                now=now,
+                memories={name: Memory(one.page, one.complete_to) for name, one in cursor.tables.items()},
+            )
+        told = dict(cursor.told)
+        events = []
+        for key, result in _results(domain, marts, found, now):
+            name = key.to_user_string()
+            if name not in told or told[name].is_old(result, now):
+                told[name] = _Told(passed=result.passed, examples=tuple(result.examples), at=now)
+                events.append(evaluation(key, result))
+        return dg.SensorResult(
+            skip_reason=_words(found),
+            asset_events=events,
+            cursor=_Cursor(tables=_remembered(found.memories), told=told).model_dump_json(),
+        )
+
+    return ledger
+
+
+def _results(
+    domain: Domain, marts: Sequence[Mart], found: "Recording", now: datetime
+) -> Iterator[tuple[dg.AssetKey, CheckResult]]:
+    for contract in domain.tables:
+        result = check_table(contract, found.states[contract.lake_name], now=now)
+        yield asset_key("silver", contract.lake_name), result
+    for mart in marts:
+        yield asset_key("gold", mart.name), check_mart(mart, domain, found.states)
+
+
+def _remembered(memories: Mapping[str, "Memory"]) -> dict[str, _Remembered]:
+    return {name: _Remembered(page=one.page, complete_to=one.complete_to) for name, one in memories.items()}
+
+
+def _words(found: "Recording") -> str:
+    gaps = {name: len(state.gaps) for name, state in found.states.items() if state.gaps}
+    if gaps:
+        return "Gaps: " + ", ".join(f"{name} {count}" for name, count in gaps.items())
+    return "No gaps"
