@@ -153,11 +153,13 @@ def bars(
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: what its head says, the unit of a number, and its colours."""
+    """A table's column: what its head says, the unit of a number, colours by value or by text, where a value leads."""
 
     name: str
     unit: str | None = None
     steps: Steps | None = None
+    texts: Mapping[str, str] | None = None
+    link: str | None = None
 
 
 def rows(
@@ -182,7 +184,13 @@ def rows(
             properties.append(_property("unit", column.unit))
         if column.steps is not None:
             properties.append(_property("thresholds", _thresholds(column.steps).build()))
+        if column.texts is not None:
+            shown = {text: {"text": text, "color": colour} for text, colour in column.texts.items()}
+            properties.append(_property("mappings", [{"type": "value", "options": shown}]))
+        if column.steps is not None or column.texts is not None:
             properties.append(_property("custom.cellOptions", {"type": "color-text"}))
+        if column.link is not None:
+            properties.append(_property("links", [{"title": "In Dagster", "url": column.link, "targetBlank": True}]))
         panel = panel.override_by_name(name, properties)
     return panel
 

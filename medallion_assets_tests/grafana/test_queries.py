@@ -12,10 +12,11 @@ import pytest
 
 from grafana.files import FOLDER
 from medallion_assets.engines.embedded import Embedded
+from medallion_assets_tests.gold.shop import DOMAIN, MARTS
 from medallion_assets_tests.grafana.athena import NUMBER, TEXT, TIME, Range, expand, field_kind
 from medallion_assets_tests.grafana.shop import REGIONS
 
-VARIABLES = {"region": REGIONS, "table": ("customers", "products", "orders")}
+VARIABLES = {"region": REGIONS, "table": (*DOMAIN.by_name, *MARTS)}
 
 
 def dashboards() -> list[dict[str, Any]]:

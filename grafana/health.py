@@ -1,0 +1,202 @@
+"""The dashboard *Pipeline health*: how far each layer is, how quick and how much, and what went wrong; any domain's.
+
+Belongs here: `ops.health` and `ops.checks` as panels. Does not belong here: the rules themselves (quality).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from grafana_foundation_sdk.models import dashboard
+
+from grafana import events, frame, panels
+from grafana.age import AGE, BAD_IF_ANY, NEWEST_LOOK, age_of_everything
+
+UID: Final = "medallion-health"
+
+IN_RANGE: Final = "$__timeFilter(looked_at) AND table_name IN (${table:sqlstring})"
+
+
+def health(assets: Sequence[str]) -> dashboard.Dashboard:
+    """The dashboard; `assets` are Dagster's, to link to."""
+    return frame.framed(
+        uid=UID,
+        title="Pipeline health",
+        description="From the change in DynamoDB to Gold: fresh, complete, quick, and what went wrong.",
+        since="now-6h",
+        variables=[table_choice()],
+        annotations=[events.failed_checks(), events.failed_runs()],
+        assets=assets,
+        rows=[
+            ("How old and how complete", age_of_everything()),
+            ("Every table now", [_now()]),
+            ("Freshness and latency", _freshness()),
+            ("Throughput", _throughput()),
+            ("Trouble", _trouble()),
+        ],
+    )
+
+
+def table_choice() -> frame.Variable:
+    """The variable `table`: every table and mart that was looked at since yesterday."""
+    return frame.choice(
+        "table",
+        "Table",
+        "SELECT DISTINCT table_name FROM ops.health WHERE looked_at >= current_date - INTERVAL '1' DAY ORDER BY 1",
+    )
+
+
+def _now() -> frame.Panel:
+    return panels.rows(
+        "Every layer of every table",
+        "At the newest look: when the last change was captured, how far what is published lies behind what is captured "
+        "(lag), up to when it is complete by the ledger's account, and what is missing from it.",
+        f"""
+        SELECT
+            layer || '/' || table_name AS asset,
+            date_diff('second', newest_at, current_timestamp) AS captured,
+            date_diff('second', contains_to, looked_at) AS lag,
+            date_diff('second', complete_to, looked_at) AS incomplete,
+            date_diff('second', published_at, current_timestamp) AS published,
+            "rows" AS row_count,
+            waiting,
+            held,
+            dead_letters,
+            gaps
+        FROM ops.health
+        WHERE {NEWEST_LOOK} AND table_name IN (${{table:sqlstring}})
+        ORDER BY CASE layer WHEN 'bronze' THEN 1 WHEN 'silver' THEN 2 ELSE 3 END, table_name
+        """,
+        columns={
+            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}"),
+            "captured": panels.Column("Last change captured", "s"),
+            "lag": panels.Column("Lag", "s", AGE),
+            "incomplete": panels.Column("Complete but for", "s", AGE),
+            "published": panels.Column("Published", "s"),
+            "row_count": panels.Column("Rows", "none"),
+            "waiting": panels.Column("Waiting", "none"),
+            "held": panels.Column("Quarantined", "none", BAD_IF_ANY),
+            "dead_letters": panels.Column("Dead letters", "none", BAD_IF_ANY),
+            "gaps": panels.Column("Gaps", "none", BAD_IF_ANY),
+        },
+        width=24,
+        height=9,
+    )
+
+
+def _freshness() -> list[frame.Panel]:
+    return [
+        _by_table(
+            "Lag of Silver",
+            "How long the oldest captured object that is not in the table had been waiting at each look.",
+            "silver",
+            "date_diff('second', contains_to, looked_at)",
+            unit="s",
+        ),
+        _by_table(
+            "Lag of Gold",
+            "How long the oldest captured change that is not in the mart had been waiting at each look.",
+            "gold",
+            "date_diff('second', contains_to, looked_at)",
+            unit="s",
+        ),
+        _by_table(
+            "From change to Gold, the slowest",
+            "Of the runs since the look before: from the oldest change's time in DynamoDB (whole seconds) to the "
+            "publication of the mart that shows it. No point: no run had news.",
+            "gold",
+            "slowest_ms",
+            unit="ms",
+            condition="slowest_ms IS NOT NULL",
+        ),
+    ]
+
+
+def _throughput() -> list[frame.Panel]:
+    return [
+        _by_table(
+            "Captured per look", "Changes that runs read from Bronze, a look (a minute) at a time.", "bronze", "changes"
+        ),
+        _by_table(
+            "Merged per look", "Changes that became a row of Silver, a look (a minute) at a time.", "silver", "merged"
+        ),
+        _by_table(
+            "Quarantined per look",
+            "Changes that broke their contract, a look (a minute) at a time.",
+            "silver",
+            "quarantined",
+        ),
+    ]
+
+
+def _by_table(
+    title: str, description: str, layer: str, value: str, *, unit: str = "none", condition: str = "TRUE"
+) -> frame.Panel:
+    return panels.lines(
+        title,
+        description,
+        f"""
+        SELECT looked_at AS time, table_name, {value} AS shown
+        FROM ops.health
+        WHERE {IN_RANGE} AND layer = '{layer}' AND {condition}
+        ORDER BY 1, 2
+        """,
+        unit=unit,
+        names="table_name",
+        width=8,
+        kind="line" if unit != "none" else "stacked bars",
+    )
+
+
+def _trouble() -> list[frame.Panel]:
+    return [
+        panels.lines(
+            "Failed steps",
+            "Steps of runs that failed since the look before, by asset. Dagster tries again by itself.",
+            f"""
+            SELECT looked_at AS time, layer || '/' || table_name AS asset, failed
+            FROM ops.health
+            WHERE {IN_RANGE}
+            ORDER BY 1, 2
+            """,
+            unit="none",
+            names="asset",
+            width=8,
+            kind="stacked bars",
+        ),
+        panels.lines(
+            "Failed checks",
+            "Checks that did not pass since the look before, by asset; blocking ones held their batch back.",
+            f"""
+            SELECT looked_at AS time, layer || '/' || table_name AS asset, SUM(failed) AS failed
+            FROM ops.checks
+            WHERE {IN_RANGE}
+            GROUP BY looked_at, layer, table_name
+            ORDER BY 1, 2
+            """,
+            unit="none",
+            names="asset",
+            width=8,
+            kind="stacked bars",
+        ),
+        panels.lines(
+            "Set aside or lost",
+            "What is missing from Silver at each look: changes held in quarantine, changes that went to the on-failure "
+            "queue and are not made good, gaps in the stream.",
+            f"""
+            SELECT
+                looked_at AS time,
+                SUM(held) AS held,
+                SUM(dead_letters) AS dead_letters,
+                SUM(gaps) AS gaps
+            FROM ops.health
+            WHERE {IN_RANGE} AND layer = 'silver'
+            GROUP BY looked_at
+            ORDER BY 1
+            """,
+            unit="none",
+            names={"held": "Quarantined", "dead_letters": "Dead letters", "gaps": "Gaps"},
+            width=8,
+        ),
+    ]

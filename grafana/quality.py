@@ -1,0 +1,167 @@
+"""The dashboard *Data quality*: every rule's state and trend; any domain's.
+
+Belongs here: `ops.checks` as panels. Does not belong here: what a rule says, which is the contract's and the mart's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from grafana_foundation_sdk.models import dashboard
+
+from grafana import events, frame, panels
+from grafana.age import BAD_IF_ANY, age_of_everything
+from grafana.health import IN_RANGE, table_choice
+
+UID: Final = "medallion-quality"
+
+_LAST: Final = f"""
+    SELECT
+        layer,
+        table_name,
+        check_name,
+        max_by(blocking, looked_at) AS blocking,
+        max_by(passed, looked_at) AS passed,
+        max_by(found, looked_at) AS found,
+        max(looked_at) AS evaluated_at,
+        sum(evaluated) AS evaluated,
+        sum(failed) AS failed
+    FROM ops.checks
+    WHERE {IN_RANGE}
+    GROUP BY layer, table_name, check_name
+"""
+"""Every check with its last result in the chosen time."""
+
+
+def quality(assets: Sequence[str]) -> dashboard.Dashboard:
+    """The dashboard; `assets` are Dagster's, to link to."""
+    return frame.framed(
+        uid=UID,
+        title="Data quality",
+        description="Every rule of the contracts and marts: how it stands and how it has stood.",
+        since="now-6h",
+        variables=[table_choice()],
+        annotations=[events.failed_checks(), events.failed_runs()],
+        assets=assets,
+        rows=[
+            ("How old and how complete", age_of_everything()),
+            ("Rules now", [*_counts(), _state()]),
+            ("Trend", _trend()),
+        ],
+    )
+
+
+def _counts() -> list[frame.Panel]:
+    return [
+        panels.number(
+            "Rules checked",
+            "Different checks that were evaluated in the chosen time.",
+            f"WITH last AS ({_LAST}) SELECT COUNT(*) AS checks FROM last",
+            unit="none",
+            width=8,
+        ),
+        panels.number(
+            "Failing, blocking",
+            "Checks whose last result holds its batch or refresh back: what is published is as it was before.",
+            f"WITH last AS ({_LAST}) SELECT COUNT_IF(blocking AND NOT passed) AS checks FROM last",
+            unit="none",
+            width=8,
+            steps=BAD_IF_ANY,
+        ),
+        panels.number(
+            "Failing, warning",
+            "Checks whose last result is a warning: the data is published.",
+            f"WITH last AS ({_LAST}) SELECT COUNT_IF(NOT blocking AND NOT passed) AS checks FROM last",
+            unit="none",
+            width=8,
+            steps=((None, panels.GREEN), (1, panels.ORANGE)),
+        ),
+    ]
+
+
+def _state() -> frame.Panel:
+    return panels.rows(
+        "Every rule",
+        "The last result of each check in the chosen time, failing ones first, and the numbers behind it.",
+        f"""
+        WITH last AS ({_LAST})
+        SELECT
+            layer || '/' || table_name AS asset,
+            check_name,
+            CASE WHEN passed THEN 'passed' WHEN blocking THEN 'holds' ELSE 'warns' END AS state,
+            evaluated,
+            failed,
+            evaluated_at,
+            found
+        FROM last
+        ORDER BY passed, NOT blocking, failed DESC, 1, 2
+        LIMIT 200
+        """,
+        columns={
+            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}"),
+            "check_name": panels.Column("Check"),
+            "state": panels.Column(
+                "State", texts={"passed": panels.GREEN, "warns": panels.ORANGE, "holds": panels.RED}
+            ),
+            "evaluated": panels.Column("Evaluated", "none"),
+            "failed": panels.Column("Failed", "none", BAD_IF_ANY),
+            "evaluated_at": panels.Column("Last"),
+            "found": panels.Column("Found"),
+        },
+        width=24,
+        height=10,
+    )
+
+
+def _trend() -> list[frame.Panel]:
+    return [
+        panels.lines(
+            "Passed share",
+            "Of the evaluations since the look before, the share that passed, by table.",
+            f"""
+            SELECT
+                looked_at AS time,
+                table_name,
+                1 - CAST(SUM(failed) AS DOUBLE) / SUM(evaluated) AS passed
+            FROM ops.checks
+            WHERE {IN_RANGE}
+            GROUP BY looked_at, table_name
+            ORDER BY 1, 2
+            """,
+            unit="percentunit",
+            names="table_name",
+            width=8,
+        ),
+        panels.lines(
+            "Quarantined share",
+            "Of the changes since the look before, the share that broke the contract, by table.",
+            f"""
+            SELECT
+                looked_at AS time,
+                table_name,
+                CAST(quarantined AS DOUBLE) / changes AS quarantined
+            FROM ops.health
+            WHERE {IN_RANGE} AND layer = 'silver' AND changes > 0
+            ORDER BY 1, 2
+            """,
+            unit="percentunit",
+            names="table_name",
+            width=8,
+        ),
+        panels.bars(
+            "Failures by rule",
+            "How often each check failed in the chosen time; only those that did.",
+            f"""
+            SELECT table_name || ': ' || check_name AS rule, SUM(failed) AS failures
+            FROM ops.checks
+            WHERE {IN_RANGE} AND failed > 0
+            GROUP BY table_name, check_name
+            ORDER BY 2 DESC, 1
+            LIMIT 10
+            """,
+            unit="none",
+            width=8,
+            steps=((None, panels.ORANGE),),
+        ),
+    ]
