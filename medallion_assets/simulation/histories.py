@@ -1,0 +1,408 @@
+"""Histories: what happens in one simulation, drawn from one seed, as plain data that can be kept, cut and replayed.
+
+A history is a list of acts: the source writes, time passes and capture works, the sensor looks and its run works, a
+person materializes something again, contracts are mended. Each act has its weather: what goes wrong in the pipeline
+while it lasts, rolled by its own seed, or told fault by fault.
+
+Belongs here: which histories there are. Does not belong here: playing them (world), judging them (oracle).
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from medallion_assets.simulation.faults import NEVER, Fault, Rates
+
+Item = dict[str, Any]
+"""DynamoDB JSON; binary is base64 text, so that a history is JSON."""
+
+_QUIET_WRITES: Final = Rates(before=0.0005, after=0.0005)
+WEATHER: Final[Mapping[str, tuple[Mapping[str, Rates], float]]] = {
+    "calm": ({}, 0.0),
+    "errors": ({"": Rates(before=0.012, after=0.012), "file.write": _QUIET_WRITES}, 0.0),
+    "slow": ({"": Rates(delay=0.03, delay_max_s=240.0), "file.write": NEVER}, 0.0),
+    "deaths": ({"": Rates(death=0.015), "file.write": Rates(death=0.001)}, 0.0),
+    "rivals": ({}, 0.12),
+    "storm": (
+        {
+            "": Rates(before=0.008, after=0.008, delay=0.01, death=0.008, outage=0.004, delay_max_s=120.0),
+            "file.write": NEVER,
+        },
+        0.05,
+    ),
+}
+"""Rates by fault point, and the share of commits before which a second writer commits."""
+
+CAPTURE_WEATHER: Final[Mapping[str, Mapping[str, Rates]]] = {
+    "calm": {},
+    "errors": {"": Rates(before=0.05, after=0.05, odd=0.05)},
+    "deaths": {"": Rates(before=0.02, after=0.02, death=0.03, odd=0.05)},
+    "storm": {"": Rates(before=0.05, after=0.05, delay=0.05, death=0.02, outage=0.01, odd=0.1, delay_max_s=30.0)},
+}
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing that happens. `given` is what it needs, `seed` rolls its weather; a `script` replaces the rolling."""
+
+    do: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    weather: str = "calm"
+    seed: int = 0
+    script: tuple[Fault, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """How changes get to Bronze: by a mapping to the Lambda function with these settings, or by our poller.
+
+    `skew_s` is how far the functions' clocks may be off, `lag_s` how long an invocation may take before it writes.
+    """
+
+    kind: Literal["lambda", "poller"]
+    settings: Mapping[str, Any]
+    skew_s: float
+    lag_s: float
+    weather: str = "calm"
+    script: tuple[Fault, ...] | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """One history. `seed` decides all dice that are rolled while it is played."""
+
+    seed: int
+    start: datetime
+    shards: int
+    capture: Capture
+    acts: tuple[Act, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the history as JSON data."""
+        return {
+            "seed": self.seed,
+            "start": self.start.isoformat(),
+            "shards": self.shards,
+            "capture": {**vars(self.capture), "script": _script_json(self.capture.script)},
+            "acts": [{**vars(act), "script": _script_json(act.script)} for act in self.acts],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> History:
+        """Return the history that `to_json` gave."""
+        return cls(
+            seed=data["seed"],
+            start=datetime.fromisoformat(data["start"]),
+            shards=data["shards"],
+            capture=Capture(**{**data["capture"], "script": _script(data["capture"]["script"])}),
+            acts=tuple(Act(**{**act, "script": _script(act["script"])}) for act in data["acts"]),
+        )
+
+
+def _script_json(script: Sequence[Fault] | None) -> list[list[Any]] | None:
+    return None if script is None else [[one.point, one.nth, one.kind, one.seconds] for one in script]
+
+
+def _script(data: Sequence[Sequence[Any]] | None) -> tuple[Fault, ...] | None:
+    return None if data is None else tuple(Fault(*one) for one in data)
+
+
+def draw(seed: int) -> History:
+    """The history of a seed."""
+    return _Drawing(seed).history()
+
+
+class _Drawing:
+    """Draws one history. What is drawn for one part does not depend on how much was drawn for another."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._dice = random.Random(f"history/{seed}")  # noqa: S311 - dice
+        self._acts: list[Act] = []
+        self._start = self._draw_start()
+        self._tables = self._dice.choice(_SUBJECTS)
+        self._items = _Items(self._dice, self._start)
+        self._weathers = self._dice.choice(_CLIMATES)
+        self._mended = False
+
+    def history(self) -> History:
+        dice = self._dice
+        rounds = dice.randint(2, 5)
+        flood = dice.random() < 0.08
+        for at in range(rounds):
+            self._write(dice.randint(2, 9), flood=flood and at == 0)
+            if dice.random() < 0.25:
+                self._act("split", table=dice.choice(self._tables))
+            if dice.random() < 0.1:
+                self._act("expire", table=dice.choice(self._tables))
+            self._act("wait", seconds=dice.choice([2, 20, 90, 400]))
+            if dice.random() < 0.2:
+                self._act("jump", seconds=dice.choice([600, 1800, 5 * 3600, 15 * 3600]))
+            if dice.random() < 0.9:
+                self._act("tick", times=dice.choice([1, 1, 2]))
+            self._extra()
+        return History(
+            seed=self._seed,
+            start=self._start,
+            shards=dice.choice([1, 1, 2, 3]),
+            capture=self._draw_capture(),
+            acts=tuple(self._acts),
+        )
+
+    def _draw_start(self) -> datetime:
+        noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+        if self._dice.random() < 0.4:
+            return noon + timedelta(hours=12, minutes=-self._dice.uniform(0.1, 12))
+        return noon + timedelta(minutes=self._dice.uniform(-120, 120))
+
+    def _draw_capture(self) -> Capture:
+        dice = self._dice
+        weather = dice.choice(["calm", "calm", "errors", "deaths", "storm"])
+        poisoned = any(one.get("poison") for act in self._acts for one in act.given.get("changes", ()))
+        if dice.random() < 0.35:
+            paces = {
+                "window_s": dice.choice([0.0, 1.0, 4.0]),
+                "batch_size": dice.choice([2, 5, 100]),
+                "idle_s": 5.0,
+                "max_retries": 2,
+            }
+            return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, weather=weather)
+        settings: dict[str, Any] = {
+            "window_s": dice.choice([0.0, 0.0, 3.0]),
+            "batch_size": dice.choice([1, 3, 10, 100]),
+            "poll_s": 5.0,
+            "bisect": dice.random() < 0.5,
+            "report_item_failures": True,
+            "parallelization_factor": dice.choice([1, 1, 1, 2]),
+            "max_retries": dice.choice([1, 4]) if poisoned else dice.choice([None, None, 6]),
+            "max_record_age_s": dice.choice([None, None, None, 900]),
+        }
+        return Capture(
+            "lambda", settings, skew_s=dice.choice([0, 0, 120]), lag_s=dice.choice([0, 30, 600]), weather=weather
+        )
+
+    def _act(self, do: str, **given: Any) -> None:
+        pipeline = do in {"tick", "rerun", "recompute", "maintain"}
+        weather = self._dice.choice(self._weathers) if pipeline else "calm"
+        self._acts.append(Act(do, given, weather, seed=self._dice.getrandbits(32) if pipeline else 0))
+
+    def _extra(self) -> None:
+        dice = self._dice
+        if dice.random() < 0.25:
+            self._act("rerun", table=dice.choice(self._tables), back=dice.choice([0, 0, 1]))
+        if dice.random() < 0.1:
+            self._act("recompute", mart=dice.choice(_marts(self._tables)), back=dice.choice([None, 0, 1, 2]))
+        if dice.random() < 0.15:
+            self._act(
+                "maintain", layer=dice.choice(["silver", "silver", "quarantine"]), table=dice.choice(self._tables)
+            )
+        if dice.random() < 0.08 and not self._mended:
+            self._mended = True
+            self._act("mend")
+
+    def _write(self, count: int, *, flood: bool) -> None:
+        changes = [self._change() for _ in range(count)]
+        if flood:
+            table = self._dice.choice(self._tables)
+            changes += [{"table": table, "put": self._items.bad(table), "bad": True} for _ in range(7)]
+        self._act("write", changes=changes, gap_s=self._dice.choice([0, 0.1, 1.5]))
+
+    def _change(self) -> dict[str, Any]:
+        dice = self._dice
+        table = dice.choice(self._tables)
+        roll = dice.random()
+        if roll < 0.5:
+            change = {"table": table, "put": self._items.good(table), "bad": False}
+        elif roll < 0.58:
+            change = {"table": table, "put": self._items.bad(table), "bad": True}
+        elif roll < 0.75:
+            change = {"table": table, "update": self._items.key(table), "set": self._items.some(table)}
+        elif roll < 0.93:
+            change = {"table": table, "delete": self._items.key(table)}
+        else:
+            tables = dice.sample(self._tables, k=min(2, len(self._tables)))
+            return {"transact": [{"table": one, "put": self._items.good(one), "bad": False} for one in tables]}
+        if dice.random() < 0.02:
+            change["poison"] = True
+        return change
+
+
+_SUBJECTS: Final = (
+    ("Customers", "Orders"),
+    ("Customers", "Orders"),
+    ("Orders",),
+    ("Readings",),
+    ("Customers", "Orders", "Readings"),
+)
+_CLIMATES: Final = (
+    ("calm",),
+    ("calm", "errors"),
+    ("errors", "storm"),
+    ("deaths", "calm"),
+    ("deaths", "storm"),
+    ("rivals", "calm"),
+    ("rivals", "errors"),
+    ("slow", "calm"),
+    ("storm",),
+)
+
+
+def _marts(tables: Sequence[str]) -> list[str]:
+    return (["daily_sales", "daily_tiers"] if "Orders" in tables else []) + (
+        ["device_summary"] if "Readings" in tables else []
+    ) or ["daily_sales"]
+
+
+class _Items:
+    """Items of the shop's tables by the dice. Few keys, one of them hot, so that changes meet."""
+
+    def __init__(self, dice: random.Random, start: datetime) -> None:
+        self._dice = dice
+        self._start = start
+
+    def key(self, table: str) -> Item:
+        dice = self._dice
+        if table == "Customers":
+            return {"CustomerID": {"S": self._hot("c", 4)}}
+        if table == "Orders":
+            return {"OrderID": {"S": self._hot("o", 7)}}
+        return {"Device": {"S": self._hot("d", 3)}, "At": {"N": str(dice.randint(1, 3))}}
+
+    def good(self, table: str) -> Item:
+        item = {**self.key(table), **self._all(table)}
+        if self._dice.random() < 0.15:
+            item["Surplus"] = self._anything()
+        return item
+
+    def some(self, table: str) -> Item:
+        """Some attributes of an item, for an update."""
+        attributes = self._all(table)
+        return {name: attributes[name] for name in self._dice.sample(sorted(attributes), k=min(2, len(attributes)))}
+
+    def bad(self, table: str) -> Item:
+        """An item that breaks the first contract of its table."""
+        item = self.good(table)
+        attribute, value = self._dice.choice(_MISTAKES[table])
+        if value is None:
+            item.pop(attribute, None)
+        else:
+            item[attribute] = value
+        return item
+
+    def _all(self, table: str) -> Item:
+        return {"Customers": self._customer, "Orders": self._order, "Readings": self._reading}[table]()
+
+    def _customer(self) -> Item:
+        dice = self._dice
+        item: Item = {
+            "Name": {"S": dice.choice(["Ada", "Bo", "Čeněk", 'O\'Neil "x"', "山田"])},
+            "Tier": {"N": str(dice.randint(0, 3))},
+        }
+        if dice.random() < 0.85:
+            item["Region"] = {"S": dice.choice(["north", "south", "east"])}
+        return item
+
+    def _order(self) -> Item:
+        dice = self._dice
+        item: Item = {
+            "CustomerID": {"S": self._hot("c", 5)},
+            "OrderDate": {"S": self._moment()},
+            "Amount": {"N": dice.choice(["0", "0.1", "0.2", "19.99", "7", "1234567890.12", "0.07", "9999999999.99"])},
+        }
+        if dice.random() < 0.9:
+            item["Status"] = {"S": dice.choice(["open", "paid", "cancelled"])}
+        if dice.random() < 0.2:
+            item["Secret"] = {"S": "never shown"}
+        if dice.random() < 0.2:
+            item["Coupon"] = {"S": dice.choice(["SPRING", "AUTUMN"])}
+        return item
+
+    def _reading(self) -> Item:
+        dice = self._dice
+        item: Item = {
+            "Small": {"N": dice.choice(["0", "-1", "2147483647", "-2147483648"])},
+            "Big": {"N": dice.choice(["9223372036854775807", "1", "9007199254740993"])},
+            "Exact": {"N": self._exact()},
+            "Rough": {"N": dice.choice(["0.5", "1E+20", "-2.25"])},
+            "Flag": {"BOOL": dice.random() < 0.5},
+            "Blob": {"B": base64.b64encode(dice.randbytes(dice.randint(1, 4))).decode()},
+            "Day": {"S": dice.choice(["2026-01-04", "2024-02-29", "0001-01-01"])},
+            "Seen": {"S": self._moment()},
+            "Note": {"S": dice.choice(["", "fine", "zeile\nzwei"])},
+            "Names": {"L": [{"S": dice.choice("ab")} for _ in range(dice.randint(0, 2))]},
+            "Tags": {"SS": dice.sample(["x", "y", "é"], k=dice.randint(1, 3))},
+            "Levels": {"NS": dice.sample(["3", "-1", "20"], k=dice.randint(1, 3))},
+            "Counts": {
+                "M": {name: {"N": str(dice.randint(0, 9))} for name in dice.sample("pqr", k=dice.randint(0, 2))}
+            },
+            "Place": {"M": {"Lat": {"N": dice.choice(["50.1", "-0.000001"])}, "Label": {"S": "here"}}},
+            "Anything": self._anything(),
+        }
+        if dice.random() < 0.1:
+            item["Place"]["M"]["Undeclared"] = {"N": "1"}
+        for name in dice.sample(sorted(item), k=dice.randint(0, 6)):
+            if dice.random() < 0.2:
+                item[name] = {"NULL": True}
+            else:
+                del item[name]
+        return item
+
+    def _anything(self) -> Item:
+        return self._dice.choice(
+            [
+                {"M": {"a": {"N": "1.5"}, "b": {"L": [{"S": "x"}, {"N": "2"}, {"NULL": True}]}}},
+                {"N": "12345678901234567890123456789012345678"},
+                {"S": "text"},
+                {"NS": ["2", "10"]},
+                {"BOOL": True},
+            ]
+        )
+
+    def _exact(self) -> str:
+        whole = self._dice.choice(["0", "3", "100000000000000000007", "-1000000000000"])
+        return whole + self._dice.choice(["", ".0000000001", ".1", ".9999999999"])
+
+    def _moment(self) -> str:
+        at = self._start - timedelta(hours=self._dice.choice([0, 1, 11, 24, 30, 50]), seconds=self._dice.randint(0, 99))
+        if self._dice.random() < 0.2:
+            return at.replace(tzinfo=None).isoformat(timespec="seconds") + self._dice.choice(["+02:00", "-11:30"])
+        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _hot(self, letter: str, count: int) -> str:
+        return f"{letter}1" if self._dice.random() < 0.35 else f"{letter}{self._dice.randint(1, count)}"
+
+
+_MISTAKES: Final[Mapping[str, Sequence[tuple[str, Item | None]]]] = {
+    "Customers": (("Tier", {"N": "-1"}), ("Tier", {"S": "gold"}), ("Name", None), ("Name", {"NULL": True})),
+    "Orders": (
+        ("Amount", {"N": "-0.01"}),
+        ("Amount", {"N": "1.005"}),
+        ("Amount", None),
+        ("OrderDate", {"S": "yesterday"}),
+        ("CustomerID", {"BOOL": True}),
+    ),
+    "Readings": (
+        ("Small", {"N": "2147483648"}),
+        ("Day", {"S": "2026-02-30"}),
+        ("Note", {"S": "a#b"}),
+        ("At", {"N": "1.5"}),
+        ("Place", {"M": {"Lat": {"S": "north"}}}),
+        ("Exact", {"N": "0.12345678901"}),
+        ("Counts", {"L": []}),
+    ),
+}
+"""By table: an attribute, and what to make of it (None: leave it out)."""
+
+
+def scripted(history: History, capture: Sequence[Fault], acts: Sequence[Sequence[Fault]]) -> History:
+    """The same history with the faults that happened when it was played, told one by one."""
+    return replace(
+        history,
+        capture=replace(history.capture, script=tuple(capture)),
+        acts=tuple(replace(act, script=tuple(happened)) for act, happened in zip(history.acts, acts, strict=True)),
+    )

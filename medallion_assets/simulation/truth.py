@@ -1,0 +1,249 @@
+"""What a change must become, in plain Python and one value at a time: the oracle's reading of DynamoDB's values.
+
+Shares no code with the decoder, the rules or the comparison of the pipeline; a contract is data to both. Values are as
+Arrow gives them: Decimal, datetime (UTC), bytes, a map as pairs sorted by key. Numbers never become floats on the way,
+but in a column of type double.
+
+Belongs here: one change and one contract. Does not belong here: which changes are where (oracle).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
+from typing import Any, Final
+
+from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.types import ColumnType
+
+Row = dict[str, Any]
+
+_EXACT: Final = Context(prec=400, Emax=999_999, Emin=-999_999)
+_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+class Misfit(Exception):
+    """A value that is not exactly one of its column's type."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change at the source, as the stream tells it. `image` is None for a deletion; `number` orders a key's."""
+
+    table: str
+    key: str
+    number: int
+    event_id: str
+    event_name: str
+    keys: Mapping[str, Any]
+    image: Mapping[str, Any] | None
+    created_s: float
+
+    @classmethod
+    def of(cls, table: str, record: Mapping[str, Any]) -> Change:
+        """The change that a stream record, in the shape of Lambda's event, tells."""
+        change = record["dynamodb"]
+        return cls(
+            table=table,
+            key=json.dumps(change["Keys"], sort_keys=True),
+            number=int(change["SequenceNumber"]),
+            event_id=record["eventID"],
+            event_name=record["eventName"],
+            keys=change["Keys"],
+            image=None if record["eventName"] == "REMOVE" else change["NewImage"],
+            created_s=change["ApproximateCreationDateTime"],
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a contract makes of a change: `row` to be merged, or the columns that break it."""
+
+    row: Row | None
+    broken: frozenset[str]
+
+
+def judge(contract: Contract, change: Change) -> Verdict:
+    """The Silver row of a change without its enriched columns, or what is wrong with it."""
+    removed = change.image is None
+    image = change.keys if change.image is None else change.image
+    row: Row = {}
+    broken = set()
+    for attribute, column in contract.columns.items():
+        try:
+            row[column.name] = read(column.type, image[attribute]) if attribute in image else None
+        except Misfit:
+            broken.add(column.name)
+            continue
+        if column.name in contract.key_names and row[column.name] is None:
+            broken.add(column.name)
+        if not removed and any(
+            _breaks(rule.model_dump(exclude_none=True), row[column.name])
+            for rule in column.rules
+            if rule.severity == "block"
+        ):
+            broken.add(column.name)
+    if broken:
+        return Verdict(None, frozenset(broken))
+    known = {*contract.columns, *contract.drop}
+    extra = {
+        name: value
+        for name, value in image.items()
+        if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
+    }
+    row |= {
+        "_extra": normal(extra) if extra else None,
+        "_sequence_number": f"{change.number:040d}",
+        "_deleted": removed,
+        "_event_id": change.event_id,
+        "_changed_at": datetime.fromtimestamp(change.created_s, UTC),
+    }
+    return Verdict(row, frozenset())
+
+
+def comparable(contract: Contract, row: Row) -> Row:
+    """A row as the lake gives it, so that it can be compared with one of `judge`: JSON text as data."""
+    as_data = dict(row)
+    for column in contract.columns.values():
+        if column.type.kind == "json" and as_data[column.name] is not None:
+            as_data[column.name] = parsed(as_data[column.name])
+    if as_data["_extra"] is not None:
+        as_data["_extra"] = parsed(as_data["_extra"])
+    return as_data
+
+
+def read(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:
+    """The value of the type that a tagged DynamoDB value is. Raises Misfit."""
+    ((tag, raw),) = tagged.items()
+    if tag == "NULL":
+        return None
+    if type_.kind == "json":
+        return normal(plain(tagged))
+    if type_.kind in {"list", "set", "map", "struct"}:
+        return _nested(type_, tag, raw)
+    if tag not in {"string": "SN", "bool": ["BOOL"], "binary": "B", "date": "S", "timestamp": "S"}.get(type_.kind, "N"):
+        raise Misfit
+    return _scalar(type_, raw)
+
+
+def plain(tagged: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind
+    """A tagged value as plain data, numbers as Decimal."""
+    ((tag, raw),) = tagged.items()
+    match tag:
+        case "M":
+            return {name: plain(item) for name, item in raw.items()}
+        case "L":
+            return [plain(item) for item in raw]
+        case "N":
+            return Decimal(raw)
+        case "NS":
+            return sorted(map(Decimal, raw))
+        case "SS" | "BS":
+            return sorted(raw)
+        case "NULL":
+            return None
+        case _:
+            return raw
+
+
+def normal(value: Any) -> Any:
+    """Data that is equal exactly when two values are; ints become Decimals, bools stay bools."""
+    if isinstance(value, Mapping):
+        return {name: normal(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [normal(item) for item in value]
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def parsed(text: str) -> Any:
+    """JSON text as such data."""
+    return normal(json.loads(text, parse_float=Decimal, parse_int=Decimal))
+
+
+def _nested(type_: ColumnType, tag: str, raw: Any) -> Any:
+    if type_.kind == "struct" and tag == "M":
+        return {name: read(field, raw[name_]) if name_ in raw else None for name_, name, field in type_.fields}
+    element = type_.element
+    if element is not None and type_.kind == "list" and tag == "L":
+        return [read(element, item) for item in raw]
+    if element is not None and type_.kind == "map" and tag == "M":
+        return [(name, read(element, raw[name])) for name in sorted(raw, key=str.encode)]
+    tags = {"string": {"SS", "NS"}, "binary": {"BS"}}
+    if element is not None and type_.kind == "set" and tag in tags.get(element.kind, {"NS"}):
+        members = [_scalar(element, item) for item in raw]
+        return sorted(members, key=str.encode) if element.kind == "string" else sorted(members)
+    raise Misfit
+
+
+def _scalar(type_: ColumnType, raw: Any) -> Any:  # noqa: PLR0911 - one for each kind
+    try:
+        match type_.kind:
+            case "string" | "bool":
+                return raw
+            case "binary":
+                return base64.b64decode(raw)
+            case "double":
+                return float(raw)
+            case "int" | "bigint":
+                return _whole(raw, 31 if type_.kind == "int" else 63)
+            case "decimal":
+                return _decimal(raw, type_.precision, type_.scale)
+            case "date":
+                if not re.fullmatch(r"\d{4}-\d\d-\d\d", raw, re.ASCII):
+                    raise Misfit
+                return date.fromisoformat(raw)
+            case _:
+                if (match := _MOMENT.fullmatch(raw)) is None:
+                    raise Misfit
+                return datetime.fromisoformat(raw).astimezone(UTC) if match else None
+    except (ValueError, OverflowError, InvalidOperation) as wrong:
+        raise Misfit from wrong
+
+
+def _whole(raw: str, bits: int) -> int:
+    number = Decimal(raw)
+    if number != _EXACT.to_integral_value(number) or not -(2**bits) <= number < 2**bits:
+        raise Misfit
+    return int(number)
+
+
+def _decimal(raw: str, precision: int, scale: int) -> Decimal:
+    with localcontext(_EXACT) as exact:
+        exact.traps[Inexact] = True
+        try:
+            number = Decimal(raw).quantize(Decimal(1).scaleb(-scale))
+        except Inexact as lost:
+            raise Misfit from lost
+    if number and len(number.as_tuple().digits) > precision:
+        raise Misfit
+    return number
+
+
+def _breaks(rule: Mapping[str, Any], value: Any) -> bool:
+    if "required" in rule:
+        return value is None
+    if value is None:
+        return False
+    if "min" in rule:
+        return bool(value < rule["min"])
+    if "max" in rule:
+        return bool(value > rule["max"])
+    if "values" in rule:
+        return value not in rule["values"]
+    return "pattern" in rule and not re.fullmatch(rule["pattern"], value, re.DOTALL)
+
+
+def _more(type_: ColumnType, tagged: Mapping[str, Any]) -> bool:
+    """Whether a struct in the value has attributes that its type does not declare."""
+    ((tag, raw),) = tagged.items()
+    if type_.kind == "struct" and tag == "M":
+        fields = {name: field for name, _, field in type_.fields}
+        return any(name not in fields or _more(fields[name], item) for name, item in raw.items())
+    if type_.element is not None and tag in {"L", "M"}:
+        return any(_more(type_.element, item) for item in (raw if tag == "L" else raw.values()))
+    return False
