@@ -333,10 +333,10 @@ class Streams(Service):
         """Describe a stream and up to 100 of its shards."""
         _only(p, "StreamArn", "Limit", "ExclusiveStartShardId")
         stream = self._stream(p["StreamArn"])
-        shards = stream.shards()
+        shards = sorted(stream.shards(), key=lambda shard: shard.shard_id)
         start = p.get("ExclusiveStartShardId")
         if start is not None:
-            # A shard that vanished between two pages is still a place in the list: ids sort by time of birth.
+            # A shard that vanished between two pages is still a place in the list.
             shards = [shard for shard in shards if shard.shard_id > start]
         page = shards[: min(p.get("Limit", _SHARDS_A_PAGE), _SHARDS_A_PAGE)]
         description: dict[str, Any] = {

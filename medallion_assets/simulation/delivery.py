@@ -14,7 +14,7 @@ import json
 import random
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -152,7 +152,7 @@ class EventSourceMapping:
             for shard in stream.shards():
                 self._start(shard, shard.last)
 
-    def run(self) -> Iterator[float]:
+    def run(self) -> Generator[float, None, None]:
         """Deliver until the stream ends; yields the seconds until there may be something to do."""
         while (seconds := self.step()) is not None:
             yield seconds
@@ -224,10 +224,6 @@ class EventSourceMapping:
     def _turn(self, lane: _Lane) -> None:
         now = self._clock()
         if not lane.parts:
-            if lane.shard.trimmed is not None and lane.position < lane.shard.trimmed:
-                # What is gone is gone without a word; AWS reads on from the oldest record there is.
-                self.counts["trimmed unread"] += 1
-                lane.position = lane.shard.trimmed
             batch = self._gather(lane, self._settings.batch_size)
             if not batch:
                 lane.due = now + timedelta(seconds=self._settings.poll_s)
@@ -243,6 +239,10 @@ class EventSourceMapping:
     def _gather(self, lane: _Lane, most: int) -> list[StreamRecord]:
         """The next records of a lane: items are dealt to lanes, so that those of one item keep their order (P)."""
         records = lane.shard.records
+        if lane.shard.trimmed is not None and lane.position < lane.shard.trimmed:
+            # What is gone is gone without a word; AWS reads on from the oldest record there is.
+            self.counts["trimmed unread"] += 1
+            lane.position = lane.shard.trimmed
         factor = self._settings.parallelization_factor
         first = lane.shard.after(lane.position)
         if factor == 1:

@@ -372,7 +372,7 @@ class Stream:
     ) -> Shard:
         starting = self._first_number(above, wider=wider)
         since_ms = (at - _EPOCH) // timedelta(milliseconds=1)
-        shard_id = f"shardId-{since_ms:020d}-{self._dice.getrandbits(32):08x}"
+        shard_id = f"shardId-{since_ms:020d}-{self._births:04x}{self._dice.getrandbits(16):04x}"
         shard = Shard(shard_id, parent_id, *keys, starting, at, rolls_at, last=starting)
         self._shards[shard_id] = shard
         return shard
@@ -417,7 +417,8 @@ def whole_range(shards: int) -> list[tuple[int, int]]:
 
 
 def arn_of(token: str) -> str:
-    """Return the stream of an iterator."""
+    """Return the stream of an iterator. Raises Refused for what is none."""
+    _parse(token)
     return token.partition("|")[0]
 
 
