@@ -80,12 +80,23 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
     from medallion_assets.cli.verify import show_verification
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.latency import measure
+    from medallion_assets.quality.patience import Patience
+    from medallion_assets.quality.scan import DynamoTable
     from medallion_assets.quality.verify import verify
 
     marts, live_since = load_marts(stack.domain), datetime.now(UTC)
     show_progress(acts.live(rate=rate, seconds=seconds))
     show_gold(lake, marts)
-    found = verify(lake, stack.domain, marts, client=boto3.client("dynamodb"), today=datetime.now(UTC).date())
+    store, client = open_store(stack.settings.bronze), boto3.client("dynamodb")
+    found = verify(
+        lake,
+        stack.domain,
+        marts,
+        source=lambda contract: DynamoTable(client, contract.table),
+        store=store,
+        today=datetime.now(UTC).date(),
+        patience=Patience(),
+    )
     show_verification(found)
-    show_latency(measure(lake, open_store(stack.settings.bronze), stack.domain, marts, since=live_since))
+    show_latency(measure(lake, store, stack.domain, marts, since=live_since))
     return found.agrees

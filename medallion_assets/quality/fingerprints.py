@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,10 @@ from typing import Any, Final
 import duckdb
 import orjson
 import pyarrow as pa
-from pyiceberg.table import Table
 
 from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import apart_by_case, identifier, literal
+from medallion_assets.lake.duck import apart_by_case, identifier, literal, sql_types
 from medallion_assets.quality.canonical import (
     ODD,
     as_data,
@@ -40,19 +39,19 @@ from medallion_assets.quality.canonical import (
     typed_sql,
 )
 from medallion_assets.quality.source import comparable, extra_of
-from medallion_assets.silver.table import DELETED, DROPPED, EXTRA, HELD, QUARANTINE
+from medallion_assets.silver.table import DELETED, DROPPED, EXTRA, HELD, QUARANTINE, SEQUENCE
 
 BUCKETS: Final = 4096
 
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 _AT_ONCE: Final = 2
 _ROWS_AT_ONCE: Final = 50_000
-_ITEMS: Final = """SELECT unnest(from_json(body, '{"Items": ["JSON"]}').Items) AS item FROM pages"""
+_ITEMS: Final = """SELECT unnest(from_json(body, '{"Items": ["JSON"]}').Items) AS _item FROM pages"""
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Parquet files of a folder with one row a row: `key_hash`, `row_hash`, and what else was asked for."""
+    """Parquet files of a folder with one row a row: `_key_hash`, `_row_hash`, and what else was asked for."""
 
     folder: Path
     rows: int
@@ -73,13 +72,13 @@ def of_source(
     items: bool = False,
     only: Fingerprints | None = None,
 ) -> Fingerprints:
-    """The items of the pages (documents `{"Items": [...]}`), with `key_0`, ...: the key's values as text.
+    """The items of the pages (documents `{"Items": [...]}`), with `_key_0`, ...: the key's values as text.
 
     `typed` columns are written as the lake would store them, null for a value that does not fit; `items` asks for the
-    item itself as `item`, in DynamoDB JSON. `only` leaves out other keys than those. Raises what `pages` raises.
+    item itself as `_item`, in DynamoDB JSON. `only` leaves out other keys than those. Raises what `pages` raises.
     """
     folder.mkdir()
-    reading = _SourceRows(contract, typed=typed, carried=["item"] if items else [], only=only)
+    reading = _SourceRows(contract, typed=typed, carried=["_item"] if items else [], only=only)
     rows = 0
 
     def write(number: int, batch: list[bytes]) -> int:
@@ -98,55 +97,72 @@ def of_source(
     return Fingerprints(folder, rows)
 
 
-def of_silver(lake: Lake, contract: Contract, table: Table, snapshot_id: int | None, folder: Path) -> Fingerprints:
-    """The rows of a Silver snapshot that are not deleted."""
+def of_silver(lake: Lake, contract: Contract, scan: str, folder: Path) -> Fingerprints:
+    """The rows of a Silver table (SQL of its rows) that are not deleted."""
     folder.mkdir()
-    scan = f"(FROM {lake.scan_sql(table, snapshot_id)} WHERE NOT {DELETED})"
-    return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, scan, folder))
+    alive = f"(FROM {scan} WHERE NOT {DELETED})"
+    return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, alive, folder))
 
 
 def of_silver_keys(
-    lake: Lake, contract: Contract, table: Table, snapshot_id: int | None, folder: Path, *, only: Sequence[Fingerprints]
+    lake: Lake, contract: Contract, scan: str, folder: Path, *, only: Sequence[Fingerprints]
 ) -> Fingerprints:
-    """The rows of those keys with the table's columns and `key_0`, ...; the `row_hash` of a deleted one is null."""
+    """The rows of those keys with all their columns and `_key_0`, ...; the `_row_hash` of a deleted one is null."""
     folder.mkdir()
-    keys = _hash(lake_sql(column.type, identifier(column.name)) for column in contract.key_columns)
-    wanted = " UNION ".join(f"SELECT key_hash FROM {some.sql}" for some in only)
-    scan = f"(FROM {lake.scan_sql(table, snapshot_id)} WHERE {keys} IN ({wanted}))"
-    return Fingerprints(folder, _SilverRows(contract, whole=True).write(lake, scan, folder))
+    keys = silver_key_hash(contract)
+    wanted = " UNION ".join(f"SELECT _key_hash FROM {some.sql}" for some in only)
+    return Fingerprints(
+        folder, _SilverRows(contract, whole=True).write(lake, f"(FROM {scan} WHERE {keys} IN ({wanted}))", folder)
+    )
+
+
+def silver_key_hash(contract: Contract) -> str:
+    """SQL: `_key_hash` of a row of the Silver table."""
+    return _hash(lake_sql(column.type, identifier(column.name)) for column in contract.key_columns)
+
+
+def nothing(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
+    """No rows, with the columns that the others have beside a table's own."""
+    texts = [f"NULL::VARCHAR AS {name}" for name in (*_keys(contract), "_item", "_newest", SEQUENCE)]
+    texts += [f"NULL AS {name}, NULL AS _now_{name}" for name in contract.enriched_names]
+    hashes = "NULL::UBIGINT AS _key_hash, NULL::UBIGINT AS _row_hash"
+    return select(lake, f"SELECT {hashes}, {', '.join(texts)} WHERE FALSE", folder)
+
+
+def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
+    """The rows of a SELECT over others, which has a `_key_hash`."""
+    folder.mkdir()
+    with lake.duckdb() as connection:
+        return Fingerprints(folder, _copy(connection, sql, folder / "rows.parquet"))
 
 
 def of_held(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """The keys in quarantine, with the `sequence_number` of each change that is held or dropped there."""
+    """The keys in quarantine, with the sequence number (`_newest`) of each change that is held or dropped there."""
     folder.mkdir()
+    table = lake.table(QUARANTINE, contract.lake_name)
     changes = f"""
-        SELECT keys AS item, sequence_number FROM {lake.scan_sql(lake.table(QUARANTINE, contract.lake_name), None)}
+        SELECT keys AS _item, sequence_number AS _newest FROM {lake.scan_sql(table, None)}
         WHERE status IN ('{HELD}', '{DROPPED}')"""
-    reading = _SourceRows(contract, carried=["sequence_number"])
+    reading = _SourceRows(contract, carried=["_newest"])
     with lake.duckdb() as connection:
         return Fingerprints(folder, reading.write(connection, changes, folder / "keys.parquet"))
 
 
 def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Path) -> tuple[Fingerprints, int]:
-    """The keys (`key_hash` only) that the two sides do not have alike, and how many buckets of keys differ."""
-    folder.mkdir()
-    buckets = f"""
-        SELECT bucket FROM ({_sums(source)}) s FULL JOIN ({_sums(silver)}) l USING (bucket)
-        WHERE (s.total, s.rows) IS DISTINCT FROM (l.total, l.rows)"""
+    """The keys (`_key_hash` only) that the two sides do not have alike, and how many buckets of keys differ."""
     with lake.duckdb() as connection:
-        connection.execute(f"CREATE TEMP TABLE buckets AS {buckets}")
-        here, there = (
-            f"(SELECT key_hash, row_hash FROM {side.sql} WHERE key_hash % {BUCKETS} IN (FROM buckets))"
-            for side in (source, silver)
-        )
-        rows = _copy(
-            connection,
-            f"SELECT key_hash FROM {here} ANTI JOIN {there} USING (key_hash, row_hash) "
-            f"UNION SELECT key_hash FROM {there} ANTI JOIN {here} USING (key_hash, row_hash)",
-            folder / "keys.parquet",
-        )
-        ((found,),) = connection.execute("SELECT count(*) FROM buckets").fetchall()
-    return Fingerprints(folder, rows), found
+        found = connection.execute(f"""
+            SELECT bucket FROM ({_sums(source)}) s FULL JOIN ({_sums(silver)}) l USING (bucket)
+            WHERE (s.total, s.rows) IS DISTINCT FROM (l.total, l.rows)""").fetchall()
+    buckets = ", ".join(str(bucket) for (bucket,) in found) or "NULL"
+    here, there = (
+        f"(SELECT _key_hash, _row_hash FROM {side.sql} WHERE _key_hash % {BUCKETS} IN ({buckets}))"
+        for side in (source, silver)
+    )
+    unlike = f"""
+        SELECT _key_hash FROM {here} ANTI JOIN {there} USING (_key_hash, _row_hash)
+        UNION SELECT _key_hash FROM {there} ANTI JOIN {here} USING (_key_hash, _row_hash)"""
+    return select(lake, unlike, folder), len(found)
 
 
 class _SourceRows:
@@ -164,26 +180,27 @@ class _SourceRows:
         self._columns = list(contract.columns.values())
         self._typed = [(at, column) for at, column in enumerate(self._columns) if column.name in typed]
         self._carried = carried
-        self._only = f" WHERE key_hash IN (SELECT key_hash FROM {only.sql})" if only else ""
+        self._only = f" WHERE _key_hash IN (SELECT _key_hash FROM {only.sql})" if only else ""
 
     def write(self, connection: duckdb.DuckDBPyConnection, items: str, path: Path) -> int:
-        """Write the hashes of the `item`s of a SELECT; returns how many were written."""
+        """Write the hashes of the `_item`s of a SELECT; returns how many were written."""
+        types = sql_types(connection, pa.schema([(column.name, column.type.arrow()) for column in self._columns]))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE texts AS {_source_texts_sql(self._contract, items)}")
-        odd = connection.execute("FROM texts WHERE odd").to_arrow_table()
-        select = f"SELECT {self._outputs()} FROM texts WHERE NOT odd"
+        odd = connection.execute("FROM texts WHERE _odd").to_arrow_table()
+        select = f"SELECT {self._outputs(types)} FROM texts WHERE NOT _odd"
         if odd.num_rows:
             connection.register("done", self._done(odd))
-            select += f" UNION ALL SELECT {self._outputs(done=True)} FROM done"
+            select += f" UNION ALL SELECT {self._outputs(types, done=True)} FROM done"
         return _copy(connection, f"FROM ({select}){self._only}", path)
 
-    def _outputs(self, *, done: bool = False) -> str:
+    def _outputs(self, types: Mapping[str, str], *, done: bool = False) -> str:
         """SQL: the columns to write."""
         outputs = _hashes(self._contract)
         for at, column in self._typed:
             if _needs_python(column):
-                made = f"value_{at}" if done else "NULL"
+                made = f"_value_{at}" if done else f"NULL::{types[column.name]}"
             else:
-                made = typed_sql(column.type, f"text_{at}")
+                made = typed_sql(column.type, f"_text_{at}")
             outputs.append(f"{made} AS {identifier(column.name)}")
         return ", ".join([*outputs, *self._carried])
 
@@ -191,18 +208,18 @@ class _SourceRows:
         """The odd rows with every text as it should be, and the values of typed columns that SQL cannot make."""
         made: dict[str, pa.Array] = {name: odd[name] for name in self._carried}
         for at, column in enumerate(self._columns):
-            texts = odd[f"text_{at}"].to_pylist()
+            texts = odd[f"_text_{at}"].to_pylist()
             values: list[Any] = [None] * len(texts)
             for row, text in enumerate(texts):
                 if text is not None and text.startswith(ODD):
                     texts[row], values[row] = source_text(column.type, text[len(ODD) :])
-            made[f"text_{at}"] = pa.array(texts, pa.string())
-            made[f"value_{at}"] = pa.array([as_stored(column.type, one) for one in values], column.type.arrow())
+            made[f"_text_{at}"] = pa.array(texts, pa.string())
+            made[f"_value_{at}"] = pa.array([as_stored(column.type, one) for one in values], column.type.arrow())
         extras = [
             None if raw is None else extra_text(extra_of(self._contract, orjson.loads(raw[len(ODD) :])))
-            for raw in odd["extra_text"].to_pylist()
+            for raw in odd["_extra_text"].to_pylist()
         ]
-        return pa.table({**made, "extra_text": pa.array(extras, pa.string())})
+        return pa.table({**made, "_extra_text": pa.array(extras, pa.string())})
 
 
 class _SilverRows:
@@ -219,7 +236,7 @@ class _SilverRows:
         in_python = " OR ".join(
             f"{identifier(name)} IS NOT NULL" for name in [EXTRA, *(column.name for column in self._nested.values())]
         )
-        texts = f"SELECT *, {', '.join(self._texts())}, NULL::VARCHAR AS extra_text FROM {scan}"
+        texts = f"SELECT *, {', '.join(self._texts())}, NULL::VARCHAR AS _extra_text FROM {scan}"
         with lake.duckdb() as reading, lake.duckdb() as connection:
             rows = _copy(
                 connection, f"SELECT {self._outputs()} FROM ({texts} WHERE NOT ({in_python}))", folder / "sql.parquet"
@@ -232,7 +249,7 @@ class _SilverRows:
 
     def _texts(self) -> list[str]:
         return [
-            f"{'NULL::VARCHAR' if at in self._nested else lake_sql(column.type, identifier(column.name))} AS text_{at}"
+            f"{'NULL::VARCHAR' if at in self._nested else lake_sql(column.type, identifier(column.name))} AS _text_{at}"
             for at, column in enumerate(self._columns)
         ]
 
@@ -241,29 +258,29 @@ class _SilverRows:
         key, row, *texts = _hashes(self._contract)
         if not self._whole:
             return f"{key}, {row}"
-        made = [f"text_{at}" for at in range(len(self._columns))]
-        row = f"CASE WHEN NOT {DELETED} THEN {row.removesuffix(' AS row_hash')} END AS row_hash"
-        return ", ".join([f"* EXCLUDE ({', '.join([*made, 'extra_text'])})", key, row, *texts])
+        made = [f"_text_{at}" for at in range(len(self._columns))]
+        row = f"CASE WHEN NOT {DELETED} THEN {row.removesuffix(' AS _row_hash')} END AS _row_hash"
+        return ", ".join([f"* EXCLUDE ({', '.join([*made, '_extra_text'])})", key, row, *texts])
 
     def _done(self, rows: pa.Table) -> pa.Table:
         for at, column in self._nested.items():
             texts = [lake_text(column.type, as_data(column.type, one)) for one in rows[column.name].to_pylist()]
-            rows = _replaced(rows, f"text_{at}", texts)
+            rows = _replaced(rows, f"_text_{at}", texts)
         extras = [
             None if text is None else extra_text({name: comparable(one) for name, one in orjson.loads(text).items()})
             for text in rows[EXTRA].to_pylist()
         ]
-        return _replaced(rows, "extra_text", extras)
+        return _replaced(rows, "_extra_text", extras)
 
 
 def _source_texts_sql(contract: Contract, items: str) -> str:
-    """SQL: `text_0`, ... of the contract's columns, `extra_text`, `odd`, and `item`, for the `item`s of a SELECT."""
+    """SQL: a SELECT of `_item` with `_text_0`, ... of the contract's columns, `_extra_text` and `_odd`."""
     columns = list(contract.columns.values())
     shapes = {column.attribute: shape(column.type) for column in columns}
     shapes |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(shapes))}
     transformed = ", ".join(
-        f"json_transform(item, {literal(json.dumps({name: shapes[name] for name in group}))}) AS {image}"
+        f"json_transform(_item, {literal(json.dumps({name: shapes[name] for name in group}))}) AS {image}"
         for image, group in images.items()
     )
     tagged = {
@@ -272,35 +289,39 @@ def _source_texts_sql(contract: Contract, items: str) -> str:
         for at, attribute in enumerate(group, start=1)
     }
     texts = [
-        f"{source_sql(column.type, tagged[column.attribute], _raw(column.attribute))} AS text_{at}"
+        f"{source_sql(column.type, tagged[column.attribute], _raw(column.attribute))} AS _text_{at}"
         for at, column in enumerate(columns)
     ]
     # An attribute of which a part may be undeclared is kept whole: Python tells.
     present = " + ".join(f"({one} IS NOT NULL)::INTEGER" for one in tagged.values())
-    more = [f"len(json_keys(item)) > {present}"]
+    more = [f"len(json_keys(_item)) > {present}"]
     more += [f"{tagged[column.attribute]} IS NOT NULL" for column in columns if "struct" in str(column.type)]
-    odd = [f"coalesce(starts_with(text_{at}, chr(1)), FALSE)" for at in range(len(columns))]
+    odd = [f"coalesce(starts_with(_text_{at}, chr(1)), FALSE)" for at in range(len(columns))]
     return f"""
-        SELECT *, {" OR ".join(odd)} OR extra_text IS NOT NULL AS odd FROM (
+        SELECT *, {" OR ".join(odd)} OR _extra_text IS NOT NULL AS _odd FROM (
             SELECT * EXCLUDE ({", ".join(images)}), {", ".join(texts)},
-                CASE WHEN {" OR ".join(more)} THEN chr(1) || item END AS extra_text
+                CASE WHEN {" OR ".join(more)} THEN chr(1) || _item END AS _extra_text
             FROM (SELECT *, {transformed} FROM ({items})))"""
 
 
 def _raw(attribute: str) -> str:
-    return f"""json_transform(item, '"MAP(VARCHAR, JSON)"')[{literal(attribute)}]::VARCHAR"""
+    return f"""json_transform(_item, '"MAP(VARCHAR, JSON)"')[{literal(attribute)}]::VARCHAR"""
 
 
 def _hashes(contract: Contract) -> list[str]:
-    """SQL: `key_hash`, `row_hash` and `key_0`, ..., from the texts."""
-    at = {column.name: f"text_{number}" for number, column in enumerate(contract.columns.values())}
+    """SQL: `_key_hash`, `_row_hash` and `_key_0`, ..., from the texts."""
+    at = {column.name: f"_text_{number}" for number, column in enumerate(contract.columns.values())}
     keys = [at[column.name] for column in contract.key_columns]
-    row = _hash([*at.values(), "extra_text"])
+    row = _hash([*at.values(), "_extra_text"])
     return [
-        f"{_hash(keys)} AS key_hash",
-        f"{row} AS row_hash",
-        *(f"{text} AS key_{number}" for number, text in enumerate(keys)),
+        f"{_hash(keys)} AS _key_hash",
+        f"{row} AS _row_hash",
+        *(f"{text} AS _key_{number}" for number, text in enumerate(keys)),
     ]
+
+
+def _keys(contract: Contract) -> list[str]:
+    return [f"_key_{at}" for at in range(len(contract.key_columns))]
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -309,7 +330,9 @@ def _hash(texts: Iterable[str]) -> str:
 
 
 def _sums(side: Fingerprints) -> str:
-    return f"SELECT key_hash % {BUCKETS} AS bucket, sum(row_hash) AS total, count(*) AS rows FROM {side.sql} GROUP BY 1"
+    return (
+        f"SELECT _key_hash % {BUCKETS} AS bucket, sum(_row_hash) AS total, count(*) AS rows FROM {side.sql} GROUP BY 1"
+    )
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> int:

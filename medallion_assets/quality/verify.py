@@ -1,248 +1,226 @@
-"""Whether the lake equals the source: Silver row by row, and Gold as its SQL gives it over the source's own rows.
+"""Whether the lake equals the source: every Silver table, and Gold as its SQL gives it over the source's own rows.
 
-Everything is computed again from a scan of DynamoDB, by means of its own (source), and compared value by value.
-Changes that are still on their way show as differences: verify when traffic has stopped, or allow for them.
+Each table is scanned once. Silver is compared with the scan (reconcile); a mart is computed again from the scanned
+items and compared row by row. Where a change was under way between the scan and the Silver snapshot that a mart was
+computed from, its row is taken as Silver had it then, and so are rows that wait in quarantine: a mart is compared at
+its own cut. A row that is wrong in Silver counts as the source has it.
 """
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
 
-import pyarrow as pa
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
 
+from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import TableMissing
-from medallion_assets.gold.news import Basis
+from medallion_assets.gold.news import Basis, touched_days
 from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart, silver_columns
+from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.quality.results import MAX_EXAMPLES
-from medallion_assets.quality.source import Item, Key, Misfit, comparable, key_of, row_of, scan
-from medallion_assets.silver.table import DELETED, DROPPED, EXTRA, HELD, QUARANTINE, SEQUENCE, SILVER
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
+from medallion_assets.quality.comparison import Comparison
+from medallion_assets.quality.fingerprints import differing, of_silver, select, silver_key_hash
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.reconcile import Reconciliation, reconcile, silver_now
+from medallion_assets.quality.scan import Source
+from medallion_assets.silver.table import DELETED, SILVER
 
 Row = dict[str, Any]
-
-
-@dataclass
-class Comparison:
-    """One table or mart of the lake beside the source, in rows.
-
-    `missing` rows are in the source only, `extra` ones in the lake only. `held` are keys whose newest change is in
-    quarantine, held or dropped: they are not compared. `differences` describes the first few.
-    """
-
-    name: str
-    source: int = 0
-    lake: int = 0
-    equal: int = 0
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    held: int = 0
-    differences: list[str] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether nothing differs."""
-        return not (self.missing or self.extra or self.different)
-
-    def count(self, key: Key, source: Row | None, lake: Row | None) -> None:
-        """Compare one row of each side; None for a side without it."""
-        if source == lake:
-            self.equal += 1
-            return
-        if lake is None:
-            self.missing += 1
-            seen = "in the source, not in the lake"
-        elif source is None:
-            self.extra += 1
-            seen = "in the lake, not in the source"
-        else:
-            self.different += 1
-            seen = "; ".join(
-                f"{name}: source {source.get(name)!r}, lake {lake.get(name)!r}"
-                for name in source
-                if source.get(name) != lake.get(name)
-            )
-        if len(self.differences) < MAX_EXAMPLES:
-            self.differences.append(f"{', '.join(map(str, key))}: {seen}")
+_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The comparisons of all Silver tables and all marts."""
+    """The comparisons of all Silver tables and all marts, and the units of read capacity they took."""
 
     tables: tuple[Comparison, ...]
     marts: tuple[Comparison, ...]
+    read_units: float
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs anywhere."""
-        return all(comparison.agrees for comparison in (*self.tables, *self.marts))
+        """Whether nothing differs anywhere, and no mart is behind the Silver tables that were compared."""
+        compared = (*self.tables, *self.marts)
+        return all(comparison.agrees and comparison.behind is None for comparison in compared)
 
 
-def verify(lake: Lake, domain: Domain, marts: Iterable[Mart], *, client: DynamoDBClient, today: date) -> Verification:
+def verify(
+    lake: Lake,
+    domain: Domain,
+    marts: Iterable[Mart],
+    *,
+    source: Callable[[Contract], Source],
+    store: BronzeStore,
+    today: date,
+    patience: Patience,
+) -> Verification:
     """Scan every table of the domain and compare Silver and Gold with it.
 
     A mart that looks at the current day is computed for the day its published rows are of; `today` stands in for one
-    that was never published. Takes about 15 s and 700 MB for 100,000 items, half of it the scan.
+    that was never published. Without differences nothing is waited for. Raises what `source` raises, LakeUnavailable,
+    SettingsError.
     """
-    tables = []
-    effective: dict[str, dict[Key, Row]] = {}
-    for contract in domain.tables:
-        comparison, effective[contract.lake_name] = _table(
-            lake, domain, contract, scan(client, contract.table), effective
+    marts = list(marts)
+    read_by_marts = {table for mart in marts for table in mart.tables}
+    with tempfile.TemporaryDirectory(prefix="medallion-verify-") as name:
+        folder = Path(name)
+        found: dict[str, Reconciliation] = {}
+        for contract in domain.tables:
+            table = contract.lake_name
+            found[table] = reconcile(
+                lake,
+                domain,
+                contract,
+                source=source(contract),
+                store=store,
+                folder=folder / table,
+                patience=patience,
+                typed=list(contract.by_name) if table in read_by_marts | _enriching(domain) else [],
+            )
+        judge = _Marts(lake, domain, found, folder, today, patience)
+        return Verification(
+            tuple(one.comparison for one in found.values()),
+            tuple(judge.compare(mart) for mart in marts),
+            sum(one.units for one in found.values()),
         )
-        tables.append(comparison)
-    with Embedded(lake) as session:
-        for table, rows in effective.items():
-            session.show_rows(SILVER, table, _arrow(rows.values(), silver_columns(table, domain)))
-        return Verification(tuple(tables), tuple(_mart(lake, session, mart, today) for mart in marts))
 
 
-def _table(
-    lake: Lake, domain: Domain, contract: Contract, items: Iterable[Item], others: Mapping[str, Mapping[Key, Row]]
-) -> tuple[Comparison, dict[Key, Row]]:
-    """One Silver table beside its source, and the rows the marts should have seen: the source's, Silver's where held.
-
-    `others` are such rows of the tables that enrichment looks at.
-    """
-    silver, sequences = _silver(lake, domain, contract)
-    held = _held(lake, contract, sequences)
-    comparison = Comparison(f"{SILVER}/{contract.lake_name}", held=len(held), lake=len(silver))
-    rows: dict[Key, Row] = {}
-    for item in items:
-        comparison.source += 1
-        key = key_of(contract, item)
-        if key in held:
-            continue
-        try:
-            rows[key] = _enriched(row_of(contract, item), contract, others)
-        except Misfit as misfit:
-            rows[key] = {"does not fit and is not in quarantine": str(misfit)}
-    for key in rows.keys() | silver.keys():
-        if key not in held:
-            comparison.count(key, rows.get(key), silver.get(key))
-    kept = {key: _enriched(silver[key], contract, others) for key in held if key in silver}
-    return comparison, {**rows, **kept}
+def _enriching(domain: Domain) -> set[str]:
+    return {part.table for contract in domain.tables for part in contract.enrich}
 
 
-def _enriched(row: Row, contract: Contract, others: Mapping[str, Mapping[Key, Row]]) -> Row:
-    for part in contract.enrich:
-        there = others[part.table].get((row[part.on],), {})
-        row |= {name: there.get(source) for name, source in part.columns.items()}
-    return row
+@dataclass(frozen=True)
+class _Marts:
+    lake: Lake
+    domain: Domain
+    found: Mapping[str, Reconciliation]
+    folder: Path
+    today: date
+    patience: Patience
+    _shown: dict[tuple[str, int | None], str] = field(default_factory=dict)
+
+    def compare(self, mart: Mart) -> Comparison:
+        """The published rows of a mart beside its SQL over the source's rows."""
+        behind = self._wait_for(mart)
+        basis = _basis(self.lake, mart)
+        with Embedded(self.lake) as session:
+            for table in self._read(mart):
+                snapshot = basis.silver.get(table) if basis else self.found[table].snapshot_id
+                session.show_select(SILVER, table, self._rows(table, snapshot))
+            as_of = basis.as_of if basis and basis.as_of else self.today
+            expected = {_grain(mart, row): row for row in session.compute(mart.query, today=as_of).to_pylist()}
+        published = {_grain(mart, row): row for row in _published(self.lake, mart)}
+        comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(published), behind=behind)
+        for key in expected.keys() | published.keys():
+            comparison.count(key, expected.get(key), published.get(key))
+        return comparison
+
+    def _wait_for(self, mart: Mart) -> str | None:
+        """Wait until the mart has everything that the compared Silver tables have; if it has not, what it lacks."""
+        until = self.patience.now() + timedelta(seconds=self.patience.limit_seconds)
+        while (behind := self._behind(mart)) is not None and self.patience.now() < until:
+            self.patience.wait(_LOOK_SECONDS)
+        return behind
+
+    def _behind(self, mart: Mart) -> str | None:
+        basis = _basis(self.lake, mart)
+        tables = {name: silver_now(self.lake, self.domain.by_name[name]) for name in mart.tables}
+        compared = {name: self.found[name].snapshot_id for name in mart.tables}
+        if basis is None:
+            return None if not any(compared.values()) else "it was never computed"
+        older = {
+            name: snapshot
+            for name, snapshot in compared.items()
+            if (table := tables[name]) is not None and not _holds(table, basis.silver.get(name), snapshot)
+        }
+        now = Basis({**basis.silver, **older}, basis.as_of, basis.definition)
+        if older and touched_days(self.lake, mart, self.domain, tables, before=basis, now=now) != frozenset():
+            return f"it lacks what {', '.join(older)} got before the comparison"
+        return None
+
+    def _read(self, mart: Mart) -> list[str]:
+        """The tables that the mart's rows come from, those that enrich others first."""
+        read = set(mart.tables)
+        for contract in reversed(self.domain.tables):
+            if contract.lake_name in read:
+                read |= {part.table for part in contract.enrich}
+        return [contract.lake_name for contract in self.domain.tables if contract.lake_name in read]
+
+    def _rows(self, name: str, snapshot_id: int | None) -> str:
+        """SQL: the table's rows as the scan gave them, but those that were on their way as Silver had them then."""
+        if (name, snapshot_id) not in self._shown:
+            self._shown[name, snapshot_id] = self._effective(name, snapshot_id)
+        contract = self.domain.by_name[name]
+        columns, joins = ["r.*"], []
+        for at, part in enumerate(contract.enrich):
+            key = self.domain.by_name[part.table].key_names[0]
+            columns += [f"s{at}.{identifier(of)} AS {identifier(name)}" for name, of in part.columns.items()]
+            there = f"{SILVER}.{identifier(part.table)}"
+            joins.append(f"LEFT JOIN {there} s{at} ON r.{identifier(part.on)} = s{at}.{identifier(key)}")
+        return f"SELECT {', '.join(columns)} FROM ({self._shown[name, snapshot_id]}) r {' '.join(joins)}"
+
+    def _effective(self, name: str, snapshot_id: int | None) -> str:
+        found, contract = self.found[name], self.domain.by_name[name]
+        columns = ", ".join(map(identifier, contract.by_name))
+        scanned = f"SELECT {columns} FROM {found.scanned.sql}"
+        table = silver_now(self.lake, contract)
+        if table is None or snapshot_id is None or table.snapshot_by_id(snapshot_id) is None:
+            return scanned
+        scan = self.lake.scan_sql(table, snapshot_id)
+        folder = self.folder / f"{name}-{snapshot_id}"
+        folder.mkdir()
+        if snapshot_id == found.snapshot_id:
+            unlike = found.suspects
+        else:
+            then = of_silver(self.lake, contract, scan, folder / "published")
+            unlike, _ = differing(self.lake, found.scanned, then, folder / "unlike")
+        confirmed = f"SELECT _key_hash FROM {found.confirmed.sql}"
+        moving = select(self.lake, f"FROM {unlike.sql} WHERE _key_hash NOT IN ({confirmed})", folder / "moving")
+        keys = f"(SELECT _key_hash FROM {moving.sql})"
+        return (
+            f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "
+            f"SELECT {columns} FROM {scan} WHERE NOT {DELETED} AND {silver_key_hash(contract)} IN {keys}"
+        )
 
 
-def _silver(lake: Lake, domain: Domain, contract: Contract) -> tuple[dict[Key, Row], dict[Key, str]]:
-    """The table's rows by key, and the sequence number of every key, deleted ones too."""
-    columns = silver_columns(contract.lake_name, domain)
-    rows: dict[Key, Row] = {}
-    sequences: dict[Key, str] = {}
-    for stored in _read(lake, SILVER, contract.lake_name, [*columns, EXTRA, SEQUENCE, DELETED]):
-        key = tuple(stored[name] for name in contract.key_names)
-        sequences[key] = stored[SEQUENCE]
-        if not stored[DELETED]:
-            rows[key] = {name: _data(type_, stored[name]) for name, type_ in columns.items()}
-            extra = json.loads(stored[EXTRA]) if stored[EXTRA] else None
-            rows[key][EXTRA] = {name: comparable(tagged) for name, tagged in extra.items()} if extra else None
-    return rows, sequences
-
-
-def _held(lake: Lake, contract: Contract, sequences: Mapping[Key, str]) -> set[Key]:
-    """The keys whose newest change is in quarantine: held, or dropped, which leaves Silver behind for good."""
-    found = set()
-    for row in _read(lake, QUARANTINE, contract.lake_name, ["keys", "sequence_number", "status"]):
-        key = key_of(contract, _with_bytes(json.loads(row["keys"])))
-        if row["status"] in {HELD, DROPPED} and row["sequence_number"] > sequences.get(key, ""):
-            found.add(key)
-    return found
-
-
-def _with_bytes(keys: Mapping[str, Mapping[str, str]]) -> Item:
-    """A key as Bronze writes it, with binary as boto3 gives it."""
-    return {
-        name: {tag: base64.b64decode(text) if tag == "B" else text for tag, text in tagged.items()}
-        for name, tagged in keys.items()
-    }
-
-
-def _mart(lake: Lake, session: Embedded, mart: Mart, today: date) -> Comparison:
-    """A mart's published rows beside its SQL over the rows of the session."""
+def _basis(lake: Lake, mart: Mart) -> Basis | None:
     try:
-        basis = Basis.recorded(lake.table(GOLD, mart.name))
+        return Basis.recorded(lake.table(GOLD, mart.name))
     except TableMissing:
-        basis = None
-    as_of = basis.as_of if basis and basis.as_of else today
-    expected = {_grain(mart, row): row for row in session.compute(mart.query, today=as_of).to_pylist()}
-    stored = {_grain(mart, row): row for row in _read(lake, GOLD, mart.name, list(mart.columns))}
-    comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(stored))
-    for key in expected.keys() | stored.keys():
-        comparison.count(key, expected.get(key), stored.get(key))
-    return comparison
+        return None
 
 
-def _grain(mart: Mart, row: Row) -> Key:
+def _holds(table: Table, newer: int | None, older: int | None) -> bool:
+    """Whether the snapshot `newer` is `older` or came after it."""
+    if older is None or newer == older:
+        return True
+    snapshot = table.snapshot_by_id(newer) if newer is not None else None
+    return snapshot is not None and any(one.snapshot_id == older for one in ancestors_of(snapshot, table.metadata))
+
+
+def _grain(mart: Mart, row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in mart.spec.grain)
 
 
-def _read(lake: Lake, namespace: str, name: str, columns: Sequence[str]) -> list[Row]:
-    """The table's published rows; none when there is no such table yet."""
+def _published(lake: Lake, mart: Mart) -> list[Row]:
+    """The mart's published rows; none when there is no such table yet."""
     try:
-        table = lake.table(namespace, name)
+        table = lake.table(GOLD, mart.name)
     except TableMissing:
         return []
-    names = ", ".join(map(identifier, columns))
+    names = ", ".join(map(identifier, mart.columns))
     with lake.duckdb() as connection:
         rows: list[Row] = (
             connection.execute(f"SELECT {names} FROM {lake.scan_sql(table, None)}").to_arrow_table().to_pylist()
         )
     return rows
-
-
-def _data(type_: ColumnType, stored: Any) -> Any:
-    """A value as Arrow gives it, in the form source decodes to: maps as dicts, sets in order."""
-    if stored is None:
-        return None
-    if type_.kind == "struct":
-        return {name: _data(inside, stored[name]) for _, name, inside in type_.fields}
-    if type_.element is None:
-        return stored
-    if type_.kind == "map":
-        return {name: _data(type_.element, one) for name, one in stored}
-    return (sorted if type_.kind == "set" else list)(_data(type_.element, one) for one in stored)
-
-
-def _arrow(rows: Iterable[Row], columns: Mapping[str, ColumnType]) -> pa.Table:
-    found = list(rows)
-    return pa.table(
-        {
-            name: pa.array([_stored(type_, row.get(name)) for row in found], type_.arrow())
-            for name, type_ in columns.items()
-        }
-    )
-
-
-def _stored(type_: ColumnType, data: Any) -> Any:
-    """The reverse of _data."""
-    if data is None or (type_.element is None and type_.kind != "struct"):
-        return data
-    if type_.kind == "struct":
-        return {name: _stored(inside, data[name]) for _, name, inside in type_.fields}
-    if type_.element is None:
-        return data
-    if type_.kind == "map":
-        return [(name, _stored(type_.element, one)) for name, one in data.items()]
-    return [_stored(type_.element, one) for one in data]

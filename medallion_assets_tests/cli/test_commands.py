@@ -166,7 +166,7 @@ def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:
     boto3.client("dynamodb").put_item(
         TableName="fleet-Vehicles", Item={"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}}
     )
-    wrong = medallion("verify")
+    wrong = medallion("verify", "--settle", "0")
     assert wrong.exit_code == 1
     assert "DIFFERENCES" in wrong.stdout and "7: in the source, not in the lake" in wrong.stdout
 

@@ -22,6 +22,8 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.demo import Demo
 from medallion_assets.local.latency import measure
 from medallion_assets.local.stack import run_stack
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.scan import DynamoTable
 from medallion_assets.quality.verify import verify
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.local.processes import listening_addresses, processes_of, wait_for_none
@@ -43,8 +45,17 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
             live_since = datetime.now(UTC)
             looks = list(demo.live(rate=25, seconds=8))
             client = boto3.client("dynamodb")
-            found = verify(lake, stack.domain, marts, client=client, today=datetime.now(UTC).date())
-            latency = measure(lake, open_store(stack.settings.bronze), stack.domain, marts, since=live_since)
+            store = open_store(stack.settings.bronze)
+            found = verify(
+                lake,
+                stack.domain,
+                marts,
+                source=lambda contract: DynamoTable(client, contract.table),
+                store=store,
+                today=datetime.now(UTC).date(),
+                patience=Patience(),
+            )
+            latency = measure(lake, store, stack.domain, marts, since=live_since)
         last = looks[-1]
         assert last.caught_up and sum(last.captured.values()) > 162
         assert found.agrees, [(one.name, one.differences) for one in (*found.tables, *found.marts)]

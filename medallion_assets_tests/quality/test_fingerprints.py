@@ -68,10 +68,10 @@ def suspects(memory: Memory, wanted: Contract, source: list[Item], lake: list[It
         here = of_source(memory, wanted, [page(*source)], folder / "source")  # type: ignore[arg-type]
         there = in_silver(memory, wanted, lake, folder / "silver")
         found, _ = differing(memory, here, there, folder / "suspects")  # type: ignore[arg-type]
-        names = ", ".join(f"key_{at}" for at in range(len(wanted.key_columns)))
+        names = ", ".join(f"_key_{at}" for at in range(len(wanted.key_columns)))
         with memory.duckdb() as connection:
             return connection.execute(
-                f"SELECT {names} FROM {found.sql} LEFT JOIN {here.sql} USING (key_hash) ORDER BY ALL"
+                f"SELECT {names} FROM {found.sql} LEFT JOIN {here.sql} USING (_key_hash) ORDER BY ALL"
             ).fetchall()
 
 

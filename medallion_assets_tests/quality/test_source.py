@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.lake import duck
+from medallion_assets.quality.canonical import as_data
 from medallion_assets.quality.source import Misfit, comparable, row_of
-from medallion_assets.quality.verify import _data
 from medallion_assets.silver.decode import decode
 from medallion_assets_tests.silver.changes import bronze_bytes, contract, record
 from medallion_assets_tests.silver.values import anything, fitting, types
@@ -65,6 +65,6 @@ def test_both_decoders_take_the_same_values_for_the_same_and_refuse_the_same(
         except Misfit:
             assert at not in stored
         else:
-            assert row["v"] == _data(type_, stored[at]["v"])
+            assert row["v"] == as_data(type_, stored[at]["v"])
             extra = json.loads(stored[at]["_extra"])
             assert row["_extra"] == {name: comparable(tagged) for name, tagged in extra.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ from medallion_assets.lake.publish import publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.local.tables import create_tables
-from medallion_assets.quality.verify import Comparison, Verification, verify
+from medallion_assets.quality.comparison import Comparison
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.scan import DynamoTable
+from medallion_assets.quality.verify import Verification, verify
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS
 from medallion_assets_tests.silver.changes import DAY, NOON, Bench, record
 
@@ -59,7 +62,18 @@ class Source:
             assert refresh(self.bench.lake, mart, DOMAIN, today=TODAY, now=NOON, run_id="run").published
 
     def verify(self) -> Verification:
-        return verify(self.bench.lake, DOMAIN, MARTS.values(), client=self.client, today=TODAY)
+        return self.verify_on(TODAY)
+
+    def verify_on(self, today: date) -> Verification:
+        return verify(
+            self.bench.lake,
+            DOMAIN,
+            MARTS.values(),
+            source=lambda contract: DynamoTable(self.client, contract.table),
+            store=self.bench.store,
+            today=today,
+            patience=Patience(settle_seconds=0, limit_seconds=0),
+        )
 
     def comparison(self, name: str) -> Comparison:
         found = self.verify()
@@ -242,7 +256,4 @@ def test_nothing_published_yet_is_missing_and_not_an_error(aws: Emulator, tmp_pa
 
 
 def test_marts_are_computed_for_the_day_their_rows_are_of(source: Source) -> None:
-    later = verify(
-        source.bench.lake, DOMAIN, MARTS.values(), client=source.client, today=datetime(2027, 1, 1, tzinfo=UTC).date()
-    )
-    assert later.agrees
+    assert source.verify_on(date(2027, 1, 1)).agrees
