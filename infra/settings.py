@@ -36,7 +36,7 @@ class Capture(Strict):
 
     memory_mb: Annotated[int, Field(ge=128, le=10_240)]
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    python: Literal["3.11", "3.12", "3.13"] = "3.13"
+    python: Literal["3.11", "3.12", "3.13", "3.14"] = "3.13"
 
 
 class Retention(Strict):

@@ -1,0 +1,230 @@
+"""The Lake and Capture stacks, deployed to the local AWS from their synthesised templates, and the pipeline on them.
+
+What the local AWS does with them is not all that AWS does: it ignores lifecycle rules, PITR, alarms and IAM (the
+templates' own tests hold those), and its event source mapping ignores retries, bisect and partial failures. So its
+mapping delivers here what succeeds, while what fails is shown by invoking the function with the records of the stream.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dagster as dg
+import pytest
+
+from medallion_assets.capture.envelope import BRONZE_COLUMNS
+from medallion_assets.definitions import defs
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.local.emulator import REGION, Emulator
+from medallion_assets.settings import Settings
+from medallion_assets_tests.defs.runs import fared, news_run, today
+from medallion_assets_tests.infra.assembly import Assembly, synthesise, write_environment
+from medallion_assets_tests.infra.deployment import bootstrap, deploy
+
+FUNCTION = "medallion-dev-capture"
+_accounts = itertools.count(900_000)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The two stacks in an account of their own."""
+
+    assembly: Assembly
+    bucket: str
+
+    def keys(self, prefix: str) -> list[str]:
+        listed = boto3.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [entry["Key"] for entry in listed.get("Contents", [])]
+
+    @property
+    def package(self) -> Path:
+        (found,) = (path for path in self.assembly["Capture"].assets() if path.suffix == ".zip")
+        return found
+
+
+@pytest.fixture(scope="module")
+def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Both stacks as the templates say, for this machine's own processor and Python, since no container runs here."""
+    account = f"{os.getpid() % 1_000_000:06d}{next(_accounts):06d}"
+    folder = tmp_path_factory.mktemp("deployed")
+    here = {
+        "architecture": {"aarch64": "arm64"}.get(platform.machine(), "x86_64"),
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }
+    settings = write_environment(folder / "environments", "dev", account=account, region=REGION, capture=here)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.client_env(account).items():
+            patch.setenv(name, value)
+        patch.setattr("boto3.DEFAULT_SESSION", None)
+        (assembly,) = synthesise(folder / "build", settings)
+        bootstrap(assembly["Capture"])
+        deploy(assembly["Lake"], "medallion-dev-lake")
+        deploy(assembly["Capture"], "medallion-dev-capture")
+        bucket = f"medallion-dev-lake-{account}-{REGION}"
+        for name, value in (
+            ("MEDALLION_DOMAIN", "ecommerce"),
+            ("MEDALLION_BRONZE", f"s3://{bucket}/bronze"),
+            ("MEDALLION_WAREHOUSE", f"s3://{bucket}/warehouse"),
+            ("MEDALLION_CATALOG", "glue"),
+        ):
+            patch.setenv(name, value)
+        yield Deployed(assembly, bucket)
+
+
+def until(looked_for: Callable[[], list[Any]], seconds: float = 30) -> list[Any]:
+    deadline = time.monotonic() + seconds
+    while not (found := looked_for()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def put(table: str, **attributes: dict[str, Any]) -> None:
+    boto3.client("dynamodb").put_item(TableName=table, Item=attributes)
+
+
+def stream_records(table: str) -> list[dict[str, Any]]:
+    """The stream's records in the shape of Lambda's event; times and bytes as JSON has them."""
+    streams = boto3.client("dynamodbstreams")
+    arn = boto3.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    records = []
+    for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+        iterator = streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        for record in streams.get_records(ShardIterator=iterator)["Records"]:
+            change = {**record["dynamodb"], "ApproximateCreationDateTime": 1_700_000_000}
+            records.append({**record, "dynamodb": change, "eventSourceARN": arn})
+    return records
+
+
+def invoke(records: list[dict[str, Any]]) -> dict[str, Any]:
+    answer = boto3.client("lambda").invoke(FunctionName=FUNCTION, Payload=json.dumps({"Records": records}).encode())
+    body = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, body
+    return dict(body)
+
+
+def test_a_written_item_becomes_a_bronze_object_and_then_gold(deployed: Deployed) -> None:
+    put("Customers", CustomerID={"S": "c1"}, Name={"S": "Ann"}, Region={"S": "North"})
+    put("Products", ProductID={"S": "p1"}, Name={"S": "Lamp"}, Price={"N": "1.50"}, StockLevel={"N": "3"})
+    put(
+        "Orders",
+        OrderID={"S": "o1"},
+        CustomerID={"S": "c1"},
+        ProductID={"L": [{"S": "p1"}]},
+        OrderDate={"S": f"{today()}T00:00:01Z"},
+        TotalAmount={"N": "12.30"},
+        Status={"S": "pending"},
+    )
+    for table in ("Customers", "Products", "Orders"):
+        (key,) = until(partial(deployed.keys, f"bronze/{table}/"))
+        assert f"/year={today():%Y}/month={today():%m}/day={today():%d}/" in key
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        fate = fared(news_run(defs(), instance, today()))
+    assert not fate["FAILURE"]
+    assert "gold/daily_sales_by_region" in fate["SUCCESS"]
+    with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
+        sales = lake.scan_sql(lake.table("gold", "daily_sales_by_region"), None)
+        rows = connection.sql(f"SELECT region, order_count, total_revenue FROM {sales}").fetchall()
+    assert rows == [("North", 1, Decimal("12.30"))]
+    for layer in ("silver/orders", "gold/daily_sales_by_region"):
+        assert deployed.keys(f"warehouse/{layer}/"), layer
+
+
+def test_a_record_that_cannot_be_written_is_reported_and_those_before_it_are_in_bronze(deployed: Deployed) -> None:
+    for number in range(3):
+        put("Products", ProductID={"S": f"q{number}"}, Name={"S": "Box"}, Price={"N": "2"}, StockLevel={"N": "1"})
+    records = stream_records("Products")[-3:]
+    del records[1]["dynamodb"]["Keys"]
+    before = deployed.keys("bronze/Products/")
+    answer = invoke(records)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": records[1]["dynamodb"]["SequenceNumber"]}]}
+    (new,) = (key for key in set(deployed.keys("bronze/Products/")) - set(before) if _rows(deployed, key) == 1)
+    assert records[0]["dynamodb"]["SequenceNumber"] in new
+
+
+def test_the_mapping_is_as_the_template_says(deployed: Deployed) -> None:
+    mappings = boto3.client("lambda").list_event_source_mappings(FunctionName=FUNCTION)["EventSourceMappings"]
+    assert len(mappings) == 3
+    for mapping in mappings:
+        assert mapping["BatchSize"] == 1_000
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith(":medallion-dev-capture-failed")
+
+
+def test_athena_sees_the_columns_that_capture_writes(deployed: Deployed) -> None:
+    table = boto3.client("glue").get_table(DatabaseName="bronze", Name="orders")["Table"]
+    columns = {column["Name"]: column["Type"] for column in table["StorageDescriptor"]["Columns"]}
+    assert tuple(columns) == BRONZE_COLUMNS
+    put("Customers", CustomerID={"S": "c2"}, Name={"S": "Bob"}, Region={"S": "South"})
+    key = until(lambda: deployed.keys("bronze/Customers/"))[0]
+    with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
+        written = connection.sql(f"DESCRIBE SELECT * FROM read_parquet('s3://{deployed.bucket}/{key}')").fetchall()
+    kinds = {"VARCHAR": "string", "TIMESTAMP WITH TIME ZONE": "timestamp"}
+    days = {"year", "month", "day"}  # DuckDB takes these from the path
+    assert {name: kinds[kind] for name, kind, *_ in written if name not in days} == columns
+
+
+def test_the_package_stands_alone_and_starts_fast(
+    deployed: Deployed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In an interpreter that sees nothing but the unpacked zip: another library's copy must not hide a missing file."""
+    with zipfile.ZipFile(deployed.package) as archive:
+        archive.extractall(tmp_path)
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    code = f"""
+import sys, time
+sys.path = [path for path in sys.path if "site-packages" not in path]
+sys.path.insert(0, {str(tmp_path)!r})
+start = time.perf_counter()
+from medallion_assets.capture.handler import handler
+imported = time.perf_counter()
+import json
+handler(json.loads(sys.stdin.read()), None)
+written = time.perf_counter()
+handler({{"Records": []}}, None)
+import boto3
+assert boto3.__file__.startswith({str(tmp_path)!r})
+(peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(imported - start, written - imported, int(peak) / 1024)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code],
+        input=json.dumps({"Records": stream_records("Customers")}),
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    imported, written, peak = map(float, done.stdout.split())
+    size = deployed.package.stat().st_size
+    with capsys.disabled():
+        print(  # noqa: T201 - these numbers are why the package is as it is
+            f"\ncapture package: {size / 1e6:.1f} MB zipped, {unpacked / 1e6:.1f} MB unpacked; cold start here: import "
+            f"{imported * 1000:.0f} ms, first object {written * 1000:.0f} ms, {peak:.0f} MB"
+        )
+    assert size < 20e6
+    assert unpacked < 60e6
+
+
+def _rows(deployed: Deployed, key: str) -> int:
+    with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
+        (found,) = connection.sql(f"SELECT count(*) FROM read_parquet('s3://{deployed.bucket}/{key}')").fetchall()
+    return int(found[0])
