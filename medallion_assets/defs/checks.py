@@ -14,7 +14,7 @@ from medallion_assets.quality.results import CheckResult
 DESCRIPTIONS: Final = {
     "keys": "Each key stands once and is never null.",
     "columns": "The staged snapshot has exactly the declared columns and types.",
-    "bronze_counts": "Every row of the Bronze objects is accounted for: merged, superseded, unchanged or quarantined.",
+    "bronze_counts": "Every row of the Bronze objects is merged, superseded, unchanged, quarantined or dropped.",
     "quarantine_rate": "The share of rows that break the contract is within what the contract allows.",
     "quarantine": "No change is held in quarantine.",
     "row_rules": "Rows keep those of the contract's rules that only warn.",
