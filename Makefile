@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 ARGS ?=
+N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types lock lock-check schemas format bench clean
+.PHONY: help install demo test prove prove-mutations check lint types lock lock-check schemas format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +37,12 @@ demo: install ## the whole system on this machine, with live traffic (ARGS=--onc
 
 test: install ## the whole test suite (ARGS="-k word" for a part)
 	@$(BIN)/python -m pytest $(ARGS)
+
+prove: install ## N=1000 seeded histories with faults through the whole pipeline, judged (Ctrl-C stops, again goes on)
+	@exec $(BIN)/medallion simulate --histories $(N) $(ARGS)
+
+prove-mutations: install ## plant bugs in the pipeline, and see which seed finds each
+	@$(BIN)/python -m medallion_assets_tests.simulation.mutations $(ARGS)
 
 check: lint types lock-check ## lint, type check and lock check
 

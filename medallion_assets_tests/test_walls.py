@@ -32,7 +32,7 @@ ROOMS = {
     "simulation": ALL | {"scheduling"},
     "settings": {"lake"},
     "local": ALL | {"settings"},
-    "cli": ALL | {"settings", "local", "scheduling"},
+    "cli": ALL | {"settings", "local", "scheduling", "simulation"},
     "serving": ALL | {"settings"},
 }
 """What each room may import of the others; `errors` is everybody's."""
