@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from medallion_assets.capture import handler as lambda_function
 from medallion_assets.capture.gaps import put_gap
+from medallion_assets.capture.polled import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.settings import PollerSettings
@@ -86,6 +87,7 @@ class PollerProcess:
                 process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
                 on_failure=OnFailureQueue(self._cloud.sqs, self._on_failure.url, store=store),
                 on_gap=partial(put_gap, store),
+                on_polled=partial(put_polled, store),
                 checkpoint=checkpoint,
                 settings=self._settings,
                 clock=self._cloud.clock,

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from medallion_assets.capture.gaps import put_gap
+from medallion_assets.capture.polled import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.poller import poll
@@ -79,6 +80,7 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
                 process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
                 on_failure=OnFailureQueue(sqs, asked.on_failure, store=store),
                 on_gap=partial(put_gap, store),
+                on_polled=partial(put_polled, store),
                 checkpoint=checkpoint,
                 settings=PollerSettings(),
                 clock=lambda: datetime.now(UTC),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.polled import PolledShard
 from medallion_assets.errors import CheckpointUnusable, SettingsError
 
 # A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.
@@ -146,6 +147,21 @@ class Checkpoint:
             "SELECT claimed, given_up FROM shards WHERE stream_arn = ? AND shard_id = ?", stream_arn, shard_id
         )
         return Claim(stream_arn=stream_arn, shard_id=shard_id, after=after, upto=upto, given_up=given_up)
+
+    def polled(self, stream_arn: str, *, ended_since: datetime) -> tuple[datetime | None, tuple[PolledShard, ...]]:
+        """Return since when the stream's known shards are known, and what each of them has claimed.
+
+        Left out are those that ended before `ended_since`; the time is None while no shard is known.
+        """
+        rows = self._run(
+            "SELECT shard_id, known_at, claimed, given_up, finished_at FROM shards WHERE stream_arn = ?", stream_arn
+        )
+        since = min((datetime.fromisoformat(known_at) for _, known_at, _, _, _ in rows), default=None)
+        return since, tuple(
+            PolledShard(shard_id=shard_id, upto=claimed, given_up=given_up, finished=finished_at is not None)
+            for shard_id, _, claimed, given_up, finished_at in rows
+            if finished_at is None or finished_at >= _text(ended_since)
+        )
 
     def finish(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
         """Note that a closed shard is delivered to its end; forget those that ended long ago."""

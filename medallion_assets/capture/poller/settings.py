@@ -9,13 +9,16 @@ class PollerSettings:
 
     `idle_s` keeps below the five reads a second that DynamoDB allows per shard. `max_retries` counts the attempts after
     the first; they are for records that fail, while a store that does not answer is waited for without end, or until
-    the records are older than `max_record_age_s` (None: no limit but the stream's own 24 hours).
+    the records are older than `max_record_age_s` (None: no limit but the stream's own 24 hours). Every `tell_s` each
+    table's marker says how far it is read; a shard holds no more when `quiet_answers` empty answers in a row say so.
     """
 
     window_s: float = 1.0
     batch_size: int = 1_000
     idle_s: float = 0.25
     discover_s: float = 10.0
+    tell_s: float = 30.0
+    quiet_answers: int = 20
     max_retries: int = 3
     max_record_age_s: float | None = None
     backoff_s: float = 0.2

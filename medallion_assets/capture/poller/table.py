@@ -6,16 +6,18 @@ Belongs here: the life of one table in the poller. Does not belong here: what dr
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from medallion_assets.capture.gaps import Gap
+from medallion_assets.capture.polled import Polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark
 from medallion_assets.capture.poller.failed import OnFailure
 from medallion_assets.capture.poller.mapping import Process, ShardMapping, TableClock
+from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard, list_shards, lost, readable
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
 _log = logging.getLogger(__name__)
+
+# Readers of the marker learn of a shard that ended, also when they look seldom.
+_TOLD: Final = timedelta(hours=24)
 
 
 class TablePoller:
@@ -42,6 +47,7 @@ class TablePoller:
         process: Process,
         on_failure: OnFailure,
         on_gap: Callable[[Gap], None],
+        on_polled: Callable[[Polled], None],
         checkpoint: Checkpoint,
         settings: PollerSettings,
         clock: Callable[[], datetime],
@@ -53,10 +59,14 @@ class TablePoller:
         self._process = process
         self._on_failure = on_failure
         self._on_gap = on_gap
+        self._on_polled = on_polled
         self._checkpoint = checkpoint
         self._settings = settings
         self._clock = clock
-        self._working: set[str] = set()
+        self._working: dict[str, ShardProgress] = {}
+        self._listed_at: datetime | None = None
+        self._told_at: datetime | None = None
+        self._told: datetime | None = None
         self._open: set[str] = set()
         self._ended: dict[str, Exception | None] = {}
 
@@ -83,15 +93,16 @@ class TablePoller:
                 yield from self._end(gap)
             else:
                 failures = 0
-                yield from self._until_next_look()
+                yield from self._until_next_look(names)
 
-    def _until_next_look(self) -> Steps[None]:
+    def _until_next_look(self, names: TableClock) -> Steps[None]:
         """Wait until it is time, or some work came to an end: then there may be a shard's children to read."""
         since = self._clock()
         while not passed(self._settings.discover_s, since=since, now=self._clock()):
             if self._ended:
                 return
-            self.ready = self.ready or self._working <= self._open
+            self.ready = self.ready or self._working.keys() <= self._open
+            self._tell(names)
             yield min(self._settings.idle_s, self._settings.discover_s)
 
     def _end(self, gap: StreamGap) -> Steps[None]:
@@ -118,7 +129,7 @@ class TablePoller:
         """List the shards and start on each that may be read. Raises what came of earlier ones, and StreamGap."""
         while self._ended:
             shard_id, error = self._ended.popitem()
-            self._working.remove(shard_id)
+            del self._working[shard_id]
             if error:
                 raise error
         current = enabled_stream(self._dynamodb, self.table)
@@ -130,6 +141,7 @@ class TablePoller:
             self._checkpoint.begin(self.table, stream_arn)
         else:
             raise no_stream(self.table)
+        listed_at = self._clock()
         shards = self._listed(stream_arn)
         marks = self._checkpoint.shards(stream_arn)
         if reason := lost(shards, marks):
@@ -143,8 +155,47 @@ class TablePoller:
             raise StreamGap(f"stream {stream_arn} ended and {current or 'none'} is the table's stream now")
         for shard in todo:
             if shard.shard_id not in self._working:
-                self._working.add(shard.shard_id)
-                start(self._work(stream_arn, shard, marks[shard.shard_id], names))
+                progress = ShardProgress(quiet_answers=self._settings.quiet_answers)
+                self._working[shard.shard_id] = progress
+                start(self._work(stream_arn, shard, marks[shard.shard_id], names, progress))
+        self._listed_at = listed_at
+
+    def _tell(self, names: TableClock) -> None:
+        """Say how far the table is read, when it is time, and as soon as it can be said."""
+        now, read_to = self._clock(), self._read_to()
+        due = self._told_at is None or passed(self._settings.tell_s, since=self._told_at, now=now)
+        if not due and (read_to is None or self._told is not None):
+            return
+        if self._ended:
+            return  # the children of a shard that came to its end may hold what is older; the next look starts on them
+        mark = self._checkpoint.table(self.table)
+        if mark is None:
+            return
+        # Claims are read after the time: they may say more than it, never less.
+        began_at, shards = self._checkpoint.polled(mark.stream_arn, ended_since=now - _TOLD)
+        try:
+            self._on_polled(
+                Polled(
+                    table=self.table,
+                    stream_arn=mark.stream_arn,
+                    began_at=began_at or now,
+                    written_at=names.now(),
+                    read_to=read_to,
+                    shards=shards,
+                )
+            )
+        except (LakeUnavailable, SettingsError) as error:
+            _log.warning("%s: how far it is read cannot be told: %s", self.table, error)
+        self._told_at, self._told = now, read_to
+
+    def _read_to(self) -> datetime | None:
+        """Return up to when all shards are read; those that wait for their parent hold nothing older than it does.
+
+        A shard made since the last listing holds nothing older than that.
+        """
+        times = [self._listed_at, *(progress.read_to for progress in list(self._working.values()))]
+        known = [time for time in times if time is not None]
+        return min(known) if len(known) == len(times) else None
 
     def _listed(self, stream_arn: str) -> list[Shard]:
         try:
@@ -152,7 +203,9 @@ class TablePoller:
         except self._streams.exceptions.ResourceNotFoundException as error:
             raise StreamGap(f"stream {stream_arn} no longer exists") from error
 
-    def _work(self, stream_arn: str, shard: Shard, mark: ShardMark, names: TableClock) -> Steps[None]:
+    def _work(
+        self, stream_arn: str, shard: Shard, mark: ShardMark, names: TableClock, progress: ShardProgress
+    ) -> Steps[None]:
         reader = ShardReader(self._streams, stream_arn, shard, mark, settings=self._settings, clock=self._clock)
         mapping = ShardMapping(
             table=self.table,
@@ -168,7 +221,9 @@ class TablePoller:
         opened = partial(self._open.add, shard.shard_id)
         ended: Exception | None = None
         try:
-            yield from work(reader, mapping, settings=self._settings, clock=self._clock, opened=opened)
+            yield from work(
+                reader, mapping, settings=self._settings, clock=self._clock, opened=opened, progress=progress
+            )
         except Exception as error:  # noqa: BLE001 - the next look raises it
             ended = error
         self._ended[shard.shard_id] = ended

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from medallion_assets.capture.poller.mapping import Record, ShardMapping
+from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.steps import Steps, passed
@@ -19,8 +20,9 @@ def work(
     settings: PollerSettings,
     clock: Callable[[], datetime],
     opened: Callable[[], None],
+    progress: ShardProgress,
 ) -> Steps[None]:
-    """Deliver a shard to its end; calls `opened` after each answer.
+    """Deliver a shard to its end; calls `opened` after each answer, and keeps `progress`.
 
     A batch goes when `window_s` passed since its first record was read, when it holds `batch_size` records, or when
     the shard is closed. A page that is not full says that there is no more for now. Records gathered when the work is
@@ -29,8 +31,10 @@ def work(
     batch: list[Record] = []
     since = clock()
     while True:
+        asked_at = clock()
         page = yield from reader.page()
         opened()
+        progress.answered(page.records, asked_at=asked_at)
         if not batch:
             since = clock()
         batch += page.records
@@ -39,6 +43,8 @@ def work(
         ):
             yield from mapping.deliver(batch[: settings.batch_size])
             del batch[: settings.batch_size]
+        if not batch:
+            progress.delivered()
         if page.closed:
             mapping.checkpoint.finish(mapping.stream_arn, mapping.shard_id, now=clock())
             return

@@ -18,6 +18,7 @@ import pytest
 from botocore.config import Config
 
 from medallion_assets.capture.gaps import put_gap
+from medallion_assets.capture.polled import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.settings import PollerSettings
@@ -97,6 +98,7 @@ class Stack:
             "process": lambda records, at, claim: process(records, store=self.store, captured_at=at, claim=claim),
             "on_failure": OnFailureQueue(self.sqs, self.queue_url, store=self.store),
             "on_gap": partial(put_gap, self.store),
+            "on_polled": partial(put_polled, self.store),
             "checkpoint": checkpoint,
             "settings": FAST,
             "clock": lambda: datetime.now(UTC),

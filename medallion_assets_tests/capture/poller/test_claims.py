@@ -18,6 +18,7 @@ from medallion_assets.capture.claim import Claim, read_claim
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import FailedRecord
 from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableClock
+from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard
@@ -72,8 +73,11 @@ class World:
                 clock=clock,
                 names=TableClock(clock, newest=None),
             )
+            progress = ShardProgress(quiet_answers=20)
             try:
-                with closing(work(reader, mapping, settings=pace, clock=clock, opened=lambda: None)) as steps:
+                with closing(
+                    work(reader, mapping, settings=pace, clock=clock, opened=lambda: None, progress=progress)
+                ) as steps:
                     for seconds in steps:
                         self.now += timedelta(seconds=seconds, microseconds=1)
                         if checkpoint.shards(STREAM)["shard"].sequence_number == number(self.records[until - 1]):
