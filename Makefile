@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove prove-mutations check lint types lock lock-check schemas format bench clean
+.PHONY: help install demo test prove prove-mutations check lint types lock lock-check schemas dashboards format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ lock-check: install
 	@$(LOCK) --group pyproject.toml:infra -o .medallion/lock/infra.txt
 	@diff -r -x '*.in' requirements .medallion/lock || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
+
+dashboards: install ## Grafana's dashboards, alerts and provisioning anew after a change in grafana/
+	@$(BIN)/python -m grafana $(ARGS)
 
 schemas: install ## the JSON Schemas of contracts and marts for editors
 	@$(BIN)/medallion contracts schema --write medallion_assets/contracts

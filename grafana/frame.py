@@ -13,18 +13,20 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import panels
+from grafana.environment import Environment
 
 COLUMNS: Final = 24
 """The width of Grafana's grid."""
 
 DAGSTER: Final = "${dagster}"
-"""The address of Dagster's page: a constant of each dashboard, which the provisioning sets."""
+"""The address of Dagster's page: a constant of each dashboard."""
 
 Panel = Builder[dashboard.Panel]
 Variable = Builder[dashboard.VariableModel]
 
 
 def framed(
+    environment: Environment,
     *,
     uid: str,
     title: str,
@@ -47,7 +49,7 @@ def framed(
         .readonly()
         .tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
         .with_variable(_environment())
-        .with_variable(dashboards.ConstantVariable("dagster").label("Dagster").value("http://localhost:3000"))
+        .with_variable(dashboards.ConstantVariable("dagster").label("Dagster").value(environment.dagster))
     )
     for variable in variables:
         made = made.with_variable(variable)

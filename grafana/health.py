@@ -12,15 +12,17 @@ from grafana_foundation_sdk.models import dashboard
 
 from grafana import events, frame, panels
 from grafana.age import AGE, BAD_IF_ANY, NEWEST_LOOK, age_of_everything
+from grafana.environment import Environment
 
 UID: Final = "medallion-health"
 
 IN_RANGE: Final = "$__timeFilter(looked_at) AND table_name IN (${table:sqlstring})"
 
 
-def health(assets: Sequence[str]) -> dashboard.Dashboard:
+def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
     return frame.framed(
+        environment,
         uid=UID,
         title="Pipeline health",
         description="From the change in DynamoDB to Gold: fresh, complete, quick, and what went wrong.",

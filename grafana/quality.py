@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models import dashboard
 
 from grafana import events, frame, panels
 from grafana.age import BAD_IF_ANY, age_of_everything
+from grafana.environment import Environment
 from grafana.health import IN_RANGE, table_choice
 
 UID: Final = "medallion-quality"
@@ -34,9 +35,10 @@ _LAST: Final = f"""
 """Every check with its last result in the chosen time."""
 
 
-def quality(assets: Sequence[str]) -> dashboard.Dashboard:
+def quality(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
     return frame.framed(
+        environment,
         uid=UID,
         title="Data quality",
         description="Every rule of the contracts and marts: how it stands and how it has stood.",

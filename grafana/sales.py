@@ -12,6 +12,7 @@ from grafana_foundation_sdk.models import dashboard
 
 from grafana import events, frame, panels
 from grafana.age import age_of_marts
+from grafana.environment import Environment
 from medallion_assets.gold.spec import Mart
 
 UID: Final = "medallion-sales"
@@ -23,9 +24,10 @@ DAILY, METRICS, PRODUCTS = "daily_sales_by_region", "key_metrics", "product_perf
 _IN_RANGE: Final = "$__dateFilter(order_date) AND region IN (${region:sqlstring})"
 
 
-def sales(marts: Mapping[str, Mart]) -> dashboard.Dashboard:
+def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dashboard:
     """The dashboard. Raises ValueError naming a column that a mart no longer has."""
     return frame.framed(
+        environment,
         uid=UID,
         title="Sales",
         description="Orders and revenue of the shop, by day and region, from the audited marts in Gold.",

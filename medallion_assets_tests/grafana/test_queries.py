@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from grafana.files import FOLDER
 from medallion_assets.engines.embedded import Embedded
@@ -84,3 +86,37 @@ def test_annotations_have_a_time_and_a_text(engine: Embedded, now: datetime) -> 
             found = run(engine, annotation["target"]["rawSQL"], now)
             assert found.column_names == ["time", "text", "tags"]
             assert [field_kind(field.type) for field in found.schema] == [TIME, TEXT, TEXT]
+
+
+RULES = [
+    rule
+    for group in yaml.safe_load((FOLDER / "provisioning/alerting/rules.yaml").read_text(encoding="utf-8"))["groups"]
+    for rule in group["rules"]
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["uid"]))
+def test_a_rules_query_gives_one_number_a_row_and_texts_that_name_it(
+    rule: dict[str, Any], engine: Embedded, now: datetime
+) -> None:
+    """Else Grafana makes no alerts of a table: `isNumberTable` in its pkg/expr/nodes.go."""
+    found = run(engine, rule["data"][0]["model"]["rawSQL"], now)
+    kinds = [field_kind(field.type) for field in found.schema]
+    assert not any(pa.types.is_decimal(field.type) for field in found.schema), "Grafana gets a decimal as text"
+    assert kinds.count(NUMBER) == 1
+    assert set(kinds) <= {NUMBER, TEXT}
+    assert found.num_rows > 0
+    labels = set(re.findall(r"\.Labels\.(\w+)", rule["annotations"]["summary"]))
+    assert labels <= {name for name, kind in zip(found.column_names, kinds, strict=True) if kind == TEXT}
+
+
+def test_the_rules_fire_on_what_they_are_about_and_on_nothing_else(engine: Embedded, now: datetime) -> None:
+    """The shop's lake: fresh, no dead letters, no check failing now but for a warning, stock low, revenue as usual."""
+    firing = set()
+    for rule in RULES:
+        above = rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"][0]
+        found = run(engine, rule["data"][0]["model"]["rawSQL"], now)
+        number = next(name for name in found.column_names if field_kind(found.schema.field(name).type) == NUMBER)
+        if any(value is not None and value > above for value in found[number].to_pylist()):
+            firing.add(rule["uid"])
+    assert firing == {"medallion-stock-critical"}

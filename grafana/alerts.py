@@ -1,0 +1,234 @@
+"""The alert rules: a query that gives one number per row, a threshold on it, and the runbook's line for who is called.
+
+Belongs here: when somebody is called. Does not belong here: whom (provisioning). Grafana makes one alert of each row,
+with the row's texts as labels; no row at all is no alert, unless the rule says that silence is one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from grafana_foundation_sdk.builders import alerting, athena, expr
+from grafana_foundation_sdk.models import athena as athena_models
+from grafana_foundation_sdk.models import dashboard
+from grafana_foundation_sdk.models.alerting import RelativeTimeRange
+
+from grafana.age import NEWEST_LOOK
+from grafana.environment import Environment
+from grafana.panels import PLUGIN
+from grafana.sales import DAILY, PRODUCTS
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.gold.spec import Mart
+
+EXPRESSION: Final = "__expr__"
+"""The data source uid of Grafana's own expressions."""
+
+STALE_SECONDS: Final = 3600
+HALF: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One rule: it fires while the query's number is above `above` for as long as `pending`.
+
+    `runbook` is the heading in docs/runbook.md of what to do.
+    """
+
+    uid: str
+    title: str
+    summary: str
+    runbook: str
+    sql: str
+    above: float
+    pending: str
+    severity: Literal["page", "ticket"]
+    silence: Literal["OK", "Alerting"] = "OK"
+
+
+def pipeline_alerts(domain: Domain) -> list[Alert]:
+    """Those of any domain."""
+    return [
+        Alert(
+            uid="medallion-stale-gold",
+            title="Gold is stale",
+            summary="gold.{{ .Labels.table_name }} lacks changes that were captured more than an hour ago.",
+            runbook="Gold is behind",
+            sql=f"""
+            SELECT table_name, date_diff('second', contains_to, current_timestamp) AS seconds
+            FROM ops.health
+            WHERE {NEWEST_LOOK} AND layer = 'gold'
+            """,
+            above=STALE_SECONDS,
+            pending="5m",
+            severity="page",
+            silence="Alerting",  # nobody has looked since yesterday
+        ),
+        Alert(
+            uid="medallion-quarantine-rate",
+            title="Quarantine rate",
+            summary="More than half of the share of bad changes that holds a batch of {{ .Labels.table_name }} back.",
+            runbook="Rows in quarantine",
+            sql=f"""
+            SELECT table_name, CAST(SUM(quarantined) AS DOUBLE) / SUM(changes) / {_allowed(domain)} AS used
+            FROM ops.health
+            WHERE looked_at >= current_date - INTERVAL '1' DAY
+              AND looked_at >= current_timestamp - INTERVAL '1' HOUR
+              AND layer = 'silver'
+            GROUP BY table_name
+            HAVING SUM(changes) > 0
+            """,
+            above=HALF,
+            pending="0s",
+            severity="ticket",
+        ),
+        Alert(
+            uid="medallion-dead-letters",
+            title="Dead letters",
+            summary="Changes of {{ .Labels.table_name }} went to the on-failure queue and are not in the lake.",
+            runbook="Records in the on-failure queue",
+            sql=f"""
+            SELECT table_name, dead_letters
+            FROM ops.health
+            WHERE {NEWEST_LOOK} AND layer = 'silver'
+            """,
+            above=0,
+            pending="0s",
+            severity="page",
+        ),
+        Alert(
+            uid="medallion-blocking-check",
+            title="A blocking check failed",
+            summary="{{ .Labels.check_name }} of {{ .Labels.asset }} holds its data back.",
+            runbook="A blocking check failed",
+            sql="""
+            SELECT
+                layer || '/' || table_name AS asset,
+                check_name,
+                max_by(CASE WHEN passed THEN 0 ELSE 1 END, looked_at) AS failing
+            FROM ops.checks
+            WHERE looked_at >= current_date - INTERVAL '1' DAY AND blocking
+            GROUP BY layer, table_name, check_name
+            """,
+            above=0,
+            pending="0s",
+            severity="page",
+        ),
+    ]
+
+
+def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
+    """Those of the shipped shop. Raises KeyError if it has no longer the marts they are about."""
+    daily, products = marts[DAILY].name, marts[PRODUCTS].name
+    return [
+        Alert(
+            uid="medallion-stock-critical",
+            title="Stock is critical",
+            summary="Products of {{ .Labels.category }} that sold this week have less than 10 pieces left.",
+            runbook="Stock is critical",
+            sql=f"""
+            SELECT category, COUNT(*) AS products
+            FROM gold.{products}
+            WHERE stock_status = 'Critical' AND orders_7d > 0
+            GROUP BY category
+            """,
+            above=0,
+            pending="15m",
+            severity="ticket",
+        ),
+        Alert(
+            uid="medallion-revenue-weekday",
+            title="Revenue far from the same weekday",
+            summary="Yesterday's revenue differs by more than half from the mean of eight such weekdays.",
+            runbook="Revenue is far from the same weekday",
+            sql=f"""
+            WITH days AS (
+                SELECT date_diff('day', order_date, current_date) AS age, CAST(SUM(total_revenue) AS DOUBLE) AS revenue
+                FROM gold.{daily}
+                WHERE order_date >= current_date - INTERVAL '57' DAY AND order_date < current_date
+                GROUP BY order_date
+            ),
+            compared AS (
+                SELECT
+                    SUM(CASE WHEN age = 1 THEN revenue ELSE 0 END) AS yesterday,
+                    SUM(CASE WHEN age > 1 THEN revenue END) / 8 AS usual
+                FROM days
+                WHERE age % 7 = 1
+            )
+            SELECT ABS(yesterday - usual) / usual AS difference
+            FROM compared
+            WHERE usual > 0
+            """,
+            above=HALF,
+            pending="0s",
+            severity="ticket",
+        ),
+    ]
+
+
+def _allowed(domain: Domain) -> str:
+    """SQL: the share of bad changes that a table's contract allows; a table that allows none alerts at a thousandth."""
+    branches = " ".join(
+        f"WHEN '{contract.lake_name}' THEN {max(float(contract.rules.quarantine_share.max), 0.001)}e0"
+        for contract in domain.tables
+    )
+    return f"CASE table_name {branches} END"
+
+
+def rule(alert: Alert, environment: Environment) -> dict[str, Any]:
+    """The rule as Grafana's file format has it: query `A`, threshold `B` on it, condition `B`."""
+    source = dashboard.DataSourceRef(type_val=PLUGIN, uid=environment.data_source)
+    asked = (
+        athena.Dataquery()
+        .ref_id("A")
+        .datasource(source)
+        .format(athena_models.FormatOptions.TABLE)
+        .connection_args(athena.ConnectionArgs().database("gold"))
+        .raw_sql(textwrap.dedent(alert.sql).strip())
+    )
+    above = expr.ExprTypeThresholdConditionsEvaluator().type("gt").params([alert.above])
+    threshold = (
+        expr.TypeThreshold()
+        .ref_id("B")
+        .datasource(dashboard.DataSourceRef(type_val=EXPRESSION, uid=EXPRESSION))
+        .expression("A")
+        .conditions([expr.ExprTypeThresholdConditions().evaluator(above)])
+    )
+    # A query of Athena needs a range, though none of these uses it.
+    day = RelativeTimeRange(from_val=86_400, to=0)
+    built = (
+        alerting.Rule(alert.title)
+        .uid(alert.uid)
+        .condition("B")
+        .queries(
+            [
+                alerting.Query("A").datasource_uid(environment.data_source).relative_time_range(day).model(asked),
+                alerting.Query("B").datasource_uid(EXPRESSION).relative_time_range(day).model(threshold),
+            ]
+        )
+        .for_val(alert.pending)
+        .no_data_state(alert.silence)
+        .exec_err_state("Error")
+        .labels({"severity": alert.severity, "environment": environment.name})
+        .annotations({"summary": alert.summary, "runbook": f"docs/runbook.md: {alert.runbook}"})
+        .build()
+        .to_json()
+    )
+    wanted = ("uid", "title", "condition", "data", "noDataState", "execErrState", "for", "annotations", "labels")
+    return {name: built[name] for name in wanted}
+
+
+def groups(alerts: Mapping[str, Iterable[Alert]], environment: Environment) -> list[dict[str, Any]]:
+    """Rule groups by name, all in one folder, looked at every five minutes: each look is a query that costs."""
+    return [
+        {
+            "orgId": 1,
+            "name": name,
+            "folder": f"Medallion {environment.name}",
+            "interval": "5m",
+            "rules": [rule(alert, environment) for alert in each],
+        }
+        for name, each in alerts.items()
+    ]
