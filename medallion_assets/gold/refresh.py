@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.errors import CommitConflict, MartError
+from medallion_assets.errors import MartError
 from medallion_assets.gold.news import FROM_SILVER, Basis, silver_tables, touched_days
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
@@ -25,6 +25,7 @@ from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
+from medallion_assets.lake.replan import replanning
 from medallion_assets.quality.marts import audit_mart
 from medallion_assets.quality.results import CheckResult
 from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
@@ -32,9 +33,6 @@ from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
 log = logging.getLogger(__name__)
 
 GOLD: Final = "gold"
-
-# Another writer of the same mart is a rerun by hand beside the sensor's run: one of the two is soon done.
-_TRIES: Final = 4
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,10 @@ def refresh(
     """
     if days is not None and mart.spec.partition is None:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
-    for left in reversed(range(_TRIES)):
-        try:
-            return _refresh(lake, mart, domain, today=today, now=now, run_id=run_id, named=days)
-        except CommitConflict:
-            if not left:
-                raise
-            log.info("gold.%s: another writer was faster, planning again", mart.name)
-    raise AssertionError("unreachable")
+    return replanning(
+        lambda: _refresh(lake, mart, domain, today=today, now=now, run_id=run_id, named=days),
+        what=f"gold.{mart.name}",
+    )
 
 
 def gold_schema(mart: Mart) -> pa.Schema:

@@ -30,6 +30,7 @@ from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
+from medallion_assets.lake.replan import replanning
 from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.quality.tables import Audit, Batch, RowCounts
 from medallion_assets.silver.bronze import Chunk, refuse_bad_json
@@ -55,9 +56,6 @@ from medallion_assets.silver.table import (
 )
 
 log = logging.getLogger(__name__)
-
-# One writer per table is the rule, so a conflict is the odd manual run; four plans outlast a few of them.
-_TRIES: Final = 4
 
 _COUNTS: Final = (
     "rows_in",
@@ -173,19 +171,14 @@ class Merger:
 
         `advance` gives the Position to publish with it. A blocking check that failed leaves the published data and the
         Position as they were: `published` is False. Raises SchemaMismatch, LakeUnavailable, and CommitConflict when
-        other writers win four times.
+        other writers win every time.
         """
         if changes is not None:
             hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
         with self.lake.duckdb() as connection:
-            for left in reversed(range(_TRIES)):
-                try:
-                    return self._merge_once(connection, changes, advance)
-                except CommitConflict as lost:
-                    if not left:
-                        raise
-                    log.warning("silver.%s: planning again: %s", self.contract.lake_name, lost)
-        raise AssertionError("unreachable")
+            return replanning(
+                lambda: self._merge_once(connection, changes, advance), what=f"silver.{self.contract.lake_name}"
+            )
 
     def _merge_once(
         self, connection: duckdb.DuckDBPyConnection, changes: Changes | None, advance: Callable[[Position], Position]

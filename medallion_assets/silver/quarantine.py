@@ -31,6 +31,7 @@ from medallion_assets.lake.duck import identifier, literal
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
+from medallion_assets.lake.replan import replanning
 from medallion_assets.quality.results import CheckResult
 from medallion_assets.silver.bronze import OBJECT
 from medallion_assets.silver.decode import decode
@@ -47,7 +48,6 @@ from medallion_assets.silver.table import (
     SUPERSEDED,
 )
 
-_TRIES: Final = 4
 _UTC: Final = pa.timestamp("us", tz="UTC")
 _ROWS_AT_ONCE: Final = 2048
 
@@ -306,7 +306,8 @@ def _write(
 
     They are made again when another writer was faster. Nothing is audited: rows here are bad by nature.
     """
-    for left in reversed(range(_TRIES)):
+
+    def write_once() -> pa.Table:
         try:
             table = lake.table(QUARANTINE, contract.lake_name)
         except TableMissing:
@@ -316,27 +317,23 @@ def _write(
             rows = rows_of(connection, lake.scan_sql(table, None))
         if rows.num_rows == 0:
             return rows
-        try:
-            staged = stage_merge(
-                lake,
-                table,
-                rows,
-                key=["event_id"],
-                branch=f"{AUDIT_BRANCH}{run_id}",
-                properties={RUN_ID: run_id},
-                rewrite_equal=True,
-                order_by="sequence_number",
-            )
-            if staged.base_snapshot_id != read:
-                discard(lake, table, staged)
-                raise CommitConflict(f"{staged.table_id} moved while it was read")
-            publish(lake, table, staged)
-        except CommitConflict:
-            if not left:
-                raise
-        else:
-            return rows
-    raise AssertionError("unreachable")
+        staged = stage_merge(
+            lake,
+            table,
+            rows,
+            key=["event_id"],
+            branch=f"{AUDIT_BRANCH}{run_id}",
+            properties={RUN_ID: run_id},
+            rewrite_equal=True,
+            order_by="sequence_number",
+        )
+        if staged.base_snapshot_id != read:
+            discard(lake, table, staged)
+            raise CommitConflict(f"{staged.table_id} moved while it was read")
+        publish(lake, table, staged)
+        return rows
+
+    return replanning(write_once, what=f"quarantine.{contract.lake_name}")
 
 
 def _condition(where: str) -> Condition:
