@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from medallion_assets.capture.poller.settings import PollerSettings
@@ -24,7 +25,7 @@ from medallion_assets.capture.process import process
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart, load_marts
-from medallion_assets.lake import maintenance
+from medallion_assets.lake import maintenance, replan
 from medallion_assets.scheduling.news import Cursor
 from medallion_assets.simulation.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.clock import Clock
@@ -70,20 +71,21 @@ def play(history: History) -> Played:
     """Play a history to its end, or to the first act after which something was wrong."""
     with ExitStack() as held:
         held.enter_context(one_thread())
-        held.enter_context(_often(_COMMITS_BETWEEN))
+        held.enter_context(_replaced(maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN))
         folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
         world = _World(history, Path(held.enter_context(folder)), held)
+        held.enter_context(_replaced(replan, "pause", lambda failures: world.wait(0.1 * failures)))
         return world.play()
 
 
 @contextmanager
-def _often(commits: int) -> Iterator[None]:
-    usual = maintenance.COMMITS_BETWEEN
-    maintenance.COMMITS_BETWEEN = commits
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    usual = getattr(module, name)
+    setattr(module, name, value)
     try:
         yield
     finally:
-        maintenance.COMMITS_BETWEEN = usual
+        setattr(module, name, usual)
 
 
 class _Told(MemoryStore):
@@ -157,7 +159,7 @@ class _World:
         self._poison: set[str] = set()
         self._read_messages = 0
         self._busy = False
-        self._meanwhile = _Meanwhile(self._clock, self._wait)
+        self._meanwhile = _Meanwhile(self._clock, self.wait)
         self._calm = Faults(0, self._meanwhile)
         self._warehouse = Warehouse(folder / "lake", self._calm)
         self._warehouse.committed = self._oracle.committed
@@ -168,7 +170,7 @@ class _World:
             warehouse=self._warehouse,
             store=lambda: FaultyStore(self._bronze, self._warehouse.faults),
             clock=self._meanwhile,
-            pause=self._wait,
+            pause=self.wait,
         )
         self._today = self._clock().date()
         self._faults: Counter[str] = Counter()
@@ -232,7 +234,7 @@ class _World:
             self._note(record, {"table": table})
 
     def _do_wait(self, seconds: float) -> None:
-        self._wait(seconds)
+        self.wait(seconds)
 
     def _do_jump(self, seconds: float) -> None:
         """Time passes and nothing runs: a laptop that slept, a function that was switched off."""
@@ -303,7 +305,7 @@ class _World:
 
     # Capture.
 
-    def _wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Time passes and capture works."""
         if self._busy:
             self._clock.advance(seconds)
@@ -431,11 +433,11 @@ class _World:
         for _ in range(40):
             if not self._left():
                 break
-            self._wait(60.0)
+            self.wait(60.0)
         self._redeliver()
         # Names may be ahead of the time, and troubles have pauses.
         for _ in range(60):
-            self._wait(20.0)
+            self.wait(20.0)
             ran = self._tick()
             if self._oracle.violations:
                 return

@@ -1,0 +1,325 @@
+"""Bugs planted in the pipeline, to see whether histories find them: `make prove-mutations`.
+
+Each mutation is a context manager: while inside, the pipeline has that bug. CAUGHT says which seed finds it; the suite
+plays just those seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.table.update import AssertRefSnapshotId
+
+from medallion_assets.capture import handler, position, process
+from medallion_assets.capture.position import Position
+from medallion_assets.errors import LakeUnavailable
+from medallion_assets.gold import news as gold_news
+from medallion_assets.lake import commit, maintenance, merge
+from medallion_assets.lake.commit import Staged
+from medallion_assets.lake.publish import publish
+from medallion_assets.scheduling import news as scheduling_news
+from medallion_assets.silver import batch, day, decode
+from medallion_assets.silver.table import DELETED, POSITION, silver_table
+from medallion_assets.simulation import capture as simulated_capture
+from medallion_assets.simulation import daemon, lake
+from medallion_assets.simulation.histories import draw
+from medallion_assets.simulation.world import play
+
+MOST_SEEDS: Final = 200
+
+CAUGHT: Final[dict[str, int]] = {}
+"""By mutation: a seed whose history finds it."""
+
+
+@contextmanager
+def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """While inside, these attributes are others."""
+    before = [(where, name, getattr(where, name)) for where, name, _ in changes]
+    try:
+        for where, name, value in changes:
+            setattr(where, name, value)
+        yield
+    finally:
+        for where, name, value in before:
+            setattr(where, name, value)
+
+
+@contextmanager
+def in_sql(*changes: tuple[str, str]) -> Iterator[None]:
+    """While inside, DuckDB runs other SQL: these patterns are replaced, each at least once a history that matters."""
+    real = lake._Connection.execute
+
+    def execute(self: Any, query: str, *parameters: Any) -> Any:
+        for pattern, by in changes:
+            query = re.sub(pattern, by, query)
+        return real(self, query, *parameters)
+
+    with patched((lake._Connection, "execute", execute)):
+        yield
+
+
+@contextmanager
+def skip_the_version_guard() -> Iterator[None]:
+    """Whatever is merged replaces what is there, older or newer."""
+    with patched((merge, "files_surely_older", lambda schema, files, rows, order_by: list(files))):
+        yield
+
+
+@contextmanager
+def compare_numbers_as_unpadded_text() -> Iterator[None]:
+    """99 is newer than 100."""
+    short = r"ltrim(\1, '0')"
+    with (
+        patched((merge, "files_surely_older", lambda schema, files, rows, order_by: [])),
+        in_sql(
+            (r"arg_max\(_row, \((_sequence_number)", rf"arg_max(_row, ({short}"),
+            (r"(t\.c\d+) < (i\.c\d+) THEN 'older'", r"ltrim(\1, '0') < ltrim(\2, '0') THEN 'older'"),
+        ),
+    ):
+        yield
+
+
+@contextmanager
+def drop_tombstones() -> Iterator[None]:
+    """A deletion is understood and forgotten."""
+    real = batch.read_changes
+
+    def read(*given: Any) -> Any:
+        changes = real(*given)
+        rows = changes.rows.filter(pc.invert(changes.rows[DELETED]))
+        return replace(changes, rows=rows, rows_in=changes.rows_in - changes.rows.num_rows + rows.num_rows)
+
+    with patched((day, "read_changes", read)):
+        yield
+
+
+@contextmanager
+def advance_the_position_before_the_commit() -> Iterator[None]:
+    """The objects are ticked off, then they are merged."""
+    real = batch.Merger.merge
+
+    def merge_(self: Any, changes: Any, *, advance: Callable[[Position], Position]) -> Any:
+        table = silver_table(self.lake, self.contract, self.domain)
+        at = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
+        main = table.metadata.current_snapshot_id
+        nothing = Staged(".".join(table.name()), "audit-none", main, main)
+        publish(self.lake, table, nothing, properties={POSITION: advance(at).to_json()})
+        return real(self, changes, advance=advance)
+
+    with patched((batch.Merger, "merge", merge_)):
+        yield
+
+
+@contextmanager
+def publish_before_the_audit() -> Iterator[None]:
+    """Readers see a batch, then it is audited."""
+    real = batch.Merger._audit
+
+    def audit(self: Any, connection: Any, table: Any, result: Any, **more: Any) -> Any:
+        main = table.metadata.current_snapshot_id
+        staged = Staged(".".join(table.name()), f"audit-{self.run_id}", main, result.snapshot_id)
+        publish(self.lake, table, staged)
+        return real(self, connection, table, result, **more)
+
+    with patched((batch.Merger, "_audit", audit)):
+        yield
+
+
+@contextmanager
+def treat_a_retry_as_new() -> Iterator[None]:
+    """A change that is in the table already is added once more."""
+    real = merge._find
+
+    def find(connection: Any, *given: Any, **more: Any) -> None:
+        real(connection, *given, **more)
+        connection.execute("DELETE FROM decided WHERE verdict = 'equal'")
+
+    with patched((merge, "_find", find)):
+        yield
+
+
+@contextmanager
+def lose_the_look_back() -> Iterator[None]:
+    """A reader goes on from the newest name it knows, not from 15 minutes before."""
+    with patched((position, "LATEST_WRITE", timedelta(0))):
+        yield
+
+
+@contextmanager
+def forget_the_day_a_row_was_of() -> Iterator[None]:
+    """A mart refreshes the days that rows came to, not those they left."""
+    real = gold_news.changed_rows  # type: ignore[attr-defined]
+
+    def changed(*given: Any, **more: Any) -> Any:
+        rows = real(*given, **more)
+        return None if rows is None else rows.filter(pc.equal(rows["_side"], "new"))
+
+    with patched((gold_news, "changed_rows", changed)):
+        yield
+
+
+@contextmanager
+def skip_the_enrichment_refresh() -> Iterator[None]:
+    """Only incoming rows get the referenced row's values."""
+    with patched((batch, "outdated", lambda connection, lake, table, found: None)):
+        yield
+
+
+@contextmanager
+def acknowledge_before_the_write() -> Iterator[None]:
+    """Capture says a batch is done although Bronze did not take it."""
+    real = process.process
+
+    def hasty(*given: Any, **more: Any) -> list[str]:
+        try:
+            return real(*given, **more)
+        except LakeUnavailable:
+            return []
+
+    with patched((handler, "process", hasty), (simulated_capture, "process", hasty)):
+        yield
+
+
+@contextmanager
+def float_instead_of_decimal() -> Iterator[None]:
+    """A number is a double on its way to a decimal."""
+    real = decode.decode_sql
+
+    def sql(contract: Any) -> str:
+        return re.sub(r"::(DECIMAL\(\d+, \d+\))", r"::DOUBLE::\1", real(contract))
+
+    with patched((decode, "decode_sql", sql)):
+        yield
+
+
+@contextmanager
+def report_the_highest_failure() -> Iterator[None]:
+    """The function reports the last record that failed: the stream goes on after the first."""
+    real = process.process
+
+    def process_(*given: Any, **more: Any) -> list[str]:
+        return real(*given, **more)[-1:]
+
+    with patched((handler, "process", process_), (simulated_capture, "process", process_)):
+        yield
+
+
+class _Nothing(AssertRefSnapshotId):
+    """A requirement that every table meets."""
+
+    def validate(self, base_metadata: TableMetadata | None) -> None:  # type: ignore[override]
+        return
+
+
+@contextmanager
+def commit_whoever_was_faster() -> Iterator[None]:
+    """A commit does not ask whether main is still the snapshot it was planned on."""
+    with patched((commit, "AssertRefSnapshotId", _Nothing)):
+        yield
+
+
+@contextmanager
+def drop_bad_rows() -> Iterator[None]:
+    """A row that breaks its contract is counted and not kept."""
+    with patched((batch, "hold", lambda *given, **more: None)):
+        yield
+
+
+@contextmanager
+def compact_deleted_rows_back() -> Iterator[None]:
+    """Compaction forgets the position deletes of the files it folds."""
+    real = maintenance._live_rows
+
+    def rows(connection: Any, table: Any, files: Any, delete_files: Any) -> pa.Table:
+        return real(connection, table, files, [])
+
+    with patched((maintenance, "_live_rows", rows)):
+        yield
+
+
+@contextmanager
+def take_a_killed_run_for_a_good_one() -> Iterator[None]:
+    """What a run was for is forgotten when the run ends, however it ended."""
+
+    def outcomes(nodes: Any, steps: Any) -> Any:
+        return dict.fromkeys(nodes, "done")
+
+    with patched((daemon, "outcomes", outcomes), (scheduling_news, "outcomes", outcomes)):
+        yield
+
+
+@contextmanager
+def pass_over_an_older_day() -> Iterator[None]:
+    """A day made again moves the position although objects of the day before are not merged."""
+    with patched((day, "_merge", partial(_moving, day._merge))):
+        yield
+
+
+def _moving(real: Any, *given: Any, **more: Any) -> Any:
+    return real(*given, **{**more, "may_advance": True})
+
+
+MUTATIONS: Final = {
+    mutation.__name__: mutation
+    for mutation in (
+        skip_the_version_guard,
+        compare_numbers_as_unpadded_text,
+        drop_tombstones,
+        advance_the_position_before_the_commit,
+        publish_before_the_audit,
+        treat_a_retry_as_new,
+        lose_the_look_back,
+        forget_the_day_a_row_was_of,
+        skip_the_enrichment_refresh,
+        acknowledge_before_the_write,
+        float_instead_of_decimal,
+        report_the_highest_failure,
+        commit_whoever_was_faster,
+        drop_bad_rows,
+        compact_deleted_rows_back,
+        take_a_killed_run_for_a_good_one,
+        pass_over_an_older_day,
+    )
+}
+
+
+def violations(mutation: str, seed: int) -> tuple[str, ...]:
+    """What the history of a seed finds wrong with the pipeline that has this bug."""
+    with ExitStack() as held:
+        held.enter_context(MUTATIONS[mutation]())
+        return play(draw(seed)).violations
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Find the first seed that catches each mutation; 1 if one gets away."""
+    import logging
+
+    parser = argparse.ArgumentParser(prog="prove-mutations", description="Which seed finds each planted bug.")
+    parser.add_argument("names", nargs="*", choices=[*MUTATIONS, []], help="only these")
+    logging.disable(logging.CRITICAL)
+    missed = 0
+    for name in parser.parse_args(arguments).names or MUTATIONS:
+        for seed in range(MOST_SEEDS):
+            if found := violations(name, seed):
+                sys.stdout.write(f'    "{name}": {seed},  # {found[0][:150]}\n')
+                break
+        else:
+            missed += 1
+            sys.stdout.write(f"    {name}: not found by {MOST_SEEDS} histories\n")
+        sys.stdout.flush()
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
