@@ -19,7 +19,9 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
+from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
@@ -155,6 +157,18 @@ def test_a_held_batch_leaves_gold_as_it_was_until_it_is_mended_and_run_again_fro
 def test_new_data_flows_again_after_it(stack: Stack) -> None:
     put(order("o3", amount="1.00", on=OLD))
     eventually(lambda: sales().get((str(OLD), "US")) == (2, Decimal("8.00")), "the next order in Gold")
+
+
+def test_a_replay_by_command_reaches_gold_by_the_daemons_own_ticks(stack: Stack) -> None:
+    before = sales()[(str(OLD), "US")]
+    put(order("refund", amount="-5.00", on=OLD))
+    eventually(lambda: [row["status"] for row in rows("quarantine", "orders")].count("held") == 1, "the order held")
+    contract = stack.domain.folder / "tables" / "orders.yaml"
+    contract.write_text(contract.read_text().replace("{min: -1}", "{min: -10}"))
+    replayed = CliRunner().invoke(app, ["quarantine", "replay", "orders"])
+    assert replayed.exit_code == 0, replayed.output
+    after = (before[0] + 1, before[1] - Decimal("5.00"))
+    eventually(lambda: sales()[(str(OLD), "US")] == after, "the replayed order in Gold")
 
 
 def kill(stack: Stack, run: dg.DagsterRun) -> None:
