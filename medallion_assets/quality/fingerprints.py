@@ -39,7 +39,16 @@ from medallion_assets.quality.canonical import (
     typed_sql,
 )
 from medallion_assets.quality.source import comparable, extra_of
-from medallion_assets.silver.table import DELETED, DROPPED, EXTRA, HELD, QUARANTINE, SEQUENCE
+from medallion_assets.silver.table import (
+    CAPTURED_AT,
+    DELETED,
+    DROPPED,
+    EXTRA,
+    HELD,
+    QUARANTINE,
+    SEQUENCE,
+    SEQUENCE_DIGITS,
+)
 
 BUCKETS: Final = 4096
 
@@ -123,7 +132,8 @@ def silver_key_hash(contract: Contract) -> str:
 
 def nothing(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
     """No rows, with the columns that the others have beside a table's own."""
-    texts = [f"NULL::VARCHAR AS {name}" for name in (*_keys(contract), "_item", "_newest", SEQUENCE)]
+    texts = [f"NULL::VARCHAR AS {name}" for name in (*_keys(contract), "_item", SEQUENCE)]
+    texts.append(f"NULL::TIMESTAMPTZ AS {CAPTURED_AT}")
     texts += [f"NULL AS {name}, NULL AS _now_{name}" for name in contract.enriched_names]
     hashes = "NULL::UBIGINT AS _key_hash, NULL::UBIGINT AS _row_hash"
     return select(lake, f"SELECT {hashes}, {', '.join(texts)} WHERE FALSE", folder)
@@ -137,15 +147,31 @@ def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
 
 
 def of_held(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """The keys in quarantine, with the sequence number (`_newest`) of each change that is held or dropped there."""
+    """The keys in quarantine, with `_sequence_number` of each change that is held or dropped there."""
     folder.mkdir()
     table = lake.table(QUARANTINE, contract.lake_name)
     changes = f"""
-        SELECT keys AS _item, sequence_number AS _newest FROM {lake.scan_sql(table, None)}
+        SELECT keys AS _item, sequence_number AS {SEQUENCE} FROM {lake.scan_sql(table, None)}
         WHERE status IN ('{HELD}', '{DROPPED}')"""
-    reading = _SourceRows(contract, carried=["_newest"])
+    reading = _SourceRows(contract, carried=[SEQUENCE])
     with lake.duckdb() as connection:
         return Fingerprints(folder, reading.write(connection, changes, folder / "keys.parquet"))
+
+
+def of_changes(
+    lake: Lake, contract: Contract, changes: Iterable[pa.Table], folder: Path, *, only: Fingerprints
+) -> Fingerprints:
+    """Those keys' changes in tables of Bronze rows, with `_sequence_number` as Silver has it. One table at least."""
+    folder.mkdir()
+    reading = _SourceRows(contract, carried=[SEQUENCE], only=only)
+    padded = f"repeat('0', {SEQUENCE_DIGITS} - length(sequence_number)) || sequence_number"
+    rows = 0
+    with lake.duckdb() as connection:
+        for number, some in enumerate(changes):
+            connection.register("changes", some.select(["keys", "sequence_number"]))
+            items = f"SELECT keys AS _item, {padded} AS {SEQUENCE} FROM changes"
+            rows += reading.write(connection, items, folder / f"{number:06d}.parquet")
+    return Fingerprints(folder, rows)
 
 
 def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Path) -> tuple[Fingerprints, int]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pyiceberg.table import Table
+
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.polled import read_polled
 from medallion_assets.capture.position import Position
@@ -41,6 +43,24 @@ class Patience:
     limit_seconds: float = 300.0
     now: Callable[[], datetime] = _utc_now
     wait: Callable[[float], None] = time.sleep
+
+
+def silver_now(lake: Lake, contract: Contract) -> Table | None:
+    """The Silver table as it is published; None if there is none, or nothing in it yet."""
+    try:
+        table = lake.table(SILVER, contract.lake_name)
+    except TableMissing:
+        return None
+    return table if table.metadata.current_snapshot_id is not None else None
+
+
+def position_now(lake: Lake, contract: Contract) -> Position:
+    """Which Bronze objects the Silver table contains, or its quarantine."""
+    try:
+        text = lake.table(SILVER, contract.lake_name).properties.get(POSITION)
+    except TableMissing:
+        text = None
+    return Position.from_json(text) if text else Position.start()
 
 
 def wait_for_silver(
@@ -77,11 +97,6 @@ def _captured(
 
 def _waiting(lake: Lake, store: BronzeStore, contract: Contract, captured: datetime) -> str | None:
     """What of the objects named up to `captured` is not merged."""
-    try:
-        text = lake.table(SILVER, contract.lake_name).properties.get(POSITION)
-    except TableMissing:
-        text = None
-    position = Position.from_json(text) if text else Position.start()
-    pending = position.pending(store, contract.table)
+    pending = position_now(lake, contract).pending(store, contract.table)
     early = [name for name in pending if ObjectName.parse(name).captured_at <= captured]
     return f"{len(early)} Bronze objects wait to be merged, the oldest is {early[0]}" if early else None

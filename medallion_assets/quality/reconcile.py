@@ -25,11 +25,11 @@ import orjson
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
+from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.errors import TableMissing
 from medallion_assets.gold.spec import silver_columns
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
@@ -45,7 +45,7 @@ from medallion_assets.quality.fingerprints import (
     of_source,
     select,
 )
-from medallion_assets.quality.patience import Patience, wait_for_silver
+from medallion_assets.quality.patience import Patience, position_now, silver_now, wait_for_silver
 from medallion_assets.quality.scan import Source
 from medallion_assets.quality.source import Misfit, comparable, row_of
 from medallion_assets.silver.table import DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER
@@ -80,7 +80,8 @@ class Reconciliation:
     """What reconciling one table found. Its files lie in the folder that was given, which must stay as long as it.
 
     `scanned` are the source's items, `suspects` the keys that Silver did not have alike at `snapshot_id`, `confirmed`
-    those that differ. `buckets` of keys differed, `units` of read capacity were used.
+    those that differ, with what Silver contained at `position`. `buckets` of keys differed, `units` of read capacity
+    were used.
     """
 
     contract: Contract
@@ -94,6 +95,7 @@ class Reconciliation:
     scanned: Fingerprints
     suspects: Fingerprints
     confirmed: Fingerprints
+    position: Position
 
     def differences(self) -> Iterator[Difference]:
         """Every confirmed difference, row by row."""
@@ -118,15 +120,6 @@ def reconcile(
     """
     folder.mkdir()
     return _Reconciler(lake, domain, contract, source, store, folder, patience).run(typed)
-
-
-def silver_now(lake: Lake, contract: Contract) -> Table | None:
-    """The Silver table as it is published; None if there is none, or nothing in it yet."""
-    try:
-        table = lake.table(SILVER, contract.lake_name)
-    except TableMissing:
-        return None
-    return table if table.metadata.current_snapshot_id is not None else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,7 @@ class _Reconciler:
         candidates = select(
             self.lake, f"FROM {doubtful} WHERE _key_hash NOT IN {_held_now(held, first)}", self.folder / "candidates"
         )
-        confirmed = self._confirm(candidates, scanned, first, read_at, comparison)
+        confirmed, position = self._confirm(candidates, scanned, first, read_at, comparison)
         for one in _differences(self.contract, self.domain, confirmed):
             comparison.count(one.key, one.source, one.lake)
         # What reading row by row found equal is equal.
@@ -177,6 +170,7 @@ class _Reconciler:
             scanned=scanned,
             suspects=suspects,
             confirmed=confirmed,
+            position=position,
         )
 
     def _confirm(
@@ -186,11 +180,15 @@ class _Reconciler:
         first: Fingerprints,
         read_at: datetime,
         comparison: Comparison,
-    ) -> Fingerprints:
-        """The candidates that are differences, with item and Silver row; what became of the others is counted."""
+    ) -> tuple[Fingerprints, Position]:
+        """The candidates that are differences, with item and Silver row, and what Silver contained then.
+
+        What became of the others is counted in `comparison`.
+        """
         keys = [f"_key_{at}" for at in range(len(self.contract.key_columns))]
+        none = nothing(self.lake, self.contract, self.folder / "none")
         if not candidates.rows:
-            return nothing(self.lake, self.contract, self.folder / "confirmed")
+            return none, Position.start()
         again = of_source(
             self.lake,
             self.contract,
@@ -201,6 +199,7 @@ class _Reconciler:
         )
         behind = wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
         held = self._held("held-again")
+        position = position_now(self.lake, self.contract)
         second = self._rows(silver_now(self.lake, self.contract), "second", only=[candidates, held])
         now = [f"_now_{name}" for name in self.contract.enriched_names]
         wrong = " OR ".join(
@@ -213,7 +212,7 @@ class _Reconciler:
             self.lake,
             f"""
             SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)}, a._item,
-                l.* EXCLUDE (_key_hash, {", ".join(keys)}),
+                l.* EXCLUDE (_key_hash, {", ".join(keys)}), l.{SEQUENCE} AS _newest,
                 CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({wrong or "FALSE"}) THEN 'equal'
                     WHEN c._key_hash IN {_held_now(held, second)} THEN 'held'
                     WHEN {" OR ".join(moved)} THEN 'moving' ELSE 'differs' END AS _verdict
@@ -235,8 +234,9 @@ class _Reconciler:
         comparison.in_flight = verdicts.get("moving", 0)
         if behind is not None and "differs" in verdicts:
             comparison.unconfirmed, comparison.behind = verdicts["differs"], behind
-            return nothing(self.lake, self.contract, self.folder / "confirmed")
-        return select(self.lake, f"FROM {judged.sql} WHERE _verdict = 'differs'", self.folder / "confirmed")
+            return none, position
+        differs = select(self.lake, f"FROM {judged.sql} WHERE _verdict = 'differs'", self.folder / "confirmed")
+        return differs, position
 
     def _published(self, table: Table | None) -> Fingerprints:
         folder = self.folder / "published"
@@ -286,7 +286,7 @@ class _Reconciler:
         """The candidates' items by another reading, by key or, where they are many, by another scan."""
         if candidates.rows > scanned.rows * _SCAN_AGAIN:
             return self.source.scan()
-        tags = self.source.key_tags()
+        tags = self.source.describe().key_tags
         names = ", ".join(f"_key_{at}" for at in range(len(tags)))
         with self.lake.duckdb() as connection:
             found = connection.execute(f"""
@@ -305,7 +305,7 @@ class _Reconciler:
 def _held_now(held: Fingerprints, rows: Fingerprints) -> str:
     """SQL: the keys whose change in quarantine is newer than what Silver has."""
     return f"""(SELECT DISTINCT h._key_hash FROM {held.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
-        WHERE h._newest > coalesce(r.{SEQUENCE}, ''))"""
+        WHERE h.{SEQUENCE} > coalesce(r.{SEQUENCE}, ''))"""
 
 
 def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) -> Iterator[Difference]:
@@ -331,7 +331,7 @@ def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Ro
     elif item is not None:
         source = _read(contract, item) | {name: found[f"_now_{name}"] for name in contract.enriched_names}
     kind: Kind = "missing" if lake is None else "extra" if source is None else "different"
-    return Difference(kind, tuple(texts), item, found[SEQUENCE], source, lake)
+    return Difference(kind, tuple(texts), item, found["_newest"], source, lake)
 
 
 def _read(contract: Contract, item: Mapping[str, Any]) -> Row:

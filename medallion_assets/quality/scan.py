@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -33,6 +34,14 @@ _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 """Seconds before keys are asked for again that DynamoDB left out of an answer."""
 
 
+@dataclass(frozen=True)
+class Description:
+    """A table's ARN, and its key's attributes with the tag of their type: S, N or B."""
+
+    arn: str
+    key_tags: Mapping[str, str]
+
+
 class Source(Protocol):
     """A table that can be read item by item; DynamoDB's, or one made up for a benchmark."""
 
@@ -42,8 +51,8 @@ class Source(Protocol):
     def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
         """The items of these keys that exist, as documents like `scan`'s."""
 
-    def key_tags(self) -> Mapping[str, str]:
-        """The key's attributes with the tag of their type: S, N or B."""
+    def describe(self) -> Description:
+        """What the table is called and what its keys are."""
 
     @property
     def units(self) -> float:
@@ -93,11 +102,12 @@ class DynamoTable:
         """Read capacity units used so far."""
         return self._allowance.used
 
-    def key_tags(self) -> dict[str, str]:
-        """The key's attributes with the tag of their type. Raises botocore's errors."""
+    def describe(self) -> Description:
+        """What the table is called and what its keys are. Raises botocore's errors."""
         described = self._client.describe_table(TableName=self._table)["Table"]
         tags = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
-        return {one["AttributeName"]: tags[one["AttributeName"]] for one in described["KeySchema"]}
+        names = [one["AttributeName"] for one in described["KeySchema"]]
+        return Description(described["TableArn"], {name: tags[name] for name in names})
 
     def scan(self) -> Iterator[bytes]:
         """Every item, of some segments at a time; a few pages wait in memory at most. Raises botocore's errors."""

@@ -30,8 +30,8 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.quality.comparison import Comparison
 from medallion_assets.quality.fingerprints import differing, of_silver, select, silver_key_hash
-from medallion_assets.quality.patience import Patience
-from medallion_assets.quality.reconcile import Reconciliation, reconcile, silver_now
+from medallion_assets.quality.patience import Patience, silver_now
+from medallion_assets.quality.reconcile import Reconciliation, reconcile
 from medallion_assets.quality.scan import Source
 from medallion_assets.silver.table import DELETED, SILVER
 

@@ -1,0 +1,1 @@
+"""Mending what reconciliation finds: amendments through Bronze and the normal merge, each with a row that says why."""

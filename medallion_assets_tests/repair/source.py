@@ -1,0 +1,72 @@
+"""A table in memory that is read as DynamoDB's is, and a clock that moves when it is looked at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from medallion_assets.contracts.model import Contract
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.scan import Description, Keys
+from medallion_assets_tests.silver.changes import NOON
+
+Item = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Items:
+    """The items of one table by key. `after_scan` is called once, when a scan has read everything."""
+
+    contract: Contract
+    items: dict[str, Item] = field(default_factory=dict)
+    units: float = 0.0
+    reads: int = 0
+    after_scan: Callable[[], None] | None = None
+
+    def put(self, item: Item) -> None:
+        self.items[self._key(item)] = item
+
+    def delete(self, keys: Keys) -> None:
+        self.items.pop(self._key(keys), None)
+
+    def describe(self) -> Description:
+        tags = {column.attribute: next(iter(self._tag(column.attribute))) for column in self.contract.key_columns}
+        return Description(f"arn:aws:dynamodb:eu-central-1:123456789012:table/{self.contract.table}", tags)
+
+    def scan(self) -> Iterator[bytes]:
+        for item in list(self.items.values()):
+            yield json.dumps({"Items": [item]}).encode()
+        called, self.after_scan = self.after_scan, None
+        if called is not None:
+            called()
+
+    def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
+        for key in keys:
+            self.reads += 1
+            if (item := self.items.get(self._key(key))) is not None:
+                yield json.dumps({"Items": [item]}).encode()
+
+    def _key(self, item: Mapping[str, Any]) -> str:
+        return json.dumps([item[column.attribute] for column in self.contract.key_columns])
+
+    def _tag(self, attribute: str) -> Iterable[str]:
+        kind = self.contract.columns[attribute].type.kind
+        return ["S" if kind == "string" else "B" if kind == "binary" else "N"]
+
+
+class Clock:
+    """A tenth of a second later at each look, from noon on; waiting calls `waited`."""
+
+    def __init__(self, waited: Callable[[], None] = lambda: None) -> None:
+        self.time = NOON
+        self.waited = waited
+
+    def now(self) -> datetime:
+        self.time += timedelta(seconds=0.1)
+        return self.time
+
+    def patience(self, *, limit: float = 20, settle: float = 0) -> Patience:
+        return Patience(settle_seconds=settle, limit_seconds=limit, now=self.now, wait=lambda _: self.waited())

@@ -1,0 +1,287 @@
+"""What a repair brings right, what it leaves as a record, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from medallion_assets.capture.gaps import Gap, put_gap
+from medallion_assets.capture.store import open_store
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.backfill import needs_backfill
+from medallion_assets.local.emulator import Emulator
+from medallion_assets.local.tables import create_tables
+from medallion_assets.quality.scan import DynamoTable, Source
+from medallion_assets.repair.amendment import amended_sequence
+from medallion_assets.repair.repair import Repair, repair
+from medallion_assets_tests.repair.source import Clock, Item, Items
+from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
+
+ORDERS = contract(
+    "Orders",
+    {"Id": "string", "Amount": "decimal(12,2)", "Tags": "set<string>"},
+    key="Id",
+    rules={"quarantine_share": {"max": 1}},
+)
+
+
+class Shop:
+    """Orders at the source, and a pipeline that hears of those changes it is told of."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.source = Items(ORDERS)
+        self.clock = Clock(waited=self.merge)
+        self._runs = 0
+        self._sequence = self._captured = 0
+
+    def put(self, id_: str, amount: str, *, heard: bool = True, **more: dict[str, Any]) -> None:
+        item: Item = {"Id": {"S": id_}, "Amount": {"N": amount}, "Tags": {"SS": ["b", "a"]}, **more}
+        self.source.put(item)
+        self._hear(id_, item, heard=heard)
+
+    def delete(self, id_: str, *, heard: bool = True) -> None:
+        self.source.delete({"Id": {"S": id_}})
+        self._hear(id_, None, heard=heard)
+
+    def _hear(self, id_: str, item: Item | None, *, heard: bool) -> None:
+        self._sequence += 10
+        if heard:
+            self.bench.put(record("Orders", self._sequence, {"Id": {"S": id_}}, item))
+            self._captured += 1
+            self.clock.time = max(self.clock.time, NOON + timedelta(seconds=self._captured))
+
+    def merge(self) -> None:
+        assert all(result.published for result in self.bench.news("orders"))
+
+    def repair(self, *, source: Source | None = None, limit: float = 20, **more: Any) -> Repair:
+        self._runs += 1
+        return repair(
+            self.bench.lake,
+            self.bench.domain,
+            ORDERS,
+            source=source or self.source,
+            store=self.bench.store,
+            reason="a test",
+            run_id=f"mend{self._runs}",
+            patience=self.clock.patience(limit=limit),
+            merge_seconds=limit,
+            **more,
+        )
+
+    def rows(self) -> dict[str, str]:
+        return {row["id"]: str(row["amount"]) for row in self.bench.rows("orders") if not row["_deleted"]}
+
+    def sequences(self) -> dict[str, str]:
+        return {row["id"]: row["_sequence_number"] for row in self.bench.rows("orders")}
+
+    def repairs(self) -> list[dict[str, Any]]:
+        return sorted(self.bench.rows("repairs", namespace="ops"), key=lambda row: str(row["keys"]))
+
+    def wrong(self) -> tuple[int, int, int]:
+        found = self.repair(dry_run=True).comparison
+        return found.missing, found.extra, found.different
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with bench_on_files(tmp_path, ORDERS) as bench:
+        yield Shop(bench)
+
+
+def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws: Emulator, tmp_path: Path) -> None:
+    client = boto3.client("dynamodb")
+    shop = Shop(Bench(lake, open_store(str(tmp_path / "bronze")), domain(ORDERS)))
+    create_tables(client, shop.bench.domain)
+    for id_ in "abcd":
+        shop.put(id_, "1.00")
+    shop.merge()
+    shop.put("a", "2.00", heard=False, More={"B": "AP8="})
+    shop.put("e", "5.00", heard=False)
+    shop.delete("b", heard=False)
+    for item in shop.source.items.values():
+        more = {"More": {"B": b"\x00\xff"}} if "More" in item else {}
+        client.put_item(TableName="Orders", Item={**item, **more})  # type: ignore[arg-type]
+    table = DynamoTable(client, "Orders")
+    done = shop.repair(source=table)
+    found = done.comparison
+    assert (found.missing, found.extra, found.different, found.equal) == (1, 1, 1, 2)
+    assert done.complete and len(done.objects) == 1
+    assert shop.rows() == {"a": "2.00", "c": "1.00", "d": "1.00", "e": "5.00"}
+    changed, gone, new = shop.repairs()
+    assert (changed["kind"], gone["kind"], new["kind"]) == ("different", "extra", "missing")
+    assert changed["column_names"] == ["amount", "_extra"]
+    assert json.loads(changed["before"])["amount"] == "1.00" and json.loads(changed["after"])["Amount"] == {"N": "2"}
+    assert json.loads(gone["before"])["amount"] == "1.00" and gone["after"] is None and new["before"] is None
+    assert {row["reason"] for row in (changed, gone, new)} == {"a test"}
+    assert changed["amended_sequence"] == "10".zfill(40) and new["amended_sequence"] is None
+    in_silver = {row["_event_id"]: row["_sequence_number"] for row in shop.bench.rows("orders")}
+    assert {row["event_id"]: row["sequence_number"] for row in (changed, gone, new)}.items() <= in_silver.items()
+    again = shop.repair(source=table)
+    assert again.comparison.agrees and again.objects == () and again.complete
+
+
+def test_a_real_change_after_a_repair_is_newer_and_a_rerun_of_the_day_changes_nothing(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.put("a", "2.00", heard=False)
+    shop.put("b", "2.00", heard=False)
+    assert shop.repair().complete
+    repaired = shop.sequences()
+    assert repaired["a"].startswith("10".zfill(40) + "+") and repaired["b"].startswith("0" * 40 + "+")
+    shop.bench.whole("orders")
+    assert shop.rows() == {"a": "2.00", "b": "2.00"} and shop.sequences() == repaired
+    shop.put("a", "3.00")
+    shop.delete("b")
+    shop.merge()
+    assert shop.rows() == {"a": "3.00"}
+    shop.bench.whole("orders")
+    assert shop.rows() == {"a": "3.00"}
+
+
+def test_a_second_repair_of_a_key_is_newer_than_the_first(shop: Shop) -> None:
+    for amount in ("1.00", "2.00", "3.00"):
+        shop.put("a", amount, heard=False)
+        assert shop.repair().complete
+        shop.clock.time -= timedelta(hours=1)  # a clock that is set back makes no older amendment
+        assert shop.rows() == {"a": amount}
+    shop.bench.whole("orders")
+    assert shop.rows() == {"a": "3.00"}
+
+
+def test_a_change_that_silver_lost_and_bronze_holds_stays_older_than_the_repair(shop: Shop) -> None:
+    """The table was rolled back; its position was not. A rerun of the day then brings the lost change again."""
+    shop.put("a", "1.00")
+    shop.merge()
+    table = shop.bench.lake.table("silver", "orders")
+    before = table.metadata.current_snapshot_id
+    shop.put("a", "2.00")
+    shop.merge()
+    table.refresh()
+    table.manage_snapshots().set_current_snapshot(snapshot_id=before).commit()
+    assert shop.rows() == {"a": "1.00"}
+    shop.put("a", "3.00", heard=False)
+    assert shop.repair().complete
+    assert shop.sequences()["a"].startswith("20".zfill(40) + "+")
+    shop.bench.whole("orders")
+    assert shop.rows() == {"a": "3.00"}
+
+
+def test_a_change_on_its_way_is_no_difference(shop: Shop) -> None:
+    for id_ in "abc":
+        shop.put(id_, "1.00")
+    shop.merge()
+    shop.put("a", "2.00")  # captured and not merged when the scan begins
+    shop.put("d", "1.00", heard=False)
+
+    def after_the_scan() -> None:
+        shop.put("b", "2.00")
+        shop.delete("c")
+        shop.put("d", "2.00", heard=False)
+
+    shop.source.after_scan = after_the_scan
+    found = shop.repair()
+    assert found.comparison.agrees and found.objects == ()
+    assert (found.comparison.equal, found.comparison.in_flight) == (3, 1)
+    assert shop.rows() == {"a": "2.00", "b": "2.00"}
+
+
+def test_a_pipeline_that_is_behind_confirms_nothing(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.put("a", "2.00")
+    shop.put("b", "1.00", heard=False)
+    shop.clock.waited = lambda: None
+    found = shop.repair()
+    assert (found.comparison.unconfirmed, found.comparison.agrees, found.complete) == (2, False, False)
+    assert "1 Bronze objects wait" in str(found.comparison.behind)
+    assert found.objects == () and not shop.bench.lake.exists("ops", "repairs")
+
+
+def test_amendments_that_nobody_merges_are_told_and_found_merged_later(shop: Shop) -> None:
+    shop.put("a", "1.00", heard=False)
+    shop.clock.waited = lambda: None
+    done = shop.repair()
+    assert not done.merged and not done.complete and len(done.objects) == 1
+    shop.merge()
+    again = shop.repair()
+    assert again.complete and again.objects == () and shop.rows() == {"a": "1.00"}
+
+
+def test_a_dry_run_writes_nothing(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    before = list(shop.bench.store.list("Orders"))
+    shop.put("a", "2.00", heard=False)
+    found = shop.repair(dry_run=True)
+    assert found.comparison.differences == ["a: amount: source Decimal('2.00'), lake Decimal('1.00')"]
+    assert list(shop.bench.store.list("Orders")) == before
+    assert not shop.bench.lake.exists("ops", "repairs") and shop.rows() == {"a": "1.00"}
+
+
+def test_a_row_that_waits_in_quarantine_is_left_alone(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.put("a", "0.001")
+    shop.merge()
+    found = shop.repair()
+    assert (found.comparison.held, found.comparison.agrees, found.objects) == (1, True, ())
+
+
+def test_a_missing_row_that_does_not_fit_ends_in_quarantine(shop: Shop) -> None:
+    shop.put("a", "0.001", heard=False)
+    assert shop.repair().complete
+    [held] = shop.bench.rows("orders", namespace="quarantine")
+    assert held["status"] == "held" and held["event_id"] == "repair-mend1-0"
+    assert shop.wrong() == (0, 0, 0)
+
+
+def test_a_crash_between_record_and_amendment_leaves_it_to_the_next_repair(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.put("a", "1.00", heard=False)
+    with monkeypatch.context() as crash:
+        crash.setattr(shop.bench.store, "put", lambda *_: (_ for _ in ()).throw(ConnectionError("crash")))
+        with pytest.raises(ConnectionError):
+            shop.repair()
+    assert shop.wrong() == (1, 0, 0)
+    assert shop.repair().complete and shop.rows() == {"a": "1.00"}
+    objects = set(shop.bench.store.list("Orders"))
+    assert [row["object"] in objects for row in sorted(shop.repairs(), key=lambda row: str(row["run_id"]))] == [
+        False,
+        True,
+    ]
+
+
+def test_a_table_that_lost_history_is_whole_after_a_repair(shop: Shop) -> None:
+    shop.put("kept", "1.00")
+    shop.merge()
+    put_gap(shop.bench.store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
+    assert needs_backfill(shop.bench.lake, shop.bench.store, ORDERS) is not None
+    for number in range(300):
+        shop.put(f"lost{number}", f"{number}.00", heard=False)
+    done = shop.repair()
+    assert done.comparison.missing == 300 and len(shop.rows()) == 301
+    assert done.merged and [gap.kind for gap in done.gaps] == ["stream"], "capture has not resumed yet"
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        (None, "0" * 40 + "+1772366400000000"),
+        ("7".zfill(40), "7".zfill(40) + "+1772366400000000"),
+        ("7".zfill(40) + "+1772366400000000", "7".zfill(40) + "+1772366400000001"),
+        ("7".zfill(40) + "+9000000000000000", "7".zfill(40) + "+9000000000000001"),
+    ],
+)
+def test_an_amendment_is_newer_than_what_it_amends_and_older_than_the_next_change(
+    newest: str | None, expected: str
+) -> None:
+    made = amended_sequence(newest, NOON)
+    assert made == expected
+    assert (newest or "") < made < "8".zfill(40)
