@@ -47,19 +47,27 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.log = log
+        self._command = list(command)
+        self._env = None if env is None else dict(env)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - commands are this package's own
-                list(command),
+        self._wardens: list[subprocess.Popen[bytes]] = []
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - commands are this package's own
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
+                env=self._env,
                 start_new_session=True,
             )
-        self._warden = subprocess.Popen(  # noqa: S603 - our own script
-            [sys.executable, "-I", "-S", warden.__file__, str(self.pid)], stdin=subprocess.PIPE, start_new_session=True
+        command = [sys.executable, "-I", "-S", warden.__file__, str(process.pid)]
+        self._wardens.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own script
         )
+        return process
 
     @property
     def pid(self) -> int:
@@ -92,6 +100,15 @@ class Child:
                 raise LocalStackError(f"{self.name} was not ready after {seconds:.0f} s.\n{self._tail()}")
             time.sleep(0.05)
 
+    def kill_and_restart(self) -> None:
+        """SIGKILL to the process, as when the machine runs out of memory, and the same command again.
+
+        What it had started goes on until this child is stopped.
+        """
+        self._process.kill()
+        self._process.wait()
+        self._process = self._start()
+
     def terminate(self) -> None:
         """SIGTERM to the group, without waiting: several children then stop side by side."""
         self._signal(signal.SIGTERM)
@@ -105,7 +122,8 @@ class Child:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._wait_for_group()
-        self._warden.communicate()
+        for one in self._wardens:
+            one.communicate()
 
     def _signal(self, sign: signal.Signals) -> None:
         with suppress(ProcessLookupError):

@@ -53,6 +53,18 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, sign: signal.S
     assert wait_for_none(tmp_path, seconds=30) == {}
 
 
+def test_a_killed_child_starts_again_and_what_the_dead_one_had_started_ends_with_it(tmp_path: Path) -> None:
+    with Child("family", [sys.executable, "-c", FAMILY, str(tmp_path)], log=tmp_path / "log") as child:
+        child.wait_until(lambda: "up" in child.output(), seconds=20)
+        first = child.pid
+        child.kill_and_restart()
+        child.wait_until(lambda: child.output().count("up") == 2, seconds=20)
+        assert child.pid != first
+        assert len(processes_of(tmp_path)) == 3, "the new family, and the child of the old one"
+        child.check()
+    assert wait_for_none(tmp_path, seconds=10) == {}
+
+
 def test_a_child_that_ends_while_starting_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; print('no licence', flush=True); sys.exit(3)"]
     with Child("the server", command, log=tmp_path / "log") as child:
