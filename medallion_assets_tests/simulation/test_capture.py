@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.capture.gaps import read_gaps
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.polled import read_polled
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.simulation.capture import PollerProcess, lambda_handler
@@ -80,6 +82,34 @@ def test_the_poller_dies_and_starts_again_and_every_change_is_in_bronze(seed: in
     for path in store.list("Orders"):
         name = ObjectName.parse(path)
         assert cloud.clock() - timedelta(days=10) < name.captured_at <= cloud.clock()
+
+
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(seed=st.integers(0, 2**32))
+def test_what_the_marker_says_is_read_is_in_bronze(seed: int) -> None:
+    """At any moment, with shards that split, answers that hold records back, faults and deaths."""
+    cloud = Cloud(seed, rates=ROUGH)
+    table = cloud.create_table("Orders", {"id": "S"}, shards=2, split_rate=0.3)
+    process = poller(cloud, settings=replace(SLOW, quiet_answers=8))
+    process.start()
+    store = process._store.inner  # type: ignore[attr-defined]
+    written: list[StreamRecord] = []
+    told: list[datetime] = []
+    for record in traffic(cloud, table, 80):
+        written.append(record)
+        marker = read_polled(store, "Orders")
+        if marker is not None and marker.read_to is not None and marker.read_to not in told:
+            told.append(marker.read_to)
+            there = set(numbers(store))
+            assert all(one.sequence_number in there for one in written if one.at < marker.read_to)
+    assert len(told) > 10
+    assert told == sorted(told)
+    cloud.faults.calm()
+    quiet = cloud.clock()
+    cloud.scheduler.run(until=quiet + timedelta(minutes=30))
+    marker = read_polled(store, "Orders")
+    assert marker is not None
+    assert marker.read_to is None or marker.read_to > quiet, "None: shards have just rolled"
 
 
 def test_the_same_seed_gives_the_same_bronze() -> None:
