@@ -171,6 +171,33 @@ def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:
     assert "DIFFERENCES" in wrong.stdout and "7: in the source, not in the lake" in wrong.stdout
 
 
+def test_repair_shows_mends_and_is_done_when_the_pipeline_has_merged_it(fleet: Fleet) -> None:
+    fleet.write(50)
+    fleet.capture()
+    fleet.publish()
+    client = boto3.client("dynamodb")
+    client.put_item(
+        TableName="fleet-Vehicles", Item={"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}}
+    )
+    shown = medallion("repair", "vehicles", "--dry-run", "--settle", "0")
+    assert shown.exit_code == 1, shown.output
+    assert "1 missing" in shown.stdout and "Nothing was written" in shown.stdout
+    fast = ("--settle", "0", "--wait", "0", "--json")
+    waiting = medallion("repair", "vehicles", "--reason", "it was lost", *fast)
+    assert waiting.exit_code == 3, waiting.output
+    assert json.loads(waiting.stdout)["merged"] is False
+    fleet.publish()
+    done = medallion("repair", "vehicles", "--reason", "it was lost", *fast)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["complete"] is True
+    assert medallion("verify", "--settle", "0").exit_code == 0
+    [row] = json.loads(medallion("query", "SELECT table_name, kind, reason FROM ops.repairs", "--json").stdout)
+    assert row == {"table_name": "vehicles", "kind": "missing", "reason": "it was lost"}
+    for arguments, said in ((("vans",), "vehicles, trips"), (("vehicles",), "say why")):
+        wrong = medallion("repair", *arguments)
+        assert wrong.exit_code == 2 and said in wrong.stderr
+
+
 def test_generate_counts_what_it_wrote(fleet: Fleet) -> None:
     found = json.loads(medallion("generate", "--rate", "500", "--count", "100", "--seed", "3", "--json").stdout)
     assert found["initial"] == 162

@@ -1,0 +1,117 @@
+"""`medallion repair`: bring a Silver table to what its source holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medallion_assets.cli.outcome import ExitCode
+from medallion_assets.cli.verify import ReadCapacity, Segments, Settle
+
+if TYPE_CHECKING:
+    from medallion_assets.repair.repair import Repair
+
+
+def repair(
+    table: Annotated[str, typer.Argument(help="The table's lake name.")],
+    *,
+    reason: Annotated[
+        str, typer.Option(help="Why: kept with every repaired row in ops.repairs. Needed unless --dry-run.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be repaired.")] = False,
+    wait: Annotated[
+        float, typer.Option(min=0, help="How many seconds the running pipeline may take to merge the repair.")
+    ] = 600.0,
+    read_capacity: ReadCapacity = None,
+    segments: Segments = 4,
+    settle: Settle = 20.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Scan a DynamoDB table and bring every row of Silver right that differs: drift, lost history, a first load.
+
+    What differs for sure (see `verify`) is written to Bronze as amendments, which the running pipeline merges, audits
+    and publishes like any change; later changes win over them. Each has a row in ops.repairs that says what was wrong,
+    when and why. When all are merged, the table needs no backfill any more.
+
+    Exits 0 when the table is whole; 1 when differences remain (--dry-run, a pipeline that is behind, a gap that is not
+    over); 3 when the pipeline did not merge the amendments in time: they are safe in Bronze, and merged when it runs.
+
+    \b
+    Examples:
+      medallion repair orders --dry-run
+      medallion repair orders --reason "stream was off on Monday"
+      medallion repair orders --reason "first load" --read-capacity 1000 --json
+    """
+    import uuid
+
+    import boto3
+
+    from medallion_assets.capture.store import open_store
+    from medallion_assets.cli.environment import settings
+    from medallion_assets.contracts.loader import load_domain
+    from medallion_assets.lake.catalog import Lake
+    from medallion_assets.quality.patience import Patience
+    from medallion_assets.quality.scan import DynamoTable
+    from medallion_assets.repair.repair import repair as mend
+
+    chosen = settings()
+    domain = load_domain(chosen.domain)
+    if table not in domain.by_name:
+        expected = ", ".join(domain.by_name)
+        raise typer.BadParameter(f"no table {table!r}; expected one of {expected}", param_hint="TABLE")
+    if not reason.strip() and not dry_run:
+        raise typer.BadParameter("say why: it is kept with every row", param_hint="--reason")
+    contract = domain.by_name[table]
+    source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=read_capacity, segments=segments)
+    with Lake.open(chosen.lake()) as lake:
+        done = mend(
+            lake,
+            domain,
+            contract,
+            source=source,
+            store=open_store(chosen.bronze),
+            reason=reason.strip(),
+            run_id=uuid.uuid4().hex,
+            patience=Patience(settle_seconds=settle),
+            merge_seconds=wait,
+            dry_run=dry_run,
+        )
+    _show(done, dry_run=dry_run, as_json=as_json)
+    if not dry_run and not done.merged:
+        raise typer.Exit(ExitCode.UNREACHABLE)
+    if not (done.comparison.agrees if dry_run else done.complete):
+        raise typer.Exit(ExitCode.FOUND)
+
+
+def _show(done: Repair, *, dry_run: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from medallion_assets.cli.output import print_json
+
+    if as_json:
+        print_json({**asdict(done), "complete": done.complete})
+        return
+    found = done.comparison
+    differences = found.missing + found.extra + found.different
+    typer.echo(
+        f"{done.table}: {found.source:,} items scanned, {found.missing:,} missing, {found.extra:,} extra, "
+        f"{found.different:,} different, {found.held:,} held in quarantine, {found.in_flight:,} in flight."
+    )
+    for difference in found.differences:
+        typer.echo(f"  {difference}")
+    if found.unconfirmed:
+        typer.echo(f"{found.unconfirmed:,} differences cannot be confirmed: {found.behind}. Let the pipeline catch up.")
+    if dry_run:
+        typer.echo("Nothing was written." if differences else "Nothing is to be repaired.")
+        return
+    if not done.merged:
+        typer.echo(
+            f"medallion: {len(done.objects)} objects of amendments wait in Bronze; they are merged when the pipeline "
+            "runs. Start it, look at `medallion status`, then run this again.",
+            err=True,
+        )
+    elif differences:
+        typer.echo(f"Repaired {differences:,} rows, see ops.repairs, run {done.run_id}.")
+    for gap in done.gaps:
+        typer.echo(f"medallion: {gap}", err=True)
