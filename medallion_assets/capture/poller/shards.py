@@ -60,6 +60,17 @@ def readable(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> list[Sh
     ]
 
 
+def followed(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> bool:
+    """Return whether every shard that is delivered to its end has a child listed, which holds what comes after it."""
+    listed = list(shards)
+    parents = {shard.parent_id for shard in listed}
+    return all(
+        shard.shard_id in parents
+        for shard in listed
+        if (mark := marks.get(shard.shard_id)) is not None and mark.finished
+    )
+
+
 def lost(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> str | None:
     """Return what shows that records went unread, or None. `marks` are from before this listing.
 

@@ -20,7 +20,7 @@ from medallion_assets.capture.poller.mapping import Process, ShardMapping, Table
 from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.poller.shards import Shard, list_shards, lost, readable
+from medallion_assets.capture.poller.shards import Shard, followed, list_shards, lost, readable
 from medallion_assets.capture.poller.steps import Start, Steps, passed
 from medallion_assets.capture.poller.worker import work
 from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
@@ -64,7 +64,7 @@ class TablePoller:
         self._settings = settings
         self._clock = clock
         self._working: dict[str, ShardProgress] = {}
-        self._listed_at: datetime | None = None
+        self._followed = False
         self._told_at: datetime | None = None
         self._told: datetime | None = None
         self._open: set[str] = set()
@@ -141,7 +141,6 @@ class TablePoller:
             self._checkpoint.begin(self.table, stream_arn)
         else:
             raise no_stream(self.table)
-        listed_at = self._clock()
         shards = self._listed(stream_arn)
         marks = self._checkpoint.shards(stream_arn)
         if reason := lost(shards, marks):
@@ -158,7 +157,7 @@ class TablePoller:
                 progress = ShardProgress(quiet_answers=self._settings.quiet_answers)
                 self._working[shard.shard_id] = progress
                 start(self._work(stream_arn, shard, marks[shard.shard_id], names, progress))
-        self._listed_at = listed_at
+        self._followed = followed(shards, marks)
 
     def _tell(self, names: TableClock) -> None:
         """Say how far the table is read, when it is time, and as soon as it can be said."""
@@ -189,13 +188,13 @@ class TablePoller:
         self._told_at, self._told = now, read_to
 
     def _read_to(self) -> datetime | None:
-        """Return up to when all shards are read; those that wait for their parent hold nothing older than it does.
+        """Return up to when all shards are read, None if not all are known or one has not answered enough.
 
-        A shard made since the last listing holds nothing older than that.
+        A shard that waits for its parent, or is made by its end, holds nothing older than what the parent is read to.
         """
-        times = [self._listed_at, *(progress.read_to for progress in list(self._working.values()))]
+        times = [progress.read_to for progress in list(self._working.values())]
         known = [time for time in times if time is not None]
-        return min(known) if len(known) == len(times) else None
+        return min(known, default=None) if self._followed and len(known) == len(times) else None
 
     def _listed(self, stream_arn: str) -> list[Shard]:
         try:

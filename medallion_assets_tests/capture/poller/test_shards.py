@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medallion_assets.capture.poller.checkpoint import ShardMark
-from medallion_assets.capture.poller.shards import Shard, list_shards, lost, readable
+from medallion_assets.capture.poller.shards import Shard, followed, list_shards, lost, readable
 from medallion_assets_tests.capture.poller.conftest import Stack
 
 KNOWN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,3 +91,11 @@ def test_a_listing_of_several_pages_is_read_to_the_end() -> None:
             return {"StreamDescription": {"Shards": shards, **more}}
 
     assert [shard.shard_id for shard in list_shards(Pages(), "arn")] == ["1", "2", "3"]  # type: ignore[arg-type]
+
+
+def test_what_comes_after_a_shard_is_known_when_its_child_is_listed() -> None:
+    done = {"a": mark(finished=True), "b": mark(sequence="1")}
+    assert followed(FAMILY, done)
+    assert followed(FAMILY[:1], {"a": mark(sequence="1")})
+    assert not followed(FAMILY[:1], done), "DescribeStream does not show the child yet"
+    assert not followed(FAMILY, {**done, "b": mark(finished=True), "c": mark(finished=True)})
