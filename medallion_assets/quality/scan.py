@@ -111,7 +111,7 @@ class DynamoTable:
 
     def scan(self) -> Iterator[bytes]:
         """Every item, of some segments at a time; a few pages wait in memory at most. Raises botocore's errors."""
-        pages: queue.Queue[bytes | Exception | None] = queue.Queue(self._segments)
+        pages: queue.Queue[bytes | BaseException | None] = queue.Queue(self._segments)
         stop = threading.Event()
 
         def read(segment: int) -> None:
@@ -120,7 +120,7 @@ class DynamoTable:
                     _put(pages, page, stop)
                     if stop.is_set():
                         return
-            except Exception as error:  # noqa: BLE001 - raised again where the pages are taken
+            except BaseException as error:  # noqa: BLE001 - raised again where the pages are taken, or they wait for ever
                 _put(pages, error, stop)
             else:
                 _put(pages, None, stop)
@@ -133,7 +133,7 @@ class DynamoTable:
                 left = self._segments
                 while left:
                     page = pages.get()
-                    if isinstance(page, Exception):
+                    if isinstance(page, BaseException):
                         raise page
                     if page is None:
                         left -= 1
@@ -236,7 +236,9 @@ def _call(operation: Callable[..., Any], **arguments: Any) -> tuple[dict[str, An
     return answer, answer["Body"]
 
 
-def _put(pages: queue.Queue[bytes | Exception | None], page: bytes | Exception | None, stop: threading.Event) -> None:
+def _put(
+    pages: queue.Queue[bytes | BaseException | None], page: bytes | BaseException | None, stop: threading.Event
+) -> None:
     """Wait for a place in the queue, unless nobody takes from it any more."""
     while not stop.is_set():
         with suppress(queue.Full):

@@ -2,18 +2,21 @@
 
 Belongs here: requests and answers in boto3's shapes, errors in botocore's classes, faults at each call. Does not belong
 here: what the services do (table, streams, queues).
-The clients are boto3's own (its parameter checks, paginators and `client.exceptions`), with the one method replaced in
-which a call leaves the process: no endpoint is looked up, no credentials are read, no socket is opened. An operation or
-parameter that the simulator does not know raises NotImplementedError: nothing is ignored.
+The clients are boto3's own (its parameter checks, paginators, `before-parse` events and `client.exceptions`), with the
+one method replaced in which a call leaves the process: no endpoint is looked up, no credentials are read, no socket is
+opened. An operation or parameter that the simulator does not know raises NotImplementedError: nothing is ignored.
 Sources: DynamoDB, DynamoDB Streams and SQS API references; DynamoDB developer guide, "Error handling with DynamoDB".
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
+import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +29,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
 
 from medallion_assets.simulation import streams
@@ -499,10 +503,47 @@ def _client(name: str, service: Service, faults: Faults) -> Any:
             raise _error(
                 self, operation, refused.code, refused.message, status=400, requests=requests, **refused.fields
             ) from refused
-        return answer | {"ResponseMetadata": _metadata(200, requests)}
+        return _heard(self, operation, answer) | {"ResponseMetadata": _metadata(200, requests)}
 
     client._make_api_call = MethodType(call, client)
     return client
+
+
+class _Wire(dict[str, Any]):
+    """An answer as it is before boto3 parses it; its body is only written when somebody looks at it."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(status_code=200, headers={}, context={})
+        self._answer = answer
+
+    def __missing__(self, name: str) -> Any:
+        if name != "body":
+            raise KeyError(name)
+        self["body"] = json.dumps(self._answer, default=_on_the_wire).encode()
+        return self["body"]
+
+
+def _heard(client: Any, operation: str, answer: Answer) -> Answer:
+    """The answer after those who listen to boto3's event `before-parse` had their way with it."""
+    model = client.meta.service_model.operation_model(operation)
+    wire, added = _Wire(answer), dict[str, Any]()
+    client.meta.events.emit(
+        f"before-parse.{model.service_model.service_id.hyphenize()}.{operation}",
+        operation_model=model,
+        response_dict=wire,
+        customized_response_dict=added,
+    )
+    if "body" in wire:
+        answer = create_parser("json").parse(wire, model.output_shape)
+    return answer | added
+
+
+def _on_the_wire(value: object) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return value.timestamp()
+    raise TypeError(f"{type(value).__name__} in an answer")
 
 
 @cache

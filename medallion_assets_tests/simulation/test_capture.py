@@ -19,10 +19,11 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.polled import read_polled
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.store import BronzeStore
+from medallion_assets.quality.scan import DynamoTable
 from medallion_assets.simulation.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.delivery import MappingSettings
-from medallion_assets.simulation.faults import Fault, Rates
+from medallion_assets.simulation.faults import Died, Fault, Rates
 from medallion_assets.simulation.streams import StreamRecord
 from medallion_assets.simulation.table import Table
 
@@ -245,6 +246,27 @@ def test_the_lambda_function_writes_every_change_whatever_the_mapping_and_bronze
     assert message["DDBStreamBatchInfo"]["batchSize"] == 1
     # Names carry virtual time: nothing asked the wall clock.
     assert all(ObjectName.parse(path).captured_at <= cloud.clock() for path in store.inner.list("Orders"))
+
+
+def test_the_source_is_read_by_the_code_of_verify_with_its_faults() -> None:
+    cloud = Cloud(3, rates={"dynamodb.batch_get_item": Rates(odd=0.2)})
+    table = cloud.create_table("Orders", {"id": "S", "n": "N"})
+    items: list[Any] = [{"id": {"S": f"i-{n % 9}"}, "n": {"N": str(n)}, "b": {"B": b"\xff"}} for n in range(250)]
+    for item in items:
+        table.put(item)
+    source = DynamoTable(cloud.dynamodb, "Orders")
+    assert source.describe().key_tags == {"id": "S", "n": "N"}
+    scanned = [item for page in source.scan() for item in json.loads(page)["Items"]]
+    assert sorted(int(item["n"]["N"]) for item in scanned) == list(range(250))
+    assert scanned[0]["b"] == {"B": "/w=="}
+    keys: Any = [{"id": item["id"], "n": item["n"]} for item in items]
+    got = [item for page in source.get(keys) for item in json.loads(page)["Items"]]
+    assert sorted(int(item["n"]["N"]) for item in got) == list(range(250))
+    assert cloud.faults.by_kind()["unprocessed"] > 0
+    dying = Cloud(3, script=[Fault("dynamodb.scan", 1, "death before")])
+    dying.create_table("Orders", {"id": "S"})
+    with pytest.raises(Died):
+        list(DynamoTable(dying.dynamodb, "Orders").scan())
 
 
 def test_the_handler_gets_its_own_clock_and_store_back() -> None:

@@ -3,6 +3,7 @@ emulator."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -430,6 +431,30 @@ def queues(source: Source) -> None:
     source.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     answer = source.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
     assert answer["Attributes"]["ApproximateNumberOfMessages"] == "0"
+
+
+@rule(
+    "who listens to boto3's events sees and changes the bytes of an answer",
+    "botocore: event before-parse",
+    emulator=True,
+)
+def events(source: Source) -> None:
+    table = source.create()
+    source.put(table, "a", b={"B": b"\xff"})
+    bodies: list[Any] = []
+
+    def listen(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+        bodies.append(json.loads(response_dict["body"]))
+        customized_response_dict["Told"] = response_dict["status_code"]
+        response_dict["body"] = response_dict["body"].replace(b'"a"', b'"c"')
+
+    source.dynamodb.meta.events.register("before-parse.dynamodb.Scan", listen)
+    answer: Any = source.dynamodb.scan(TableName=table, ConsistentRead=True)
+    source.dynamodb.meta.events.unregister("before-parse.dynamodb.Scan", listen)
+    assert bodies[0]["Items"] == [{"id": {"S": "a"}, "b": {"B": "/w=="}}]
+    assert answer["Items"] == [{"id": {"S": "c"}, "b": {"B": b"\xff"}}]
+    assert answer["Told"] == 200
+    assert "Told" not in source.dynamodb.scan(TableName=table, ConsistentRead=True)
 
 
 def simulated() -> Source:
