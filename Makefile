@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove prove-mutations check lint types lock lock-check schemas dashboards format bench clean
+.PHONY: help install demo test prove prove-mutations soak check lint types lock lock-check schemas dashboards format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ prove: install ## N=1000 seeded histories with faults through the whole pipeline
 
 prove-mutations: install ## plant bugs in the pipeline, and see which seed finds each
 	@$(BIN)/python -m medallion_assets_tests.simulation.mutations $(ARGS)
+
+soak: install ## ten minutes of traffic while processes are killed with -9, then eight writers on one table
+	@$(BIN)/python -m medallion_assets_tests.soak $(ARGS)
 
 check: lint types lock-check ## lint, type check and lock check
 

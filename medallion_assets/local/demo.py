@@ -75,7 +75,7 @@ class Demo:
         while True:
             began = time.monotonic()
             self._stack.check()
-            progress = self._look(writing=not written())
+            progress = self.look(writing=not written())
             yield progress
             if progress.caught_up:
                 return
@@ -106,7 +106,8 @@ class Demo:
             self._stack.check()
             time.sleep(1.0)
 
-    def _look(self, *, writing: bool) -> Progress:
+    def look(self, *, writing: bool) -> Progress:
+        """What is written, captured and published now. Raises LakeUnavailable, SettingsError."""
         # What is written is counted before what is captured: so equal counts mean that nothing is on its way.
         emitted, captured = self._traffic.emitted.copy(), self._captured.count()
         tables = self._stack.domain.tables

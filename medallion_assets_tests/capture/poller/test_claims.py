@@ -25,6 +25,7 @@ from medallion_assets.capture.poller.shards import Shard
 from medallion_assets.capture.poller.worker import work
 from medallion_assets.capture.process import process
 from medallion_assets.errors import LakeUnavailable
+from medallion_assets_tests.capture.chain import covered, has_hole
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
 
 STREAM = ARN.format("Orders")
@@ -149,18 +150,6 @@ class Pages:
 def number(record: Record) -> str:
     text: str = record["dynamodb"]["SequenceNumber"]
     return text
-
-
-def covered(claims: list[Claim]) -> int:
-    """The number up to which the claims follow each other from the beginning on."""
-    reach = max((int(claim.upto) for claim in claims if claim.after is None), default=-1)
-    while farther := [c for c in claims if c.after is not None and int(c.after) <= reach < int(c.upto)]:
-        reach = max(int(claim.upto) for claim in farther)
-    return reach
-
-
-def has_hole(claims: list[Claim]) -> bool:
-    return any(int(claim.upto) > covered(claims) for claim in claims)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,0 +1,209 @@
+"""The stack under steady traffic, its processes killed at random moments; afterwards the lake must equal the source.
+
+What belongs here: who is killed when, and what is looked at in the end. How many writers share a table is `writers`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import dagster as dg
+
+from medallion_assets.capture.claim import read_claim
+from medallion_assets.capture.store import open_store
+from medallion_assets.defs.launcher import PID_TAG
+from medallion_assets.gold.spec import load_marts
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import AUDIT_BRANCH
+from medallion_assets.lake.maintenance import drop_branches, expire, remove_orphans
+from medallion_assets.local.demo import LOOK_SECONDS, Demo
+from medallion_assets.local.processes import Child
+from medallion_assets.local.stack import Stack, run_stack
+from medallion_assets_tests.capture.chain import has_hole
+
+POLLER, DAEMON, WORKER = "the stream poller", "Dagster's daemon", "a run's worker"
+PAUSE_SECONDS = 12.0
+"""Between two kills, on average: a run is started, found dead by the daemon and made again in about that time."""
+PATIENCE_SECONDS = 300.0
+WORK_SECONDS = 15.0
+"""How long a kill of a worker waits for one that works."""
+MEDALLION = str(Path(sys.executable).parent / "medallion")
+
+
+@dataclass
+class Report:
+    """What was done and found. `differences` is what `medallion verify` said if it found any."""
+
+    written: int = 0
+    killed: Counter[str] = field(default_factory=Counter)
+    killed_in: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)
+    branches_left: int = 0
+    files_left: int = 0
+    objects: int = 0
+    caught_up_seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+def soak(state: Path, *, seconds: float, rate: float, seed: int, say: Callable[[str], None]) -> Report:
+    """Kill for that long under `rate` writes a second, let the stack catch up, and compare it with the source."""
+    report = Report()
+    with run_stack("ecommerce", state=state) as stack, Lake.open(stack.settings.lake()) as lake:
+        demo = Demo(stack, lake, seed=seed)
+        report.written = demo.load()
+        say(f"Up; {report.written} rows loaded. {rate:g} writes a second for {seconds:g} s, with kills.")
+        count = round(rate * seconds)
+        with dg.DagsterInstance.get() as instance, demo.writing(rate=rate, count=count) as written:
+            killer = Killer(stack, instance, random.Random(seed), report, say)
+            while not written.done():
+                killer.kill_one(written.done)
+            written.result()
+            report.written += count
+            report.caught_up_seconds = _catch_up(demo, stack, report, say)
+            report.runs.update(str(run.status.value) for run in instance.get_runs())
+        _compare("once caught up", report, say)
+        _look_at_bronze(stack, report)
+        _clean(stack, lake, report, say)
+        _compare("after the leftovers were removed", report, say)
+    return report
+
+
+class Killer:
+    """Kills one process of a running stack at a time, drawn from `dice`."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        instance: dg.DagsterInstance,
+        dice: random.Random,
+        report: Report,
+        say: Callable[[str], None],
+    ) -> None:
+        self._children: dict[str, Child] = {child.name: child for child in stack.children}
+        self._instance = instance
+        self._dice = dice
+        self._report = report
+        self._say = say
+
+    def kill_one(self, over: Callable[[], bool]) -> None:
+        """Wait for a random while and kill; nothing if it is `over` before."""
+        deadline = time.monotonic() + self._dice.expovariate(1 / PAUSE_SECONDS)
+        while time.monotonic() < deadline:
+            if over():
+                return
+            time.sleep(0.1)
+        [victim] = self._dice.choices([POLLER, DAEMON, WORKER], [3, 2, 5])
+        if victim == WORKER:
+            self._kill_worker(over)
+        else:
+            self._children[victim].kill_and_restart()
+            self._note(victim)
+
+    def _kill_worker(self, over: Callable[[], bool]) -> None:
+        """Kill a run's process some time after one of its steps that write a table began."""
+        moment = self._dice.uniform(0, 1.0)
+        deadline = time.monotonic() + WORK_SECONDS
+        while time.monotonic() < deadline and not over():
+            for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                step = self._step_at_work(run)
+                if step and PID_TAG in run.tags:
+                    time.sleep(moment)
+                    step = self._step_at_work(run) or "between two steps"
+                    with suppress(ProcessLookupError):
+                        os.kill(int(run.tags[PID_TAG]), signal.SIGKILL)
+                        self._note(WORKER, step)
+                        return
+            time.sleep(0.1)
+
+    def _step_at_work(self, run: dg.DagsterRun) -> str | None:
+        """The step that writes a table and has begun but not ended."""
+        began: list[str] = []
+        for event in self._instance.all_logs(
+            run.run_id, of_type={dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
+        ):
+            found = event.dagster_event
+            if found is None or found.step_key is None:
+                continue
+            if found.event_type is dg.DagsterEventType.STEP_START:
+                began.append(found.step_key)
+            elif found.step_key in began:
+                began.remove(found.step_key)
+        return next((step for step in began if step.startswith(("silver", "gold"))), None)
+
+    def _note(self, victim: str, step: str | None = None) -> None:
+        self._report.killed[victim] += 1
+        if step:
+            self._report.killed_in[step.partition("__")[0]] += 1
+        self._say(f"killed {victim}" + (f" in {step}" if step else ""))
+
+
+def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], None]) -> float:
+    """Wait until everything written is in Gold; the seconds it took."""
+    began = time.monotonic()
+    said = 0.0
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        stack.check()
+        progress = demo.look(writing=False)
+        if progress.caught_up:
+            return time.monotonic() - began
+        if time.monotonic() - said > 15:
+            said = time.monotonic()
+            waiting = sum(table.waiting_objects for table in progress.overview.tables)
+            behind = sum(progress.emitted.values()) - sum(progress.captured.values())
+            say(f"catching up: {behind} changes not in Bronze, {waiting} objects not in Silver")
+        time.sleep(LOOK_SECONDS)
+    report.wrong.append(f"Gold had not caught up after {PATIENCE_SECONDS:g} s; look into {stack.folder}")
+    return PATIENCE_SECONDS
+
+
+def _compare(when: str, report: Report, say: Callable[[str], None]) -> None:
+    """`medallion verify`, as a user runs it; this process's environment is the stack's."""
+    verified = subprocess.run([MEDALLION, "verify"], capture_output=True, text=True, check=False)
+    say(f"medallion verify {when}: " + (verified.stdout.strip() or verified.stderr.strip()))
+    if verified.returncode:
+        report.wrong.append(f"medallion verify {when} ended with {verified.returncode}")
+
+
+def _look_at_bronze(stack: Stack, report: Report) -> None:
+    """Nothing may have been given up, and no shard may have a hole between its objects."""
+    sqs = boto3.client("sqs")
+    for url in sqs.list_queues()["QueueUrls"]:
+        count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+        if count["ApproximateNumberOfMessages"] != "0":
+            report.wrong.append(f"records were given up: {json.dumps(count)}")
+    store = open_store(stack.settings.bronze)
+    for contract in stack.domain.tables:
+        paths = list(store.list(contract.table))
+        report.objects += len(paths)
+        claims = [claim for path in paths if (claim := read_claim(store.read(path)))]
+        if not claims or has_hole(claims):
+            report.wrong.append(f"the objects of {contract.table} do not follow each other without a hole")
+
+
+def _clean(stack: Stack, lake: Lake, report: Report, say: Callable[[str], None]) -> None:
+    """What the dead left: branches nobody published and files nobody needs. The daemon is stopped: nobody writes."""
+    next(child for child in stack.children if child.name == DAEMON).stop()
+    marts = load_marts(stack.domain)
+    tables = [("silver", contract.lake_name) for contract in stack.domain.tables] + [("gold", m.name) for m in marts]
+    now = timedelta(0)
+    for layer, name in tables:
+        table = lake.table(layer, name)
+        report.branches_left += drop_branches(lake, table, older_than=now)
+        expire(lake, table, older_than=now)
+        report.files_left += remove_orphans(lake, table, older_than=now)
+        if any(branch.startswith(AUDIT_BRANCH) for branch in table.refs()):
+            report.wrong.append(f"{layer}.{name} still has a staged branch")
+    say(f"removed {report.branches_left} staged branches and {report.files_left} files of the dead")
