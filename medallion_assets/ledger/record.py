@@ -43,15 +43,7 @@ def record(
     `memories` are those of the Recording before. A crash anywhere leaves what the next look finds again. Raises
     LakeUnavailable, SettingsError, CommitConflict, and CaptureError for a foreign name in Bronze.
     """
-    keys = noticed(lake)
-    known = open_gaps(lake)
-    looks: dict[str, Look] = {}
-    with Recorded.open(lake) as recorded:
-        properties = recorded.properties
-        for contract in domain.tables:
-            name = contract.lake_name
-            gaps = GapsBefore([gap for gap in known if gap.table == name], keys)
-            looks[name] = look(lake, store, contract, recorded, gaps, memory=memories.get(name, Memory()), now=now)
+    looks, properties = _look(lake, store, domain, memories=memories, now=now)
     # Gaps first: what is recorded is not found again. Closing comes last: what is closed is not looked at again.
     note(lake, [gap for one in looks.values() for gap in one.noted], run_id=run_id)
     rows = [row for one in looks.values() for row in one.rows]
@@ -68,6 +60,27 @@ def record(
         {name: one.state for name, one in looks.items()},
         {name: one.memory for name, one in looks.items()},
     )
+
+
+@reaching_lake()
+def states(lake: Lake, store: BronzeStore, domain: Domain, *, now: datetime) -> dict[str, State]:
+    """Look at every table and change nothing: the states by lake name. Raises what `record` raises."""
+    looks, _ = _look(lake, store, domain, memories={}, now=now)
+    return {name: one.state for name, one in looks.items()}
+
+
+def _look(
+    lake: Lake, store: BronzeStore, domain: Domain, *, memories: Mapping[str, Memory], now: datetime
+) -> tuple[dict[str, Look], Mapping[str, str]]:
+    """The looks by lake name, and the properties of the ledger that they were held against."""
+    keys, known = noticed(lake), open_gaps(lake)
+    looks: dict[str, Look] = {}
+    with Recorded.open(lake) as recorded:
+        for contract in domain.tables:
+            name = contract.lake_name
+            gaps = GapsBefore([gap for gap in known if gap.table == name], keys)
+            looks[name] = look(lake, store, contract, recorded, gaps, memory=memories.get(name, Memory()), now=now)
+        return looks, recorded.properties
 
 
 def _is_news(followed: Followed, properties: Mapping[str, str], table: str) -> bool:

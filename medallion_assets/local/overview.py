@@ -1,6 +1,6 @@
 """Where every table and every mart stands now: what is captured, what is published, how far apart they are.
 
-What belongs here: reading the lake, the Bronze listing and the poller's checkpoint. Not how it is shown.
+What belongs here: reading the lake and the Bronze listing. Not how it is shown, and not what is missing (ledger).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from pyiceberg.table import Table
 
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.poller.checkpoint import read_tables
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
@@ -32,8 +31,7 @@ from medallion_assets.silver.table import CHANGED_AT, HELD, POSITION, QUARANTINE
 class TableState:
     """One source table. Times are aware UTC, None where nothing has happened yet.
 
-    `lag` is how long the oldest captured object has been waiting for Silver; zero when none waits. `gap` says that the
-    stream lost history and the table needs a backfill.
+    `lag` is how long the oldest captured object has been waiting for Silver; zero when none waits.
     """
 
     table: str
@@ -44,7 +42,6 @@ class TableState:
     published_at: datetime | None
     rows: int
     quarantined: int
-    gap: str | None
 
 
 @dataclass(frozen=True)
@@ -77,18 +74,15 @@ class Observer:
         self._domain: Domain = load_domain(settings.domain)
         self._marts: tuple[Mart, ...] = load_marts(self._domain)
         self._store: BronzeStore = open_store(settings.bronze)
-        self._checkpoint = settings.checkpoint
         self._lake = lake
 
     def look(self) -> Overview:
         """The state now. Raises LakeUnavailable, SettingsError."""
         now = datetime.now(UTC)
-        gaps = {mark.table: mark.gap for mark in read_tables(self._checkpoint)} if self._checkpoint else {}
         silver = {contract.lake_name: self._found(SILVER, contract.lake_name) for contract in self._domain.tables}
         with Embedded(self._lake) as engine:
             tables = [
-                self._table(engine, contract, silver[contract.lake_name], gaps.get(contract.table), now)
-                for contract in self._domain.tables
+                self._table(engine, contract, silver[contract.lake_name], now) for contract in self._domain.tables
             ]
             marts = [self._mart(engine, mart, silver) for mart in self._marts]
         return Overview(tables, marts)
@@ -99,9 +93,7 @@ class Observer:
         except TableMissing:
             return None
 
-    def _table(
-        self, engine: Embedded, contract: Contract, silver: Table | None, gap: str | None, now: datetime
-    ) -> TableState:
+    def _table(self, engine: Embedded, contract: Contract, silver: Table | None, now: datetime) -> TableState:
         name = contract.lake_name
         written = silver.properties.get(POSITION) if silver else None
         position = Position.from_json(written) if written else Position.start()
@@ -118,7 +110,6 @@ class Observer:
             published_at=_committed_at(silver),
             rows=rows,
             quarantined=quarantined,
-            gap=gap,
         )
 
     def _mart(self, engine: Embedded, mart: Mart, silver: Mapping[str, Table | None]) -> MartState:

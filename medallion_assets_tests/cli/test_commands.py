@@ -13,6 +13,9 @@ from pathlib import Path
 import boto3
 import pytest
 
+from medallion_assets.capture.gaps import Gap, put_gap
+from medallion_assets.capture.polled import Polled, put_polled
+from medallion_assets.capture.store import open_store
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
@@ -41,6 +44,35 @@ def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:
     shown = medallion("status")
     assert shown.exit_code == 0
     assert "vehicles" in shown.stdout and "daily_distance" in shown.stdout
+
+
+def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.capture()
+    fleet.publish()
+    store, now = open_store(fleet.settings.bronze), datetime.now(UTC)
+    unknown = json.loads(medallion("status", "--json").stdout)
+    assert {table["complete_to"] for table in unknown["tables"]} == {None}, "no poller has said anything"
+    for table in ("fleet-Vehicles", "fleet-Trips"):
+        put_polled(
+            store,
+            Polled(table=table, stream_arn="arn/1", began_at=now, written_at=now, read_to=now, shards=()),
+        )
+    whole = json.loads(medallion("status", "--json").stdout)
+    assert {table["complete_to"] for table in whole["tables"]} == {now.isoformat()}
+    assert [mart["complete_to"] for mart in whole["marts"]] == [now.isoformat()]
+    put_gap(store, Gap(table="fleet-Trips", detected_at=now, reason="shard shardId-1 was trimmed before it was read"))
+    found = medallion("status", "--json")
+    assert found.exit_code == 1
+    assert "trips needs a backfill" in found.stderr and "medallion repair trips" in found.stderr
+    told = json.loads(found.stdout)
+    assert [(table["table"], table["needs_backfill"]) for table in told["tables"]] == [
+        ("vehicles", False),
+        ("trips", True),
+    ]
+    assert told["marts"][0]["incomplete"] == ["trips"]
+    shown = medallion("status")
+    assert shown.exit_code == 1 and "(trips needs a backfill)" in shown.stdout
 
 
 def test_query_prints_tables_csv_and_json_with_exact_values(fleet: Fleet) -> None:
