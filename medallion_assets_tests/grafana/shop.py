@@ -37,7 +37,7 @@ def fill(lake: Lake, bronze: Path, now: datetime) -> None:
         *({**product(n, dice.randrange(3, 90), "19.90"), "name": THINGS[n % 7], "category": "Home"} for n in range(30)),
     )
     orders = []
-    for number in range(1600):
+    for number in range(4000):
         of = dice.randrange(60)
         orders.append(
             order(
