@@ -17,7 +17,7 @@ from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
 from medallion_assets.ledger import record as record_module
 from medallion_assets.ledger.recorded import Recorded
-from medallion_assets.ledger.table import LEDGER, OPS
+from medallion_assets.ledger.table import LEDGER, OPS, write
 from medallion_assets_tests.ledger.captured import Captured, captured_on_files
 
 
@@ -168,11 +168,11 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
                 case "die":
                     module = gaps_module if many == 1 else record_module
                     with at.context() as patch, contextlib.suppress(Died):
-                        patch.setattr(module, "write", dying(gaps_module.write, after=many == 2))
+                        patch.setattr(module, "write", dying(write, after=many == 2))
                         captured.look()
         state = captured.look()
         assert {gap.kind for gap in state.gaps} <= {"hole"}
-        for shard, numbers in lost.items():
+        for shard, really in lost.items():
             found: set[int] = set()
             for gap in state.gaps:
                 label, _, text = gap.subject.rpartition("/")
@@ -180,9 +180,9 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
                     after, _, upto = text.partition("-")
                     found |= set(range(0 if after == "start" else int(after) + 1, int(upto) + 1))
             written = {n for n in found if n >= 10}
-            others = {n for n in written if n not in numbers}
+            others = {n for n in written if n not in really}
             # A range names the numbers between its ends; those of the other shard are in it, too.
-            assert numbers <= written
+            assert really <= written
             assert not others & _of(captured, shard)
         if not state.gaps:
             assert state.complete_to == captured.now

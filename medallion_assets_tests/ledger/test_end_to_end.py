@@ -1,0 +1,106 @@
+"""Once on the emulator with our poller: written, polled, merged, recorded; then an object is deleted in the bucket."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import boto3
+
+from medallion_assets.capture.gaps import put_gap
+from medallion_assets.capture.polled import put_polled
+from medallion_assets.capture.poller.checkpoint import Checkpoint
+from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.poller import poll
+from medallion_assets.capture.poller.table import TablePoller
+from medallion_assets.capture.process import process
+from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.look import State
+from medallion_assets.ledger.record import record, states
+from medallion_assets.ledger.state import statement
+from medallion_assets_tests.capture.poller.conftest import FAST
+from medallion_assets_tests.fixtures.fleet_lake import Fleet, fleet
+
+__all__ = ["fleet"]
+
+TABLES = ("fleet-Vehicles", "fleet-Trips")
+
+
+@contextmanager
+def polling(fleet: Fleet, folder: Path) -> Iterator[None]:
+    """Our poller on both tables, as a process runs it."""
+    store = open_store(fleet.settings.bronze)
+    sqs = boto3.client("sqs")
+    queue = sqs.create_queue(QueueName=f"failed-{os.environ['AWS_ACCESS_KEY_ID']}")["QueueUrl"]
+    halt, ready = threading.Event(), threading.Event()
+    with Checkpoint.open(folder / "checkpoint.sqlite") as checkpoint:
+        pollers = [
+            TablePoller(
+                table,
+                dynamodb=boto3.client("dynamodb"),
+                streams=boto3.client("dynamodbstreams"),
+                process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
+                on_failure=OnFailureQueue(sqs, queue, store=store),
+                on_gap=partial(put_gap, store),
+                on_polled=partial(put_polled, store),
+                checkpoint=checkpoint,
+                settings=replace(FAST, tell_s=0.1),
+                clock=lambda: datetime.now(UTC),
+            )
+            for table in TABLES
+        ]
+        thread = threading.Thread(target=poll, args=(pollers,), kwargs={"halt": halt, "ready": ready.set})
+        thread.start()
+        try:
+            assert ready.wait(20)
+            yield
+        finally:
+            halt.set()
+            thread.join()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "did not happen within 30 s"
+        time.sleep(0.1)
+
+
+def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(fleet: Fleet, tmp_path: Path) -> None:
+    domain, store = load_domain(fleet.settings.domain), open_store(fleet.settings.bronze)
+    with polling(fleet, tmp_path), Lake.open(fleet.settings.lake()) as lake:
+        fleet.write(20)
+        wrote = datetime.now(UTC)
+
+        def look() -> dict[str, State]:
+            return states(lake, store, domain, now=datetime.now(UTC))
+
+        def complete() -> bool:
+            fleet.publish()
+            found = look()
+            assert all(state.gaps == () for state in found.values())
+            return all(state.complete_to is not None and state.complete_to >= wrote for state in found.values())
+
+        until(complete)
+        recorded = record(lake, store, domain, run_id="look-1", now=datetime.now(UTC))
+        assert all(state.whole for state in recorded.states.values())
+        for contract in domain.tables:
+            said = statement(lake, contract.lake_name)
+            assert set().union(*said.objects.values()) == set(store.list(contract.table))
+            assert [len(ranges) for ranges in said.ranges.values()] == [1], "one shard, without a hole"
+        lost = next(store.list("fleet-Trips"))
+        bucket, _, prefix = fleet.settings.bronze.removeprefix("s3://").partition("/")
+        boto3.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}/{lost}")
+        found = look()
+    (gap,) = found["trips"].gaps
+    assert gap.kind == "missing" and lost in gap.reason
+    assert found["vehicles"].gaps == ()
