@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from medallion_assets_tests.soak.killing import Report, soak
+from medallion_assets_tests.soak.killing import Report, drawn, soak
 from medallion_assets_tests.soak.writers import COMMITS, WRITERS, Written, race
 
 
@@ -29,7 +29,8 @@ def main() -> int:
     if asked.only != "writers":
         state = asked.state or Path(tempfile.mkdtemp(prefix="soak-"))
         _say(f"state and logs are in {state}")
-        fine &= _told(soak(state, seconds=asked.seconds, rate=asked.rate, seed=seed, say=_say))
+        kills = drawn(random.Random(seed))
+        fine &= _told(soak(state, seconds=asked.seconds, rate=asked.rate, seed=seed, kills=kills, say=_say))
     if asked.only != "kills":
         for kind in ("files", "glue"):
             fine &= _told_writers(kind, race(kind, commits=asked.commits))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -36,7 +36,7 @@ from medallion_assets_tests.capture.chain import has_hole
 
 POLLER, DAEMON, WORKER = "the stream poller", "Dagster's daemon", "a run's worker"
 PAUSE_SECONDS = 12.0
-"""Between two kills, on average: a run is started, found dead by the daemon and made again in about that time."""
+"""Between two kills, on average: a run is started, found dead by the daemon and made again in about twice that time."""
 PATIENCE_SECONDS = 300.0
 WORK_SECONDS = 15.0
 """How long a kill of a worker waits for one that works."""
@@ -58,8 +58,26 @@ class Report:
     wrong: list[str] = field(default_factory=list)
 
 
-def soak(state: Path, *, seconds: float, rate: float, seed: int, say: Callable[[str], None]) -> Report:
-    """Kill for that long under `rate` writes a second, let the stack catch up, and compare it with the source."""
+def drawn(dice: random.Random) -> Iterator[tuple[float, str]]:
+    """Kills without end: the seconds to wait, and who is killed then."""
+    while True:
+        [victim] = dice.choices([POLLER, DAEMON, WORKER], [3, 2, 5])
+        yield dice.expovariate(1 / PAUSE_SECONDS), victim
+
+
+def soak(
+    state: Path,
+    *,
+    seconds: float,
+    rate: float,
+    seed: int,
+    kills: Iterable[tuple[float, str]],
+    say: Callable[[str], None],
+) -> Report:
+    """Kill while there are `rate` writes a second, let the stack catch up, and compare it with the source.
+
+    `say` is told what happens.
+    """
     report = Report()
     with run_stack("ecommerce", state=state) as stack, Lake.open(stack.settings.lake()) as lake:
         demo = Demo(stack, lake, seed=seed)
@@ -68,21 +86,25 @@ def soak(state: Path, *, seconds: float, rate: float, seed: int, say: Callable[[
         count = round(rate * seconds)
         with dg.DagsterInstance.get() as instance, demo.writing(rate=rate, count=count) as written:
             killer = Killer(stack, instance, random.Random(seed), report, say)
-            while not written.done():
-                killer.kill_one(written.done)
+            for pause_seconds, victim in kills:
+                _wait(pause_seconds, written.done)
+                if written.done():
+                    break
+                killer.kill(victim, written.done)
             written.result()
             report.written += count
             report.caught_up_seconds = _catch_up(demo, stack, report, say)
             report.runs.update(str(run.status.value) for run in instance.get_runs())
-        _compare("once caught up", report, say)
+        _ask("status", report, say)
+        _ask("verify", report, say)
         _look_at_bronze(stack, report)
         _clean(stack, lake, report, say)
-        _compare("after the leftovers were removed", report, say)
+        _ask("verify", report, say)
     return report
 
 
 class Killer:
-    """Kills one process of a running stack at a time, drawn from `dice`."""
+    """Kills one process of a running stack at a time. `dice` draw the moment in a worker's step."""
 
     def __init__(
         self,
@@ -98,14 +120,8 @@ class Killer:
         self._report = report
         self._say = say
 
-    def kill_one(self, over: Callable[[], bool]) -> None:
-        """Wait for a random while and kill; nothing if it is `over` before."""
-        deadline = time.monotonic() + self._dice.expovariate(1 / PAUSE_SECONDS)
-        while time.monotonic() < deadline:
-            if over():
-                return
-            time.sleep(0.1)
-        [victim] = self._dice.choices([POLLER, DAEMON, WORKER], [3, 2, 5])
+    def kill(self, victim: str, over: Callable[[], bool]) -> None:
+        """Kill it; a run's worker once there is one that writes a table, unless it is `over` before."""
         if victim == WORKER:
             self._kill_worker(over)
         else:
@@ -169,12 +185,18 @@ def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], Non
     return PATIENCE_SECONDS
 
 
-def _compare(when: str, report: Report, say: Callable[[str], None]) -> None:
-    """`medallion verify`, as a user runs it; this process's environment is the stack's."""
-    verified = subprocess.run([MEDALLION, "verify"], capture_output=True, text=True, check=False)
-    say(f"medallion verify {when}: " + (verified.stdout.strip() or verified.stderr.strip()))
-    if verified.returncode:
-        report.wrong.append(f"medallion verify {when} ended with {verified.returncode}")
+def _wait(seconds: float, over: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not over():
+        time.sleep(0.1)
+
+
+def _ask(command: str, report: Report, say: Callable[[str], None]) -> None:
+    """A command that ends with 0 if all is well, as a user gives it; this process's environment is the stack's."""
+    asked = subprocess.run([MEDALLION, command], capture_output=True, text=True, check=False)
+    say(f"medallion {command}:\n{asked.stdout}{asked.stderr}")
+    if asked.returncode:
+        report.wrong.append(f"medallion {command} ended with {asked.returncode}")
 
 
 def _look_at_bronze(stack: Stack, report: Report) -> None:
