@@ -40,7 +40,6 @@ from medallion_assets.quality.canonical import (
 )
 from medallion_assets.quality.source import comparable, extra_of
 from medallion_assets.silver.table import (
-    CAPTURED_AT,
     DELETED,
     DROPPED,
     EXTRA,
@@ -68,7 +67,13 @@ class Fingerprints:
     @property
     def sql(self) -> str:
         """A DuckDB table expression."""
-        return f"read_parquet({literal(str(self.folder / '*.parquet'))})"
+        return f"read_parquet({literal(str(self.folder / '*.parquet'))}, union_by_name = true)"
+
+    def add(self, lake: Lake, sql: str) -> Fingerprints:
+        """The same with the rows of a SELECT over others as one more file."""
+        with lake.duckdb() as connection:
+            added = _copy(connection, sql, self.folder / f"{len(list(self.folder.iterdir())):06d}.parquet")
+        return Fingerprints(self.folder, self.rows + added)
 
 
 def of_source(
@@ -130,20 +135,10 @@ def silver_key_hash(contract: Contract) -> str:
     return _hash(lake_sql(column.type, identifier(column.name)) for column in contract.key_columns)
 
 
-def nothing(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """No rows, with the columns that the others have beside a table's own."""
-    texts = [f"NULL::VARCHAR AS {name}" for name in (*_keys(contract), "_item", SEQUENCE)]
-    texts.append(f"NULL::TIMESTAMPTZ AS {CAPTURED_AT}")
-    texts += [f"NULL AS {name}, NULL AS _now_{name}" for name in contract.enriched_names]
-    hashes = "NULL::UBIGINT AS _key_hash, NULL::UBIGINT AS _row_hash"
-    return select(lake, f"SELECT {hashes}, {', '.join(texts)} WHERE FALSE", folder)
-
-
 def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
     """The rows of a SELECT over others, which has a `_key_hash`."""
     folder.mkdir()
-    with lake.duckdb() as connection:
-        return Fingerprints(folder, _copy(connection, sql, folder / "rows.parquet"))
+    return Fingerprints(folder, 0).add(lake, sql)
 
 
 def of_held(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
@@ -344,10 +339,6 @@ def _hashes(contract: Contract) -> list[str]:
         f"{row} AS _row_hash",
         *(f"{text} AS _key_{number}" for number, text in enumerate(keys)),
     ]
-
-
-def _keys(contract: Contract) -> list[str]:
-    return [f"_key_{at}" for at in range(len(contract.key_columns))]
 
 
 def _hash(texts: Iterable[str]) -> str:

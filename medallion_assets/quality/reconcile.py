@@ -7,8 +7,9 @@ differs is a suspect. It is a difference only if
 - the pipeline has caught up past the scan: what was changed before it is captured and no Bronze object waits,
 - Silver's row of the key is still the same change, and still differs.
 
-Everything else was a change on its way. A confirmed difference is described by reading both rows value by value, the
-source's by `quality.source`; where that finds none, there is none.
+Everything else was a change on its way; it is looked at again, unless Silver's row is of a change made after this
+began. A confirmed difference is described by reading both rows value by value, the source's by `quality.source`; where
+that finds none, there is none.
 
 Belongs here: finding differences of one table. Does not belong here: mending them (repair), Gold (verify).
 """
@@ -32,13 +33,12 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.gold.spec import silver_columns
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import identifier
+from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.quality.canonical import as_data, with_bytes
 from medallion_assets.quality.comparison import Comparison
 from medallion_assets.quality.fingerprints import (
     Fingerprints,
     differing,
-    nothing,
     of_held,
     of_silver,
     of_silver_keys,
@@ -48,7 +48,7 @@ from medallion_assets.quality.fingerprints import (
 from medallion_assets.quality.patience import Patience, position_now, silver_now, wait_for_silver
 from medallion_assets.quality.scan import Source
 from medallion_assets.quality.source import Misfit, comparable, row_of
-from medallion_assets.silver.table import DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER
+from medallion_assets.silver.table import CHANGED_AT, DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER, silver_schema
 
 Row = dict[str, Any]
 Kind = Literal["missing", "extra", "different"]
@@ -56,6 +56,8 @@ Kind = Literal["missing", "extra", "different"]
 # By key an item takes a unit of capacity, a scan takes one for 4 KB: from this share on another scan costs less.
 _SCAN_AGAIN: Final = 0.1
 _ROWS_AT_ONCE: Final = 20_000
+_ROUNDS: Final = 4
+"""How often a key that moves is looked at. Only one that changes each time, within seconds, is left in the end."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,14 @@ def reconcile(
 
 
 @dataclass(frozen=True)
+class _Times:
+    """When a reconciliation began, and when its scan had ended."""
+
+    began: datetime
+    read: datetime
+
+
+@dataclass(frozen=True)
 class _Reconciler:
     lake: Lake
     domain: Domain
@@ -140,8 +150,8 @@ class _Reconciler:
         published = self._published(table)
         suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
         enriched = self._wrongly_enriched(table)
-        held = self._held("held")
-        first = self._rows(table, "first", only=[suspects, enriched, held])
+        held = self._held(self.folder / "held")
+        first = self._rows(table, self.folder / "first", only=[suspects, enriched, held])
         comparison = Comparison(f"{SILVER}/{self.contract.lake_name}", source=scanned.rows, lake=published.rows)
         with self.lake.duckdb() as connection:
             ((comparison.held,),) = connection.execute(f"SELECT count(*) FROM {_held_now(held, first)}").fetchall()
@@ -153,7 +163,7 @@ class _Reconciler:
         candidates = select(
             self.lake, f"FROM {doubtful} WHERE _key_hash NOT IN {_held_now(held, first)}", self.folder / "candidates"
         )
-        confirmed, position = self._confirm(candidates, scanned, first, read_at, comparison)
+        confirmed, position = self._confirm(candidates, scanned, first, _Times(started, read_at), comparison)
         for one in _differences(self.contract, self.domain, confirmed):
             comparison.count(one.key, one.source, one.lake)
         # What reading row by row found equal is equal.
@@ -174,93 +184,127 @@ class _Reconciler:
         )
 
     def _confirm(
-        self,
-        candidates: Fingerprints,
-        scanned: Fingerprints,
-        first: Fingerprints,
-        read_at: datetime,
-        comparison: Comparison,
+        self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison
     ) -> tuple[Fingerprints, Position]:
         """The candidates that are differences, with item and Silver row, and what Silver contained then.
 
-        What became of the others is counted in `comparison`.
+        A key that was moving is looked at again, a few times: its last change may have been lost. What became of those
+        that are none is counted in `comparison`.
         """
+        confirmed = Fingerprints(self.folder / "confirmed", 0)
+        confirmed.folder.mkdir()
+        position: Position | None = None
+        read_at = times.read
+        for number in range(_ROUNDS):
+            if not candidates.rows:
+                break
+            here = self.folder / f"round-{number}"
+            here.mkdir()
+            again = of_source(
+                self.lake,
+                self.contract,
+                self._read_again(candidates, read, rows),
+                here / "again",
+                items=True,
+                only=candidates,
+            )
+            read_again_at = self.patience.now()
+            behind = wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
+            # The oldest position will do: what came later shows in the sequence numbers of the rows.
+            position = position or position_now(self.lake, self.contract)
+            held = self._held(here / "held")
+            now = self._rows(silver_now(self.lake, self.contract), here / "rows", only=[candidates, held])
+            judged = self._judge(
+                candidates, (read, again), (rows, now), held, began=times.began, folder=here / "judged"
+            )
+            counts = self._verdicts(judged)
+            comparison.equal += counts.get("equal", 0)
+            comparison.held += counts.get("held", 0)
+            comparison.in_flight += counts.get("newer", 0)
+            if behind is not None:
+                comparison.unconfirmed = counts.get("differs", 0) + counts.get("moving", 0)
+                comparison.behind = behind if comparison.unconfirmed else None
+                break
+            differs = f"FROM {judged.sql} WHERE _verdict = 'differs'"
+            confirmed = confirmed.add(self.lake, differs)
+            candidates = select(
+                self.lake, f"SELECT _key_hash FROM {judged.sql} WHERE _verdict = 'moving'", here / "moving"
+            )
+            read, rows, read_at = again, now, read_again_at
+        else:
+            comparison.unconfirmed = candidates.rows
+            comparison.behind = "they change all the time" if candidates.rows else None
+        return confirmed, position or Position.start()
+
+    def _judge(
+        self,
+        candidates: Fingerprints,
+        read: tuple[Fingerprints, Fingerprints],
+        rows: tuple[Fingerprints, Fingerprints],
+        held: Fingerprints,
+        *,
+        began: datetime,
+        folder: Path,
+    ) -> Fingerprints:
+        """The candidates with item, Silver row and `_verdict`, from two readings of the source and two of Silver."""
+        names = self.contract.enriched_names
         keys = [f"_key_{at}" for at in range(len(self.contract.key_columns))]
-        none = nothing(self.lake, self.contract, self.folder / "none")
-        if not candidates.rows:
-            return none, Position.start()
-        again = of_source(
-            self.lake,
-            self.contract,
-            self._read_again(candidates, scanned, first),
-            self.folder / "again",
-            items=True,
-            only=candidates,
-        )
-        behind = wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
-        held = self._held("held-again")
-        position = position_now(self.lake, self.contract)
-        second = self._rows(silver_now(self.lake, self.contract), "second", only=[candidates, held])
-        now = [f"_now_{name}" for name in self.contract.enriched_names]
-        wrong = " OR ".join(
-            f"l.{identifier(name)} IS DISTINCT FROM l.{identifier(f'_now_{name}')}"
-            for name in self.contract.enriched_names
-        )
+        wrong = [f"l.{identifier(name)} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
         moved = ["s._row_hash IS DISTINCT FROM a._row_hash", f"f.{SEQUENCE} IS DISTINCT FROM l.{SEQUENCE}"]
-        moved += [f"f.{identifier(name)} IS DISTINCT FROM l.{identifier(name)}" for name in now]
-        judged = select(
-            self.lake,
-            f"""
+        moved += [f"f.{identifier(f'_now_{name}')} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
+        judged = f"""
             SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)}, a._item,
                 l.* EXCLUDE (_key_hash, {", ".join(keys)}), l.{SEQUENCE} AS _newest,
-                CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({wrong or "FALSE"}) THEN 'equal'
-                    WHEN c._key_hash IN {_held_now(held, second)} THEN 'held'
-                    WHEN {" OR ".join(moved)} THEN 'moving' ELSE 'differs' END AS _verdict
+                CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({" OR ".join(wrong) or "FALSE"})
+                        THEN 'equal'
+                    WHEN c._key_hash IN {_held_now(held, rows[1])} THEN 'held'
+                    WHEN l.{CHANGED_AT} > TIMESTAMPTZ '{began.isoformat()}' THEN 'newer'
+                    WHEN {" OR ".join(moved)} THEN 'moving'
+                    ELSE 'differs' END AS _verdict
             FROM {candidates.sql} c
-            LEFT JOIN {scanned.sql} s USING (_key_hash) LEFT JOIN {again.sql} a USING (_key_hash)
-            LEFT JOIN {first.sql} f USING (_key_hash) LEFT JOIN {second.sql} l USING (_key_hash)
-            """,
-            self.folder / "judged",
-        )
+            LEFT JOIN {read[0].sql} s USING (_key_hash) LEFT JOIN {read[1].sql} a USING (_key_hash)
+            LEFT JOIN {rows[0].sql} f USING (_key_hash) LEFT JOIN {rows[1].sql} l USING (_key_hash)"""
+        return select(self.lake, judged, folder)
+
+    def _verdicts(self, judged: Fingerprints) -> dict[str, int]:
+        counted = "count(*) FILTER (_verdict <> 'equal' OR _item IS NOT NULL)"
         with self.lake.duckdb() as connection:
-            verdicts = dict(
-                connection.execute(
-                    f"SELECT _verdict, count(*) FILTER (_verdict <> 'equal' OR _item IS NOT NULL) "
-                    f"FROM {judged.sql} GROUP BY _verdict"
-                ).fetchall()
+            return dict(
+                connection.execute(f"SELECT _verdict, {counted} FROM {judged.sql} GROUP BY _verdict").fetchall()
             )
-        comparison.equal += verdicts.get("equal", 0)
-        comparison.held += verdicts.get("held", 0)
-        comparison.in_flight = verdicts.get("moving", 0)
-        if behind is not None and "differs" in verdicts:
-            comparison.unconfirmed, comparison.behind = verdicts["differs"], behind
-            return none, position
-        differs = select(self.lake, f"FROM {judged.sql} WHERE _verdict = 'differs'", self.folder / "confirmed")
-        return differs, position
+
+    def _nothing(self, folder: Path) -> Fingerprints:
+        """No rows, with the columns of Silver's."""
+        texts = [f"NULL::VARCHAR AS _key_{at}" for at in range(len(self.contract.key_columns))]
+        with self.lake.duckdb() as connection:
+            types = sql_types(connection, silver_schema(self.contract, self.domain))
+        columns = [f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items()]
+        columns += [f"NULL::{types[name]} AS {identifier(f'_now_{name}')}" for name in self.contract.enriched_names]
+        hashes = ["NULL::UBIGINT AS _key_hash", "NULL::UBIGINT AS _row_hash"]
+        return select(self.lake, f"SELECT {', '.join([*columns, *hashes, *texts])} WHERE FALSE", folder)
 
     def _published(self, table: Table | None) -> Fingerprints:
         folder = self.folder / "published"
         if table is None:
-            return nothing(self.lake, self.contract, folder)
+            return self._nothing(folder)
         return of_silver(self.lake, self.contract, self.lake.scan_sql(table, None), folder)
 
-    def _held(self, name: str) -> Fingerprints:
+    def _held(self, folder: Path) -> Fingerprints:
         if not self.lake.exists(QUARANTINE, self.contract.lake_name):
-            return nothing(self.lake, self.contract, self.folder / name)
-        return of_held(self.lake, self.contract, self.folder / name)
+            return self._nothing(folder)
+        return of_held(self.lake, self.contract, folder)
 
-    def _rows(self, table: Table | None, name: str, *, only: Sequence[Fingerprints]) -> Fingerprints:
+    def _rows(self, table: Table | None, folder: Path, *, only: Sequence[Fingerprints]) -> Fingerprints:
         """Silver's rows of some keys, deleted ones too, with `_now_...`: what enriched columns should be."""
         if table is None or not any(some.rows for some in only):
-            return nothing(self.lake, self.contract, self.folder / name)
-        scan = self._with_enrichment(table)
-        return of_silver_keys(self.lake, self.contract, scan, self.folder / name, only=only)
+            return self._nothing(folder)
+        return of_silver_keys(self.lake, self.contract, self._with_enrichment(table), folder, only=only)
 
     def _wrongly_enriched(self, table: Table | None) -> Fingerprints:
         """The keys of rows whose enriched columns are not the referenced row's."""
         folder = self.folder / "enriched"
         if table is None or not self.contract.enrich:
-            return nothing(self.lake, self.contract, folder)
+            return self._nothing(folder)
         differs = " OR ".join(
             f"{identifier(name)} IS DISTINCT FROM {identifier(f'_now_{name}')}" for name in self.contract.enriched_names
         )
@@ -274,7 +318,10 @@ class _Reconciler:
             key = identifier(self.domain.by_name[part.table].key_names[0])
             there = silver_now(self.lake, self.domain.by_name[part.table])
             if there is None:
-                columns += [f"NULL AS {identifier(f'_now_{name}')}" for name in part.columns]
+                columns += [
+                    f"CASE WHEN FALSE THEN r.{identifier(name)} END AS {identifier(f'_now_{name}')}"
+                    for name in part.columns
+                ]
                 continue
             columns += [f"s{at}.{identifier(of)} AS {identifier(f'_now_{name}')}" for name, of in part.columns.items()]
             alive = f"(FROM {self.lake.scan_sql(there, None)} WHERE NOT {DELETED})"

@@ -184,8 +184,10 @@ class _Marts:
         else:
             then = of_silver(self.lake, contract, scan, folder / "published")
             unlike, _ = differing(self.lake, found.scanned, then, folder / "unlike")
-        confirmed = f"SELECT _key_hash FROM {found.confirmed.sql}"
-        moving = select(self.lake, f"FROM {unlike.sql} WHERE _key_hash NOT IN ({confirmed})", folder / "moving")
+        on_its_way = f"FROM {unlike.sql}"
+        if found.confirmed.rows:
+            on_its_way += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
+        moving = select(self.lake, on_its_way, folder / "moving")
         keys = f"(SELECT _key_hash FROM {moving.sql})"
         return (
             f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "

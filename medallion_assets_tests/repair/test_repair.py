@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Shop:
         self.clock = Clock(waited=self.merge)
         self._runs = 0
         self._sequence = self._captured = 0
+        self.changed_at = NOON
 
     def put(self, id_: str, amount: str, *, heard: bool = True, **more: dict[str, Any]) -> None:
         item: Item = {"Id": {"S": id_}, "Amount": {"N": amount}, "Tags": {"SS": ["b", "a"]}, **more}
@@ -53,14 +54,16 @@ class Shop:
     def _hear(self, id_: str, item: Item | None, *, heard: bool) -> None:
         self._sequence += 10
         if heard:
-            self.bench.put(record("Orders", self._sequence, {"Id": {"S": id_}}, item))
+            change = record("Orders", self._sequence, {"Id": {"S": id_}}, item)
+            change["dynamodb"]["ApproximateCreationDateTime"] = self.changed_at.timestamp()
+            self.bench.put(change)
             self._captured += 1
             self.clock.time = max(self.clock.time, NOON + timedelta(seconds=self._captured))
 
     def merge(self) -> None:
         assert all(result.published for result in self.bench.news("orders"))
 
-    def repair(self, *, source: Source | None = None, limit: float = 20, **more: Any) -> Repair:
+    def repair(self, *, source: Source | None = None, limit: float = 20, settle: float = 0, **more: Any) -> Repair:
         self._runs += 1
         return repair(
             self.bench.lake,
@@ -70,7 +73,7 @@ class Shop:
             store=self.bench.store,
             reason="a test",
             run_id=f"mend{self._runs}",
-            patience=self.clock.patience(limit=limit),
+            patience=self.clock.patience(limit=limit, settle=settle),
             merge_seconds=limit,
             **more,
         )
@@ -178,18 +181,45 @@ def test_a_change_on_its_way_is_no_difference(shop: Shop) -> None:
         shop.put(id_, "1.00")
     shop.merge()
     shop.put("a", "2.00")  # captured and not merged when the scan begins
-    shop.put("d", "1.00", heard=False)
 
     def after_the_scan() -> None:
+        shop.put("a", "3.00")
         shop.put("b", "2.00")
         shop.delete("c")
-        shop.put("d", "2.00", heard=False)
 
     shop.source.after_scan = after_the_scan
     found = shop.repair()
-    assert found.comparison.agrees and found.objects == ()
-    assert (found.comparison.equal, found.comparison.in_flight) == (3, 1)
-    assert shop.rows() == {"a": "2.00", "b": "2.00"}
+    assert found.complete and found.objects == () and found.comparison.equal == 3
+    assert shop.rows() == {"a": "3.00", "b": "2.00"}
+
+
+def test_a_lost_change_behind_one_on_its_way_is_found(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.put("a", "2.00")
+    shop.put("a", "3.00", heard=False)
+    found = shop.repair()
+    assert found.complete and found.comparison.different == 1 and shop.rows() == {"a": "3.00"}
+
+
+@pytest.mark.parametrize(("made", "in_flight", "unconfirmed"), [(NOON, 0, 1), (NOON + timedelta(hours=1), 1, 0)])
+def test_a_key_that_never_rests_is_no_difference_once_silver_has_a_change_made_since(
+    shop: Shop, made: datetime, in_flight: int, unconfirmed: int
+) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.changed_at = made
+    amounts = iter(range(2, 100))
+
+    def change_again() -> None:
+        shop.put("a", f"{next(amounts)}.00")
+        shop.merge()
+        shop.put("a", f"{next(amounts)}.00", heard=False)
+
+    change_again()
+    shop.clock.waited = change_again
+    found = shop.repair(settle=5).comparison
+    assert (found.in_flight, found.unconfirmed, found.different) == (in_flight, unconfirmed, 0)
 
 
 def test_a_pipeline_that_is_behind_confirms_nothing(shop: Shop) -> None:
