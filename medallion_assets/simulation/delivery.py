@@ -224,11 +224,11 @@ class EventSourceMapping:
     def _turn(self, lane: _Lane) -> None:
         now = self._clock()
         if not lane.parts:
-            batch = self._gather(lane, self._settings.batch_size)
+            batch, full = self._batch(lane)
             if not batch:
                 lane.due = now + timedelta(seconds=self._settings.poll_s)
                 return
-            if not self._is_time(lane, batch, now):
+            if not full and not self._is_time(lane, now):
                 return
             lane.gathering_since = None
             lane.parts.append(_Part(batch))
@@ -254,19 +254,22 @@ class EventSourceMapping:
                     taken.append(records[at])
                     if len(taken) == most:
                         break
+        return taken
+
+    def _batch(self, lane: _Lane) -> tuple[list[StreamRecord], bool]:
+        """The next batch of a lane, and whether it is full: of `batch_size` records, or of 6 MB (P)."""
+        taken = self._gather(lane, self._settings.batch_size)
         size = 0
         for at, record in enumerate(taken):
             size += record.packed_bytes
             if at and size > _PAYLOAD_BYTES:
-                return taken[:at]
-        return taken
+                return taken[:at], True
+        return taken, len(taken) == self._settings.batch_size
 
-    def _is_time(self, lane: _Lane, batch: Sequence[StreamRecord], now: datetime) -> bool:
-        """A batch goes when it is full (records or 6 MB), when its window is over, or when no more can come (P)."""
+    def _is_time(self, lane: _Lane, now: datetime) -> bool:
+        """A batch that is not full goes when its window is over, or when no more can come (P)."""
         window = timedelta(seconds=self._settings.window_s)
-        if not window or lane.shard.ending is not None or len(batch) >= self._settings.batch_size:
-            return True
-        if len(self._gather(lane, len(batch) + 1)) > len(batch):
+        if not window or lane.shard.ending is not None:
             return True
         if lane.gathering_since is None:
             lane.gathering_since = now
@@ -371,7 +374,7 @@ class EventSourceMapping:
 
     def _advance(self, lane: _Lane, records: Sequence[StreamRecord]) -> None:
         lane.earlier.append(lane.position)
-        lane.position = max(lane.position, records[-1].number)
+        lane.position = records[-1].number
 
     def _count_old(self, records: Sequence[StreamRecord]) -> int:
         """How many, from the first on, are beyond the age limit or no longer in the stream."""

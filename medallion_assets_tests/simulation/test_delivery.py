@@ -117,6 +117,16 @@ def window(w: World) -> None:
     assert w.function.calls == [["1", "2"], ["3", "4", "5", "6", "7"]]
 
 
+@rule("a batch of 6 MB does not wait for its window", MAPPING)
+def full_payload(w: World) -> None:
+    for n in range(20):
+        w.table.put({"id": {"S": str(n)}, "n": {"N": str(n)}, "big": {"S": "x" * 390_000}})
+    mapping = w.mapping(window_s=300)
+    w.cloud.scheduler.spawn("mapping", mapping.run())
+    w.cloud.scheduler.run(until=w.cloud.clock() + timedelta(seconds=1))
+    assert [len(call) for call in w.function.calls] == [16]
+
+
 @rule("a parent shard is delivered wholly before its children", FACTS)
 def lineage(w: World) -> None:
     w.write(1, 2, 3)
@@ -247,7 +257,7 @@ def partial(w: World) -> None:
 
     def answer(ids: list[str]) -> Any:
         seen.append(ids)
-        return w.function.failing("4", "3")(ids) if len(seen) == 1 else {"batchItemFailures": []}
+        return w.function.failing("4", "3", "5")(ids) if len(seen) == 1 else {"batchItemFailures": []}
 
     w.function.answer = answer
     mapping = w.mapping()
@@ -373,6 +383,21 @@ def parallel(w: World) -> None:
         assert of_item == sorted(of_item)
     # Only the lane of item 0 is blocked.
     assert 30 < len(delivered) < 60
+
+
+@rule("a child shard waits for all lanes of its parent", MAPPING)
+def parallel_lineage(w: World) -> None:
+    for n in range(12):
+        w.write(n, item=str(n))
+    w.function.answer = w.function.raising("0")
+    w.table.split()
+    w.write(99, item="1")
+    mapping = w.mapping(parallelization_factor=4, batch_size=3)
+    with pytest.raises(TimeoutError):
+        mapping.drain(within_s=600)
+    delivered = {n for call in w.function.calls for n in call}
+    assert len(delivered) > 3
+    assert "99" not in delivered
 
 
 @rule("LATEST begins with what comes from now on, in new shards with their first record", PARAMETERS)

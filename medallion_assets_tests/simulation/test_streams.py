@@ -366,6 +366,14 @@ def test_widths_of_an_items_numbers_differ_within_a_day() -> None:
     assert found > 20
 
 
+def test_no_two_records_of_a_table_have_one_number() -> None:
+    for seed in range(20):
+        cloud = Cloud(seed)
+        table, _ = orders(cloud, shards=8)
+        numbers = {put(table, str(n % 50), n).number for n in range(500)}
+        assert len(numbers) == 500, seed
+
+
 def test_numbers_reach_40_digits_and_stay_there() -> None:
     cloud = Cloud(3)
     table, _ = orders(cloud)
