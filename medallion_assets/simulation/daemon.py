@@ -9,7 +9,7 @@ Belongs here: those rules. Does not belong here: what goes wrong (faults, lake),
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
@@ -21,11 +21,26 @@ from medallion_assets.gold.maintenance import maintain
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.look import Memory
+from medallion_assets.ledger.record import record
 from medallion_assets.quality.results import CheckResult
-from medallion_assets.scheduling.news import Cursor, Graph, Pending, Request, choose, follow, is_mart, outcomes, settle
-from medallion_assets.scheduling.pending import list_pending, position
+from medallion_assets.scheduling.news import (
+    Cursor,
+    Graph,
+    Pending,
+    Request,
+    choose,
+    follow,
+    is_mart,
+    notice,
+    outcomes,
+    settle,
+)
+from medallion_assets.scheduling.pending import list_pending, published
 from medallion_assets.silver.batch import BatchResult
 from medallion_assets.silver.day import merge_day, merge_news
+from medallion_assets.silver.quarantine import drop
+from medallion_assets.silver.replay import replay
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.lake import Warehouse
 
@@ -73,6 +88,7 @@ class Daemon:
         self._store = store
         self._clock = clock
         self._pause = pause
+        self._memories: Mapping[str, Memory] = {}
         self._made: dict[str, tuple[int, str]] = {}
         self._count = 0
 
@@ -84,7 +100,8 @@ class Daemon:
         cursor = Cursor.model_validate_json(self.cursor)
         run = self.runs.get(cursor.request.key) if cursor.request else None
         with self._warehouse.open() as lake:
-            positions = {contract.lake_name: position(lake, contract) for contract in self.domain.tables}
+            tables = {contract.lake_name: published(lake, contract) for contract in self.domain.tables}
+        positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(self._store(), self.domain.tables, positions, self._clock().date())
         if run is not None:
             ended = (
@@ -95,6 +112,10 @@ class Daemon:
         latest = {node: made for node, (made, _) in self._made.items()}
         own = {node for node, (_, by) in self._made.items() if run is not None and by == run.run_id}
         cursor = follow(cursor, self._graph, latest, own=own)
+        runs = {run.run_id if run is not None else None, *(by for _, by in self._made.values())}
+        commits = {f"silver/{name}": one.snapshot_id for name, one in tables.items() if one.snapshot_id is not None}
+        known = {f"silver/{name}" for name, one in tables.items() if one.run_id in runs}
+        cursor = notice(cursor, self._graph, commits, own=known)
         request = choose(self._graph, cursor, pending, self._clock())
         self.cursor = cursor.model_copy(update={"request": request}).model_dump_json()
         return request, pending
@@ -133,6 +154,40 @@ class Daemon:
     def recompute(self, mart: str, days: Sequence[date] | None) -> str | None:
         """A person materializes some days of a mart, or the new day all that it touches; like `rerun`."""
         return self._step(self._refresh(mart, days), self._run_id())
+
+    def replay(self, table: str) -> str | None:
+        """A person replays all that is held of a table, after its contract was mended; like `rerun`."""
+
+        def act(lake: Lake, run_id: str) -> None:
+            contract = self.domain.by_name[table]
+            replay(lake, contract, self.domain, run_id=f"replay-{run_id}", now=self._clock())
+
+        return self._step(act, self._run_id())
+
+    def drop(self, table: str, where: str) -> str | None:
+        """A person gives up held changes of a table; like `rerun`."""
+
+        def act(lake: Lake, run_id: str) -> None:
+            contract = self.domain.by_name[table]
+            drop(lake, contract, where=where, reason="given up", run_id=f"drop-{run_id}", now=self._clock())
+
+        return self._step(act, self._run_id())
+
+    def record(self) -> str | None:
+        """The ledger's sensor looks once; like `rerun`."""
+
+        def act(lake: Lake, run_id: str) -> None:
+            found = record(
+                lake,
+                self._store(),
+                self.domain,
+                run_id=f"ledger-{run_id}",
+                now=self._clock(),
+                memories=self._memories,
+            )
+            self._memories = found.memories
+
+        return self._step(act, self._run_id())
 
     def maintain(self, layer: str, table: str) -> str | None:
         """The hourly job on one table, to which everything is old; like `rerun`."""

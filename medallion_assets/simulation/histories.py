@@ -129,6 +129,7 @@ class _Drawing:
         self._items = _Items(self._dice, self._start)
         self._weathers = self._dice.choice(_CLIMATES)
         self._mended = False
+        self._poisonous = self._dice.random() < 0.15
 
     def history(self) -> History:
         dice = self._dice
@@ -169,6 +170,7 @@ class _Drawing:
                 "window_s": dice.choice([0.0, 1.0, 4.0]),
                 "batch_size": dice.choice([2, 5, 100]),
                 "idle_s": 5.0,
+                "quiet_answers": 10,
                 "max_retries": 2,
             }
             return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, weather=weather)
@@ -187,7 +189,7 @@ class _Drawing:
         )
 
     def _act(self, do: str, **given: Any) -> None:
-        pipeline = do in {"tick", "rerun", "recompute", "maintain"}
+        pipeline = do in {"tick", "rerun", "recompute", "maintain", "replay", "drop", "look"}
         weather = self._dice.choice(self._weathers) if pipeline else "calm"
         self._acts.append(Act(do, given, weather, seed=self._dice.getrandbits(32) if pipeline else 0))
 
@@ -201,9 +203,16 @@ class _Drawing:
             self._act(
                 "maintain", layer=dice.choice(["silver", "silver", "quarantine"]), table=dice.choice(self._tables)
             )
-        if dice.random() < 0.08 and not self._mended:
+        if dice.random() < 0.3:
+            self._act("look")
+        if dice.random() < 0.05:
+            table = dice.choice(self._tables)
+            self._act("drop", table=table, column=dice.choice(_DROPPED[table]))
+        if dice.random() < 0.1 and not self._mended:
             self._mended = True
             self._act("mend")
+        if dice.random() < (0.5 if self._mended else 0.03):
+            self._act("replay", table=dice.choice(self._tables))
 
     def _write(self, count: int, *, flood: bool) -> None:
         changes = [self._change() for _ in range(count)]
@@ -227,7 +236,7 @@ class _Drawing:
         else:
             tables = dice.sample(self._tables, k=min(2, len(self._tables)))
             return {"transact": [{"table": one, "put": self._items.good(one), "bad": False} for one in tables]}
-        if dice.random() < 0.02:
+        if self._poisonous and dice.random() < 0.15:
             change["poison"] = True
         return change
 
@@ -397,6 +406,8 @@ _MISTAKES: Final[Mapping[str, Sequence[tuple[str, Item | None]]]] = {
     ),
 }
 """By table: an attribute, and what to make of it (None: leave it out)."""
+_DROPPED: Final = {"Customers": ("tier", "name"), "Orders": ("amount", "order_date"), "Readings": ("note", "small")}
+"""By table: columns for whose sake what is held may be given up."""
 
 
 def scripted(history: History, capture: Sequence[Fault], acts: Sequence[Sequence[Fault]]) -> History:

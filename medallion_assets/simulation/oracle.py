@@ -61,6 +61,8 @@ class _Silver:
     """The live rows of each snapshot that was published."""
     named: set[int] = field(default_factory=set)
     """The snapshots whose objects are in `claimed`."""
+    numbers_at: dict[int, dict[str, int]] = field(default_factory=dict)
+    """`numbers` as of each snapshot that was published."""
 
 
 class Oracle:
@@ -72,6 +74,8 @@ class Oracle:
         self.changes: dict[str, Change] = {}
         self.given_up: set[str] = set()
         """Events that capture set aside: they are on the on-failure queue, and need not be in Bronze."""
+        self.ever_given_up: set[str] = set()
+        self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._editions = [domain]
         self._connection = connection
         self._objects: dict[str, _Object] = {}
@@ -80,6 +84,10 @@ class Oracle:
         self._quarantine: dict[str, dict[str, Row]] = {contract.lake_name: {} for contract in domain.tables}
         self._gold: dict[str, tuple[int, Mapping[str, str]]] = {}
         self._verdicts: dict[tuple[int, str], Verdict] = {}
+        self._droppable: set[str] = set()
+        self._ledger: dict[str, Row] = {}
+        self._ledger_at: int | None = None
+        self._complete: dict[str, datetime] = {}
 
     @property
     def domain(self) -> Domain:
@@ -90,9 +98,18 @@ class Oracle:
         """The contracts are others from now on."""
         self._editions.append(domain)
 
-    def changed(self, change: Change, *, bad: bool | None) -> None:
+    def dropping(self, table: str, column: str) -> None:
+        """A person is about to give up what is held of a table (its lake name) for this column."""
+        self._droppable |= {
+            event
+            for event, row in self._quarantine[table].items()
+            if row["status"] == "held" and row["column_name"] == column
+        }
+
+    def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
         """The source made a change; `bad` says whether it was made to break its first contract, None if who knows."""
         self.changes[change.event_id] = change
+        self._shards[shard_id].append((change.event_id, change.number))
         if bad is not None and bad != bool(self._verdict(change, 0).broken):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
 
@@ -148,6 +165,10 @@ class Oracle:
             self._judge_gold(table, metadata, location)
         elif namespace == "quarantine":
             self._judge_quarantine(table, metadata, location)
+        elif table == "ledger":
+            self._judge_ledger(metadata, location)
+        elif table == "gaps":
+            self._judge_gaps(metadata, location)
 
     def converged(self, *, today: date) -> None:
         """Everything was captured and every day was merged under the contracts of now: judge the end."""
@@ -183,6 +204,7 @@ class Oracle:
             return
         if main not in known.states:
             known.states[main] = self._check_rows(contract, known, self._read(location))
+            known.numbers_at[main] = dict(known.numbers)
         self._check_consumed(contract, known)
         self._check_enriched(contract, known, known.states[main])
 
@@ -211,6 +233,8 @@ class Oracle:
                 known.claimed.add(path)
                 for event in self._objects[path].events:
                     rows += 1
+                    if self._dropped(contract, event):
+                        continue
                     if self._verdict(self.changes[event]).broken:
                         bad += 1
                         if event not in self._quarantine[contract.lake_name]:
@@ -232,6 +256,9 @@ class Oracle:
         found: dict[str, Row] = {}
         for row in rows:
             change = self.changes.get(row["_event_id"])
+            if change is not None and self._replayable(contract, change):
+                known.accepted.setdefault(change.event_id, set()).add(len(self._editions) - 1)
+                newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
             if change is None or change.event_id not in known.accepted:
                 self._wrong(f"{name}: holds {row}, which is of no change that was merged")
                 continue
@@ -247,6 +274,14 @@ class Oracle:
         for key in newest.keys() - found.keys():
             self._wrong(f"{name}: {key} is missing, merged was {newest[key].number}")
         return [row for row in rows if not row["_deleted"]]
+
+    def _replayable(self, contract: Contract, change: Change) -> bool:
+        """Whether a change may have come from quarantine: it is there, and valid by now."""
+        held = self._quarantine[contract.lake_name].get(change.event_id)
+        return held is not None and held["status"] != "dropped" and self._verdict(change).row is not None
+
+    def _dropped(self, contract: Contract, event: str) -> bool:
+        return self._quarantine[contract.lake_name].get(event, {}).get("status") == "dropped"
 
     def _check_row(self, contract: Contract, known: _Silver, change: Change, row: Row) -> None:
         shown = {name: value for name, value in row.items() if name not in contract.enriched_names}
@@ -268,6 +303,8 @@ class Oracle:
         for path in self._consumed(contract) - known.claimed:
             for event in self._objects[path].events:
                 change = self.changes[event]
+                if self._dropped(contract, event):
+                    continue
                 if self._verdict(change).broken:
                     if event not in self._quarantine[contract.lake_name]:
                         self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
@@ -336,9 +373,84 @@ class Oracle:
             "held": True,
             "resolved": at >= change.number and self._verdict(change).row is not None,
             "superseded": at > change.number,
+            "dropped": change.event_id in self._droppable,
         }
         if not right.get(status, False):
             self._wrong(f"quarantine.{contract.lake_name}: {change.event_id} is {status}, Silver is at {at}")
+
+    def _judge_ledger(self, metadata: TableMetadata, location: str) -> None:
+        """Every row is of an object that is in Bronze, as it is, in the snapshot it names, with a claim that holds."""
+        if metadata.current_snapshot_id is not None and metadata.current_snapshot_id != self._ledger_at:
+            self._lineage("ops.ledger", metadata, self._ledger_at)
+            self._ledger_at = metadata.current_snapshot_id
+            rows = {row["object"]: row for row in self._read(location)}
+            for path in self._ledger.keys() - rows.keys():
+                self._wrong(f"ops.ledger: {path} was recorded and is not any more")
+            for path, row in rows.items():
+                if row != self._ledger.get(path):
+                    self._check_record(path, row)
+            self._ledger = rows
+            self.counts["looks"] += 1
+        for contract in self.domain.tables:
+            text = metadata.properties.get(f"medallion.followed.{contract.lake_name}")
+            complete_to = json.loads(text)["complete_to"] if text else None
+            if complete_to is not None:
+                self._check_complete(contract, datetime.fromisoformat(complete_to))
+
+    def _check_record(self, path: str, row: Row) -> None:
+        found = self._objects.get(path)
+        if found is None or row["state"] != "held":
+            self._wrong(f"ops.ledger: {path} is recorded as {row['state']}; in Bronze: {found is not None}")
+            return
+        changes = [self.changes[event] for event in found.events]
+        numbers = [change.number for change in changes]
+        told = (row["rows"], int(row["first_sequence"]), int(row["last_sequence"]))
+        if told != (len(numbers), min(numbers), max(numbers)):
+            self._wrong(f"ops.ledger: {path} is recorded with rows and range {told}")
+        known = self._silver[row["table_name"]]
+        contract = self.domain.by_name[row["table_name"]]
+        at = known.numbers_at.get(row["snapshot_id"])
+        if row["snapshot_id"] is not None and at is None:
+            self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which was never published")
+        for change in changes:
+            contained = at is not None and at.get(change.key, -1) >= change.number
+            if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
+                self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which lacks {change.event_id}")
+        if row["upto"] is not None:
+            after = int(row["after"]) if row["after"] else -1
+            for event, number in self._shards.get(row["shard_id"], ()):
+                if after < number <= int(row["upto"]) and event not in self._captured and event not in self.given_up:
+                    self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
+
+    def _check_complete(self, contract: Contract, complete_to: datetime) -> None:
+        """All that the source shows as changed before that time is merged, in quarantine, or given up by capture."""
+        self._complete[contract.lake_name] = complete_to
+        for change in self.changes.values():
+            if change.table != contract.table or change.created_s >= complete_to.timestamp():
+                continue
+            merged = self._silver[contract.lake_name].numbers.get(change.key, -1) >= change.number
+            if not merged and change.event_id not in self._quarantine[contract.lake_name].keys() | self.given_up:
+                self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
+
+    def _judge_gaps(self, metadata: TableMetadata, location: str) -> None:
+        """A gap is told only where something is missing."""
+        if metadata.current_snapshot_id is None:
+            return
+        for row in self._read(location):
+            contract = self.domain.by_name[row["table_name"]]
+            given_up = any(self.changes[event].table == contract.table for event in self.ever_given_up)
+            if row["kind"] != "given_up" or not given_up:
+                self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
+
+    def recorded(self, *, polled: bool) -> None:
+        """The ledger looked when all was at rest: it knows every object, and where a poller captures up to when."""
+        for path in sorted(self._objects.keys() - self._ledger.keys()):
+            self._wrong(f"end: ops.ledger lacks {path}")
+        for contract in self.domain.tables if polled and not self.ever_given_up else ():
+            times = [change.created_s for change in self.changes.values() if change.table == contract.table]
+            told = self._complete.get(contract.lake_name)
+            if times and (told is None or told.timestamp() < max(times)):
+                self._wrong(f"end: {contract.lake_name} is told complete to {told}, all of it is there")
 
     def _judge_gold(self, mart: str, metadata: TableMetadata, location: str) -> None:
         basis: dict[str, str] = {
@@ -398,7 +510,7 @@ class Oracle:
                 continue
             if any(self._verdict(change, edition).broken for edition in range(len(self._editions))):
                 ever.add(change.event_id)
-            if self._verdict(change).row is None:
+            if self._verdict(change).row is None or self._dropped(contract, change.event_id):
                 bad.add(change.event_id)
                 continue
             if change.key not in newest or newest[change.key].number < change.number:

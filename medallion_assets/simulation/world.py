@@ -259,6 +259,18 @@ class _World:
     def _do_maintain(self, layer: str, table: str) -> None:
         self._daemon.maintain(layer, self._daemon.domain.by_source[table].lake_name)
 
+    def _do_replay(self, table: str) -> None:
+        self._daemon.replay(self._daemon.domain.by_source[table].lake_name)
+
+    def _do_drop(self, table: str, column: str) -> None:
+        name = self._daemon.domain.by_source[table].lake_name
+        self._oracle.dropping(name, column)
+        self._daemon.drop(name, f"column_name = '{column}'")
+
+    def _do_look(self) -> None:
+        self._take_given_up()
+        self._daemon.record()
+
     def _do_mend(self) -> None:
         self._daemon.domain = self._mended
         self._oracle.mended(self._mended)
@@ -289,13 +301,15 @@ class _World:
             self._warehouse.faults, self._warehouse.contention = self._calm, 0.0
 
     def _second_writer(self, name: tuple[str, ...]) -> None:
-        """Somebody else materializes the table that is just being written; all goes well for them."""
+        """Somebody else writes the table that is just being written; all goes well for them."""
         before = self._warehouse.faults, self._warehouse.contention
         self._warehouse.faults, self._warehouse.contention = self._calm, 0.0
         try:
             layer, table = name
             if layer == "gold":
                 self._daemon.recompute(table, None)
+            elif layer == "ops":
+                self._daemon.record()
             else:
                 days = self._oracle.final_days(self._daemon.domain.by_name[table])
                 if days:
@@ -404,6 +418,7 @@ class _World:
                 if one.shard_id == about["shardId"] and first <= one.record.number <= last
             }
         self._read_messages = len(messages)
+        self._oracle.ever_given_up |= self._oracle.given_up
 
     # The source.
 
@@ -422,7 +437,7 @@ class _World:
         self._written[shard_id, record.number, record.item_key] = _Written(record, shard_id, told.event_id, table.name)
         if change.get("poison"):
             self._poison.add(told.event_id)
-        self._oracle.changed(told, bad=change.get("bad"))
+        self._oracle.changed(told, shard_id, bad=change.get("bad"))
 
     # The end.
 
@@ -447,6 +462,9 @@ class _World:
             self._oracle.violations.append(f"end: no rest: {self._daemon.cursor}")
             return
         self._oracle.converged(today=self._today)
+        self.wait(180.0)  # the poller believes that there is nothing more, and tells it
+        self._daemon.record()
+        self._oracle.recorded(polled=self._history.capture.kind == "poller")
 
     def _left(self) -> list[_Written]:
         """What is still to be captured."""
