@@ -8,9 +8,12 @@ an idle shard writes no Bronze object, and without this nobody could tell it fro
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
+
+_TIMES: Final = ("began_at", "written_at", "read_to")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +32,14 @@ class Polled:
     """One table. Times are aware UTC.
 
     Every change that the stream shows as made before `read_to` was read, and is in a Bronze object or given up; None
-    until all shards have answered. `began_at` is when this capture of the table began. `shards` are those that are not
+    until all shards have answered. `began_at` is when this capture of the table began, None for one that has gone on
+    since before that was noted. `shards` are those that are not
     read to their end, and those that ended in the last 24 hours.
     """
 
     table: str
     stream_arn: str
-    began_at: datetime
+    began_at: datetime | None
     written_at: datetime
     read_to: datetime | None
     shards: tuple[PolledShard, ...]
@@ -44,7 +48,7 @@ class Polled:
 def put_polled(store: BronzeStore, polled: Polled) -> None:
     """Write the marker in place of the last one. Raises what the store raises."""
     fields = asdict(polled)
-    for name in ("began_at", "written_at", "read_to"):
+    for name in _TIMES:
         time: datetime | None = fields[name]
         fields[name] = time.astimezone(UTC).isoformat() if time else None
     store.put(_path(polled.table), json.dumps(fields).encode())
@@ -59,10 +63,9 @@ def read_polled(store: BronzeStore, table: str) -> Polled | None:
         return None
     try:
         fields = json.loads(data)
-        times = {name: datetime.fromisoformat(fields[name]) for name in ("began_at", "written_at")}
-        read_to = datetime.fromisoformat(fields["read_to"]) if fields["read_to"] else None
+        times = {name: datetime.fromisoformat(fields[name]) for name in _TIMES if fields[name] is not None}
         shards = tuple(PolledShard(**shard) for shard in fields["shards"])
-        return Polled(**{**fields, **times, "read_to": read_to, "shards": shards})
+        return Polled(**{**fields, **times, "shards": shards})
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptObject(
             f"{store.uri(path)} is not what the poller writes ({error}); delete it, the poller writes it again"

@@ -37,7 +37,8 @@ def backfilled(lake: Lake, store: BronzeStore, contract: Contract, *, at: dateti
     polled = read_polled(store, contract.table)
 
     def mended(gap: Gap) -> bool:
-        resumed = gap.kind != "stream" or (polled is not None and gap.noticed_at < polled.began_at <= at)
+        began_at = polled.began_at if polled else None
+        resumed = gap.kind != "stream" or (began_at is not None and gap.noticed_at < began_at <= at)
         return gap.noticed_at <= at and resumed
 
     found = open_gaps(lake, contract.lake_name)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -46,6 +46,9 @@ MOST_OBJECTS: Final = 1000
 
 MOST_DOUBTS: Final = 100
 """Doubtful objects of a kind read in one look; the others wait for the next."""
+
+RETENTION: Final = timedelta(hours=24)
+"""How long a stream keeps a record."""
 
 # A shard by its stream and its id: a stream that is made again may use an id again.
 Shard = tuple[str, str]
@@ -184,6 +187,7 @@ class _Look:
             self._doubt({name for name in self.listing.entries if name not in known and name not in self.rows})
         self._revisit(old)
         self._find_holes()
+        self._find_absence()
         return self._done()
 
     @property
@@ -344,6 +348,25 @@ class _Look:
         for at, rows in claims.items():
             self._extend(at, rows)
             self._fill(at, rows)
+
+    def _find_absence(self) -> None:
+        """Compare when this capture began with the time up to which the one before it was complete.
+
+        A capture begins with the oldest records its stream has, so what lies further back than that is lost.
+        """
+        began_at = self.polled.began_at if self.polled else None
+        complete_to = self.followed.complete_to
+        if began_at is not None and complete_to is not None and began_at - complete_to > RETENTION:
+            self._note(
+                "away",
+                began_at.isoformat(),
+                since=complete_to,
+                reason=(
+                    f"the poller began anew at {began_at:%Y-%m-%d %H:%M:%S}, more than 24 hours after what is "
+                    "complete, and the stream keeps no more than that"
+                ),
+                remedy=f"Run `medallion repair {self.name}`, and keep the poller's checkpoint file",
+            )
 
     def _fill(self, at: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
         """Close the holes that objects have filled since."""

@@ -213,6 +213,30 @@ def test_a_passed_over_object_that_somebody_moves_away_is_no_gap(captured: Captu
     assert captured.look().gaps == ()
 
 
+def test_a_poller_that_began_anew_too_late_has_lost_what_the_stream_forgot(captured: Captured) -> None:
+    """Its checkpoint was lost, and with it the knowledge that anything is missing."""
+    captured.put("a", 1)
+    captured.merge()
+    captured.poll()
+    captured.look()
+    captured.memories = {}
+    captured.pass_(hours=23)
+    captured.poll(began_at=captured.now)
+    assert captured.look().gaps == (), "all of it was still there"
+    captured.pass_(hours=25)
+    complete = captured.look().complete_to
+    assert complete is not None
+    captured.poll(began_at=captured.now)
+    state = captured.look()
+    assert [(gap.kind, gap.since) for gap in state.gaps] == [("away", complete)]
+    assert state.complete_to == complete
+    captured.pass_(minutes=1)
+    assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    to = captured.poll(began_at=captured.now - timedelta(minutes=1))
+    state = captured.look()
+    assert (state.gaps, state.complete_to) == ((), to)
+
+
 def test_records_given_up_are_a_gap_until_a_repair(captured: Captured) -> None:
     captured.put("a", 1)
     captured.merge()

@@ -24,7 +24,7 @@ _FORGET_AFTER: Final = timedelta(days=7)
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tables (
-    table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT
+    table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT, began_at TEXT
 );
 CREATE TABLE IF NOT EXISTS shards (
     stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL, first INTEGER NOT NULL,
@@ -34,11 +34,13 @@ CREATE TABLE IF NOT EXISTS shards (
 """
 
 
-# For a file from before objects made claims.
+# For a file from before objects made claims, and before the marker told since when a table is captured.
 _CLAIMS: Final = """
 ALTER TABLE shards ADD COLUMN claimed TEXT;
 ALTER TABLE shards ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 """
+_BEGAN: Final = "ALTER TABLE tables ADD COLUMN began_at TEXT"
+_TABLES: Final = "SELECT table_name, stream_arn, gap, captured_at FROM tables"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Checkpoint:
         connection.executescript(_SCHEMA)
         if "claimed" not in {column[1] for column in connection.execute("PRAGMA table_info(shards)")}:
             connection.executescript(_CLAIMS)
+        if "began_at" not in {column[1] for column in connection.execute("PRAGMA table_info(tables)")}:
+            connection.execute(_BEGAN)
 
     @classmethod
     @contextmanager
@@ -96,7 +100,7 @@ class Checkpoint:
 
     def table(self, table: str) -> TableMark | None:
         """Return what is known of a table; None before its capture began."""
-        marks = _tables(self._run("SELECT * FROM tables WHERE table_name = ?", table))
+        marks = _tables(self._run(f"{_TABLES} WHERE table_name = ?", table))
         return marks[0] if marks else None
 
     def shards(self, stream_arn: str) -> dict[str, ShardMark]:
@@ -110,9 +114,11 @@ class Checkpoint:
             for shard_id, known_at, first, sequence_number, finished_at in rows
         }
 
-    def begin(self, table: str, stream_arn: str) -> None:
-        """Note that capture of a table begins with this stream."""
-        self._run("INSERT INTO tables VALUES (?, ?, NULL, NULL)", table, stream_arn)
+    def begin(self, table: str, stream_arn: str, *, now: datetime) -> None:
+        """Note that capture of a table begins now with this stream."""
+        self._run(
+            "INSERT INTO tables (table_name, stream_arn, began_at) VALUES (?, ?, ?)", table, stream_arn, _text(now)
+        )
 
     def know(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
         """Note shards seen for the first time, all or none of them."""
@@ -148,19 +154,22 @@ class Checkpoint:
         )
         return Claim(stream_arn=stream_arn, shard_id=shard_id, after=after, upto=upto, given_up=given_up)
 
-    def polled(self, stream_arn: str, *, ended_since: datetime) -> tuple[datetime | None, tuple[PolledShard, ...]]:
-        """Return since when the stream's known shards are known, and what each of them has claimed.
+    def polled(self, table: str, *, ended_since: datetime) -> tuple[datetime | None, tuple[PolledShard, ...]]:
+        """Return when the capture of a table began, None if that is not known, and what each shard has claimed.
 
-        Left out are those that ended before `ended_since`; the time is None while no shard is known.
+        Left out are shards that ended before `ended_since`.
         """
+        began = self._run("SELECT began_at FROM tables WHERE table_name = ?", table)
         rows = self._run(
-            "SELECT shard_id, known_at, claimed, given_up, finished_at FROM shards WHERE stream_arn = ?", stream_arn
+            "SELECT shard_id, claimed, given_up, finished_at FROM shards WHERE stream_arn = "
+            "(SELECT stream_arn FROM tables WHERE table_name = ?1) AND ifnull(finished_at, ?2) >= ?2",
+            table,
+            _text(ended_since),
         )
-        since = min((datetime.fromisoformat(known_at) for _, known_at, _, _, _ in rows), default=None)
-        return since, tuple(
+        began_at = datetime.fromisoformat(began[0][0]) if began and began[0][0] else None
+        return began_at, tuple(
             PolledShard(shard_id=shard_id, upto=claimed, given_up=given_up, finished=finished_at is not None)
-            for shard_id, _, claimed, given_up, finished_at in rows
-            if finished_at is None or finished_at >= _text(ended_since)
+            for shard_id, claimed, given_up, finished_at in rows
         )
 
     def finish(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
@@ -199,7 +208,7 @@ def read_tables(path: Path) -> list[TableMark]:
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return _tables(connection.execute("SELECT * FROM tables ORDER BY table_name").fetchall())
+        return _tables(connection.execute(f"{_TABLES} ORDER BY table_name").fetchall())
 
 
 @contextmanager

@@ -138,7 +138,7 @@ class TablePoller:
             stream_arn = mark.stream_arn
         elif current is not None:
             stream_arn = current
-            self._checkpoint.begin(self.table, stream_arn)
+            self._checkpoint.begin(self.table, stream_arn, now=self._clock())
         else:
             raise no_stream(self.table)
         shards = self._listed(stream_arn)
@@ -171,13 +171,13 @@ class TablePoller:
         if mark is None:
             return
         # Claims are read after the time: they may say more than it, never less.
-        began_at, shards = self._checkpoint.polled(mark.stream_arn, ended_since=now - _TOLD)
+        began_at, shards = self._checkpoint.polled(self.table, ended_since=now - _TOLD)
         try:
             self._on_polled(
                 Polled(
                     table=self.table,
                     stream_arn=mark.stream_arn,
-                    began_at=began_at or now,
+                    began_at=began_at,
                     written_at=names.now(),
                     read_to=read_to,
                     shards=shards,

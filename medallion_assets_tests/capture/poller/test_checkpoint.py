@@ -24,7 +24,7 @@ ARN = "arn:aws:dynamodb:us-east-1:1:table/Orders/stream/2026"
 
 
 def begun(checkpoint: Checkpoint) -> None:
-    checkpoint.begin("Orders", ARN)
+    checkpoint.begin("Orders", ARN, now=NOW)
     checkpoint.know(ARN, ["shard-1", "shard-2"], first=True, now=NOW)
 
 
@@ -50,7 +50,8 @@ def test_a_commit_survives_kill_nine(tmp_path: Path) -> None:
         "import sys, os\nfrom pathlib import Path\nfrom datetime import datetime, UTC\n"
         "from medallion_assets.capture.poller.checkpoint import Checkpoint\n"
         f"with Checkpoint.open(Path({str(tmp_path / 'c.sqlite')!r})) as c:\n"
-        f"    c.begin('Orders', {ARN!r}); c.know({ARN!r}, ['s'], first=True, now=datetime.now(UTC))\n"
+        "    now = datetime.now(UTC)\n"
+        f"    c.begin('Orders', {ARN!r}, now=now); c.know({ARN!r}, ['s'], first=True, now=now)\n"
         "    for n in range(10**9):\n"
         "        c.advance('Orders', 's', str(n), None); os.write(1, b'%d\\n' % n)\n"
     )
@@ -102,7 +103,7 @@ def test_the_capture_time_never_goes_back(checkpoint: Checkpoint) -> None:
 
 def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
-    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"))
+    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"), now=NOW)
     checkpoint.mark_gap("Orders", "trimmed")
     checkpoint.forget("Orders")
     assert checkpoint.table("Orders") is None
@@ -148,6 +149,7 @@ def test_a_file_from_before_objects_made_claims_is_carried_on(tmp_path: Path) ->
         with Checkpoint.open(path) as checkpoint:
             assert checkpoint.shards(ARN) == {"shard-1": ShardMark(NOW, True, "7", False)}
             assert checkpoint.claim(ARN, "shard-1", upto="9").after is None
+            assert checkpoint.polled("Orders", ended_since=NOW)[0] is None, "nobody knows any more when it began"
 
 
 def test_a_full_disk_is_told_once_and_what_was_noted_before_stays(disk: Disk) -> None:

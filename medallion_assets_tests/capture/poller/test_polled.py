@@ -118,7 +118,7 @@ def test_the_poller_says_how_far_it_has_read(stack: Stack, checkpoint: Checkpoin
         until(lambda: (told := read_polled(stack.store, "Orders")) and told.read_to and told.read_to >= wrote)
     told = read_polled(stack.store, "Orders")
     assert told is not None
-    assert told.began_at >= began
+    assert told.began_at is not None and told.began_at >= began
     (shard,) = told.shards
     assert shard.upto is not None and not shard.finished
     assert len(list(stack.store.list("Orders"))) >= 1
