@@ -26,14 +26,15 @@ ROOMS = {
     "gold": ALL,
     "quality": ALL,
     "scheduling": BELOW | PURE,
-    "health": ALL,
+    "health": ALL | {"repair"},
     "repair": ALL,
     "defs": ALL | {"settings", "definitions", "scheduling", "health", "repair"},
     "definitions": BELOW | PURE | {"defs"},
     "simulation": ALL | {"scheduling"},
+    "cost": {"contracts"},
     "settings": {"lake"},
     "local": ALL | {"settings", "repair"},
-    "cli": ALL | {"settings", "local", "scheduling", "simulation", "repair"},
+    "cli": ALL | {"settings", "local", "scheduling", "simulation", "repair", "cost"},
     "serving": ALL | {"settings"},
 }
 """What each room may import of the others; `errors` is everybody's."""

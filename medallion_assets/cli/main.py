@@ -8,7 +8,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from medallion_assets.cli import contracts, demo, generate, quarantine, query, repair, simulate, status, verify
+from medallion_assets.cli import contracts, cost, demo, generate, quarantine, query, repair, simulate, status, verify
 from medallion_assets.cli.outcome import ExitCode, explained
 
 
@@ -49,6 +49,7 @@ app.command("query")(query.query)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
+app.command("cost")(cost.cost)
 app.command("repair")(repair.repair)
 app.command("simulate")(simulate.simulate)
 

@@ -21,6 +21,7 @@ WORKS = {
     "merge-composite": ("merge", "merge_composite"),
     "freshness": ("freshness", "run"),
     "sensor": ("sensor", "run"),
+    "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
 }
 FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")

@@ -1,0 +1,61 @@
+"""`medallion cost`: what a month on AWS would cost, before there is a bill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def cost(  # noqa: PLR0917 - typer reads the parameters as options
+    changes_per_day: Annotated[int, typer.Option(min=1, help="Changes a day, over all tables.")],
+    item_bytes: Annotated[int, typer.Option(min=1, max=400_000, help="Bytes of an item.")] = 500,
+    tables: Annotated[int, typer.Option(min=1, help="DynamoDB tables.")] = 3,
+    dashboards: Annotated[int, typer.Option(min=0, help="Dashboards that are open during working hours.")] = 3,
+    prices: Annotated[Path | None, typer.Option(help="Another file of prices than the one that is shipped.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Estimate a month on AWS, line by line, beside three other ways; from list prices and what make bench measured.
+
+    Every number that is neither is an assumption and printed with the result. It is an estimate, not an offer.
+
+    \b
+    Examples:
+      medallion cost --changes-per-day 1000000
+      medallion cost --changes-per-day 50000 --item-bytes 2000 --tables 12 --json
+    """
+    from dataclasses import asdict
+
+    from medallion_assets.cli.output import print_json, print_table
+    from medallion_assets.cost.data import PRICES, load_measured, load_prices
+    from medallion_assets.cost.model import ASSUMPTIONS, Load, bills
+
+    listed, measured = load_prices(prices or PRICES), load_measured()
+    found = bills(Load(changes_per_day, item_bytes, tables, dashboards), listed, measured)
+    if as_json:
+        print_json(
+            {
+                "prices": {"as_of": listed.as_of, "region": listed.region, "currency": listed.currency},
+                "measured": measured.model_dump(),
+                "assumptions": {name: asdict(assumption) for name, assumption in ASSUMPTIONS.items()},
+                "bills": [{**asdict(bill), "usd": bill.usd} for bill in found],
+            }
+        )
+        return
+    ours = found[0]
+    print_table(
+        f"{ours.name}, a month in {listed.region}: list prices of {listed.as_of}, measured {measured.measured_on}",
+        ["item", "amount", "unit", "USD a month", "why"],
+        [[line.item, round(line.amount, 1), line.unit, round(line.usd, 2), line.why] for line in ours.lines],
+    )
+    print_table(
+        "Beside others",
+        ["way", "USD a month", "numbers are at best", "not in it"],
+        [[bill.name, round(bill.usd, 2), bill.freshness, bill.not_in_it] for bill in found],
+    )
+    print_table(
+        "Assumed",
+        ["name", "value", "what"],
+        [[name, assumption.value, assumption.what] for name, assumption in ASSUMPTIONS.items()],
+    )

@@ -1,0 +1,301 @@
+"""The bill of a month as lines: how much of what, and why that much; for this system and for three others.
+
+Every number that is neither a price nor measured is an assumption, named in ASSUMPTIONS and shown with the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from medallion_assets.cost.data import Measured, Prices
+
+HOURS: Final = Decimal(730)
+DAYS: Final = HOURS / 24
+GB: Final = Decimal(10**9)
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A number nobody measured, and what it is."""
+
+    value: Decimal
+    what: str
+
+
+def _assumed(value: str, what: str) -> Assumption:
+    return Assumption(Decimal(value), what)
+
+
+ASSUMPTIONS: Final = {
+    "age_months": _assumed("12", "the bill is that of a month after so many months; storage has grown until then"),
+    "inserted_share": _assumed("0.3", "of the changes make a new item; the others change or delete one"),
+    "window_s": _assumed("1", "the batching window of the event source mapping, seconds"),
+    "shards": _assumed("1", "shards per table; a table of more than 1,000 writes a second has several"),
+    "lambda_gb": _assumed("0.25", "memory of the capture function"),
+    "lambda_ms": _assumed("40", "of an invocation besides its changes: start, read, one PUT to S3"),
+    "standard_days": _assumed("90", "Bronze stays in S3 Standard, then in Standard-IA as long again, then in Glacier"),
+    "run_s": _assumed("60", "from one run to the next while there are changes: a task of ECS takes that long to start"),
+    "marts": _assumed("3", "marts, each refreshed in every run"),
+    "gets_per_put": _assumed("3", "GET requests for each file that is written"),
+    "list_s": _assumed("1", "between two listings of a table's prefix by the sensor while it waits"),
+    "catalog_per_commit": _assumed("6", "requests to Glue's catalog for a commit and its publication"),
+    "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, always on"),
+    "service_gb": _assumed("4", "GB of memory of those three"),
+    "run_vcpu": _assumed("1", "vCPU of a run's task; one runs at a time, without a pause while there are changes"),
+    "run_gb": _assumed("4", "GB of memory of a run's task"),
+    "rds_gb": _assumed("20", "GB of run storage"),
+    "secrets": _assumed("2", "secrets"),
+    "alarms_per_table": _assumed("4", "alarms per table: iterator age, errors, throttles, dead letters"),
+    "logs_gb": _assumed("2", "GB of logs a month"),
+    "viewed_h": _assumed("8", "hours a day that each dashboard is open"),
+    "refresh_s": _assumed("60", "between two refreshes of an open dashboard"),
+    "panels": _assumed("14", "queries of a dashboard"),
+    "ops_commits": _assumed("4", "commits a minute to the ops tables, by the looks at ledger and health"),
+    "scan_mb": _assumed("10", "MB scanned by a query: Athena counts no less, and a panel prunes to less"),
+    "rules": _assumed("6", "alert rules, one query each every 5 minutes"),
+    "editors": _assumed("1", "people who edit dashboards in Managed Grafana"),
+    "zero_etl_min": _assumed("15", "minutes between two refreshes of zero-ETL, its shortest"),
+    "zero_etl_dpu_min": _assumed("2", "DPU-minutes that a refresh of a table takes"),
+    "job_dpu": _assumed("10", "DPUs of a daily Glue job"),
+    "job_min": _assumed("10", "minutes that it takes for a table"),
+    "spark_dpu": _assumed("2", "DPUs of a streaming job per table, the fewest it may have, always on"),
+}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the system has to carry: changes a day over all tables, bytes of an item, tables, open dashboards."""
+
+    changes_per_day: int
+    item_bytes: int
+    tables: int
+    dashboards: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a bill: so many of a price's unit, what they cost a month, and how they come about."""
+
+    item: str
+    price: str
+    amount: Decimal
+    unit: str
+    usd: Decimal
+    why: str
+
+
+@dataclass(frozen=True)
+class Bill:
+    """A month of one way to do it: how old its numbers are at best, its lines, and what it leaves to others."""
+
+    name: str
+    freshness: str
+    lines: Sequence[Line]
+    not_in_it: str
+
+    @property
+    def usd(self) -> Decimal:
+        """The whole month."""
+        return sum((line.usd for line in self.lines), Decimal(0))
+
+
+def bills(load: Load, prices: Prices, measured: Measured) -> list[Bill]:
+    """This system's bill first, then the others'. Raises SettingsError naming a price that is not there."""
+    reckoning = _Reckoning(load, prices, measured)
+    return [reckoning.ours(), reckoning.zero_etl(), reckoning.daily_jobs(), reckoning.streaming_spark()]
+
+
+class _Reckoning:
+    def __init__(self, load: Load, prices: Prices, measured: Measured) -> None:
+        self._load = load
+        self._prices = prices
+        self._measured = measured
+        self._changes = Decimal(load.changes_per_day) * DAYS
+        self._lines: list[Line] = []
+
+    def ours(self) -> Bill:
+        capture = self._capture()
+        return Bill(
+            "This system",
+            "within a minute or two",
+            [
+                *capture,
+                *self._storage(),
+                *self._runs(),
+                *self._orchestrator(),
+                *self._point_in_time("a backfill's export needs it"),
+                *self._reading(with_alerts=True),
+            ],
+            "reads and writes of the application's own tables",
+        )
+
+    def zero_etl(self) -> Bill:
+        refreshes = HOURS * 60 / _of("zero_etl_min") * self._load.tables
+        return Bill(
+            "Managed zero-ETL",
+            "15 minutes",
+            [
+                *self._point_in_time("its exports need it"),
+                self._line("dynamodb_export", "incremental exports", self._changed_gb(), "every change's new image"),
+                self._line(
+                    "glue_dpu_hours",
+                    "writing the target",
+                    refreshes * _of("zero_etl_dpu_min") / 60,
+                    "a refresh of each table every 15 minutes",
+                ),
+                self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
+                *self._reading(with_alerts=False),
+            ],
+            "marts, audits, orchestration, alerts; numbers arrive as doubles",
+        )
+
+    def daily_jobs(self) -> Bill:
+        return Bill(
+            "Glue jobs, daily",
+            "a day",
+            [
+                *self._point_in_time("its exports need it"),
+                self._line(
+                    "dynamodb_export", "full exports", self._table_gb() * DAYS, "each table in whole, every day"
+                ),
+                self._line(
+                    "glue_dpu_hours",
+                    "jobs",
+                    DAYS * self._load.tables * _of("job_dpu") * _of("job_min") / 60,
+                    "one job per table and day",
+                ),
+                self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
+                *self._reading(with_alerts=False),
+            ],
+            "the history between two exports, audits, orchestration, alerts",
+        )
+
+    def streaming_spark(self) -> Bill:
+        return Bill(
+            "Always-on Spark",
+            "a minute or so",
+            [
+                self._line("dynamodb_to_kinesis", "changes to Kinesis", self._changes, "every change"),
+                self._line("kinesis_stream_hours", "streams", HOURS * self._load.tables, "one stream per table"),
+                self._line("kinesis_gb", "changes in Kinesis", self._changed_gb() * 2, "both images of every change"),
+                self._line(
+                    "glue_dpu_hours",
+                    "streaming jobs",
+                    HOURS * self._load.tables * _of("spark_dpu"),
+                    "one Glue streaming job per table, always on",
+                ),
+                self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
+                *self._reading(with_alerts=False),
+            ],
+            "compaction, audits, orchestration, alerts, and the merge itself, which somebody has to write",
+        )
+
+    def _capture(self) -> list[Line]:
+        invocations = self._invocations()
+        ms = invocations * _of("lambda_ms") + self._changes * self._measured.capture_ms
+        return [
+            self._line("lambda_requests", "capture, invocations", invocations, "changes of a second go together"),
+            self._line(
+                "lambda_gb_seconds",
+                "capture, time",
+                ms / 1000 * _of("lambda_gb"),
+                "measured time of a change, and a PUT",
+            ),
+            self._line("s3_put", "Bronze objects", invocations, "one object an invocation; reading streams is free"),
+        ]
+
+    def _invocations(self) -> Decimal:
+        """A month's: the first change opens a window, and those that follow within it come along, up to 1,000."""
+        streams = self._load.tables * _of("shards")
+        per_second = Decimal(self._load.changes_per_day) / streams / 86_400
+        return self._changes / min(1 + per_second * _of("window_s"), Decimal(1000))
+
+    def _storage(self) -> list[Line]:
+        scaled = Decimal(self._load.item_bytes) / self._measured.item_bytes
+        month = (
+            self._changes * self._measured.bronze_change_bytes * scaled
+            + self._invocations() * self._measured.bronze_object_bytes
+        ) / GB
+        months, standard = _of("age_months"), _of("standard_days") / DAYS
+        young = min(months, standard)
+        middle = min(max(months - standard, Decimal(0)), standard)
+        return [
+            self._line("s3_standard", "Bronze, the last 90 days", month * young, "measured bytes of a change"),
+            self._line("s3_infrequent", "Bronze, 90 to 180 days", month * middle, "the same"),
+            self._line("s3_glacier", "Bronze, older", month * (months - young - middle), "the same"),
+            self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes of a row"),
+        ]
+
+    def _runs(self) -> list[Line]:
+        """Runs come one after the other while there are changes: at most one a minute, at most one a change."""
+        runs = min(HOURS * 3600 / _of("run_s"), self._changes)
+        commits = runs * (self._load.tables + _of("marts"))
+        files = runs * (
+            self._load.tables * self._measured.silver_commit_files + _of("marts") * self._measured.gold_commit_files
+        )
+        listings = HOURS * 3600 / _of("list_s") * self._load.tables
+        looks = HOURS * 60 * _of("ops_commits")
+        catalog = (commits + looks) * _of("catalog_per_commit")
+        return [
+            self._line("s3_put", "commits, files written", files, "measured files of a commit"),
+            self._line("s3_get", "commits, files read", files * _of("gets_per_put"), "what a merge and a refresh read"),
+            self._line(
+                "s3_put",
+                "ledger and health, files written",
+                looks * self._measured.gold_commit_files,
+                "measured files of a commit",
+            ),
+            self._line("s3_put", "listings for news", listings, "a listing a second of each table's prefix"),
+            self._line("glue_requests", "catalog", catalog, "every commit and its publication"),
+        ]
+
+    def _orchestrator(self) -> list[Line]:
+        busy = min(Decimal(1), self._changes * _of("run_s") / (HOURS * 3600))
+        vcpu, memory = _of("service_vcpu") + busy * _of("run_vcpu"), _of("service_gb") + busy * _of("run_gb")
+        return [
+            self._line("fargate_vcpu_hours", "Dagster, vCPU", vcpu * HOURS, "three services, and a run's task"),
+            self._line("fargate_gb_hours", "Dagster, memory", memory * HOURS, "three services, and a run's task"),
+            self._line("rds_hours", "run storage", HOURS, "PostgreSQL, one zone"),
+            self._line("rds_storage", "run storage, disk", _of("rds_gb"), ""),
+            self._line("load_balancer_hours", "load balancer", HOURS, "HTTPS and sign-in for Dagster's page"),
+            self._line("nat_hours", "NAT gateway", HOURS, "the VPC's way out"),
+            self._line("secrets", "secrets", _of("secrets"), ""),
+            self._line("alarms", "alarms", _of("alarms_per_table") * self._load.tables, ""),
+            self._line("logs", "logs", _of("logs_gb"), ""),
+        ]
+
+    def _reading(self, *, with_alerts: bool) -> list[Line]:
+        looks = DAYS * _of("viewed_h") * 3600 / _of("refresh_s") * self._load.dashboards
+        queries = looks * _of("panels")
+        if with_alerts:
+            queries += HOURS * 12 * _of("rules")
+        lines = [self._line("athena_scanned", "Athena", queries * _of("scan_mb") / 10**6, "queries of 10 MB each")]
+        if self._load.dashboards:
+            lines.append(self._line("grafana_editors", "Managed Grafana", _of("editors"), ""))
+        return lines
+
+    def _point_in_time(self, why: str) -> list[Line]:
+        return [self._line("dynamodb_pitr", "point-in-time recovery", self._table_gb(), why)]
+
+    def _items(self) -> Decimal:
+        return self._changes * _of("inserted_share") * _of("age_months")
+
+    def _table_gb(self) -> Decimal:
+        return self._items() * self._load.item_bytes / GB
+
+    def _changed_gb(self) -> Decimal:
+        return self._changes * self._load.item_bytes / GB
+
+    def _silver_gb(self) -> Decimal:
+        scaled = Decimal(self._load.item_bytes) / self._measured.item_bytes
+        return self._items() * self._measured.silver_row_bytes * scaled / GB
+
+    def _line(self, price: str, item: str, amount: Decimal, why: str) -> Line:
+        return Line(item, price, amount, self._prices.unit(price), self._prices.usd(price, amount), why)
+
+
+def _of(name: str) -> Decimal:
+    return ASSUMPTIONS[name].value

@@ -1,0 +1,131 @@
+"""The arithmetic of a bill: against numbers worked out by hand, and how it moves with the load."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medallion_assets.cost.data import Prices, load_measured, load_prices
+from medallion_assets.cost.model import ASSUMPTIONS, Bill, Load, bills
+from medallion_assets.errors import ContractError, SettingsError
+from medallion_assets_tests.cli.conftest import medallion
+
+PRICES = load_prices()
+MEASURED = load_measured()
+MILLION = Load(changes_per_day=1_000_000, item_bytes=500, tables=3, dashboards=3)
+
+loads = st.builds(
+    Load,
+    changes_per_day=st.integers(1, 10**9),
+    item_bytes=st.integers(1, 400_000),
+    tables=st.integers(1, 100),
+    dashboards=st.integers(0, 50),
+)
+
+
+def ours(load: Load) -> Bill:
+    return bills(load, PRICES, MEASURED)[0]
+
+
+def amount(bill: Bill, item: str) -> Decimal:
+    (found,) = (line.amount for line in bill.lines if line.item == item)
+    return found
+
+
+def test_a_change_a_second_makes_half_an_invocation() -> None:
+    """One opens the window of a second, one more comes along: 86,400 changes a day are 43,200 invocations."""
+    load = Load(changes_per_day=86_400, item_bytes=500, tables=1, dashboards=0)
+    month = Decimal(730) / 24
+    assert amount(ours(load), "capture, invocations") == 43_200 * month
+    assert amount(ours(load), "Bronze objects") == 43_200 * month
+
+
+def test_a_batch_has_a_thousand_changes_at_most() -> None:
+    load = Load(changes_per_day=86_400 * 5_000, item_bytes=500, tables=1, dashboards=0)
+    assert amount(ours(load), "capture, invocations") == 86_400 * 5 * Decimal(730) / 24
+
+
+def test_bronze_moves_to_cheaper_storage_as_it_ages() -> None:
+    bill = ours(MILLION)
+    young, middle, old = (amount(bill, f"Bronze, {age}") for age in ("the last 90 days", "90 to 180 days", "older"))
+    assert young == middle
+    per_month = young / (90 / (Decimal(730) / 24))
+    assert round(young + middle + old, 6) == round(per_month * ASSUMPTIONS["age_months"].value, 6)
+
+
+def test_runs_do_not_outnumber_changes() -> None:
+    idle = ours(Load(changes_per_day=1, item_bytes=500, tables=1, dashboards=0))
+    files = MEASURED.silver_commit_files + 3 * MEASURED.gold_commit_files
+    assert amount(idle, "commits, files written") == Decimal(730) / 24 * files
+
+
+def test_a_line_costs_its_amount_by_its_price() -> None:
+    for bill in bills(MILLION, PRICES, MEASURED):
+        assert bill.usd == sum(line.usd for line in bill.lines)
+        for line in bill.lines:
+            price = PRICES.prices[line.price]
+            assert (line.usd, line.unit) == (line.amount * price.usd / price.per, price.unit)
+
+
+@given(loads)
+def test_no_line_is_negative_and_every_way_costs_something(load: Load) -> None:
+    for bill in bills(load, PRICES, MEASURED):
+        assert bill.usd > 0
+        assert all(line.usd >= 0 and line.amount >= 0 for line in bill.lines)
+
+
+@given(loads, st.integers(2, 10))
+def test_more_to_carry_never_costs_less(load: Load, times: int) -> None:
+    heavier = [
+        Load(load.changes_per_day * times, load.item_bytes, load.tables, load.dashboards),
+        Load(load.changes_per_day, load.item_bytes * times, load.tables, load.dashboards),
+        Load(load.changes_per_day, load.item_bytes, load.tables * times, load.dashboards),
+        Load(load.changes_per_day, load.item_bytes, load.tables, load.dashboards * times),
+    ]
+    before = bills(load, PRICES, MEASURED)
+    for more in heavier:
+        for less, bill in zip(before, bills(more, PRICES, MEASURED), strict=True):
+            assert bill.usd >= less.usd, bill.name
+
+
+def test_every_price_says_where_it_is_from_and_is_used() -> None:
+    used = {line.price for bill in bills(MILLION, PRICES, MEASURED) for line in bill.lines}
+    for name, price in PRICES.prices.items():
+        assert price.source.startswith("https://"), name
+        assert name in used, f"{name} is in no bill"
+
+
+def test_a_price_that_is_not_there_is_named() -> None:
+    some = Prices(as_of=date(2026, 1, 1), region="r", currency="USD", prices={})
+    with pytest.raises(SettingsError, match="no 'lambda_requests'"):
+        bills(MILLION, some, MEASURED)
+
+
+def test_a_mistake_in_a_file_of_prices_names_file_and_field(tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text(
+        "as_of: 2026-01-01\nregion: r\ncurrency: USD\nprices: {x: {usd: '-1', per: 1, unit: u, source: s}}\n"
+    )
+    with pytest.raises(ContractError, match=r"prices\.yaml.*usd"):
+        load_prices(file)
+
+
+def test_the_command_prints_tables_and_one_json_document() -> None:
+    shown = medallion("cost", "--changes-per-day", "1000000")
+    assert shown.exit_code == 0
+    assert "Managed zero-ETL" in shown.stdout
+    assert "lambda_ms" in shown.stdout, "assumptions are shown"
+    found = json.loads(medallion("cost", "--changes-per-day", "1000000", "--json").stdout)
+    assert found["bills"][0]["name"] == "This system"
+    assert Decimal(found["bills"][0]["usd"]) == ours(MILLION).usd
+    assert found["prices"]["as_of"] == PRICES.as_of.isoformat()
+
+
+def test_a_load_of_nothing_is_wrong_use() -> None:
+    assert medallion("cost", "--changes-per-day", "0").exit_code == 2
