@@ -53,7 +53,8 @@ def _now() -> frame.Panel:
     return panels.rows(
         "Every layer of every table",
         "At the newest look: when the last change was captured, how far what is published lies behind what is captured "
-        "(lag), up to when it is complete by the ledger's account, and what is missing from it.",
+        "(lag), up to when it is complete by the ledger's account, what is missing from it, and when it was last held "
+        "against DynamoDB.",
         f"""
         SELECT
             layer || '/' || table_name AS asset,
@@ -65,7 +66,9 @@ def _now() -> frame.Panel:
             waiting,
             held,
             dead_letters,
-            gaps
+            gaps,
+            date_diff('second', verified_at, current_timestamp) AS verified,
+            differences
         FROM ops.health
         WHERE {NEWEST_LOOK} AND table_name IN (${{table:sqlstring}})
         ORDER BY CASE layer WHEN 'bronze' THEN 1 WHEN 'silver' THEN 2 ELSE 3 END, table_name
@@ -81,9 +84,11 @@ def _now() -> frame.Panel:
             "held": panels.Column("Quarantined", "none", BAD_IF_ANY),
             "dead_letters": panels.Column("Dead letters", "none", BAD_IF_ANY),
             "gaps": panels.Column("Gaps", "none", BAD_IF_ANY),
+            "verified": panels.Column("Verified", "s"),
+            "differences": panels.Column("Differences", "none", BAD_IF_ANY),
         },
         width=24,
-        height=9,
+        height=12,
     )
 
 
@@ -117,19 +122,16 @@ def _freshness() -> list[frame.Panel]:
 
 def _throughput() -> list[frame.Panel]:
     return [
-        _by_table(
-            "Captured per look", "Changes that runs read from Bronze, a look (a minute) at a time.", "bronze", "changes"
-        ),
-        _by_table(
-            "Merged per look", "Changes that became a row of Silver, a look (a minute) at a time.", "silver", "merged"
-        ),
-        _by_table(
-            "Quarantined per look",
-            "Changes that broke their contract, a look (a minute) at a time.",
-            "silver",
-            "quarantined",
-        ),
+        _by_table("Captured a minute", "Changes that runs read from Bronze.", "bronze", _a_minute("changes")),
+        _by_table("Merged a minute", "Changes that became a row of Silver.", "silver", _a_minute("merged")),
+        _by_table("Quarantined a minute", "Changes that broke their contract.", "silver", _a_minute("quarantined")),
     ]
+
+
+def _a_minute(count: str) -> str:
+    """SQL: what was counted since the look before, as so much a minute. Null at the first look of the range."""
+    before = "lag(looked_at) OVER (PARTITION BY table_name ORDER BY looked_at)"
+    return f"{count} * 6e1 / date_diff('second', {before}, looked_at)"
 
 
 def _by_table(

@@ -92,11 +92,11 @@ def lines(
     width: int = 12,
     height: int = 8,
     kind: Literal["line", "bars", "stacked bars"] = "line",
-    steps: Steps | None = None,
+    reaching: float = 1,
 ) -> timeseries.Panel:
     """One line per number and text in the query's rows over its column `time`.
 
-    `names` by number column, or the text column whose values are the names.
+    `names` by number column, or the text column whose values are the names. The axis reaches at least up to `reaching`.
     """
     panel = (
         timeseries.Panel()
@@ -108,6 +108,7 @@ def lines(
         .span(width)
         .height(height)
         .min(0)
+        .axis_soft_max(reaching)
         .line_width(1 if kind != "line" else 2)
         .draw_style(common_models.GraphDrawStyle.LINE if kind == "line" else common_models.GraphDrawStyle.BARS)
         .fill_opacity(10 if kind == "line" else 80)
@@ -123,10 +124,6 @@ def lines(
             panel = panel.override_by_name(column, [_property("displayName", name)])
     if kind == "stacked bars":
         panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
-    if steps is not None:
-        panel = panel.thresholds(_thresholds(steps)).thresholds_style(
-            common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
-        )
     return panel
 
 

@@ -150,6 +150,7 @@ def _trend() -> list[frame.Panel]:
             unit="percentunit",
             names="table_name",
             width=8,
+            reaching=0.05,
         ),
         panels.bars(
             "Failures by rule",

@@ -130,6 +130,7 @@ def _days(mart: Mart) -> list[frame.Panel]:
             ),
             unit="percentunit",
             names={"cancelled": "Cancelled"},
+            reaching=0.1,
             width=8,
         ),
     ]
@@ -143,7 +144,7 @@ def _products(mart: Mart) -> list[frame.Panel]:
             "SELECT product_name || ' (' || product_id || ')' AS product, orders_30d AS orders "
             f"FROM gold.{mart.name} WHERE orders_30d > 0 ORDER BY orders_30d DESC, product_id LIMIT 10",
             unit="none",
-            width=8,
+            width=9,
             height=9,
         ),
         panels.bars(
@@ -152,7 +153,7 @@ def _products(mart: Mart) -> list[frame.Panel]:
             f"SELECT stock_status, COUNT(*) AS products FROM gold.{mart.name} GROUP BY stock_status "
             "ORDER BY CASE stock_status WHEN 'Critical' THEN 1 WHEN 'Low' THEN 2 ELSE 3 END",
             unit="none",
-            width=6,
+            width=5,
             height=9,
         ),
         panels.rows(

@@ -33,7 +33,7 @@ const CELL = { width: 1600 / 24, height: 38, gap: 8 };
 const STANDARD = ['unit', 'decimals', 'min', 'max', 'displayName', 'noValue', 'thresholds', 'mappings', 'color', 'links'];
 const CUSTOM = [
   ...['drawStyle', 'fillOpacity', 'lineWidth', 'showPoints', 'pointSize', 'stacking', 'spanNulls', 'lineInterpolation'],
-  ...['thresholdsStyle', 'axisPlacement', 'cellOptions', 'align', 'width'],
+  ...['thresholdsStyle', 'axisPlacement', 'axisSoftMax', 'cellOptions', 'align', 'width'],
 ];
 
 const theme = createTheme({ colors: { mode: 'light' } });

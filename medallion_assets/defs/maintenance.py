@@ -14,7 +14,7 @@ from medallion_assets.defs.names import pool
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
 
-OPS_TABLES: Final = ("ledger", "gaps", "repairs", "reconciliations")
+OPS_TABLES: Final = ("ledger", "gaps", "repairs", "reconciliations", "health", "checks")
 """Named here, because importing the rooms that name them takes a second, and definitions load without."""
 
 

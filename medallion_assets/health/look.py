@@ -1,6 +1,6 @@
 """One look at every table and mart: how each layer stands, and what its runs did since the look before.
 
-Belongs here: reading the tables' metadata, one listing of Bronze per table and one count per quarantine table, and
+Belongs here: reading the tables' metadata, one listing of Bronze per table, one count per quarantine table, and
 writing the rows. Does not belong here: what the runs did (news), completeness itself (ledger), when to look (defs).
 """
 
@@ -29,6 +29,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gaps import open_gaps
 from medallion_assets.ledger.table import LEDGER, Followed, find
 from medallion_assets.quality.tables import RowCounts
+from medallion_assets.repair.records import OPS, RECONCILIATIONS
 from medallion_assets.silver.table import HELD, POSITION, QUARANTINE, ROW_COUNT, SILVER
 
 SETTLED: Final = timedelta(seconds=5)
@@ -98,6 +99,7 @@ def _states(
     ledger = find(lake, LEDGER)
     told = ledger.properties if ledger else {}
     silver = {contract.lake_name: _silver(lake, store, contract) for contract in domain.tables}
+    verified = _verified(lake)
     complete = {name: Followed.read(told, name).complete_to for name in silver}
     for name, seen in silver.items():
         yield "bronze", name, {"newest_at": max([*seen.waiting, *filter(None, [seen.newest_at])], default=None)}
@@ -116,6 +118,7 @@ def _states(
                 "held": _held(lake, name),
                 "dead_letters": sum(1 for gap in own if gap.kind == "given_up"),
                 "gaps": len([gap for gap in own if gap.lossy]),
+                **verified.get(name, {}),
             },
         )
     for mart in marts:
@@ -173,6 +176,19 @@ def _held(lake: Lake, name: str) -> int:
             f"SELECT count(*) FROM {lake.scan_sql(table, None)} WHERE status = '{HELD}'"
         ).fetchall()
     return int(held)
+
+
+def _verified(lake: Lake) -> dict[str, dict[str, Any]]:
+    """By table that was ever reconciled with its source: when last, and how many rows differed."""
+    table = _find(lake, OPS, RECONCILIATIONS)
+    if table is None or table.metadata.current_snapshot_id is None:
+        return {}
+    with lake.duckdb() as connection:
+        rows = connection.execute(
+            "SELECT table_name, max(ended_at), arg_max(missing + extra + different, ended_at) "
+            f"FROM {lake.scan_sql(table, None)} GROUP BY table_name"
+        ).fetchall()
+    return {name: {"verified_at": at, "differences": differences} for name, at, differences in rows}
 
 
 def _find(lake: Lake, namespace: str, name: str) -> Table | None:

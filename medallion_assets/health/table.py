@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.maintenance import compact, expire
+from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 
@@ -23,9 +23,6 @@ Name = Literal["health", "checks"]
 
 # A property of each table: runs that ended up to this time are counted in its rows.
 FOLLOWED_TO: Final = "medallion.followed-to"
-
-# A look a minute makes one snapshot and, now and then, one of a compaction: this many after some two hours.
-_MOST_SNAPSHOTS: Final = 128
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
@@ -49,6 +46,8 @@ SCHEMAS: Final[Mapping[Name, pa.Schema]] = {
             pa.field("held", pa.int64()),
             pa.field("dead_letters", pa.int64()),
             pa.field("gaps", pa.int64()),
+            pa.field("verified_at", _UTC),
+            pa.field("differences", pa.int64()),
             pa.field("done", pa.int64(), nullable=False),
             pa.field("failed", pa.int64(), nullable=False),
             pa.field("changes", pa.int64(), nullable=False),
@@ -77,8 +76,9 @@ was evaluated since the look before.
 How it stood at the look: `newest_at` is when the newest object in it was captured; everything captured up to
 `contains_to` is in it; it was last `published_at`; the stream's changes up to `complete_to` are in it (the ledger's
 word); `waiting` is how many Bronze objects it lacks (of a mart: Silver tables that have moved on), `held` how many
-changes wait in quarantine, `dead_letters` how many went to the on-failure queue and are not made good, `gaps` how many
-gaps are open. Null: it does not apply to the layer, or nobody can tell.
+changes wait in quarantine, `dead_letters` how often changes went to the on-failure queue and are not made good, `gaps`
+how many gaps leave changes out of it; `verified_at` is when it was last held against its source, and `differences` how
+many rows differed then. Null: it does not apply to the layer, or nobody can tell.
 
 What happened since the look before: steps `done` and `failed`, `changes` read, `merged`, `quarantined`, the time from
 the oldest change of a run to the publication that shows it (the longest: `slowest_ms`), the last `run_id`.
@@ -99,7 +99,7 @@ def followed_to(lake: Lake, name: Name) -> datetime | None:
 
 
 def add(lake: Lake, name: Name, rows: Sequence[Mapping[str, Any]], *, followed_to: datetime) -> None:
-    """Add rows and move `followed_to`, in one commit; then compact and expire.
+    """Add rows and move `followed_to`, in one commit; then compact.
 
     Raises LakeUnavailable, CommitConflict.
     """
@@ -115,8 +115,6 @@ def add(lake: Lake, name: Name, rows: Sequence[Mapping[str, Any]], *, followed_t
     )
     publish(lake, table, staged, properties={FOLLOWED_TO: followed_to.isoformat()})
     compact(lake, table, order_by="looked_at")
-    if len(table.metadata.snapshots) > _MOST_SNAPSHOTS:
-        expire(lake, table)
 
 
 def row_id(looked_at: datetime, *names: str) -> str:

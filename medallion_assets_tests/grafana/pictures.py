@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from medallion_assets_tests.grafana.frames import frame
 TOOL = FOLDER / "pictures"
 IMAGES = FOLDER.parent / "docs" / "images"
 RANGES = {"now-30d": timedelta(days=30), "now-6h": timedelta(hours=6)}
+DEMO_RANGES = {"now-30d": timedelta(days=30), "now-6h": timedelta(minutes=15)}
+"""By where a dashboard's range begins; a demo has not run for hours."""
+
 CELL_HEIGHT, HEADER = 38, 64
 """Pixels, as in draw.tsx."""
 
@@ -38,7 +42,9 @@ def main() -> None:
     """Draw all of them."""
     parser = argparse.ArgumentParser(prog="make pictures", description=__doc__)
     parser.add_argument("--of-demo", type=Path, help="the folder a demo runs in, instead of the tests' shop")
-    demo = parser.parse_args().of_demo
+    parser.add_argument("names", nargs="*", help="names of dashboards; all if none is said")
+    given = parser.parse_args()
+    demo: Path | None = given.of_demo
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("make pictures needs Chromium, and found neither chromium nor google-chrome.")
@@ -47,9 +53,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, _lake(demo, Path(folder)) as lake, Embedded(lake) as engine:
         engine.show_published()
         for file in sorted((FOLDER / "dashboards").glob("*.json")):
+            if given.names and file.stem not in given.names:
+                continue
             dashboard = json.loads(file.read_text(encoding="utf-8"))
             page = Path(folder) / f"{file.stem}.html"
-            page.write_text(_page(engine, dashboard, shop.utc_now()), encoding="utf-8")
+            page.write_text(_page(engine, dashboard, shop.utc_now(), DEMO_RANGES if demo else RANGES), encoding="utf-8")
             _screenshot(chromium, page, IMAGES / f"{file.stem}.png", _height(dashboard))
 
 
@@ -82,8 +90,8 @@ def _bundle() -> None:
     )
 
 
-def _page(engine: Embedded, dashboard: dict[str, Any], now: datetime) -> str:
-    start = now - RANGES[dashboard["time"]["from"]]
+def _page(engine: Embedded, dashboard: dict[str, Any], now: datetime, ranges: Mapping[str, timedelta]) -> str:
+    start = now - ranges[dashboard["time"]["from"]]
     variables = {
         variable["name"]: engine.run(variable["query"]["rawSQL"], today=now.date())[0].to_pylist()
         for variable in dashboard["templating"]["list"]
