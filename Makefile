@@ -35,7 +35,7 @@ $(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/u
 demo: install ## the whole system on this machine, with live traffic (ARGS=--once stops by itself)
 	@exec $(BIN)/medallion demo $(ARGS)
 
-test: install ## the whole test suite (ARGS="-k word" for a part)
+test: install .venv-infra/installed ## the whole test suite (ARGS="-k word" for a part)
 	@$(BIN)/python -m pytest $(ARGS)
 
 prove: install ## N=1000 seeded histories with faults through the whole pipeline, judged (Ctrl-C stops, again goes on)
@@ -61,7 +61,7 @@ infra-check: .venv-infra/installed
 	@rm -rf build/cdk && .venv-infra/bin/python -m infra.app dev stg prod > .medallion/synthesised
 	@.venv-infra/bin/cfn-lint --config-file infra/checks/cfn-lint.yaml build/cdk/*/*.template.json
 	@.venv-infra/bin/checkov -d build/cdk --framework cloudformation --compact --quiet --skip-download
-	@$(BIN)/python -m pytest -q medallion_assets_tests/infra --ignore medallion_assets_tests/infra/test_deployed.py
+	@INFRA_BUILD=$(CURDIR)/build $(BIN)/python -m pytest -q medallion_assets_tests/infra --ignore medallion_assets_tests/infra/test_deployed.py
 
 ENV ?= dev
 # The CDK's command line tool, run by the Node that the wheel brings.

@@ -79,16 +79,12 @@ class Assembly:
 
 def synthesise(build: Path, *environments: Path | str) -> list[Assembly]:
     """Run the app as `make synth` does. Raises AssertionError with what it said when it refused."""
-    done = run_app(build, *environments)
-    assert done.returncode == 0, done.stderr
-    return [Assembly(Path(line)) for line in done.stdout.splitlines()]
-
-
-def run_app(build: Path, *environments: Path | str) -> subprocess.CompletedProcess[str]:
     command = [str(TOOLS / "python"), "-m", "infra.app", "--build", str(build), *map(str, environments)]
     assert TOOLS.is_dir(), f"no {TOOLS}: the CDK is not installed; run make .venv-infra/installed"
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MEDALLION_", "CDK_"))}
-    return subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return [Assembly(Path(line)) for line in done.stdout.splitlines()]
 
 
 def write_environment(folder: Path, like: str, **changes: object) -> Path:

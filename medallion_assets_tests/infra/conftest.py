@@ -1,0 +1,82 @@
+"""The shipped environments, synthesised once for all tests, whichever process they run in."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medallion_assets.contracts.loader import domain_folder
+from medallion_assets_tests.infra.assembly import ENVIRONMENTS, Assembly, synthesise, write_environment
+
+NAMES = tuple(sorted(path.stem for path in ENVIRONMENTS.glob("*.yaml")))
+
+
+INVOICES = """
+table: Invoices
+owner: team:billing
+key: {hash: TenantID, range: InvoiceNo}
+columns:
+  TenantID: string
+  InvoiceNo: bigint
+  Amount: {type: 'decimal(18,2)', rules: [{required: true}]}
+"""
+
+
+@pytest.fixture(scope="session")
+def assemblies(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Assembly]:
+    """Every shipped environment, by name: what `make check` has synthesised already, or synthesised now."""
+    if "INFRA_BUILD" in os.environ:
+        build = Path(os.environ["INFRA_BUILD"])
+    else:
+        build = _once(tmp_path_factory, worker_id, "shipped", lambda build: synthesise(build, *NAMES))
+    return {name: Assembly(build / "cdk" / name) for name in NAMES}
+
+
+@pytest.fixture(scope="session")
+def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Assembly]:
+    """`dev` with one more contract, and `open`: dev with a page that one range of the internet may open."""
+
+    def make(build: Path) -> None:
+        shop = Path(shutil.copytree(domain_folder("ecommerce"), build / "shop"))
+        (shop / "tables" / "invoices.yaml").write_text(INVOICES)
+        page = {"reachable_from": ["203.0.113.0/24"]}
+        more = write_environment(build / "one", "dev", domain=str(shop))
+        opened = write_environment(build / "two", "dev", environment="open", orchestrator=page)
+        synthesise(build, more, opened)
+
+    build = _once(tmp_path_factory, worker_id, "variants", make)
+    return {name: Assembly(build / "cdk" / name) for name in ("dev", "open")}
+
+
+def _once(factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is filled once for all processes of this test run."""
+    base = factory.getbasetemp()
+    build = (base if worker == "master" else base.parent) / f"infra-{name}"
+    build.mkdir(exist_ok=True)
+    with (build / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (build / "done").exists():
+            make(build)
+            (build / "done").touch()
+    return build
+
+
+@pytest.fixture(params=NAMES)
+def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
+    """Each shipped environment in turn."""
+    return assemblies[request.param]
+
+
+@pytest.fixture
+def dev(assemblies: dict[str, Assembly]) -> Assembly:
+    return assemblies["dev"]
+
+
+@pytest.fixture
+def prod(assemblies: dict[str, Assembly]) -> Assembly:
+    return assemblies["prod"]

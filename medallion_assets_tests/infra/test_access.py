@@ -1,0 +1,121 @@
+"""Who may do what: every statement of every role, held against what the contracts say."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets_tests.infra.assembly import Assembly, Template
+
+DOMAIN = load_domain("ecommerce")
+SOURCES = sorted(DOMAIN.by_source)
+TABLES = sorted(DOMAIN.by_name)
+MARTS = ["daily_sales_by_region", "key_metrics", "product_performance"]
+UNNAMEABLE = {"ec2:DescribeNetworkInterfaces", "ecs:DescribeTaskDefinition", "ecr:GetAuthorizationToken"}
+"""Actions that IAM knows no resource for; all that may stand beside a resource of only a star."""
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(template: Template, role: str) -> Iterator[tuple[str, str]]:
+    """The (action, resource) pairs of the role whose logical id starts so; references as text."""
+    for policy in template.properties("AWS::IAM::Policy"):
+        if any(entry["Ref"].startswith(role) for entry in policy["Roles"]):
+            for statement in policy["PolicyDocument"]["Statement"]:
+                assert statement["Effect"] == "Allow"
+                for action in listed(statement["Action"]):
+                    yield from ((action, str(resource)) for resource in listed(statement["Resource"]))
+
+
+def objects(template: Template, role: str, action: str) -> set[str]:
+    """The prefixes below the lake's bucket for which an S3 action is allowed."""
+    marker = "-lake-"
+    return {
+        resource.partition("/")[2]
+        for found, resource in allowed(template, role)
+        if found == action and marker in resource.partition("/")[0]
+    }
+
+
+def test_capture_puts_under_bronze_of_its_tables_and_does_nothing_else_with_s3(assembly: Assembly) -> None:
+    capture = assembly["Capture"]
+    assert objects(capture, "Role", "s3:PutObject") == {f"bronze/{table}/*" for table in SOURCES}
+    assert {action for action, _ in allowed(capture, "Role") if action.startswith("s3:")} == {"s3:PutObject"}
+
+
+def test_capture_reads_the_streams_of_its_tables_only(prod: Assembly) -> None:
+    pairs = [(action, resource) for action, resource in allowed(prod["Capture"], "Role") if "dynamodb" in action]
+    assert {action for action, _ in pairs} == {
+        f"dynamodb:{verb}" for verb in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    }
+    assert sorted({resource.split("/")[1] for _, resource in pairs}) == SOURCES
+    assert all("/stream/2026-01-01" in resource for _, resource in pairs)
+
+
+def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: Assembly) -> None:
+    stack, role = assembly["Orchestrator"], "Rolepipeline"
+    bronze = {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")} | {"bronze/_polled/*"}
+    lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "quarantine") for table in TABLES}
+    lake |= {f"warehouse/gold/{mart}/*" for mart in MARTS} | {"warehouse/ops/*"}
+    assert objects(stack, role, "s3:GetObject") == bronze | lake
+    for action in ("s3:PutObject", "s3:DeleteObject"):
+        assert objects(stack, role, action) == lake
+    written = {
+        resource.partition(":table/")[2]
+        for action, resource in allowed(stack, role)
+        if action == "glue:UpdateTable" and ":table/" in resource
+    }
+    assert written == {
+        prefix.removeprefix("warehouse/").removesuffix("/*") for prefix in lake - {"warehouse/ops/*"}
+    } | {"ops/*"}
+    assert not [action for action, _ in allowed(stack, role) if action.split(":")[0] in {"dynamodb", "iam", "ecs"}]
+    assert not [action for action, _ in allowed(stack, role) if action.startswith("glue:Delete")]
+
+
+def test_grafana_reads_gold_and_health_and_nothing_else(assembly: Assembly) -> None:
+    stack = assembly["Dashboards"]
+    assert objects(stack, "Role", "s3:GetObject") == {"warehouse/gold/*", "warehouse/ops/*"}
+    assert objects(stack, "Role", "s3:PutObject") == set()
+    glue = {resource.split(":", 5)[5] for action, resource in allowed(stack, "Role") if action.startswith("glue:")}
+    assert glue == {"catalog", "database/gold", "database/ops", "table/gold/*", "table/ops/*"}
+    workgroup = stack.one("AWS::Athena::WorkGroup")["Name"]
+    pairs = [(action, resource) for action, resource in allowed(stack, "Role") if action.startswith("athena:")]
+    assert {resource.split(":", 5)[5] for _, resource in pairs} == {f"workgroup/{workgroup}"}
+    assert {action.split(":")[0] for action, _ in allowed(stack, "Role")} == {"athena", "glue", "s3", "sns"}
+
+
+def test_the_daemon_starts_runs_of_its_own_cluster_with_their_roles_only(assembly: Assembly) -> None:
+    statements = {
+        statement.get("Sid"): statement
+        for statement in assembly["Orchestrator"].statements()
+        if statement.get("Sid") in {"StartRuns", "PassRunRoles"}
+    }
+    assert "ArnEquals" in statements["StartRuns"]["Condition"]
+    passed = statements["PassRunRoles"]
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    assert len(passed["Resource"]) == 2
+    assert all("Fn::GetAtt" in resource for resource in passed["Resource"])
+
+
+@pytest.mark.parametrize("role", ["Roledaemon", "Rolewebserver"])
+def test_daemon_and_webserver_cannot_touch_the_lake(assembly: Assembly, role: str) -> None:
+    pairs = list(allowed(assembly["Orchestrator"], role))
+    assert pairs
+    assert not [resource for _, resource in pairs if "-lake-" in resource]
+    assert not [action for action, _ in pairs if action.startswith("glue:")]
+
+
+def test_a_star_stands_only_where_iam_knows_no_resource(assembly: Assembly) -> None:
+    for template in assembly.templates:
+        for statement in template.statements():
+            if "*" in listed(statement["Resource"]):
+                assert set(listed(statement["Action"])) <= UNNAMEABLE, (template.name, statement)
+            for action in listed(statement["Action"]):
+                assert not fnmatch.fnmatchcase("s3:DeleteBucket", action), "no action is a pattern"
+                assert "*" not in action

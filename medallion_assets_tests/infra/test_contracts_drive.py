@@ -1,0 +1,57 @@
+"""Adding a table or a mart is adding a file of the domain: its resources and permissions appear, nothing else moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medallion_assets_tests.infra.assembly import Assembly, Template
+from medallion_assets_tests.infra.snapshot import stable
+
+
+def added(before: Template, after: Template) -> dict[str, dict[str, Any]]:
+    """The resources that only `after` has. Raises AssertionError when one is gone."""
+    old, new = before.body["Resources"], after.body["Resources"]
+    assert set(old) <= set(new)
+    return {name: new[name] for name in new if name not in old}
+
+
+def changed(before: Template, after: Template) -> set[str]:
+    """The logical ids of resources that both have and that differ in more than the image or package."""
+    old, new = stable(before), stable(after)
+    return {name for name in old if old[name] != new[name]}
+
+
+def test_a_new_contract_brings_its_resources_and_permissions(dev: Assembly, variants: dict[str, Assembly]) -> None:
+    after = variants["dev"]
+    (bronze,) = added(dev["Lake"], after["Lake"]).values()
+    assert bronze["Properties"]["TableInput"]["Name"] == "invoices"
+    assert not changed(dev["Lake"], after["Lake"])
+
+    capture = {
+        resource["Type"]: resource["Properties"] for resource in added(dev["Capture"], after["Capture"]).values()
+    }
+    assert set(capture) == {"AWS::DynamoDB::Table", "AWS::Lambda::EventSourceMapping", "AWS::IAM::Policy"}
+    assert capture["AWS::DynamoDB::Table"]["KeySchema"] == [
+        {"AttributeName": "TenantID", "KeyType": "HASH"},
+        {"AttributeName": "InvoiceNo", "KeyType": "RANGE"},
+    ]
+    kinds = {
+        one["AttributeName"]: one["AttributeType"] for one in capture["AWS::DynamoDB::Table"]["AttributeDefinitions"]
+    }
+    assert kinds == {"TenantID": "S", "InvoiceNo": "N"}
+    assert {name[:8] for name in changed(dev["Capture"], after["Capture"])} == {"RoleDefa"}, "one more prefix to put to"
+
+    assert not added(dev["Orchestrator"], after["Orchestrator"])
+    moved = changed(dev["Orchestrator"], after["Orchestrator"])
+    assert {name[:20] for name in moved} == {"RolepipelineDefaultP"}
+    (policy,) = (after["Orchestrator"].body["Resources"][name] for name in moved)
+    text = str(policy)
+    for place in (
+        "bronze/Invoices/*",
+        "bronze/_gaps/Invoices/*",
+        "warehouse/silver/invoices/*",
+        "table/quarantine/invoices",
+    ):
+        assert place in text
+    assert not added(dev["Dashboards"], after["Dashboards"])
+    assert not changed(dev["Dashboards"], after["Dashboards"])

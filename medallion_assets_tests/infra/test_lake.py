@@ -1,0 +1,129 @@
+"""What the Lake stack promises, in every environment, held against its template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medallion_assets.capture.envelope import BRONZE_COLUMNS
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets_tests.infra.assembly import Assembly, Template
+
+DOMAIN = load_domain("ecommerce")
+
+
+def bucket(lake: Template, what: str) -> dict[str, Any]:
+    (found,) = (one for one in lake.properties("AWS::S3::Bucket") if f"-{what}-" in one["BucketName"])
+    return found
+
+
+def rules(properties: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {rule["Id"]: rule for rule in properties["LifecycleConfiguration"]["Rules"]}
+
+
+def test_every_bucket_is_encrypted_private_and_cleans_up_aborted_uploads(assembly: Assembly) -> None:
+    seen = 0
+    for template in assembly.templates:
+        for properties in template.properties("AWS::S3::Bucket"):
+            seen += 1
+            (encryption,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+            assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+            assert len(properties["PublicAccessBlockConfiguration"]) == 4
+            aborted = [rule.get("AbortIncompleteMultipartUpload") for rule in rules(properties).values()]
+            assert {"DaysAfterInitiation": 1} in aborted
+    assert seen == 4
+
+
+def test_every_bucket_refuses_what_is_not_tls(assembly: Assembly) -> None:
+    for template in assembly.templates:
+        policies = template.properties("AWS::S3::BucketPolicy")
+        assert {str(policy["Bucket"]) for policy in policies} == {
+            str({"Ref": name}) for name in template.resources("AWS::S3::Bucket")
+        }
+        for policy in policies:
+            denied = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+            assert {"Bool": {"aws:SecureTransport": "false"}} in [one["Condition"] for one in denied]
+            assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in [one["Condition"] for one in denied]
+            assert all(one["Principal"] == {"AWS": "*"} and one["Action"] == "s3:*" for one in denied)
+
+
+def test_the_lake_is_versioned_and_bronze_grows_cold(assembly: Assembly) -> None:
+    lake = bucket(assembly["Lake"], "lake")
+    assert lake["VersioningConfiguration"] == {"Status": "Enabled"}
+    cold = rules(lake)["bronze-grows-cold"]
+    assert cold["Prefix"] == "bronze/"
+    assert cold["Transitions"] == [
+        {"StorageClass": "STANDARD_IA", "TransitionInDays": 90},
+        {"StorageClass": "GLACIER_IR", "TransitionInDays": 180},
+    ]
+    assert not [rule for rule in rules(lake).values() if "ExpirationInDays" in rule], "nothing of the lake expires"
+    assert rules(lake)["overwritten"]["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1
+
+
+def test_query_results_expire(assembly: Assembly) -> None:
+    assert rules(bucket(assembly["Lake"], "athena"))["expire"]["ExpirationInDays"] == 7
+
+
+def test_there_is_a_database_per_layer(assembly: Assembly) -> None:
+    databases = [one["DatabaseInput"]["Name"] for one in assembly["Lake"].properties("AWS::Glue::Database")]
+    assert sorted(databases) == ["bronze", "gold", "ops", "quarantine", "silver"]
+
+
+def test_athena_finds_bronze_by_projection(assembly: Assembly) -> None:
+    tables = {one["TableInput"]["Name"]: one for one in assembly["Lake"].properties("AWS::Glue::Table")}
+    assert set(tables) == set(DOMAIN.by_name)
+    lake = bucket(assembly["Lake"], "lake")["BucketName"]
+    for name, table in tables.items():
+        source = DOMAIN.by_name[name].table
+        assert table["DatabaseName"] == "bronze"
+        described = table["TableInput"]
+        assert tuple(column["Name"] for column in described["StorageDescriptor"]["Columns"]) == BRONZE_COLUMNS
+        assert [key["Name"] for key in described["PartitionKeys"]] == ["year", "month", "day"]
+        assert described["StorageDescriptor"]["Location"] == f"s3://{lake}/bronze/{source}/"
+        parameters = described["Parameters"]
+        assert parameters["projection.enabled"] == "true"
+        assert parameters["projection.year.range"] == f"{DOMAIN.since.year},NOW"
+        template = parameters["storage.location.template"]
+        assert template == f"s3://{lake}/bronze/{source}/year=${{year}}/month=${{month}}/day=${{day}}"
+
+
+def test_a_query_is_cancelled_at_its_limit_whatever_the_client_says(assembly: Assembly) -> None:
+    for stack in ("Lake", "Dashboards"):
+        configuration = assembly[stack].one("AWS::Athena::WorkGroup")["WorkGroupConfiguration"]
+        assert configuration["EngineVersion"] == {"SelectedEngineVersion": "Athena engine version 3"}
+        assert configuration["EnforceWorkGroupConfiguration"] is True
+        assert configuration["BytesScannedCutoffPerQuery"] >= 2**30
+        assert configuration["PublishCloudWatchMetricsEnabled"] is True
+
+
+def test_deleting_a_stack_keeps_data_outside_dev(assemblies: dict[str, Assembly]) -> None:
+    kept = {
+        "AWS::S3::Bucket",
+        "AWS::DynamoDB::Table",
+        "AWS::Glue::Database",
+        "AWS::RDS::DBInstance",
+        "AWS::SQS::Queue",
+        "AWS::Logs::LogGroup",
+        "AWS::Cognito::UserPool",
+    }
+    for name, assembly in assemblies.items():
+        for template in assembly.templates:
+            for logical, resource in template.body["Resources"].items():
+                if resource["Type"] in kept:
+                    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
+                        stays = resource[policy] in {"Retain", "Snapshot", "RetainExceptOnCreate"}
+                        assert stays == (name != "dev"), (name, logical, policy)
+
+
+def test_names_carry_the_environment_and_everything_its_tags(assemblies: dict[str, Assembly]) -> None:
+    named = ("BucketName", "QueueName", "TopicName", "RoleName", "FunctionName", "AlarmName", "ClusterName", "Family")
+    for name, assembly in assemblies.items():
+        for template in assembly.templates:
+            for logical, resource in template.body["Resources"].items():
+                properties = resource.get("Properties", {})
+                for key in named:
+                    if isinstance(properties.get(key), str):
+                        assert f"medallion-{name}" in properties[key], logical
+                if isinstance(properties.get("Tags"), list):
+                    tags = {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
+                    assert tags.items() >= {"project": "medallion", "environment": name, "owner": "team:data"}.items()

@@ -1,0 +1,105 @@
+"""What the Orchestrator stack promises, in every environment, held against its template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from medallion_assets_tests.infra.assembly import Assembly
+
+
+def containers(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    found = {}
+    for task in assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition"):
+        (container,) = task["ContainerDefinitions"]
+        found[container["Name"]] = container
+    return found
+
+
+def groups(assembly: Assembly) -> dict[str, dict[str, Any]]:
+    found = assembly["Orchestrator"].properties("AWS::EC2::SecurityGroup")
+    return {group["GroupName"].rpartition("-")[2]: group for group in found}
+
+
+def test_the_page_is_inside_the_vpc_behind_https_and_a_sign_in(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    assert stack.one("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internal"
+    listener = stack.one("AWS::ElasticLoadBalancingV2::Listener")
+    assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
+    assert listener["SslPolicy"].startswith("ELBSecurityPolicy-TLS13")
+    assert [action["Type"] for action in listener["DefaultActions"]] == ["authenticate-cognito", "forward"]
+    cidr = stack.one("AWS::EC2::VPC")["CidrBlock"]
+    (ingress,) = groups(assembly)["balancer"]["SecurityGroupIngress"]
+    assert (ingress["CidrIp"], ingress["FromPort"]) == (cidr, 443)
+
+
+def test_nobody_signs_up_and_everybody_has_a_second_factor(assembly: Assembly) -> None:
+    users = assembly["Orchestrator"].one("AWS::Cognito::UserPool")
+    assert users["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert users["MfaConfiguration"] == "ON"
+    assert users["EnabledMfas"] == ["SOFTWARE_TOKEN_MFA"]
+
+
+@pytest.mark.parametrize("name", ["webserver", "code", "daemon"])
+def test_services_have_no_public_address_and_one_task(assembly: Assembly, name: str) -> None:
+    services = {one["ServiceName"]: one for one in assembly["Orchestrator"].properties("AWS::ECS::Service")}
+    assert len(services) == 3
+    service = services[name]
+    assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["AssignPublicIp"] == "DISABLED"
+    assert service["DesiredCount"] == 1
+    assert service["LaunchType"] == "FARGATE", "the launcher fails on a capacity provider's task"
+    most = service["DeploymentConfiguration"]["MaximumPercent"]
+    assert most == (200 if name == "webserver" else 100), "never two daemons"
+
+
+def test_passwords_come_from_the_secret_and_are_nowhere_else(assembly: Assembly) -> None:
+    for name, container in containers(assembly).items():
+        assert {secret["Name"] for secret in container["Secrets"]} == {"DAGSTER_DB_USER", "DAGSTER_DB_PASSWORD"}, name
+        assert not [entry for entry in container["Environment"] if "PASSWORD" in entry["Name"]]
+    secret = assembly["Orchestrator"].one("AWS::SecretsManager::Secret")
+    assert "GenerateSecretString" in secret
+    assert "SecretString" not in secret
+
+
+def test_code_server_and_runs_know_the_lake_and_the_others_do_not(assembly: Assembly) -> None:
+    for name, container in containers(assembly).items():
+        known = {entry["Name"] for entry in container["Environment"]}
+        ours = {"MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MEDALLION_CATALOG"}
+        assert (ours <= known) == (name in {"code", "run"})
+        assert ("DAGSTER_RUN_TASK_DEFINITION" in known) == (name in {"daemon", "webserver"})
+
+
+def test_the_run_task_is_the_one_that_the_launcher_is_told(assembly: Assembly) -> None:
+    families = {task["Family"] for task in assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition")}
+    told = {entry["Name"]: entry["Value"] for entry in containers(assembly)["daemon"]["Environment"]}
+    assert told["DAGSTER_RUN_TASK_DEFINITION"] in families
+    assert "run" in containers(assembly)
+
+
+def test_the_database_is_encrypted_isolated_and_backed_up(assemblies: dict[str, Assembly]) -> None:
+    for name, assembly in assemblies.items():
+        database = assembly["Orchestrator"].one("AWS::RDS::DBInstance")
+        assert database["StorageEncrypted"] is True
+        assert database["PubliclyAccessible"] is False
+        assert database["BackupRetentionPeriod"] >= 1
+        assert database["DeletionProtection"] is (name != "dev")
+        assert database["MultiAZ"] is (name == "prod")
+        opened = assembly["Orchestrator"].properties("AWS::EC2::SecurityGroupIngress")
+        doors = [rule for rule in opened if rule["FromPort"] == 5432]
+        assert len(doors) == 3
+        assert all("SourceSecurityGroupId" in rule and "CidrIp" not in rule for rule in doors)
+        assert "SecurityGroupIngress" not in groups(assembly)["database"]
+
+
+def test_traffic_with_s3_stays_off_the_gateway_and_refused_traffic_is_logged(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    assert stack.one("AWS::EC2::VPCEndpoint")["VpcEndpointType"] == "Gateway"
+    assert stack.one("AWS::EC2::FlowLog")["TrafficType"] == "REJECT"
+
+
+def test_only_named_ranges_reach_a_page_on_the_internet(variants: dict[str, Assembly]) -> None:
+    assembly = variants["open"]
+    assert assembly["Orchestrator"].one("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internet-facing"
+    (ingress,) = groups(assembly)["balancer"]["SecurityGroupIngress"]
+    assert ingress["CidrIp"] == "203.0.113.0/24"
