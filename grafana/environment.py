@@ -14,13 +14,17 @@ COMMITTED: Final = "dev"
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: its name, region, Athena workgroup, the SNS topic for alerts, the address of Dagster's page."""
+    """One environment: its name, region, Athena workgroup, the SNS topic for alerts, the address of Dagster's page.
+
+    `role` is what a Grafana of one's own assumes; None: a managed workspace has it itself. There are no keys.
+    """
 
     name: str
     region: str
     workgroup: str
     topic: str
     dagster: str
+    role: str | None
 
     @classmethod
     def of(cls, there: settings.Environment) -> Self:
@@ -31,6 +35,11 @@ class Environment:
             workgroup=f"{there.prefix}-grafana",
             topic=f"arn:aws:sns:{there.region}:{there.account}:{there.prefix}-alerts",
             dagster=f"https://{there.orchestrator.hostname}",
+            role=(
+                f"arn:aws:iam::{there.account}:role/{there.prefix}-grafana"
+                if there.dashboards.grafana == "existing"
+                else None
+            ),
         )
 
     @classmethod

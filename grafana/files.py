@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana.alerts import pipeline_alerts, shop_alerts
 from grafana.environment import Environment
 from grafana.health import health
+from grafana.panels import PLUGIN
 from grafana.provisioning import provisioning
 from grafana.quality import quality
 from grafana.sales import sales
@@ -19,6 +21,10 @@ from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
 
 FOLDER: Final = Path(__file__).parent
+DATA_SOURCE: Final = Path("provisioning/datasources/medallion.yaml")
+TRINO_PLUGIN: Final = "trino-datasource"
+TRINO: Final = "http://127.0.0.1:8085"
+"""Where `infra/local/trino/config.properties` has Trino listen."""
 
 
 def generated(environment: Environment) -> dict[Path, str]:
@@ -47,6 +53,18 @@ def generated(environment: Environment) -> dict[Path, str]:
             _plain(content), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120
         )
     return {path: text.rstrip("\n") + "\n" for path, text in files.items()}
+
+
+def local(files: Mapping[Path, str]) -> dict[Path, str]:
+    """The same files for `infra/local/compose.yaml`: Trino in Athena's place, nobody to call.
+
+    Trino's plugin takes the same queries: SQL, format and macros are alike.
+    """
+    found = {path: text.replace(PLUGIN, TRINO_PLUGIN) for path, text in files.items() if path.parts[1] != "alerting"}
+    source = yaml.safe_load(found[DATA_SOURCE])
+    for each in source["datasources"]:
+        each |= {"url": TRINO, "jsonData": {}}
+    return {**found, DATA_SOURCE: yaml.safe_dump(source, sort_keys=False)}
 
 
 class _Dumper(yaml.SafeDumper):

@@ -39,6 +39,8 @@ def _data_source(environment: Environment) -> dict[str, Any]:
         "database": "gold",
         "workgroup": environment.workgroup,
     }
+    if environment.role is not None:
+        settings["assumeRoleArn"] = environment.role
     return {
         "name": f"Medallion {environment.name}",
         "uid": environment.data_source,

@@ -55,9 +55,9 @@ def fill(lake: Lake, bronze: Path, now: datetime) -> None:
     for mart in MARTS:
         shop.refresh(mart, today=now.date())
     store = FileStore(bronze)
-    for minutes in range(360, -1, -10):
+    for minutes in range(360, -1, -20):
         at = now - timedelta(minutes=minutes)
-        happened = News(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 130})))
+        happened = News(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 120})))
         look(lake, store, DOMAIN, MARTS.values(), news=lambda after, to, made=happened: made, now=at)  # type: ignore[misc]
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.environment import COMMITTED, Environment
-from grafana.files import FOLDER, generated
+from grafana.files import DATA_SOURCE, FOLDER, TRINO, TRINO_PLUGIN, generated, local
+from grafana.provisioning import MOUNTED
 
 
 def test_the_files_are_what_the_code_makes() -> None:
@@ -27,10 +29,27 @@ def test_the_files_are_what_the_code_makes() -> None:
         assert (FOLDER / path).read_text(encoding="utf-8") == text, f"{path} differs: run make dashboards"
 
 
+def test_the_files_for_the_local_grafana_name_nothing_of_aws() -> None:
+    compose = yaml.safe_load((FOLDER.parent / "infra/local/compose.yaml").read_text(encoding="utf-8"))
+    files = local(generated(Environment.load(COMMITTED)))
+    text = "".join(files.values())
+    assert "athena" not in text.lower()
+    assert "arn:aws" not in text
+    (source,) = yaml.safe_load(files[DATA_SOURCE])["datasources"]
+    assert (source["type"], source["url"]) == (TRINO_PLUGIN, TRINO)
+    assert compose["services"]["grafana"]["environment"]["GF_INSTALL_PLUGINS"] == TRINO_PLUGIN
+    trino = (FOLDER.parent / "infra/local/trino/config.properties").read_text(encoding="utf-8")
+    assert f"discovery.uri={TRINO}\n" in trino
+    mounted = [volume.split(":")[1] for volume in compose["services"]["grafana"]["volumes"]]
+    assert MOUNTED in mounted
+    assert all(service["network_mode"] == "host" for service in compose["services"].values())
+
+
 def test_another_environments_files_name_its_own_account_and_no_others() -> None:
     prod = Environment.load("prod")
     text = "".join(generated(prod).values())
-    assert f"{prod.topic}" in text
+    assert prod.topic in text
+    assert f"assumeRoleArn: {prod.role}" in text
     assert "dev" not in {word for word in text.replace("-", " ").split() if word.startswith("dev")}
     assert Environment.load(COMMITTED).topic not in text
 
