@@ -17,6 +17,7 @@ from medallion_assets.errors import LakeUnavailable, SettingsError
 
 # What a call to the catalog or the store may raise when the answer is lost: its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
+_NOT_READ = (duckdb.HTTPException, duckdb.IOException)
 
 _REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403")
 _FORBIDDEN = ("Permission denied", "Read-only file system", "readonly database", "Operation not permitted")
@@ -47,21 +48,32 @@ def reaching_lake() -> Iterator[None]:
         if status >= 500 or code in _BUSY:
             raise LakeUnavailable(f"The lake's catalog is not well: {answer}. Try again later.") from answer
         raise
-    except (*ANSWER_LOST, duckdb.HTTPException, duckdb.IOException) as failure:
-        text = _first_line(failure)
-        if any(sign in text for sign in _NO_BUCKET):
-            raise SettingsError(
-                f"The lake's bucket does not exist ({text}). Create it or mend the warehouse."
-            ) from failure
-        if any(sign in text for sign in _REFUSED):
-            raise SettingsError(f"The lake refused our credentials ({text}). Check them and their rights.") from failure
-        if any(sign in text for sign in _FORBIDDEN):
-            raise SettingsError(
-                f"The lake's files may not be used ({text}). Let this user read and write below the warehouse."
-            ) from failure
-        if any(sign in text for sign in _FULL):
-            raise LakeUnavailable(f"The lake's disk is full ({text}). Free space and try again.") from failure
-        raise LakeUnavailable(f"The lake's catalog or store did not answer: {text}. Try again later.") from failure
+    except (*ANSWER_LOST, *_NOT_READ) as failure:
+        raise _said(failure) from failure
+
+
+@contextmanager
+def reading_lake() -> Iterator[None]:
+    """Like `reaching_lake` for what DuckDB reads, and only that: errors of the source or the catalog pass as they are."""
+    try:
+        yield
+    except _NOT_READ as failure:
+        raise _said(failure) from failure
+
+
+def _said(failure: BaseException) -> SettingsError | LakeUnavailable:
+    text = _first_line(failure)
+    if any(sign in text for sign in _NO_BUCKET):
+        return SettingsError(f"The lake's bucket does not exist ({text}). Create it or mend the warehouse.")
+    if any(sign in text for sign in _REFUSED):
+        return SettingsError(f"The lake refused our credentials ({text}). Check them and their rights.")
+    if any(sign in text for sign in _FORBIDDEN):
+        return SettingsError(
+            f"The lake's files may not be used ({text}). Let this user read and write below the warehouse."
+        )
+    if any(sign in text for sign in _FULL):
+        return LakeUnavailable(f"The lake's disk is full ({text}). Free space and try again.")
+    return LakeUnavailable(f"The lake's catalog or store did not answer: {text}. Try again later.")
 
 
 def _first_line(failure: BaseException) -> str:

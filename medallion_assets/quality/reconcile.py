@@ -34,6 +34,7 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.gold.spec import silver_columns
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, sql_types
+from medallion_assets.lake.outage import reading_lake
 from medallion_assets.quality.canonical import as_data, with_bytes
 from medallion_assets.quality.comparison import Comparison
 from medallion_assets.quality.fingerprints import (
@@ -104,6 +105,7 @@ class Reconciliation:
         return _differences(self.contract, self.domain, self.confirmed)
 
 
+@reading_lake()
 def reconcile(
     lake: Lake,
     domain: Domain,

@@ -22,6 +22,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.outage import reading_lake
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.ledger.gaps import Gap
 from medallion_assets.quality.comparison import Comparison
@@ -59,6 +60,7 @@ class Repair:
         return self.merged and not self.comparison.unconfirmed and not self.gaps
 
 
+@reading_lake()
 def repair(
     lake: Lake,
     domain: Domain,
