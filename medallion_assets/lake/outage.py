@@ -54,7 +54,7 @@ def reaching_lake() -> Iterator[None]:
 
 @contextmanager
 def reading_lake() -> Iterator[None]:
-    """Like `reaching_lake` for what DuckDB reads, and only that: errors of the source or the catalog pass as they are."""
+    """Like `reaching_lake`, but only for what DuckDB reads: errors of the source or the catalog pass as they are."""
     try:
         yield
     except _NOT_READ as failure:
