@@ -9,9 +9,11 @@ Belongs here: those rules. Does not belong here: what goes wrong (faults, lake),
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Final
 
 from medallion_assets.capture.store import BronzeStore
@@ -23,7 +25,12 @@ from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.look import Memory
 from medallion_assets.ledger.record import record
+from medallion_assets.quality.comparison import Comparison
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.reconcile import reconcile
 from medallion_assets.quality.results import CheckResult
+from medallion_assets.quality.scan import Source
+from medallion_assets.repair.repair import Repair, repair
 from medallion_assets.scheduling.news import (
     Cursor,
     Graph,
@@ -172,6 +179,48 @@ class Daemon:
             drop(lake, contract, where=where, reason="given up", run_id=f"drop-{run_id}", now=self._clock())
 
         return self._step(act, self._run_id())
+
+    def repair(self, table: str, source: Source, patience: Patience) -> Repair | None:
+        """A person repairs a table; None if that failed. Waiting for the merge, it lets the sensor work."""
+        found: list[Repair] = []
+
+        def act(lake: Lake, run_id: str) -> None:
+            found.append(
+                repair(
+                    lake,
+                    self.domain,
+                    self.domain.by_name[table],
+                    source=source,
+                    store=self._store(),
+                    reason="simulated",
+                    run_id=f"repair-{run_id}",
+                    patience=patience,
+                    merge_seconds=900.0,
+                )
+            )
+
+        self._step(act, self._run_id())
+        return found[-1] if found else None
+
+    def verify(self, table: str, source: Source, patience: Patience) -> Comparison | None:
+        """A person compares a table with its source; None if that failed."""
+        found: list[Comparison] = []
+
+        def act(lake: Lake, run_id: str) -> None:
+            with tempfile.TemporaryDirectory(prefix="simulated-verify-") as folder:
+                done = reconcile(
+                    lake,
+                    self.domain,
+                    self.domain.by_name[table],
+                    source=source,
+                    store=self._store(),
+                    folder=Path(folder) / "compared",
+                    patience=patience,
+                )
+                found.append(done.comparison)
+
+        self._step(act, self._run_id())
+        return found[-1] if found else None
 
     def record(self) -> str | None:
         """The ledger's sensor looks once; like `rerun`."""

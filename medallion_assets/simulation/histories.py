@@ -129,6 +129,7 @@ class _Drawing:
         self._items = _Items(self._dice, self._start)
         self._weathers = self._dice.choice(_CLIMATES)
         self._mended = False
+        self._lossy = self._dice.random() < 0.06
         self._poisonous = self._dice.random() < 0.15
 
     def history(self) -> History:
@@ -141,6 +142,10 @@ class _Drawing:
                 self._act("split", table=dice.choice(self._tables))
             if dice.random() < 0.1:
                 self._act("expire", table=dice.choice(self._tables))
+            if self._lossy and dice.random() < 0.5:
+                self._act("jump", seconds=26 * 3600)  # longer than a stream keeps what nobody read
+            if self._lossy and dice.random() < 0.3:
+                self._act("recreate", table=dice.choice(self._tables))
             self._act("wait", seconds=dice.choice([2, 20, 90, 400]))
             if dice.random() < 0.2:
                 self._act("jump", seconds=dice.choice([600, 1800, 5 * 3600, 15 * 3600]))
@@ -189,7 +194,7 @@ class _Drawing:
         )
 
     def _act(self, do: str, **given: Any) -> None:
-        pipeline = do in {"tick", "rerun", "recompute", "maintain", "replay", "drop", "look"}
+        pipeline = do in {"tick", "rerun", "recompute", "maintain", "replay", "drop", "look", "verify"}
         weather = self._dice.choice(self._weathers) if pipeline else "calm"
         self._acts.append(Act(do, given, weather, seed=self._dice.getrandbits(32) if pipeline else 0))
 
@@ -205,6 +210,8 @@ class _Drawing:
             )
         if dice.random() < 0.3:
             self._act("look")
+        if dice.random() < 0.03:
+            self._act("verify", table=dice.choice(self._tables))
         if dice.random() < 0.05:
             table = dice.choice(self._tables)
             self._act("drop", table=table, column=dice.choice(_DROPPED[table]))

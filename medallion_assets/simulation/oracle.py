@@ -29,7 +29,18 @@ from pyiceberg.table.metadata import TableMetadata
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.simulation.recompute import MARTS
-from medallion_assets.simulation.truth import Change, Row, Verdict, comparable, judge, normal
+from medallion_assets.simulation.truth import (
+    NONE_YET,
+    Change,
+    Number,
+    Row,
+    Verdict,
+    comparable,
+    judge,
+    key_text,
+    normal,
+    number,
+)
 
 # A batch may hold this many bad rows: five in a hundred, and a smaller batch counts as a hundred.
 _SMALLEST_BATCH: Final = 100
@@ -55,13 +66,15 @@ class _Silver:
     """The objects that snapshots of main name."""
     accepted: dict[str, set[int]] = field(default_factory=dict)
     """The valid changes of those objects, with the editions of the contract that took them."""
-    numbers: dict[str, int] = field(default_factory=dict)
+    numbers: dict[str, Number] = field(default_factory=dict)
     """By key: the number of the change that is published."""
+    events: dict[str, str] = field(default_factory=dict)
+    """By key: the event id of that change."""
     states: dict[int, list[Row]] = field(default_factory=dict)
     """The live rows of each snapshot that was published."""
     named: set[int] = field(default_factory=set)
     """The snapshots whose objects are in `claimed`."""
-    numbers_at: dict[int, dict[str, int]] = field(default_factory=dict)
+    numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
     """`numbers` as of each snapshot that was published."""
 
 
@@ -75,6 +88,10 @@ class Oracle:
         self.given_up: set[str] = set()
         """Events that capture set aside: they are on the on-failure queue, and need not be in Bronze."""
         self.ever_given_up: set[str] = set()
+        self.lost: set[str] = set()
+        """Events that the stream trimmed before they were read."""
+        self.interrupted: set[str] = set()
+        """Tables whose capture ended because their stream lost records, or became another one."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._editions = [domain]
         self._connection = connection
@@ -88,6 +105,7 @@ class Oracle:
         self._ledger: dict[str, Row] = {}
         self._ledger_at: int | None = None
         self._complete: dict[str, datetime] = {}
+        self._open_gaps: dict[str, bool] = {}
 
     @property
     def domain(self) -> Domain:
@@ -109,7 +127,7 @@ class Oracle:
     def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
         """The source made a change; `bad` says whether it was made to break its first contract, None if who knows."""
         self.changes[change.event_id] = change
-        self._shards[shard_id].append((change.event_id, change.number))
+        self._shards[shard_id].append((change.event_id, change.number[0]))
         if bad is not None and bad != bool(self._verdict(change, 0).broken):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
 
@@ -122,18 +140,43 @@ class Oracle:
             self._wrong(f"bronze: {path} was written twice with different rows")
         found = self._objects[path] = _Object(_time(path), [row["event_id"] for row in rows])
         for row in rows:
-            change = self.changes.get(row["event_id"])
+            change = self.changes.get(row["event_id"]) or self._amended(row)
             if change is None:
                 self._wrong(f"bronze: {path} holds {row['event_id']}, which the source never sent")
                 found.events.remove(row["event_id"])
                 continue
             self._captured[change.event_id].add(row["captured_at"])
-            told = (row["event_name"], int(row["sequence_number"]), row["table_name"], json.loads(row["keys"]))
+            told = (row["event_name"], number(row["sequence_number"]), row["table_name"], json.loads(row["keys"]))
             if told != (change.event_name, change.number, change.table, change.keys):
                 self._wrong(f"bronze: {path} tells {told} of {change}")
             image = None if row["event_name"] == "REMOVE" else json.loads(row["new_image"] or "null")
             if image != change.image:
                 self._wrong(f"bronze: {path} holds another image of {change.event_id}: {image}")
+
+    def _amended(self, row: Row) -> Change | None:
+        """A row that a repair wrote: it must tell what the source had, since the change that it amends or later."""
+        if not row["event_id"].startswith("repair-"):
+            return None
+        change = Change(
+            table=row["table_name"],
+            key=key_text(json.loads(row["keys"])),
+            number=number(row["sequence_number"]),
+            event_id=row["event_id"],
+            event_name=row["event_name"],
+            keys=json.loads(row["keys"]),
+            image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
+            created_s=None,
+        )
+        states = [
+            one.image
+            for one in self.changes.values()
+            if (one.table, one.key) == (change.table, change.key) and one.number[0] >= change.number[0]
+        ]
+        if change.image not in states:
+            self._wrong(f"bronze: {change} amends, and the source never had that")
+        self.counts["amendments"] += 1
+        self.changes[change.event_id] = change
+        return change
 
     def captured(self, event: str) -> bool:
         """Whether a change is in Bronze."""
@@ -173,7 +216,7 @@ class Oracle:
     def converged(self, *, today: date) -> None:
         """Everything was captured and every day was merged under the contracts of now: judge the end."""
         for change in self.changes.values():
-            if change.event_id not in self._captured and change.event_id not in self.given_up:
+            if not self._accounted(change.event_id):
                 self._wrong(f"end: {change.event_id} is not in Bronze")
         for contract in self.domain.tables:
             self._judge_end(contract)
@@ -267,9 +310,9 @@ class Oracle:
             found[change.key] = row
             if newest[change.key] is not change:
                 self._wrong(f"{name}: {change.key} is at {change.number}, merged was {newest[change.key].number}")
-            if change.number < known.numbers.get(change.key, 0):
+            if change.number < known.numbers.get(change.key, NONE_YET):
                 self._wrong(f"{name}: {change.key} was at {known.numbers[change.key]} and is at {change.number}")
-            known.numbers[change.key] = change.number
+            known.numbers[change.key], known.events[change.key] = change.number, change.event_id
             self._check_row(contract, known, change, row)
         for key in newest.keys() - found.keys():
             self._wrong(f"{name}: {key} is missing, merged was {newest[key].number}")
@@ -308,7 +351,7 @@ class Oracle:
                 if self._verdict(change).broken:
                     if event not in self._quarantine[contract.lake_name]:
                         self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
-                elif known.numbers.get(change.key, -1) < change.number:
+                elif known.numbers.get(change.key, NONE_YET) < change.number:
                     self._wrong(f"silver.{contract.lake_name}: {path} is passed over with {event} unmerged")
 
     def _consumed(self, contract: Contract) -> set[str]:
@@ -360,7 +403,7 @@ class Oracle:
             broken = frozenset[str]().union(*(verdict.broken for verdict in ever))
             if row["column_name"] is not None and row["column_name"] not in broken:
                 self._wrong(f"quarantine.{table}: {event} is said to break {row['column_name']}, not {sorted(broken)}")
-            if int(row["sequence_number"]) != change.number or json.loads(row["keys"]) != change.keys:
+            if number(row["sequence_number"]) != change.number or json.loads(row["keys"]) != change.keys:
                 self._wrong(f"quarantine.{table}: {event} is not as it was captured")
             if change.image is not None and json.loads(row["new_image"]) != change.image:
                 self._wrong(f"quarantine.{table}: {event} has lost its image")
@@ -368,7 +411,7 @@ class Oracle:
         self._quarantine[table] = rows
 
     def _check_status(self, contract: Contract, change: Change, status: str) -> None:
-        at = self._silver[contract.lake_name].numbers.get(change.key, -1)
+        at = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET)
         right = {
             "held": True,
             "resolved": at >= change.number and self._verdict(change).row is not None,
@@ -404,7 +447,7 @@ class Oracle:
             return
         changes = [self.changes[event] for event in found.events]
         numbers = [change.number for change in changes]
-        told = (row["rows"], int(row["first_sequence"]), int(row["last_sequence"]))
+        told = (row["rows"], number(row["first_sequence"]), number(row["last_sequence"]))
         if told != (len(numbers), min(numbers), max(numbers)):
             self._wrong(f"ops.ledger: {path} is recorded with rows and range {told}")
         known = self._silver[row["table_name"]]
@@ -413,41 +456,49 @@ class Oracle:
         if row["snapshot_id"] is not None and at is None:
             self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which was never published")
         for change in changes:
-            contained = at is not None and at.get(change.key, -1) >= change.number
+            contained = at is not None and at.get(change.key, NONE_YET) >= change.number
             if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
                 self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which lacks {change.event_id}")
         if row["upto"] is not None:
             after = int(row["after"]) if row["after"] else -1
-            for event, number in self._shards.get(row["shard_id"], ()):
-                if after < number <= int(row["upto"]) and event not in self._captured and event not in self.given_up:
+            for event, sent in self._shards.get(row["shard_id"], ()):
+                if after < sent <= int(row["upto"]) and not self._accounted(event):
                     self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
 
     def _check_complete(self, contract: Contract, complete_to: datetime) -> None:
         """All that the source shows as changed before that time is merged, in quarantine, or given up by capture."""
         self._complete[contract.lake_name] = complete_to
         for change in self.changes.values():
-            if change.table != contract.table or change.created_s >= complete_to.timestamp():
+            if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
                 continue
-            merged = self._silver[contract.lake_name].numbers.get(change.key, -1) >= change.number
-            if not merged and change.event_id not in self._quarantine[contract.lake_name].keys() | self.given_up:
+            merged = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET) >= change.number
+            aside = self._quarantine[contract.lake_name].keys() | self.given_up | self.lost
+            if not merged and change.event_id not in aside:
                 self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
+
+    def _accounted(self, event: str) -> bool:
+        return event in self._captured or event in self.given_up or event in self.lost
 
     def _judge_gaps(self, metadata: TableMetadata, location: str) -> None:
         """A gap is told only where something is missing."""
         if metadata.current_snapshot_id is None:
             return
         for row in self._read(location):
-            contract = self.domain.by_name[row["table_name"]]
-            given_up = any(self.changes[event].table == contract.table for event in self.ever_given_up)
-            if row["kind"] != "given_up" or not given_up:
+            table = self.domain.by_name[row["table_name"]].table
+            given_up = any(self.changes[event].table == table for event in self.ever_given_up)
+            right = {"given_up": given_up, "stream": table in self.interrupted}
+            if not right.get(row["kind"], False):
                 self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
+            self._open_gaps[row["gap"]] = row["kind"] == "stream" and row["closed_at"] is None
 
     def recorded(self, *, polled: bool) -> None:
         """The ledger looked when all was at rest: it knows every object, and where a poller captures up to when."""
         for path in sorted(self._objects.keys() - self._ledger.keys()):
             self._wrong(f"end: ops.ledger lacks {path}")
+        for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
+            self._wrong(f"end: {gap} is told, and was repaired")
         for contract in self.domain.tables if polled and not self.ever_given_up else ():
-            times = [change.created_s for change in self.changes.values() if change.table == contract.table]
+            times = [one.created_s for one in self.changes.values() if one.table == contract.table and one.created_s]
             told = self._complete.get(contract.lake_name)
             if times and (told is None or told.timestamp() < max(times)):
                 self._wrong(f"end: {contract.lake_name} is told complete to {told}, all of it is there")
@@ -519,6 +570,7 @@ class Oracle:
             at, wanted = known.numbers.get(key), newest[key].number if key in newest else None
             if at != wanted:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is at {at}, the source at {wanted}")
+        self._check_source(contract)
         there = self._quarantine[contract.lake_name]
         # What was bad once and was first read when its contract was mended never got there.
         if not bad <= there.keys() <= ever:
@@ -531,6 +583,29 @@ class Oracle:
             self._check_status(contract, change, row["status"])
             if self._verdict(change).row is not None and row["status"] == "held":
                 self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still held")
+
+    def _check_source(self, contract: Contract) -> None:
+        """Each key is as the source has it, unless the newest of its changes that was captured is in quarantine.
+
+        A repair does not compare such a key either: what was lost of it after that stays lost until it is released.
+        """
+        known = self._silver[contract.lake_name]
+        last: dict[str, Change] = {}
+        newest: dict[str, Change] = {}
+        for change in self.changes.values():
+            if change.table != contract.table:
+                continue
+            if change.created_s is not None:
+                last[change.key] = change  # they stand in the order they were made in
+            if self.captured(change.event_id):
+                newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
+        for key, change in last.items():
+            aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
+            if self._verdict(change).row is None or (aside is not None and aside["status"] in {"held", "dropped"}):
+                continue
+            published = self.changes[known.events[key]].image if key in known.events else None
+            if published != change.image:
+                self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {change.image}")
 
     def _verdict(self, change: Change, edition: int = -1) -> Verdict:
         edition %= len(self._editions)

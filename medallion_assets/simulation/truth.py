@@ -31,18 +31,27 @@ class Misfit(Exception):
     """A value that is not exactly one of its column's type."""
 
 
+Number = tuple[int, int]
+"""What orders the changes of a key: the sequence number, then, for an amendment, the microsecond it was made in."""
+
+NONE_YET: Final[Number] = (-1, 0)
+
+
 @dataclass(frozen=True)
 class Change:
-    """One change at the source, as the stream tells it. `image` is None for a deletion; `number` orders a key's."""
+    """One change at the source, as the stream tells it, or an amendment. `image` is None for a deletion.
+
+    `created_s` is when the stream says it was made, in whole seconds; None for an amendment.
+    """
 
     table: str
     key: str
-    number: int
+    number: Number
     event_id: str
     event_name: str
     keys: Mapping[str, Any]
     image: Mapping[str, Any] | None
-    created_s: float
+    created_s: float | None
 
     @classmethod
     def of(cls, table: str, record: Mapping[str, Any]) -> Change:
@@ -50,14 +59,25 @@ class Change:
         change = record["dynamodb"]
         return cls(
             table=table,
-            key=json.dumps(change["Keys"], sort_keys=True),
-            number=int(change["SequenceNumber"]),
+            key=key_text(change["Keys"]),
+            number=(int(change["SequenceNumber"]), 0),
             event_id=record["eventID"],
             event_name=record["eventName"],
             keys=change["Keys"],
             image=None if record["eventName"] == "REMOVE" else change["NewImage"],
             created_s=change["ApproximateCreationDateTime"],
         )
+
+
+def key_text(keys: Mapping[str, Any]) -> str:
+    """A key as text: the same for the same key."""
+    return json.dumps(keys, sort_keys=True)
+
+
+def number(text: str) -> Number:
+    """A sequence number as text, padded or not, with or without an amendment's suffix."""
+    sent, _, amended = text.partition("+")
+    return int(sent), int(amended or 0)
 
 
 @dataclass(frozen=True)
@@ -96,12 +116,13 @@ def judge(contract: Contract, change: Change) -> Verdict:
         for name, value in image.items()
         if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
     }
+    sent, amended = change.number
     row |= {
         "_extra": normal(extra) if extra else None,
-        "_sequence_number": f"{change.number:040d}",
+        "_sequence_number": f"{sent:040d}" + (f"+{amended:016d}" if amended else ""),
         "_deleted": removed,
         "_event_id": change.event_id,
-        "_changed_at": datetime.fromtimestamp(change.created_s, UTC),
+        "_changed_at": None if change.created_s is None else datetime.fromtimestamp(change.created_s, UTC),
     }
     return Verdict(row, frozenset())
 

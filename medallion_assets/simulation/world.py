@@ -7,11 +7,12 @@ are (histories), what must be true (oracle).
 from __future__ import annotations
 
 import base64
+import itertools
 import sqlite3
 import tempfile
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +21,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+import orjson
+
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.process import process
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake import maintenance, replan
+from medallion_assets.quality.patience import Patience
+from medallion_assets.quality.scan import Description
 from medallion_assets.scheduling.news import Cursor
 from medallion_assets.simulation.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.clock import Clock
@@ -34,6 +39,7 @@ from medallion_assets.simulation.daemon import Daemon
 from medallion_assets.simulation.delivery import Handler, MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Faults
 from medallion_assets.simulation.histories import CAPTURE_WEATHER, WEATHER, History
+from medallion_assets.simulation.items import Item
 from medallion_assets.simulation.lake import Warehouse, database
 from medallion_assets.simulation.objects import FaultyStore, MemoryStore
 from medallion_assets.simulation.oracle import Oracle
@@ -176,6 +182,8 @@ class _World:
         self._faults: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._scripts: list[tuple[Fault, ...]] = []
+        self._process: PollerProcess | None = None
+        self._follow: Callable[[Table], None] = lambda table: None
         start = (self._poller if capture.kind == "poller" else self._function)(held)
         start()
 
@@ -267,6 +275,25 @@ class _World:
         self._oracle.dropping(name, column)
         self._daemon.drop(name, f"column_name = '{column}'")
 
+    def _do_recreate(self, table: str) -> None:
+        """The stream is switched off and on: a new one begins."""
+        source = self._tables[table]
+        source.disable_stream()
+        self._clock.advance(1.0)
+        source.enable_stream()
+        self._follow(source)
+
+    def _do_verify(self, table: str) -> None:
+        """Comparing finds no difference where nothing was lost; what is on its way is none."""
+        contract = self._daemon.domain.by_source[table]
+        began = self._clock()
+        found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._patience())
+        self._take_given_up()
+        late = [one for one in self._left() if one.record.at <= began]
+        lossy = late or self._oracle.ever_given_up or self._oracle.lost or self._oracle.interrupted
+        if found is not None and not lossy and found.missing + found.extra + found.different:
+            self._oracle.violations.append(f"verify: {found}")
+
     def _do_look(self) -> None:
         self._take_given_up()
         self._daemon.record()
@@ -294,28 +321,23 @@ class _World:
 
     @contextmanager
     def _under(self, faults: Faults, contention: float) -> Iterator[None]:
+        before = self._warehouse.faults, self._warehouse.contention
         self._warehouse.faults, self._warehouse.contention = faults, contention
         try:
             yield
         finally:
-            self._warehouse.faults, self._warehouse.contention = self._calm, 0.0
+            self._warehouse.faults, self._warehouse.contention = before
 
     def _second_writer(self, name: tuple[str, ...]) -> None:
         """Somebody else writes the table that is just being written; all goes well for them."""
-        before = self._warehouse.faults, self._warehouse.contention
-        self._warehouse.faults, self._warehouse.contention = self._calm, 0.0
-        try:
-            layer, table = name
+        layer, table = name
+        with self._under(self._calm, 0.0):
             if layer == "gold":
                 self._daemon.recompute(table, None)
             elif layer == "ops":
                 self._daemon.record()
-            else:
-                days = self._oracle.final_days(self._daemon.domain.by_name[table])
-                if days:
-                    self._daemon.rerun(table, days[-1])
-        finally:
-            self._warehouse.faults, self._warehouse.contention = before
+            elif days := self._oracle.final_days(self._daemon.domain.by_name[table]):
+                self._daemon.rerun(table, days[-1])
 
     # Capture.
 
@@ -332,6 +354,8 @@ class _World:
                     self._cloud.scheduler.run(until=until)
                 except sqlite3.OperationalError:
                     # Its checkpoint's disk: the poller's process ends, and whoever supervises it starts it again.
+                    if self._process is None:
+                        raise
                     self._process.kill()
                     self._process.start()
         finally:
@@ -348,16 +372,18 @@ class _World:
             return dice.uniform(-capture.skew_s, capture.skew_s) - lag
 
         handler = held.enter_context(lambda_handler(self._cloud.store(self._bronze), _Offset(self._clock, off)))
-        mappings = [
-            self._cloud.mapping(
+
+        def follow(table: Table) -> None:
+            mapping = self._cloud.mapping(
                 table, partial(self._invoke, handler), MappingSettings(**capture.settings), on_failure=self._queue
             )
-            for table in self._tables.values()
-        ]
+            self._cloud.scheduler.spawn(f"mapping/{table.name}", mapping.run())
+
+        self._follow = follow
 
         def start() -> None:
-            for table, mapping in zip(self._tables, mappings, strict=True):
-                self._cloud.scheduler.spawn(f"mapping/{table}", mapping.run())
+            for table in self._tables.values():
+                follow(table)
 
         return start
 
@@ -377,18 +403,18 @@ class _World:
         """Capture by our own poller; returns what starts it."""
         streams = _Poisoned(self._cloud.streams, self._poison)
         setattr(self._cloud, "streams", streams)  # noqa: B010 - a cached property, read-only to the type checker
-        self._process = PollerProcess(
+        process = self._process = PollerProcess(
             self._cloud,
             list(self._tables),
             store=self._cloud.store(self._bronze),
             on_failure=self._queue,
             settings=PollerSettings(**self._history.capture.settings),
         )
-        return self._process.start
+        return process.start
 
     def _check_marks(self) -> None:
         """What the poller's checkpoint says is delivered, is."""
-        if self._history.capture.kind != "poller":
+        if self._process is None:
             return
         marks: dict[str, int] = {}
         for table in self._tables.values():
@@ -449,6 +475,7 @@ class _World:
             if not self._left():
                 break
             self.wait(60.0)
+        self._resume()
         self._redeliver()
         # Names may be ahead of the time, and troubles have pauses.
         for _ in range(60):
@@ -461,19 +488,65 @@ class _World:
         else:
             self._oracle.violations.append(f"end: no rest: {self._daemon.cursor}")
             return
+        if self._oracle.lost or self._oracle.interrupted:
+            self._repair()
         self._oracle.converged(today=self._today)
         self.wait(180.0)  # the poller believes that there is nothing more, and tells it
         self._daemon.record()
         self._oracle.recorded(polled=self._history.capture.kind == "poller")
 
     def _left(self) -> list[_Written]:
-        """What is still to be captured."""
+        """What is still to be captured. What the stream has no more is lost."""
         self._take_given_up()
-        return [
+        left = [
             one
             for one in self._written.values()
             if not self._oracle.captured(one.event_id) and one.event_id not in self._oracle.given_up
         ]
+        there = (
+            {id(record) for table in self._tables.values() for stream in table.streams for record in stream.records()}
+            if left
+            else set()
+        )
+        self._oracle.lost |= {one.event_id for one in left if id(one.record) not in there}
+        return [one for one in left if id(one.record) in there]
+
+    def _resume(self) -> None:
+        """The poller is started again for the tables whose stream lost records."""
+        if self._process is None or not self._process.gaps:
+            return
+        gaps = set(self._process.gaps)
+        self._oracle.interrupted |= gaps
+        self._process.kill()
+        self._process.start(resume_after_gap=gaps)
+        for _ in range(20):
+            self.wait(30.0)
+            if not self._left():
+                return
+
+    def _repair(self) -> None:
+        """What was lost is read from the source, until nothing is missing."""
+        tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.interrupted
+        for table in sorted(tables):
+            name = self._daemon.domain.by_source[table].lake_name
+            for _ in range(3):
+                done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._patience())
+                if done is not None and done.complete:
+                    break
+            else:
+                self._oracle.violations.append(f"end: the repair of {table} does not come to an end: {done}")
+        while self._tick():
+            self.wait(5.0)
+
+    def _patience(self) -> Patience:
+        """What a person's command waits for: capture, and the sensor's next run."""
+
+        def wait(seconds: float) -> None:
+            self.wait(max(seconds, 20.0))
+            with self._under(self._calm, 0.0):
+                self._tick()
+
+        return Patience(settle_seconds=1200.0, limit_seconds=1800.0, now=self._clock, wait=wait)
 
     def _redeliver(self) -> None:
         """The cause is mended, and what is on the on-failure queue is sent again."""
@@ -514,6 +587,37 @@ class _World:
                 error = self._daemon.rerun(contract.lake_name, day)
                 if error:
                     self._oracle.violations.append(f"end: {contract.lake_name} of {day}: {error}")
+
+
+class _Scanned:
+    """The source as a scan reads it: page by page, while it changes."""
+
+    units = 0.0
+
+    def __init__(self, table: Table, wait: Callable[[float], None]) -> None:
+        self._table = table
+        self._wait = wait
+
+    def scan(self) -> Iterator[bytes]:
+        """Three items a page, a second between two."""
+        items = iter(list(self._table))
+        while page := list(itertools.islice(items, 3)):
+            yield _document(page)
+            self._wait(1.0)
+
+    def get(self, keys: Iterable[Mapping[str, Mapping[str, str]]]) -> Iterator[bytes]:
+        """All of them in one answer."""
+        found = [item for key in keys if (item := self._table.get(_item(key))) is not None]
+        if found:
+            yield _document(found)
+
+    def describe(self) -> Description:
+        """The table's ARN and key."""
+        return Description(self._table.arn, dict(self._table.key))
+
+
+def _document(items: Sequence[Item]) -> bytes:
+    return orjson.dumps({"Items": items}, default=lambda raw: base64.b64encode(raw).decode())
 
 
 class _Poisoned:
