@@ -129,7 +129,7 @@ class _Reckoning:
                 *self._point_in_time("a backfill's export needs it"),
                 *self._reading(with_alerts=True),
             ],
-            "reads and writes of the application's own tables",
+            "what the application itself does with its tables",
         )
 
     def zero_etl(self) -> Bill:
@@ -170,7 +170,7 @@ class _Reckoning:
                 self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
                 *self._reading(with_alerts=False),
             ],
-            "the history between two exports, audits, orchestration, alerts",
+            "changes between two days, audits, orchestration, alerts",
         )
 
     def streaming_spark(self) -> Bill:
@@ -190,7 +190,7 @@ class _Reckoning:
                 self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
                 *self._reading(with_alerts=False),
             ],
-            "compaction, audits, orchestration, alerts, and the merge itself, which somebody has to write",
+            "marts, audits, orchestration, alerts, the code of the merge",
         )
 
     def _capture(self) -> list[Line]:
