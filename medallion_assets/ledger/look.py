@@ -352,11 +352,17 @@ class _Look:
     def _find_absence(self) -> None:
         """Compare when this capture began with the time up to which the one before it was complete.
 
-        A capture begins with the oldest records its stream has, so what lies further back than that is lost.
+        A capture begins with the oldest records its stream has, so what lies further back than that is lost. Not if the
+        poller was told to begin anew after a gap: that one says so already.
         """
         began_at = self.polled.began_at if self.polled else None
         complete_to = self.followed.complete_to
-        if began_at is not None and complete_to is not None and began_at - complete_to > RETENTION:
+        if began_at is None or complete_to is None:
+            return
+        prefix = self._key("stream", "")
+        keys = [*self.gaps.keys, *(gap.gap for gap in self.noted)]
+        told = [datetime.fromisoformat(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)]
+        if began_at - complete_to > RETENTION and not any(complete_to <= at <= began_at for at in told):
             self._note(
                 "away",
                 began_at.isoformat(),

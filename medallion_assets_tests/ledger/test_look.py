@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from medallion_assets.capture.gaps import Gap, put_gap
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import look as look_module
 from medallion_assets.ledger.backfill import backfilled, needs_backfill
@@ -135,6 +136,44 @@ def test_a_repair_closes_what_was_lost_before_it_began(either: Captured) -> None
     to = either.poll()
     state = either.look()
     assert (state.gaps, state.complete_to) == ((), to)
+
+
+def test_what_is_repaired_is_not_noticed_again_while_it_still_shows(captured: Captured) -> None:
+    captured.put("a", 1)
+    captured.merge()
+    captured.file(captured.put("a", 2)).unlink()
+    captured.given_up["a"] = 1
+    captured.poll()
+    assert sorted(gap.kind for gap in captured.look().gaps) == ["given_up", "hole"]
+    captured.pass_(seconds=1)
+    assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    to = captured.poll()
+    state = captured.look()
+    assert (state.gaps, state.complete_to) == ((), to)
+
+
+def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) -> None:
+    captured.put("a", 1)
+    captured.merge()
+    complete = captured.poll()
+    captured.look()
+    lake, store = captured.bench.lake, captured.bench.store
+    captured.pass_(hours=30)
+    put_gap(store, Gap(table="Orders", detected_at=captured.now, reason="shard a was trimmed before it was read"))
+    told = needs_backfill(lake, store, ORDERS)
+    assert told is not None, "before the ledger has looked, too"
+    assert (told.kind, told.since) == ("stream", complete)
+    assert "--resume-after-gap Orders" in told.remedy
+    assert captured.look().gaps == (told,)
+    captured.pass_(minutes=1)
+    assert backfilled(lake, store, ORDERS, at=captured.now, run_id="early") == [told], "changes go on being lost"
+    captured.pass_(minutes=1)
+    to = captured.poll(began_at=captured.now)
+    assert backfilled(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
+    assert backfilled(lake, store, ORDERS, at=captured.now, run_id="repair") == []
+    assert needs_backfill(lake, store, ORDERS) is None
+    state = captured.look()
+    assert state.whole and state.complete_to == to
 
 
 def test_an_object_that_vanished_or_was_written_again_is_named(either: Captured) -> None:

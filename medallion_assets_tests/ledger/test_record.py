@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyiceberg.table.snapshots import Operation
 
+from medallion_assets.gold.maintenance import maintain
 from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
 from medallion_assets.ledger import record as record_module
@@ -77,6 +79,29 @@ def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Cap
     assert (state.complete_to, state.gaps) == (to, ())
     with Recorded.open(either.bench.lake) as rows:
         assert rows.snapshots("orders") == expected
+
+
+def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(captured: Captured) -> None:
+    captured.put("a", 1)
+    captured.merge()
+    captured.look()
+    expected = {}
+    for number in range(2, 5):
+        name = captured.put("a", number)
+        captured.merge()
+        captured.pass_(minutes=20)
+        expected[captured.bench.lake.table("silver", "orders").metadata.current_snapshot_id] = {name}
+    lake, domain = captured.bench.lake, captured.bench.domain
+    maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0))
+    captured.look()
+    with Recorded.open(lake) as rows:
+        found = rows.snapshots("orders")
+    assert expected.items() <= found.items()
+    captured.poll()
+    captured.look()
+    assert maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0)) > 0
+    assert maintain(lake, domain, [], layer=OPS, name=LEDGER, older_than=timedelta(0)) > 0
+    assert len(captured.recorded()) == 4
 
 
 def test_more_than_one_look_can_hold_is_caught_up_in_several(
