@@ -64,6 +64,12 @@ def read_stream(stream_arn: str, table: str) -> Grant:
     return _grant(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
 
 
+def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
+    """Scan the domain's tables: what verify and repair compare the lake with."""
+    arns = [settings.table_arn(contract.table) for contract in domain.tables]
+    return [_grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan"], arns)]
+
+
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """List and read Bronze: objects, gap markers and the poller's marks."""
     places = [f"bronze/{folder}{contract.table}" for contract in domain.tables for folder in ("", "_gaps/")]

@@ -132,6 +132,11 @@ class Environment(Strict):
         """The root of the Iceberg tables, as MEDALLION_WAREHOUSE has it."""
         return f"s3://{self.bucket}/warehouse"
 
+    def table_arn(self, table: str) -> str:
+        """The ARN of a DynamoDB table: that of its stream without the stream, or of the table made here."""
+        made = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{table}"
+        return self.sources.streams.get(table, made).partition("/stream/")[0]
+
     def load_domain(self) -> Domain:
         """The domain, with every one of its tables having a source. Raises ContractError, SettingsError."""
         domain = load_domain(self.domain)

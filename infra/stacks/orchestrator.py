@@ -1,8 +1,8 @@
 """The Orchestrator stack: Dagster on Fargate, its database, and the one door to its page.
 
-Belongs here: network, the three services (webserver, daemon, code server), the task definition of runs, PostgreSQL,
-logs, the load balancer with sign-in, and one role per principal. Does not belong here: what Dagster does (defs), how it
-is configured inside (docker/dagster.yaml), what may be done with the lake (access).
+Belongs here: network, the three services (webserver, daemon, code server), the task definitions of runs and of commands
+by hand, PostgreSQL, logs, the load balancer with sign-in, one role per principal. Does not belong here: what Dagster
+does (defs), how it is configured inside (docker/dagster.yaml), what may be done with the lake (access).
 """
 
 from __future__ import annotations
@@ -89,12 +89,24 @@ class OrchestratorStack(Stack):
             *access.write_lake(settings, domain),
             self._on_logs("WriteComputeLogs", "s3:PutObject"),
         )
+        operator = self._role(
+            "operator", "verify and repair by hand: as runs, and scan tables, put amendments in Bronze"
+        )
+        access.give(
+            operator,
+            *access.read_bronze(settings, domain),
+            *access.write_bronze(settings, domain),
+            *access.write_lake(settings, domain),
+            *access.read_tables(settings, domain),
+        )
         orchestrator = settings.orchestrator
+        by_hand = self._task("operator", operator, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
         run = self._task("run", pipeline, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
         code = self._task("code", pipeline, cpu=512, memory_mb=2048)
         daemon = self._task("daemon", self._daemon_role(run), cpu=512, memory_mb=2048)
         webserver = self._task("webserver", self._webserver_role(), cpu=512, memory_mb=1024)
 
+        self._container(by_hand, "operator", ["medallion", "status"], environment=self._pipeline_environment())
         self._container(run, "run", ["dagster", "--version"], environment=self._pipeline_environment())
         self._container(
             code,

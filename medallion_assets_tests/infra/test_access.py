@@ -78,6 +78,16 @@ def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: As
     assert not [action for action, _ in allowed(stack, role) if action.startswith("glue:Delete")]
 
 
+def test_the_operator_may_scan_and_amend_and_a_run_may_not(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    scanned = {resource for action, resource in allowed(stack, "Roleoperator") if action == "dynamodb:Scan"}
+    assert {arn.partition(":table/")[2] for arn in scanned} == set(SOURCES)
+    amended = {f"bronze/{table}/*" for table in SOURCES}
+    assert amended <= objects(stack, "Roleoperator", "s3:PutObject")
+    assert not amended & objects(stack, "Roleoperator", "s3:DeleteObject")
+    assert not amended & objects(stack, "Rolepipeline", "s3:PutObject")
+
+
 def test_grafana_reads_gold_and_health_and_nothing_else(assembly: Assembly) -> None:
     stack = assembly["Dashboards"]
     assert objects(stack, "Role", "s3:GetObject") == {"warehouse/gold/*", "warehouse/ops/*"}

@@ -40,6 +40,7 @@ def test_the_image_has_the_runtimes_versions() -> None:
     assert {pin.partition("==")[0] for pin in pins("image.txt") - pins("runtime.txt")} == {
         "dagster-postgres",
         "psycopg2-binary",
+        "setuptools",
     }
     assert pins("function.txt") - {pin for pin in pins("function.txt") if pin.startswith("typing-extensions")} <= pins(
         "runtime.txt"

@@ -66,7 +66,7 @@ def test_code_server_and_runs_know_the_lake_and_the_others_do_not(assembly: Asse
     for name, container in containers(assembly).items():
         known = {entry["Name"] for entry in container["Environment"]}
         ours = {"MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MEDALLION_CATALOG"}
-        assert (ours <= known) == (name in {"code", "run"})
+        assert (ours <= known) == (name in {"code", "run", "operator"})
         assert ("DAGSTER_RUN_TASK_DEFINITION" in known) == (name in {"daemon", "webserver"})
 
 
