@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from medallion_assets.capture.gaps import read_gaps
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.polled import read_polled
 from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.poller.shards import Shard, list_shards
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.quality.scan import DynamoTable
 from medallion_assets.simulation.capture import PollerProcess, lambda_handler
@@ -88,11 +89,29 @@ def test_the_poller_dies_and_starts_again_and_every_change_is_in_bronze(seed: in
 @settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(seed=st.integers(0, 2**32))
 def test_what_the_marker_says_is_read_is_in_bronze(seed: int) -> None:
-    """At any moment, with shards that split, answers that hold records back, faults and deaths."""
+    """At any moment, with shards that split and show late, answers that hold records back, faults and deaths."""
     cloud = Cloud(seed, rates=ROUGH)
     table = cloud.create_table("Orders", {"id": "S"}, shards=2, split_rate=0.3)
     process = poller(cloud, settings=replace(SLOW, quiet_answers=8))
     process.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medallion_assets.capture.poller.table.list_shards", listed_late(cloud))
+        _check_markers(cloud, table, process)
+
+
+def listed_late(cloud: Cloud) -> Callable[..., list[Shard]]:
+    """DescribeStream that shows a child half an hour after it was first there."""
+    seen: dict[str, datetime] = {}
+
+    def listed(*arguments: Any) -> list[Shard]:
+        shards, now = list_shards(*arguments), cloud.clock()
+        age = {shard.shard_id: now - seen.setdefault(shard.shard_id, now) for shard in shards}
+        return [shard for shard in shards if not shard.parent_id or age[shard.shard_id] > timedelta(minutes=30)]
+
+    return listed
+
+
+def _check_markers(cloud: Cloud, table: Table, process: PollerProcess) -> None:
     store = process._store.inner  # type: ignore[attr-defined]
     written: list[StreamRecord] = []
     told: list[datetime] = []
