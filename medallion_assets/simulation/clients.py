@@ -377,7 +377,7 @@ class Streams(Service):
         if self._faults.draw("streams.get_records", "short page"):
             limit = max(1, limit // 7)
         records, following = stream.read(p["ShardIterator"], limit, held_back=held_back)
-        answer: Answer = {"Records": streams.unpacked(records, streams.StreamRecord.for_boto3)}
+        answer: Answer = {"Records": streams.StreamRecord.all_for_boto3(records)}
         return answer if following is None else answer | {"NextShardIterator": following}
 
     def _stream(self, arn: str) -> streams.Stream:

@@ -22,7 +22,7 @@ from typing import Any, Final, Literal
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.faults import AFTER, Died, Faults
 from medallion_assets.simulation.queues import Queue
-from medallion_assets.simulation.streams import RETENTION, Shard, Stream, StreamRecord, unpacked
+from medallion_assets.simulation.streams import RETENTION, Shard, Stream, StreamRecord
 
 Handler = Callable[[dict[str, Any], Any], Any]
 """A Lambda function: event and context in, answer out."""
@@ -342,7 +342,7 @@ class EventSourceMapping:
             began + timedelta(seconds=self._settings.timeout_s),
             self._clock,
         )
-        event = {"Records": unpacked(records, StreamRecord.for_lambda)}
+        event = {"Records": StreamRecord.all_for_lambda(records)}
 
         def lost(kind: str) -> Exception:
             return _Failed("Unhandled") if kind == AFTER else _NotInvoked()

@@ -13,12 +13,15 @@ import gc
 import marshal
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final, Literal
+
+import orjson
 
 from medallion_assets.simulation.items import Item, Key, has_binary, key_hash, size_bytes
 from medallion_assets.simulation.refused import Refused, invalid
@@ -43,7 +46,7 @@ _number = attrgetter("number")
 class StreamRecord:
     """One record. `number` orders it, `at` is when the change was made, exactly; the record tells whole seconds."""
 
-    __slots__ = ("_binary", "_packed", "at", "event_name", "item_key", "number", "size_bytes", "stream_arn")
+    __slots__ = ("_binary", "_json", "_packed", "at", "event_name", "item_key", "number", "size_bytes", "stream_arn")
 
     def __init__(
         self,
@@ -83,14 +86,23 @@ class StreamRecord:
             "eventName": self.event_name,
             "eventVersion": "1.1",
             "eventSource": "aws:dynamodb",
+            "eventSourceARN": stream_arn,
             "awsRegion": stream_arn.split(":")[3],
             "dynamodb": change,
         }
         if expired:
             record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
         self._binary = has_binary(keys) or any(has_binary(change[i]) for i in ("NewImage", "OldImage") if i in change)
-        # Packed, a record is small, nobody can change it, and a fresh copy costs a microsecond.
-        self._packed = marshal.dumps(record, 2)
+        # Packed, a record is small, nobody can change it, and a fresh copy takes some microseconds; JSON is fastest,
+        # but holds neither bytes nor text that is not valid Unicode. What orjson gives holds twice the memory it needs.
+        self._json = not self._binary
+        if self._json:
+            try:
+                self._packed = bytes(memoryview(orjson.dumps(record)))
+            except orjson.JSONEncodeError:
+                self._json = False
+        if not self._json:
+            self._packed = marshal.dumps(record, 2)
 
     @property
     def sequence_number(self) -> str:
@@ -104,7 +116,8 @@ class StreamRecord:
 
     def for_boto3(self) -> dict[str, Any]:
         """Return a fresh copy in the shape of `get_records`: binary as bytes, the time aware UTC."""
-        record: dict[str, Any] = marshal.loads(self._packed)  # noqa: S302 - packed by ourselves
+        record = self._copy()
+        del record["eventSourceARN"]
         change = record["dynamodb"]
         change["ApproximateCreationDateTime"] = datetime.fromtimestamp(change["ApproximateCreationDateTime"], UTC)
         if "userIdentity" in record:
@@ -114,14 +127,32 @@ class StreamRecord:
 
     def for_lambda(self) -> dict[str, Any]:
         """Return a fresh copy in the shape of a Lambda event's record: binary as base64 text, the time in seconds."""
-        record: dict[str, Any] = marshal.loads(self._packed)  # noqa: S302 - packed by ourselves
-        record["eventSourceARN"] = self.stream_arn
+        record = self._copy()
         if self._binary:
             change = record["dynamodb"]
             for image in ("Keys", "NewImage", "OldImage"):
                 if image in change:
                     change[image] = {name: _as_text(tagged) for name, tagged in change[image].items()}
         return record
+
+    @staticmethod
+    def all_for_lambda(records: Sequence[StreamRecord]) -> list[dict[str, Any]]:
+        """Return what `for_lambda` returns of each, faster."""
+        with _nothing_collected():
+            if all(record._json for record in records):
+                copies: list[dict[str, Any]] = orjson.loads(b"[%b]" % b",".join([one._packed for one in records]))
+                return copies
+            return [record.for_lambda() for record in records]
+
+    @staticmethod
+    def all_for_boto3(records: Sequence[StreamRecord]) -> list[dict[str, Any]]:
+        """Return what `for_boto3` returns of each, faster."""
+        with _nothing_collected():
+            return [record.for_boto3() for record in records]
+
+    def _copy(self) -> dict[str, Any]:
+        copy: dict[str, Any] = (orjson if self._json else marshal).loads(self._packed)
+        return copy
 
 
 @dataclass(eq=False, slots=True)
@@ -396,15 +427,13 @@ class Stream:
         return number if number > above else number + _TAILS
 
 
-def unpacked(records: Iterable[StreamRecord], shape: Callable[[StreamRecord], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a fresh copy of each record in one of its shapes.
-
-    A batch is some ten thousand new objects and no garbage: looking for garbage meanwhile takes five times as long.
-    """
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A batch is some ten thousand new objects and no garbage: looking for it takes longer than making the batch."""
     collects = gc.isenabled()
     gc.disable()
     try:
-        return [shape(record) for record in records]
+        yield
     finally:
         if collects:
             gc.enable()
