@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from medallion_assets.capture.claim import Claim
 
 
 def covered(claims: Sequence[Claim]) -> int:
-    """The number up to which the claims follow each other from the beginning on."""
+    """The number up to which the claims on one shard follow each other from the beginning on."""
     reach = max((int(claim.upto) for claim in claims if claim.after is None), default=-1)
-    while farther := [c for c in claims if c.after is not None and int(c.after) <= reach < int(c.upto)]:
-        reach = max(int(claim.upto) for claim in farther)
+    for after, upto in sorted((int(claim.after), int(claim.upto)) for claim in claims if claim.after is not None):
+        if after > reach:
+            break
+        reach = max(reach, upto)
     return reach
 
 
 def has_hole(claims: Sequence[Claim]) -> bool:
-    return any(int(claim.upto) > covered(claims) for claim in claims)
+    """Whether a part of some shard is missing between its objects."""
+    by_shard: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        by_shard[claim.shard_id].append(claim)
+    return any(max(int(claim.upto) for claim in shard) > covered(shard) for shard in by_shard.values())

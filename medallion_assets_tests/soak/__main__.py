@@ -39,7 +39,10 @@ def main() -> int:
 
 
 def _told(report: Report) -> bool:
-    _say(f"{report.written} writes, {report.objects} Bronze objects; killed with -9: {_counts(report.killed)}")
+    _say(
+        f"{report.changes} changes, the last {report.seconds:.0f} s of them with kills (-9): {_counts(report.killed)}; "
+        f"{report.objects} Bronze objects"
+    )
     _say(f"workers were killed in {_counts(report.killed_in)}; runs ended as {_counts(report.runs)}")
     _say(f"caught up {report.caught_up_seconds:.0f} s after the last write")
     for wrong in report.wrong:

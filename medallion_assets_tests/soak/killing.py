@@ -46,9 +46,10 @@ MEDALLION = str(Path(sys.executable).parent / "medallion")
 
 @dataclass
 class Report:
-    """What was done and found. `differences` is what `medallion verify` said if it found any."""
+    """What was done and found; `wrong` says what should not have been. `changes` are those that DynamoDB streamed."""
 
-    written: int = 0
+    changes: int = 0
+    seconds: float = 0.0
     killed: Counter[str] = field(default_factory=Counter)
     killed_in: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
@@ -82,19 +83,23 @@ def soak(
     report = Report()
     with run_stack("ecommerce", state=state) as stack, Lake.open(stack.settings.lake()) as lake:
         demo = Demo(stack, lake, seed=seed)
-        report.written = demo.load()
-        say(f"Up; {report.written} rows loaded. {rate:g} writes a second for {seconds:g} s, with kills.")
-        count = round(rate * seconds)
-        with dg.DagsterInstance.get() as instance, demo.writing(rate=rate, count=count) as written:
-            killer = Killer(stack, instance, random.Random(seed), report, say)
-            for pause_seconds, victim in kills:
-                _wait(pause_seconds, written.done)
-                if written.done():
-                    break
-                killer.kill(victim, written.done)
-            written.result()
-            report.written += count
-            report.caught_up_seconds = _catch_up(demo, stack, report, say)
+        say(f"Up; {demo.load()} rows loaded. {rate:g} writes a second for {seconds:g} s, with kills.")
+        with dg.DagsterInstance.get() as instance:
+            began = time.monotonic()
+
+            def over() -> bool:
+                return time.monotonic() - began >= seconds
+
+            with demo.writing(rate=rate):
+                killer = Killer(stack, instance, random.Random(seed), report, say)
+                for pause_seconds, victim in kills:
+                    _wait(pause_seconds, over)
+                    if over():
+                        break
+                    killer.kill(victim, over)
+                _wait(seconds, over)
+            report.seconds = time.monotonic() - began
+            _catch_up(demo, stack, report, say)
             report.runs.update(str(run.status.value) for run in instance.get_runs())
         _ask("status", report, say)
         _ask("verify", report, say)
@@ -167,15 +172,17 @@ class Killer:
         self._say(f"killed {victim}" + (f" in {step}" if step else ""))
 
 
-def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], None]) -> float:
-    """Wait until everything written is in Gold; the seconds it took."""
+def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], None]) -> None:
+    """Wait until everything written is in Gold, as long as it comes closer."""
     began = moved = time.monotonic()
     seen = None
     while time.monotonic() - moved < PATIENCE_SECONDS:
         stack.check()
         progress = demo.look(writing=False)
+        report.changes = sum(progress.emitted.values())
+        report.caught_up_seconds = time.monotonic() - began
         if progress.caught_up:
-            return time.monotonic() - began
+            return
         waiting = sum(table.waiting_objects for table in progress.overview.tables)
         behind = sum(progress.emitted.values()) - sum(progress.captured.values())
         marts = [mart.mart for mart in progress.overview.marts if mart.behind]
@@ -184,7 +191,6 @@ def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], Non
             say(f"catching up: {behind} changes not in Bronze, {waiting} objects not in Silver, marts behind: {marts}")
         time.sleep(LOOK_SECONDS)
     report.wrong.append(f"nothing came closer to Gold for {PATIENCE_SECONDS:g} s; look into {stack.folder}")
-    return time.monotonic() - began
 
 
 def _wait(seconds: float, over: Callable[[], bool]) -> None:
