@@ -22,6 +22,7 @@ def defs() -> dg.Definitions:
     from medallion_assets.defs.health import health_sensor
     from medallion_assets.defs.ledger import ledger_sensor
     from medallion_assets.defs.maintenance import maintenance_schedule
+    from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
     from medallion_assets.defs.resources import pipeline
     from medallion_assets.defs.retention import retention_schedule
     from medallion_assets.defs.sensors import news_sensor
@@ -40,6 +41,7 @@ def defs() -> dg.Definitions:
                 *(bronze_asset(contract, domain) for contract in domain.tables),
                 *(silver_asset(contract, domain) for contract in domain.tables),
                 *(gold_asset(mart, domain) for mart in marts),
+                *(reconciliation_asset(contract, domain) for contract in domain.tables),
             ],
             sensors=[
                 news_sensor(domain, marts),
@@ -47,7 +49,7 @@ def defs() -> dg.Definitions:
                 ledger_sensor(domain, marts),
                 health_sensor(domain, marts),
             ],
-            schedules=[maintenance_schedule(domain, marts), retention_schedule()],
+            schedules=[maintenance_schedule(domain, marts), retention_schedule(), reconciliation_schedule()],
             resources={"pipeline": pipeline},
             # One process per run: a run is short, and starting a process per step would cost more than its work.
             executor=dg.in_process_executor,

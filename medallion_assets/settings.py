@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     endpoint: str | None = Field(
         default=None, description="The endpoint of a local AWS.", validation_alias="AWS_ENDPOINT_URL"
     )
+    read_capacity: float = Field(
+        default=100, gt=0, description="Read capacity units a second that verifying may use of each DynamoDB table."
+    )
     checkpoint: Path | None = Field(default=None, description="The poller's checkpoint file, where our poller runs.")
 
     @classmethod

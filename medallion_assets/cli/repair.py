@@ -63,7 +63,12 @@ def repair(
     if not reason.strip() and not dry_run:
         raise typer.BadParameter("say why: it is kept with every row", param_hint="--reason")
     contract = domain.by_name[table]
-    source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=read_capacity, segments=segments)
+    source = DynamoTable(
+        boto3.client("dynamodb"),
+        contract.table,
+        read_capacity=read_capacity or chosen.read_capacity,
+        segments=segments,
+    )
     with Lake.open(chosen.lake()) as lake:
         done = mend(
             lake,

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from medallion_assets.quality.verify import Verification
 
 ReadCapacity = Annotated[
-    float | None, typer.Option(min=1, help="Use at most so many read capacity units a second of each DynamoDB table.")
+    float | None,
+    typer.Option(
+        min=1,
+        help="Use at most so many read capacity units a second of each DynamoDB table.",
+        show_default="MEDALLION_READ_CAPACITY, or 100",
+    ),
 ]
 Segments = Annotated[int, typer.Option(min=1, max=64, help="Scan so many segments of a table side by side.")]
 Settle = Annotated[
@@ -61,7 +66,9 @@ def verify(
             lake,
             domain,
             load_marts(domain),
-            source=lambda contract: DynamoTable(client, contract.table, read_capacity=read_capacity, segments=segments),
+            source=lambda contract: DynamoTable(
+                client, contract.table, read_capacity=read_capacity or chosen.read_capacity, segments=segments
+            ),
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),
             patience=Patience(settle_seconds=settle),

@@ -22,6 +22,7 @@ DESCRIPTIONS: Final = {
     "row_count": "The table has not lost more of its rows since the day before than the contract allows.",
     "freshness": "The newest change is not older than the contract allows.",
     "completeness": "No change is known to be missing, back from the time up to which everything is accounted for.",
+    "source": "Silver has every item of the source, value by value, and no other row.",
     "grain": "Every row has its grain, and no two rows have the same.",
     "rules": "Every row keeps the rules of the mart's columns; a row that does not holds the refresh back.",
     "warning_rules": "Every row keeps those of the rules of the mart's columns that only warn.",

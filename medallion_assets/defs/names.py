@@ -14,7 +14,7 @@ import dagster as dg
 
 from medallion_assets.contracts.model import Contract
 
-Layer = Literal["dynamodb", "bronze", "silver", "gold"]
+Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
 
 NEWS_TAG: Final = "medallion/news"
 """On a run that a sensor started: bring up to date. A run without it makes exactly its partitions again, in whole."""

@@ -51,7 +51,7 @@ from medallion_assets.silver.table import (
 
 BUCKETS: Final = 4096
 
-_BATCH_BYTES: Final = 16 * 1024 * 1024
+_BATCH_BYTES: Final = 8 * 1024 * 1024
 _AT_ONCE: Final = 2
 _ROWS_AT_ONCE: Final = 50_000
 _ITEMS: Final = """SELECT unnest(from_json(body, '{"Items": ["JSON"]}').Items) AS _item FROM pages"""

@@ -1,0 +1,108 @@
+"""The assets `reconciliation/<table>`: Silver held against its source once a night, and what was found as a check.
+
+Belongs here: when a table is compared and what Dagster is told. Does not belong here: comparing (quality), and mending:
+`medallion repair` writes amendments, which the sensor merges like any change.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract, Severity
+from medallion_assets.defs.checks import check_results, check_specs
+from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.names import asset_key, pool
+from medallion_assets.defs.resources import Pipeline
+from medallion_assets.quality.results import CheckResult
+from medallion_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from medallion_assets.quality.comparison import Comparison
+
+Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+
+GROUP: Final = "reconciliation"
+_CHECK: Final = "source"
+
+
+def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+    """One table beside its source, as `ops.reconciliations` records it.
+
+    A scan takes read capacity of the application's table: at most MEDALLION_READ_CAPACITY units a second.
+    """
+    name = contract.lake_name
+    key = asset_key("reconciliation", name)
+    checks: list[tuple[str, Severity]] = [(_CHECK, "warn")]
+
+    @dg.asset(
+        key=key,
+        deps=[asset_key("dynamodb", name), asset_key("silver", name)],
+        description=f"Whether Silver equals {contract.table}: a scan of the source, compared with silver.{name}.",
+        group_name=GROUP,
+        kinds={"dynamodb", "iceberg"},
+        owners=[contract.owner],
+        check_specs=check_specs(key, checks),
+        pool=pool("reconciliation", name),
+    )
+    def reconciliation(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+        import boto3
+
+        from medallion_assets.quality.patience import Patience
+        from medallion_assets.quality.reconcile import reconcile
+        from medallion_assets.quality.scan import DynamoTable
+        from medallion_assets.repair.records import note_reconciliation
+
+        source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=Settings.load().read_capacity)
+        with (
+            told_to_dagster(context),
+            pipeline.lake() as lake,
+            tempfile.TemporaryDirectory(prefix="medallion-reconciliation-") as folder,
+        ):
+            found = reconcile(
+                lake,
+                domain,
+                contract,
+                source=source,
+                store=pipeline.bronze(),
+                folder=Path(folder) / name,
+                patience=Patience(),
+            )
+            note_reconciliation(lake, found, run_id=context.run.run_id)
+        yield from check_results(key, checks, [_result(found.comparison)])
+        yield dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": found.comparison.source,
+                "read_units": found.units,
+                "seconds": (found.ended_at - found.started_at).total_seconds(),
+            }
+        )
+
+    return reconciliation
+
+
+def reconciliation_schedule() -> dg.ScheduleDefinition:
+    """All of them, every night; switched on unless somebody switches it off."""
+    return dg.ScheduleDefinition(
+        name="nightly_reconciliation",
+        job=dg.define_asset_job("reconciliation", selection=dg.AssetSelection.groups(GROUP)),
+        cron_schedule="15 3 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+
+
+def _result(found: "Comparison") -> CheckResult:
+    names = ("source", "lake", "equal", "missing", "extra", "different", "held", "in_flight", "unconfirmed")
+    behind = f" Not all could be told: {found.behind}." if found.behind else ""
+    return CheckResult(
+        _CHECK,
+        found.agrees,
+        "warn",
+        f"Silver has every item of the source, value by value, and no other row.{behind}",
+        {name: getattr(found, name) for name in names},
+        found.differences,
+    )
