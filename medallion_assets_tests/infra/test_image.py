@@ -51,7 +51,10 @@ def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("DAGSTER_LOGS_BUCKET", "logs")
     (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
     config, _ = dagster_instance_config(str(tmp_path))
-    assert config["storage"]["postgres"]["postgres_db"]["params"] == {"sslmode": "require"}
+    database = config["storage"]["postgres"]["postgres_db"]
+    assert database["params"] == {"sslmode": "require"}
+    _, _, driver = database["scheme"].partition("+")
+    assert f"\n{driver}-binary==" in (PROJECT / "requirements" / "image.txt").read_text()
     for component, written in ((EcsRunLauncher, THERE["run_launcher"]), (S3ComputeLogManager, THERE["compute_logs"])):
         assert component.__name__ == written["class"]
         asked = component.config_type()  # type: ignore[no-untyped-call]
