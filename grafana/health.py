@@ -74,8 +74,8 @@ def _now() -> frame.Panel:
         ORDER BY CASE layer WHEN 'bronze' THEN 1 WHEN 'silver' THEN 2 ELSE 3 END, table_name
         """,
         columns={
-            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}"),
-            "captured": panels.Column("Last change captured", "s"),
+            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}", width=210),
+            "captured": panels.Column("Captured", "s"),
             "lag": panels.Column("Lag", "s", AGE),
             "incomplete": panels.Column("Complete but for", "s", AGE),
             "published": panels.Column("Published", "s"),

@@ -160,13 +160,15 @@ def bars(
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: what its head says, the unit of a number, colours by value or by text, where a value leads."""
+    """A table's column: what its head says, the unit of a number, colours by value or by text, where a value leads,
+    its width in pixels if it is not to be a share."""
 
     name: str
     unit: str | None = None
     steps: Steps | None = None
     texts: Mapping[str, str] | None = None
     link: str | None = None
+    width: int | None = None
 
 
 def rows(
@@ -196,6 +198,8 @@ def rows(
             properties.append(_property("mappings", [{"type": "value", "options": shown}]))
         if column.steps is not None or column.texts is not None:
             properties.append(_property("custom.cellOptions", {"type": "color-text"}))
+        if column.width is not None:
+            properties.append(_property("custom.width", column.width))
         if column.link is not None:
             properties.append(_property("links", [{"title": "In Dagster", "url": column.link, "targetBlank": True}]))
         panel = panel.override_by_name(name, properties)

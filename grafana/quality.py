@@ -101,7 +101,7 @@ def _state() -> frame.Panel:
         LIMIT 200
         """,
         columns={
-            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}"),
+            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}", width=210),
             "check_name": panels.Column("Check"),
             "state": panels.Column(
                 "State", texts={"passed": panels.GREEN, "warns": panels.ORANGE, "holds": panels.RED}
