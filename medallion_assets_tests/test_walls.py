@@ -30,7 +30,7 @@ ROOMS = {
     "repair": ALL,
     "defs": ALL | {"settings", "definitions", "scheduling", "health", "repair"},
     "definitions": BELOW | PURE | {"defs"},
-    "simulation": ALL | {"scheduling"},
+    "simulation": ALL | {"scheduling", "repair"},
     "cost": {"contracts"},
     "settings": {"lake"},
     "local": ALL | {"settings", "repair"},
