@@ -160,8 +160,10 @@ def bars(
 
 @dataclass(frozen=True)
 class Column:
-    """A table's column: what its head says, the unit of a number, colours by value or by text, where a value leads,
-    its width in pixels if it is not to be a share."""
+    """A column: what its head says, the unit of a number, colours by value or by text, where a value leads.
+
+    `width` is in pixels; None: a share of the table's.
+    """
 
     name: str
     unit: str | None = None
