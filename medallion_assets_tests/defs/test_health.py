@@ -19,7 +19,7 @@ from medallion_assets.health import look as looks
 from medallion_assets.health.look import look
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import news_run, today
+from medallion_assets_tests.defs.runs import news_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -92,6 +92,16 @@ def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg
     second = look_now(lake, instance, later=timedelta(seconds=60))
     done = [rows(lake, "health", at)["silver", "customers"]["done"] for at in (just_ended, first, second)]
     assert done == [0, 1, 0]
+
+
+def test_a_run_without_checks_is_counted_once_too(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
+) -> None:
+    """Nothing is added to `ops.checks` then, so the two tables follow the runs up to different times."""
+    capture(customer("c1"))
+    assert page_run(shipped, instance, "bronze/customers", days=[today()]).success
+    looks_at = [look_now(lake, instance, later=timedelta(seconds=seconds)) for seconds in (30, 60)]
+    assert [rows(lake, "health", at)["bronze", "customers"]["done"] for at in looks_at] == [1, 0]
 
 
 def test_a_look_that_died_between_its_two_tables_is_made_good(
