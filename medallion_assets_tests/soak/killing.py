@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +24,7 @@ import dagster as dg
 from medallion_assets.capture.claim import read_claim
 from medallion_assets.capture.store import open_store
 from medallion_assets.defs.launcher import PID_TAG
+from medallion_assets.errors import TableMissing
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
@@ -34,13 +34,16 @@ from medallion_assets.local.processes import Child
 from medallion_assets.local.stack import Stack, run_stack
 from medallion_assets_tests.capture.chain import has_hole
 
-POLLER, DAEMON, WORKER = "the stream poller", "Dagster's daemon", "a run's worker"
+POLLER, DAEMON = "the stream poller", "Dagster's daemon"
+WORKER, STAGER = "a run's worker", "a run's worker with a staged snapshot"
 PAUSE_SECONDS = 12.0
 """Between two kills, on average: a run is started, found dead by the daemon and made again in about twice that time."""
 PATIENCE_SECONDS = 180.0
 """How long nothing may come closer to Gold before it counts as stuck."""
-WORK_SECONDS = 15.0
+WORK_SECONDS = 45.0
 """How long a kill of a worker waits for one that works."""
+_STARTED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+_SUCCEEDED = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
 MEDALLION = str(Path(sys.executable).parent / "medallion")
 
 
@@ -63,7 +66,7 @@ class Report:
 def drawn(dice: random.Random) -> Iterator[tuple[float, str]]:
     """Kills without end: the seconds to wait, and who is killed then."""
     while True:
-        [victim] = dice.choices([POLLER, DAEMON, WORKER], [3, 2, 5])
+        [victim] = dice.choices([POLLER, DAEMON, WORKER, STAGER], [3, 2, 3, 2])
         yield dice.expovariate(1 / PAUSE_SECONDS), victim
 
 
@@ -91,7 +94,7 @@ def soak(
                 return time.monotonic() - began >= seconds
 
             with demo.writing(rate=rate):
-                killer = Killer(stack, instance, random.Random(seed), report, say)
+                killer = Killer(stack, lake, instance, random.Random(seed), report, say)
                 for pause_seconds, victim in kills:
                     _wait(pause_seconds, over)
                     if over():
@@ -115,55 +118,78 @@ class Killer:
     def __init__(
         self,
         stack: Stack,
+        lake: Lake,
         instance: dg.DagsterInstance,
         dice: random.Random,
         report: Report,
         say: Callable[[str], None],
     ) -> None:
         self._children: dict[str, Child] = {child.name: child for child in stack.children}
+        self._lake = lake
         self._instance = instance
         self._dice = dice
         self._report = report
         self._say = say
+        self._dead: set[str] = set()
 
     def kill(self, victim: str, over: Callable[[], bool]) -> None:
         """Kill it; a run's worker once there is one that writes a table, unless it is `over` before."""
-        if victim == WORKER:
-            self._kill_worker(over)
-        else:
+        if victim not in (WORKER, STAGER):
             self._children[victim].kill_and_restart()
             self._note(victim)
-
-    def _kill_worker(self, over: Callable[[], bool]) -> None:
-        """Kill a run's process some time after one of its steps that write a table began."""
-        moment = self._dice.uniform(0, 1.0)
+            return
         deadline = time.monotonic() + WORK_SECONDS
         while time.monotonic() < deadline and not over():
-            for run in self._instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-                step = self._step_at_work(run)
-                if step and PID_TAG in run.tags:
-                    time.sleep(moment)
-                    step = self._step_at_work(run) or "between two steps"
-                    with suppress(ProcessLookupError):
-                        os.kill(int(run.tags[PID_TAG]), signal.SIGKILL)
-                        self._note(WORKER, step)
-                        return
-            time.sleep(0.1)
+            if any(self._kill_worker(run, victim) for run in self._instance.get_runs(_STARTED)):
+                return
+            time.sleep(0.05)
+
+    def _kill_worker(self, run: dg.DagsterRun, victim: str) -> bool:
+        """Kill a run's process if it writes a table: some time into the step, or once it has staged. Whether it did."""
+        step = self._step_at_work(run)
+        if step is None or PID_TAG not in run.tags or run.run_id in self._dead:
+            return False
+        if victim == WORKER:
+            time.sleep(self._dice.uniform(0, self._typical_seconds(step)))
+            step = self._step_at_work(run) or "between two steps"
+        elif not self._has_staged(step, run.run_id):
+            return False
+        try:
+            os.kill(int(run.tags[PID_TAG]), signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        self._dead.add(run.run_id)  # it is found dead only some seconds later
+        self._note(victim, step)
+        return True
 
     def _step_at_work(self, run: dg.DagsterRun) -> str | None:
         """The step that writes a table and has begun but not ended."""
-        began: list[str] = []
-        for event in self._instance.all_logs(
-            run.run_id, of_type={dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
-        ):
-            found = event.dagster_event
-            if found is None or found.step_key is None:
-                continue
-            if found.event_type is dg.DagsterEventType.STEP_START:
-                began.append(found.step_key)
-            elif found.step_key in began:
-                began.remove(found.step_key)
-        return next((step for step in began if step.startswith(("silver", "gold"))), None)
+        return next(
+            (
+                stats.step_key
+                for stats in self._instance.get_run_step_stats(run.run_id)
+                if stats.step_key.startswith(("silver", "gold")) and stats.start_time and not stats.end_time
+            ),
+            None,
+        )
+
+    def _typical_seconds(self, step: str) -> float:
+        """How long the step took lately."""
+        took = [
+            stats.end_time - stats.start_time
+            for run in self._instance.get_runs(_SUCCEEDED, limit=3)
+            for stats in self._instance.get_run_step_stats(run.run_id, [step])
+            if stats.start_time and stats.end_time
+        ]
+        return sum(took) / len(took) if took else 1.0
+
+    def _has_staged(self, step: str, run_id: str) -> bool:
+        """Whether the run has staged a snapshot that is not published yet."""
+        layer, _, name = step.partition("__")
+        try:
+            return f"{AUDIT_BRANCH}{run_id}" in self._lake.table(layer, name).refs()
+        except TableMissing:
+            return False
 
     def _note(self, victim: str, step: str | None = None) -> None:
         self._report.killed[victim] += 1

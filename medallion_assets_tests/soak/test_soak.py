@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from medallion_assets_tests.soak.killing import DAEMON, POLLER, WORKER, soak
+from medallion_assets_tests.soak.killing import DAEMON, POLLER, STAGER, WORKER, soak
 from medallion_assets_tests.soak.writers import race
 
 
 def test_a_stack_whose_processes_are_killed_equals_its_source() -> None:
     said: list[str] = []
     with tempfile.TemporaryDirectory() as state:
-        kills = [(1.0, POLLER), (2.0, WORKER), (0.0, DAEMON)]
+        kills = [(1.0, POLLER), (1.0, STAGER), (0.0, WORKER), (0.0, DAEMON)]
         report = soak(Path(state), seconds=15, rate=20, seed=8, kills=kills, say=said.append)
     assert report.wrong == [], "\n".join(said)
     assert report.killed[POLLER] == 1
