@@ -86,13 +86,13 @@ lock: install ## pin the requirements anew after a change in pyproject.toml
 
 # Compiling again with today's pins as preferences changes nothing unless pyproject.toml asks for something else.
 lock-check: install
-	@mkdir -p .medallion/lock && cp requirements/*.txt .medallion/lock/
-	@$(LOCK) pyproject.toml -o .medallion/lock/runtime.txt
-	@$(LOCK) pyproject.toml --group dev -o .medallion/lock/dev.txt
-	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o .medallion/lock/image.txt
-	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o .medallion/lock/function.txt
-	@$(LOCK) --group pyproject.toml:infra -o .medallion/lock/infra.txt
-	@diff -r -x '*.in' requirements .medallion/lock || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
+	@mkdir -p build/requirements && cp requirements/*.txt build/requirements/
+	@$(LOCK) pyproject.toml -o build/requirements/runtime.txt
+	@$(LOCK) pyproject.toml --group dev -o build/requirements/dev.txt
+	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o build/requirements/image.txt
+	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
+	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
+	@diff -r -x '*.in' requirements build/requirements || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
 dashboards: install ## Grafana's dashboards, alerts and provisioning anew after a change in grafana/
