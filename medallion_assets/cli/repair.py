@@ -105,7 +105,7 @@ def _show(done: Repair, *, dry_run: bool, as_json: bool) -> None:
     )
     for difference in found.differences:
         typer.echo(f"  {difference}")
-    if found.unconfirmed:
+    if found.behind:
         typer.echo(f"{found.unconfirmed:,} differences cannot be confirmed: {found.behind}. Let the pipeline catch up.")
     if dry_run:
         typer.echo("Nothing was written." if differences else "Nothing is to be repaired.")

@@ -56,7 +56,8 @@ Kind = Literal["missing", "extra", "different"]
 
 # By key an item takes a unit of capacity, a scan takes one for 4 KB: from this share on another scan costs less.
 _SCAN_AGAIN: Final = 0.1
-_ROWS_AT_ONCE: Final = 20_000
+# Items may have 400 KB.
+_ROWS_AT_ONCE: Final = 1_000
 _ROUNDS: Final = 4
 """How often a key that moves is looked at. Only one that changes each time, within seconds, is left in the end."""
 
@@ -116,14 +117,18 @@ def reconcile(
     folder: Path,
     patience: Patience,
     typed: Sequence[str] = (),
+    settled: bool = False,
 ) -> Reconciliation:
     """Compare the contract's Silver table with its source; files go to `folder`, which is made.
+
+    `settled` waits until the pipeline has caught up past the scan before anything is compared: else a row that equals
+    the source only until a change on its way is merged goes unnoticed until the next time.
 
     Takes some 40 bytes of disk a row and a few hundred MB of memory, whatever the table's size. `typed` columns of the
     scanned items are kept, as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
     """
     folder.mkdir()
-    return _Reconciler(lake, domain, contract, source, store, folder, patience).run(typed)
+    return _Reconciler(lake, domain, contract, source, store, folder, patience).run(typed, settled=settled)
 
 
 @dataclass(frozen=True)
@@ -144,17 +149,20 @@ class _Reconciler:
     folder: Path
     patience: Patience
 
-    def run(self, typed: Sequence[str]) -> Reconciliation:
+    def run(self, typed: Sequence[str], *, settled: bool) -> Reconciliation:
         started = self.patience.now()
         scanned = of_source(self.lake, self.contract, self.source.scan(), self.folder / "scanned", typed=typed)
         read_at = self.patience.now()
+        behind = self._wait_past(read_at) if settled else None
         table = silver_now(self.lake, self.contract)
         published = self._published(table)
         suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
         enriched = self._wrongly_enriched(table)
         held = self._held(self.folder / "held")
         first = self._rows(table, self.folder / "first", only=[suspects, enriched, held])
-        comparison = Comparison(f"{SILVER}/{self.contract.lake_name}", source=scanned.rows, lake=published.rows)
+        comparison = Comparison(
+            f"{SILVER}/{self.contract.lake_name}", source=scanned.rows, lake=published.rows, behind=behind
+        )
         with self.lake.duckdb() as connection:
             ((comparison.held,),) = connection.execute(f"SELECT count(*) FROM {_held_now(held, first)}").fetchall()
             doubtful = f"(SELECT _key_hash FROM {suspects.sql} UNION SELECT _key_hash FROM {enriched.sql})"
@@ -211,7 +219,7 @@ class _Reconciler:
                 only=candidates,
             )
             read_again_at = self.patience.now()
-            behind = wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
+            behind = comparison.behind or self._wait_past(read_at)
             # The oldest position will do: what came later shows in the sequence numbers of the rows.
             position = position or position_now(self.lake, self.contract)
             held = self._held(here / "held")
@@ -225,7 +233,8 @@ class _Reconciler:
             comparison.in_flight += counts.get("newer", 0)
             if behind is not None:
                 comparison.unconfirmed = counts.get("differs", 0) + counts.get("moving", 0)
-                comparison.behind = behind if comparison.unconfirmed else None
+                if comparison.unconfirmed:
+                    comparison.behind = behind
                 break
             differs = f"FROM {judged.sql} WHERE _verdict = 'differs'"
             confirmed = confirmed.add(self.lake, differs)
@@ -234,9 +243,12 @@ class _Reconciler:
             )
             read, rows, read_at = again, now, read_again_at
         else:
-            comparison.unconfirmed = candidates.rows
-            comparison.behind = "they change all the time" if candidates.rows else None
+            if candidates.rows:
+                comparison.unconfirmed, comparison.behind = candidates.rows, "they change all the time"
         return confirmed, position or Position.start()
+
+    def _wait_past(self, read_at: datetime) -> str | None:
+        return wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
 
     def _judge(
         self,

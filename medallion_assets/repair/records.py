@@ -99,7 +99,7 @@ def note_repairs(lake: Lake, rows: Sequence[Mapping[str, Any]], *, run_id: str) 
 
 
 def what_was_wrong(difference: Difference) -> dict[str, Any]:
-    """The columns of a repair's row that tell the difference."""
+    """The columns of a repair's row that tell what Silver had."""
     source, lake = difference.source, difference.lake
     names = None
     if source is not None and lake is not None:
@@ -108,7 +108,6 @@ def what_was_wrong(difference: Difference) -> dict[str, Any]:
         "kind": difference.kind,
         "column_names": names,
         "before": json.dumps(lake, default=_plain, ensure_ascii=False) if lake is not None else None,
-        "after": json.dumps(difference.item, ensure_ascii=False) if difference.item is not None else None,
         "amended_sequence": difference.sequence,
     }
 

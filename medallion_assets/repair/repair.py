@@ -7,16 +7,17 @@ source has and Silver lacks is missing. Belongs here: the act and its order. Doe
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from medallion_assets.capture.envelope import content_hash, parquet
+from medallion_assets.capture.envelope import Row, content_hash, parquet
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
@@ -35,8 +36,11 @@ from medallion_assets.repair.records import note_repairs, what_was_wrong
 
 log = logging.getLogger(__name__)
 
-# An object of this many amendments is some MB; a merge takes many of them in one commit.
-_ROWS_AN_OBJECT: Final = 20_000
+# As large as what a stream delivers at once: what merges objects is made for that.
+_ROWS_AN_OBJECT: Final = 5_000
+_BYTES_AN_OBJECT: Final = 4 * 1024 * 1024
+# A commit to `ops.repairs` takes as long as writing some objects.
+_OBJECTS_A_NOTE: Final = 8
 _LOOK_SECONDS: Final = 1.0
 
 
@@ -57,7 +61,7 @@ class Repair:
     @property
     def complete(self) -> bool:
         """Whether the table is as the source was when the repair began, or newer."""
-        return self.merged and not self.comparison.unconfirmed and not self.gaps
+        return self.merged and self.comparison.behind is None and not self.gaps
 
 
 @reading_lake()
@@ -84,82 +88,99 @@ def repair(
     with tempfile.TemporaryDirectory(prefix="medallion-repair-") as name:
         folder = Path(name)
         found = reconcile(
-            lake, domain, contract, source=source, store=store, folder=folder / "compared", patience=patience
+            lake,
+            domain,
+            contract,
+            source=source,
+            store=store,
+            folder=folder / "compared",
+            patience=patience,
+            settled=not dry_run,
         )
         if dry_run:
             return Repair(contract.lake_name, run_id, found.comparison, (), merged=False, gaps=())
         known = with_newest_changes(lake, store, found, folder / "known")
-        differences = known.differences()
-        about, objects = source.describe(), list[str]()
-        while some := list(islice(differences, _ROWS_AN_OBJECT)):
-            first = len(objects) * _ROWS_AN_OBJECT
-            objects.append(
-                _amend(
-                    lake,
-                    store,
-                    contract,
-                    some,
-                    about=about,
-                    first=first,
-                    reason=reason,
-                    run_id=run_id,
-                    at=patience.now(),
-                )
-            )
+        amending = _Amending(lake, store, contract, source.describe(), reason=reason, run_id=run_id, patience=patience)
+        objects = list(amending.write(known.differences()))
     log.info("silver.%s: %d objects of amendments", contract.lake_name, len(objects))
     merged = _wait(lake, store, contract, objects, patience=patience, seconds=merge_seconds)
     gaps: Sequence[Gap] = ()
-    if merged and not found.comparison.unconfirmed:
+    if merged and found.comparison.behind is None:
         gaps = backfilled(lake, store, contract, at=began, run_id=run_id)
     return Repair(contract.lake_name, run_id, found.comparison, tuple(objects), merged, tuple(gaps))
 
 
-def _amend(
-    lake: Lake,
-    store: BronzeStore,
-    contract: Contract,
-    differences: Sequence[Difference],
-    *,
-    about: Description,
-    first: int,
-    reason: str,
-    run_id: str,
-    at: datetime,
-) -> str:
-    """Note the differences and put their amendments into one Bronze object; return its name."""
-    newest = position_now(lake, contract).newest
-    if newest is not None:
-        # A name long before those that Silver has seen is one that nobody looks for.
-        at = max(at, ObjectName.parse(newest).captured_at)
-    rows = [
-        amendment(
-            contract,
-            difference,
-            sequence=amended_sequence(difference.sequence, at),
-            event_id=f"{EVENT_PREFIX}{run_id}-{first + number}",
-            about=about,
-        )
-        for number, difference in enumerate(differences)
-    ]
-    lowest = min(int(row.sequence_number.partition("+")[0]) for row in rows)
-    name = ObjectName(contract.table, at, lowest, content_hash(rows)).path
-    noted = [
-        {
+@dataclass(frozen=True)
+class _Object:
+    """A Bronze object to be: its name, its rows, when it is captured, and the rows of `ops.repairs` that tell of it."""
+
+    name: str
+    rows: Sequence[Row]
+    at: datetime
+    repairs: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Amending:
+    """Notes differences and puts their amendments into Bronze, in objects of bounded size, many noted in one commit."""
+
+    lake: Lake
+    store: BronzeStore
+    contract: Contract
+    about: Description
+    reason: str
+    run_id: str
+    patience: Patience
+
+    def write(self, differences: Iterator[Difference]) -> Iterator[str]:
+        """Write everything; yields the names of the objects."""
+        objects = self._objects(differences)
+        while some := list(islice(objects, _OBJECTS_A_NOTE)):
+            note_repairs(self.lake, [row for one in some for row in one.repairs], run_id=self.run_id)
+            for one in some:
+                self.store.put(one.name, parquet(one.rows, captured_at=one.at))
+                yield one.name
+
+    def _objects(self, differences: Iterator[Difference]) -> Iterator[_Object]:
+        numbers = itertools.count()
+        while True:
+            at = self._now()
+            rows: list[Row] = []
+            wrong: list[dict[str, Any]] = []
+            size = 0
+            for difference in islice(differences, _ROWS_AN_OBJECT):
+                event_id = f"{EVENT_PREFIX}{self.run_id}-{next(numbers)}"
+                sequence = amended_sequence(difference.sequence, at)
+                row = amendment(self.contract, difference, sequence=sequence, event_id=event_id, about=self.about)
+                rows.append(row)
+                wrong.append(what_was_wrong(difference))
+                size += len(row.new_image or "")
+                if size >= _BYTES_AN_OBJECT:
+                    break
+            if not rows:
+                return
+            lowest = min(int(row.sequence_number.partition("+")[0]) for row in rows)
+            name = ObjectName(self.contract.table, at, lowest, content_hash(rows)).path
+            yield _Object(name, rows, at, [self._noted(name, at, *one) for one in zip(rows, wrong, strict=True)])
+
+    def _noted(self, name: str, at: datetime, row: Row, wrong: Mapping[str, Any]) -> dict[str, Any]:
+        return {
             "event_id": row.event_id,
-            "run_id": run_id,
+            "run_id": self.run_id,
             "repaired_at": at,
-            "table_name": contract.lake_name,
+            "table_name": self.contract.lake_name,
             "keys": row.keys,
             "sequence_number": row.sequence_number,
             "object": name,
-            "reason": reason,
-            **what_was_wrong(difference),
+            "reason": self.reason,
+            "after": row.new_image,
+            **wrong,
         }
-        for row, difference in zip(rows, differences, strict=True)
-    ]
-    note_repairs(lake, noted, run_id=run_id)
-    store.put(name, parquet(rows, captured_at=at))
-    return name
+
+    def _now(self) -> datetime:
+        """Not long before the objects that Silver has seen: nobody looks for a name there."""
+        now, newest = self.patience.now(), position_now(self.lake, self.contract).newest
+        return max(now, ObjectName.parse(newest).captured_at) if newest is not None else now
 
 
 def _wait(
