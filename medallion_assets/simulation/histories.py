@@ -129,6 +129,7 @@ class _Drawing:
         self._items = _Items(self._dice, self._start)
         self._weathers = self._dice.choice(_CLIMATES)
         self._mended = False
+        self._last: dict[str, Any] | None = None
         self._lossy = self._dice.random() < 0.06
         self._poisonous = self._dice.random() < 0.15
 
@@ -140,15 +141,15 @@ class _Drawing:
             self._write(dice.randint(2, 9), flood=flood and at == 0)
             if dice.random() < 0.25:
                 self._act("split", table=dice.choice(self._tables))
-            if dice.random() < 0.1:
-                self._act("expire", table=dice.choice(self._tables))
+            if "Readings" in self._tables and dice.random() < 0.4:
+                self._act("expire", table="Readings")
             if self._lossy and dice.random() < 0.5:
                 self._act("jump", seconds=26 * 3600)  # longer than a stream keeps what nobody read
             if self._lossy and dice.random() < 0.3:
                 self._act("recreate", table=dice.choice(self._tables))
             self._act("wait", seconds=dice.choice([2, 20, 90, 400]))
             if dice.random() < 0.2:
-                self._act("jump", seconds=dice.choice([600, 1800, 5 * 3600, 15 * 3600]))
+                self._act("jump", seconds=dice.choice([600, 1800, 5 * 3600, 15 * 3600, 25 * 3600]))
             if dice.random() < 0.9:
                 self._act("tick", times=dice.choice([1, 1, 2]))
             self._extra()
@@ -232,8 +233,11 @@ class _Drawing:
         dice = self._dice
         table = dice.choice(self._tables)
         roll = dice.random()
+        if roll < 0.04 and self._last is not None:
+            return self._last  # nothing changes, so nothing is sent
         if roll < 0.5:
             change = {"table": table, "put": self._items.good(table), "bad": False}
+            self._last = change
         elif roll < 0.58:
             change = {"table": table, "put": self._items.bad(table), "bad": True}
         elif roll < 0.75:
@@ -291,6 +295,9 @@ class _Items:
 
     def good(self, table: str) -> Item:
         item = {**self.key(table), **self._all(table)}
+        if table == "Readings" and self._dice.random() < 0.3:
+            at = self._start + timedelta(minutes=self._dice.choice([-60, 1, 30]))
+            item["ExpiresAt"] = {"N": str(int(at.timestamp()))}
         if self._dice.random() < 0.15:
             item["Surplus"] = self._anything()
         return item

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import duckdb
 from botocore.exceptions import ClientError, EndpointConnectionError
+from pyiceberg.avro import file as avro
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -323,3 +325,39 @@ class _Writing(io.BytesIO):
     def _keep(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_bytes(self.getbuffer())
+
+
+@contextmanager
+def quick_avro() -> Iterator[None]:
+    """While inside, pyiceberg makes the reader of an Avro schema once, not for each of a thousand small manifests."""
+    readers: dict[tuple[int, int], Any] = {}
+    schemas: dict[str, Any] = {}
+    get_schema, resolve_reader = avro.AvroFileHeader.get_schema, avro.resolve_reader  # type: ignore[attr-defined]
+
+    def schema_once(header: avro.AvroFileHeader) -> Any:
+        text = header.meta["avro.schema"]
+        if text not in schemas:
+            schemas[text] = get_schema(header)
+        return schemas[text]
+
+    def reader_once(file_schema: Any, read_schema: Any, *more: Any) -> Any:
+        at = id(file_schema), id(read_schema)
+        if at not in readers:
+            readers[at] = resolve_reader(file_schema, read_schema, *more), file_schema, read_schema
+        return readers[at][0]
+
+    with patched((avro.AvroFileHeader, "get_schema", schema_once), (avro, "resolve_reader", reader_once)):
+        yield
+
+
+@contextmanager
+def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """While inside, these attributes of these modules or classes are others."""
+    before = [(where, name, getattr(where, name)) for where, name, _ in changes]
+    try:
+        for where, name, value in changes:
+            setattr(where, name, value)
+        yield
+    finally:
+        for where, name, value in before:
+            setattr(where, name, value)

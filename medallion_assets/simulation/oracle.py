@@ -188,16 +188,20 @@ class Oracle:
             if event not in self._captured and event not in self.given_up:
                 self._wrong(f"capture: {event} was acknowledged and is not in Bronze")
 
-    def looked(self, pending: Mapping[str, Mapping[date, Sequence[str]]], today: date) -> None:
-        """The sensor says what is pending: every object of a day up to today is that, or merged."""
+    def objects(self, today: date) -> set[str]:
+        """The objects of days up to today that are in Bronze now."""
+        return {path for path, found in self._objects.items() if found.at.date() <= today}
+
+    def looked(self, pending: Mapping[str, Mapping[date, Sequence[str]]], there: set[str]) -> None:
+        """The sensor says what is pending: every object that was `there` when it began to look is that, or merged."""
+        done: set[str] = set()
         for contract in self.domain.tables:
             told = {name for names in pending.get(f"silver/{contract.lake_name}", {}).values() for name in names}
-            there = {path for path, found in self._of(contract) if found.at.date() <= today}
-            done = self._consumed(contract)
-            for path in sorted(there - told - done):
-                self._wrong(f"sensor: {path} is neither merged nor pending")
-            for path in sorted(told - there):
+            done |= told | self._consumed(contract)
+            for path in sorted(told - self._objects.keys()):
                 self._wrong(f"sensor: {path} is told pending and is not there")
+        for path in sorted(there - done):
+            self._wrong(f"sensor: {path} is neither merged nor pending")
 
     def committed(self, name: tuple[str, ...], metadata: TableMetadata, location: str) -> None:
         """The catalog made a commit. What readers see is judged if it is about that."""
@@ -227,9 +231,25 @@ class Oracle:
             if properties["medallion.as-of"] not in {"", today.isoformat()}:
                 self._wrong(f"end: gold.{mart} is as of {properties['medallion.as-of']}, today is {today}")
 
+    def read_again(self, contract: Contract, events: Sequence[str]) -> None:
+        """Another reader found the rows of these events in a table."""
+        known = sorted(self._silver[contract.lake_name].events.values())
+        if sorted(events) != known:
+            self._wrong(f"end: silver.{contract.lake_name}: two readers see {known} and {sorted(events)}")
+
     def final_days(self, contract: Contract) -> list[date]:
         """The capture days of a table's objects."""
         return sorted({found.at.date() for _, found in self._of(contract)})
+
+    def days_to_release(self, contract: Contract) -> list[date]:
+        """The capture days of changes that are held and that the contract of now takes."""
+        return sorted(
+            {
+                _time(row["object"]).date()
+                for event, row in self._quarantine[contract.lake_name].items()
+                if row["status"] == "held" and self._verdict(self.changes[event]).row is not None
+            }
+        )
 
     def _judge_silver(self, table: str, metadata: TableMetadata, location: str) -> None:
         known = self._silver[table]

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import orjson
@@ -40,7 +39,7 @@ from medallion_assets.simulation.delivery import Handler, MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Faults
 from medallion_assets.simulation.histories import CAPTURE_WEATHER, WEATHER, History
 from medallion_assets.simulation.items import Item
-from medallion_assets.simulation.lake import Warehouse, database
+from medallion_assets.simulation.lake import Warehouse, database, patched, quick_avro
 from medallion_assets.simulation.objects import FaultyStore, MemoryStore
 from medallion_assets.simulation.oracle import Oracle
 from medallion_assets.simulation.serial import one_thread
@@ -77,21 +76,12 @@ def play(history: History) -> Played:
     """Play a history to its end, or to the first act after which something was wrong."""
     with ExitStack() as held:
         held.enter_context(one_thread())
-        held.enter_context(_replaced(maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN))
+        held.enter_context(quick_avro())
+        held.enter_context(patched((maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN)))
         folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
         world = _World(history, Path(held.enter_context(folder)), held)
-        held.enter_context(_replaced(replan, "pause", lambda failures: world.wait(0.1 * failures)))
+        held.enter_context(patched((replan, "pause", lambda failures: world.wait(0.1 * failures))))
         return world.play()
-
-
-@contextmanager
-def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
-    usual = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, usual)
 
 
 class _Told(MemoryStore):
@@ -310,8 +300,9 @@ class _World:
             self._today = self._clock().date()
             for mart in self._daemon.clock_marts:
                 self._daemon.recompute(mart, None)
+        there = self._oracle.objects(self._clock().date())
         request, pending = self._daemon.tick()
-        self._oracle.looked(pending, self._clock().date())
+        self._oracle.looked(pending, there)
         if request is None:
             return False
         run = self._daemon.launch(request)
@@ -416,6 +407,7 @@ class _World:
         """What the poller's checkpoint says is delivered, is."""
         if self._process is None:
             return
+        self._oracle.interrupted |= set(self._process.gaps)
         marks: dict[str, int] = {}
         for table in self._tables.values():
             for stream in table.streams:
@@ -459,7 +451,7 @@ class _World:
         table = self._tables[change["table"]]
         told = Change.of(table.name, record.for_lambda())
         shards = table.stream.shards() if table.stream is not None else []
-        (shard_id,) = [shard.shard_id for shard in shards if shard.records and shard.records[-1] is record]
+        (shard_id,) = [shard.shard_id for shard in shards if any(one is record for one in reversed(shard.records))]
         self._written[shard_id, record.number, record.item_key] = _Written(record, shard_id, told.event_id, table.name)
         if change.get("poison"):
             self._poison.add(told.event_id)
@@ -491,9 +483,18 @@ class _World:
         if self._oracle.lost or self._oracle.interrupted:
             self._repair()
         self._oracle.converged(today=self._today)
+        self._read_by_pyiceberg()
         self.wait(180.0)  # the poller believes that there is nothing more, and tells it
         self._daemon.record()
         self._oracle.recorded(polled=self._history.capture.kind == "poller")
+
+    def _read_by_pyiceberg(self) -> None:
+        """Another reader sees the same rows as DuckDB, through which the oracle looked all the time."""
+        with self._warehouse.open() as lake:
+            for contract in self._domain.tables:
+                if lake.exists("silver", contract.lake_name):
+                    seen = lake.table("silver", contract.lake_name).scan(selected_fields=("_event_id",)).to_arrow()
+                    self._oracle.read_again(contract, seen["_event_id"].to_pylist())
 
     def _left(self) -> list[_Written]:
         """What is still to be captured. What the stream has no more is lost."""
@@ -516,13 +517,14 @@ class _World:
         if self._process is None or not self._process.gaps:
             return
         gaps = set(self._process.gaps)
-        self._oracle.interrupted |= gaps
         self._process.kill()
         self._process.start(resume_after_gap=gaps)
         for _ in range(20):
             self.wait(30.0)
             if not self._left():
                 return
+        # It begins with the stream of now: what nobody read of an older one is left to the repair.
+        self._oracle.lost |= {one.event_id for one in self._left() if one.table in gaps}
 
     def _repair(self) -> None:
         """What was lost is read from the source, until nothing is missing."""
@@ -568,10 +570,7 @@ class _World:
             self._do_mend()
         if cursor.troubles or cursor.due or self._waiting():
             return True
-        if self._daemon.domain is self._mended and not self._counts["days again"]:
-            self._all_days_again()
-            return True
-        return False
+        return self._released()
 
     def _waiting(self) -> bool:
         """Whether there are objects of a day to come."""
@@ -579,14 +578,18 @@ class _World:
             day > self._clock().date() for contract in self._domain.tables for day in self._oracle.final_days(contract)
         )
 
-    def _all_days_again(self) -> None:
-        """What the contract held before it was mended is merged by running its days again, here the newest first."""
+    def _released(self) -> bool:
+        """Whether something is held that the mended contract takes; then its days are run again, or it is replayed."""
+        left = False
         for contract in self._daemon.domain.tables:
-            for day in reversed(self._oracle.final_days(contract)):
-                self._counts["days again"] += 1
-                error = self._daemon.rerun(contract.lake_name, day)
-                if error:
-                    self._oracle.violations.append(f"end: {contract.lake_name} of {day}: {error}")
+            days = self._oracle.days_to_release(contract)
+            left |= bool(days)
+            if len(days) > 1:
+                self._daemon.replay(contract.lake_name)
+            for day in days[:1]:
+                self._daemon.rerun(contract.lake_name, day)
+            self._counts["releases"] += len(days)
+        return left
 
 
 class _Scanned:
