@@ -11,8 +11,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
 import pyarrow as pa
 
+from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
@@ -47,7 +49,8 @@ REPAIRS_SCHEMA: Final = pa.schema(
 )
 """One row per amendment, written before it is. `event_id` and `sequence_number` are those that Silver shows once it is
 merged; `object` is the Bronze object it is in, and without that object it was never made. `kind` is missing, extra or
-different, `column_names` those that differed. `before` is Silver's row as JSON, `after` the item as DynamoDB JSON;
+different, `column_names` those that differed. `before` is Silver's row as JSON, `after` the item as DynamoDB JSON
+without what the contract drops;
 `amended_sequence` is the change that was the newest known of the key."""
 
 RECONCILIATIONS_SCHEMA: Final = pa.schema(
@@ -98,16 +101,20 @@ def note_repairs(lake: Lake, rows: Sequence[Mapping[str, Any]], *, run_id: str) 
     _add(lake, REPAIRS, REPAIRS_SCHEMA, rows, key="event_id", order_by="repaired_at", run_id=run_id)
 
 
-def what_was_wrong(difference: Difference) -> dict[str, Any]:
-    """The columns of a repair's row that tell what Silver had."""
+def what_was_wrong(contract: Contract, difference: Difference) -> dict[str, Any]:
+    """The columns of a repair's row that tell what differed. What the contract drops stays out of the lake's tables."""
     source, lake = difference.source, difference.lake
     names = None
     if source is not None and lake is not None:
         names = [name for name in source if source[name] != lake.get(name)]
+    after = None
+    if difference.item is not None:
+        after = {name: tagged for name, tagged in difference.item.items() if name not in contract.drop}
     return {
         "kind": difference.kind,
         "column_names": names,
         "before": json.dumps(lake, default=_plain, ensure_ascii=False) if lake is not None else None,
+        "after": orjson.dumps(after).decode() if after is not None else None,
         "amended_sequence": difference.sequence,
     }
 

@@ -153,7 +153,7 @@ class _Amending:
                 sequence = amended_sequence(difference.sequence, at)
                 row = amendment(self.contract, difference, sequence=sequence, event_id=event_id, about=self.about)
                 rows.append(row)
-                wrong.append(what_was_wrong(difference))
+                wrong.append(what_was_wrong(self.contract, difference))
                 size += len(row.new_image or "")
                 if size >= _BYTES_AN_OBJECT:
                     break
@@ -173,7 +173,6 @@ class _Amending:
             "sequence_number": row.sequence_number,
             "object": name,
             "reason": self.reason,
-            "after": row.new_image,
             **wrong,
         }
 

@@ -27,6 +27,7 @@ ORDERS = contract(
     "Orders",
     {"Id": "string", "Amount": "decimal(12,2)", "Tags": "set<string>"},
     key="Id",
+    drop=["Phone"],
     rules={"quarantine_share": {"max": 1}},
 )
 
@@ -105,7 +106,7 @@ def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws:
     for id_ in "abcd":
         shop.put(id_, "1.00")
     shop.merge()
-    shop.put("a", "2.00", heard=False, More={"B": "AP8="})
+    shop.put("a", "2.00", heard=False, More={"B": "AP8="}, Phone={"S": "555"})
     shop.put("e", "5.00", heard=False)
     shop.delete("b", heard=False)
     for item in shop.source.items.values():
@@ -121,6 +122,7 @@ def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws:
     assert (changed["kind"], gone["kind"], new["kind"]) == ("different", "extra", "missing")
     assert changed["column_names"] == ["amount", "_extra"]
     assert json.loads(changed["before"])["amount"] == "1.00" and json.loads(changed["after"])["Amount"] == {"N": "2"}
+    assert "555" not in changed["after"]
     assert json.loads(gone["before"])["amount"] == "1.00" and gone["after"] is None and new["before"] is None
     assert {row["reason"] for row in (changed, gone, new)} == {"a test"}
     assert changed["amended_sequence"] == "10".zfill(40) and new["amended_sequence"] is None
