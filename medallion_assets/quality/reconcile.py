@@ -301,7 +301,7 @@ class _Reconciler:
         folder = self.folder / "published"
         if table is None:
             return self._nothing(folder)
-        return of_silver(self.lake, self.contract, self.lake.scan_sql(table, None), folder)
+        return of_silver(self.lake, self.contract, self._scan(table, self.contract), folder)
 
     def _held(self, folder: Path) -> Fingerprints:
         if not self.lake.exists(QUARANTINE, self.contract.lake_name):
@@ -338,10 +338,22 @@ class _Reconciler:
                 ]
                 continue
             columns += [f"s{at}.{identifier(of)} AS {identifier(f'_now_{name}')}" for name, of in part.columns.items()]
-            alive = f"(FROM {self.lake.scan_sql(there, None)} WHERE NOT {DELETED})"
+            alive = f"(FROM {self._scan(there, self.domain.by_name[part.table])} WHERE NOT {DELETED})"
             joins.append(f"LEFT JOIN {alive} s{at} ON r.{identifier(part.on)} = s{at}.{key} AND NOT r.{DELETED}")
         more = "".join(f", {column}" for column in columns)
-        return f"(SELECT r.*{more} FROM {self.lake.scan_sql(table, None)} r {' '.join(joins)})"
+        return f"(SELECT r.*{more} FROM {self._scan(table, self.contract)} r {' '.join(joins)})"
+
+    def _scan(self, table: Table, contract: Contract) -> str:
+        """SQL: a Silver table's rows; a column that its contract has got since the last merge is null."""
+        scan, schema = self.lake.scan_sql(table, None), silver_schema(contract, self.domain)
+        there = {field.name for field in table.schema().fields}
+        lacking = [name for name in schema.names if name not in there]
+        if not lacking:
+            return scan
+        with self.lake.duckdb() as connection:
+            types = sql_types(connection, schema)
+        nulls = ", ".join(f"NULL::{types[name]} AS {identifier(name)}" for name in lacking)
+        return f"(SELECT *, {nulls} FROM {scan})"
 
     def _read_again(self, candidates: Fingerprints, scanned: Fingerprints, first: Fingerprints) -> Iterator[bytes]:
         """The candidates' items by another reading, by key or, where they are many, by another scan."""
