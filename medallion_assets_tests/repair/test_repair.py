@@ -12,13 +12,16 @@ import boto3
 import pytest
 
 from medallion_assets.capture.gaps import Gap, put_gap
+from medallion_assets.capture.polled import Polled, put_polled
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import needs_backfill
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
+from medallion_assets.quality.reconcile import Reconciliation
 from medallion_assets.quality.scan import DynamoTable, Source
 from medallion_assets.repair.amendment import amended_sequence
+from medallion_assets.repair.newest import with_newest_changes
 from medallion_assets.repair.repair import Repair, repair
 from medallion_assets_tests.repair.source import Clock, Item, Items
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
@@ -224,6 +227,31 @@ def test_a_key_that_never_rests_is_no_difference_once_silver_has_a_change_made_s
     assert (found.in_flight, found.unconfirmed, found.different) == (in_flight, unconfirmed, 0)
 
 
+def test_a_row_that_equals_its_source_only_until_it_is_merged_is_found(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.delete("a", heard=False)  # neither side has it when the scan begins
+    found = shop.repair()
+    assert found.complete and found.comparison.extra == 1 and shop.rows() == {}
+
+
+def test_a_change_that_comes_while_amendments_are_written_is_newer_than_they(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.put("a", "2.00", heard=False)
+
+    def after_the_comparison(*arguments: Any) -> Reconciliation:
+        shop.put("a", "3.00")
+        return with_newest_changes(*arguments)
+
+    monkeypatch.setattr("medallion_assets.repair.repair.with_newest_changes", after_the_comparison)
+    assert shop.repair().comparison.different == 1
+    assert shop.rows() == {"a": "3.00"}
+    shop.bench.whole("orders")
+    assert shop.rows() == {"a": "3.00"}
+
+
 def test_a_pipeline_that_is_behind_confirms_nothing(shop: Shop) -> None:
     shop.put("a", "1.00")
     shop.merge()
@@ -290,16 +318,63 @@ def test_a_crash_between_record_and_amendment_leaves_it_to_the_next_repair(
     ]
 
 
-def test_a_table_that_lost_history_is_whole_after_a_repair(shop: Shop) -> None:
+def test_a_table_that_lost_history_needs_a_backfill_until_it_is_merged(shop: Shop) -> None:
+    store = shop.bench.store
     shop.put("kept", "1.00")
     shop.merge()
-    put_gap(shop.bench.store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
-    assert needs_backfill(shop.bench.lake, shop.bench.store, ORDERS) is not None
+    put_gap(store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
     for number in range(300):
         shop.put(f"lost{number}", f"{number}.00", heard=False)
+    early = shop.repair(dry_run=True)
+    assert early.comparison.missing == 300 and needs_backfill(shop.bench.lake, store, ORDERS) is not None
+    resumed = NOON + timedelta(seconds=1)
+    put_polled(
+        store,
+        Polled(table="Orders", stream_arn="arn", began_at=resumed, written_at=resumed, read_to=None, shards=()),
+    )
+    shop.clock.time = NOON + timedelta(minutes=10)
+    shop.clock.waited = lambda: None
+    assert not shop.repair().merged and needs_backfill(shop.bench.lake, store, ORDERS) is not None
+    shop.clock.waited = shop.merge
+    assert shop.repair().complete and len(shop.rows()) == 301
+    assert needs_backfill(shop.bench.lake, store, ORDERS) is None
+
+
+def test_a_gap_stays_while_capture_has_not_resumed(shop: Shop) -> None:
+    put_gap(shop.bench.store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
     done = shop.repair()
-    assert done.comparison.missing == 300 and len(shop.rows()) == 301
-    assert done.merged and [gap.kind for gap in done.gaps] == ["stream"], "capture has not resumed yet"
+    assert done.merged and not done.complete and [gap.kind for gap in done.gaps] == ["stream"]
+
+
+def test_the_poller_tells_when_all_is_captured(shop: Shop) -> None:
+    """What it has not read yet may be on its way, however long ago the scan was."""
+    shop.put("a", "1.00", heard=False)
+    began = shop.clock.time
+
+    def mark(read_to: datetime) -> None:
+        put_polled(
+            shop.bench.store,
+            Polled(
+                table="Orders",
+                stream_arn="arn",
+                began_at=began,
+                written_at=shop.clock.time,
+                read_to=read_to,
+                shards=(),
+            ),
+        )
+
+    mark(began)
+    shop.clock.waited = lambda: mark(began)
+    behind = shop.repair(limit=5)
+    assert "the poller has read Orders up to" in str(behind.comparison.behind) and behind.objects == ()
+
+    def catch_up() -> None:
+        mark(shop.clock.time)
+        shop.merge()
+
+    shop.clock.waited = catch_up
+    assert shop.repair().comparison.missing == 1 and shop.rows() == {"a": "1.00"}
 
 
 @pytest.mark.parametrize(
