@@ -48,10 +48,13 @@ class Redelivery:
 
 
 def stream_records(bronze_object: bytes) -> list[dict[str, Any]]:
-    """The records of a Bronze object in the shape of a Lambda event."""
+    """The records of a Bronze object in the shape of a Lambda event; amendments of a repair are none."""
     import pyarrow.parquet as pq
 
-    return [_record(row) for row in pq.read_table(io.BytesIO(bronze_object)).to_pylist()]
+    from medallion_assets.repair.amendment import EVENT_PREFIX
+
+    rows = pq.read_table(io.BytesIO(bronze_object)).to_pylist()
+    return [_record(row) for row in rows if not row["event_id"].startswith(EVENT_PREFIX)]
 
 
 def _record(row: Mapping[str, Any]) -> dict[str, Any]:

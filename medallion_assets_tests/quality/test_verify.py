@@ -244,6 +244,42 @@ def test_a_gold_row_that_was_tampered_with_is_found(source: Source) -> None:
     assert not source.verify().agrees
 
 
+def test_a_mart_is_compared_at_its_own_cut_while_changes_are_on_their_way(source: Source) -> None:
+    source.put("Orders", order(1, "99"))
+    source.put("Orders", order(4))
+    source.delete("Orders", {"OrderID": {"S": "o3"}})
+    found = source.verify()
+    orders = next(one for one in found.tables if one.name == "silver/orders")
+    assert (orders.unconfirmed, orders.different, orders.equal) == (3, 0, 1) and not found.agrees
+    assert all(one.agrees and one.behind is None for one in found.marts), found.marts
+
+
+def test_a_mart_that_did_not_follow_silver_is_behind(source: Source) -> None:
+    source.put("Orders", order(1, "99"))
+    assert all(result.published for result in source.bench.news("orders"))
+    found = source.verify()
+    assert all(one.agrees for one in (*found.tables, *found.marts))
+    behind = {one.name: one.behind for one in found.marts}
+    assert behind["gold/daily_sales_by_region"] == "it lacks what orders got before the comparison"
+    assert not found.agrees
+    source.pipeline()
+    assert source.verify().agrees
+
+
+def test_a_wrong_enriched_column_is_found(source: Source) -> None:
+    lake = source.bench.lake
+    table = lake.table("silver", "orders")
+    with lake.duckdb() as connection:
+        rows = connection.execute(
+            f"SELECT * REPLACE ('nowhere' AS customer_region, _sequence_number || '+0000000000000001' AS "
+            f"_sequence_number) FROM {lake.scan_sql(table, None)} WHERE order_id = 'o1'"
+        ).to_arrow_table()
+    publish(lake, table, stage_merge(lake, table, rows, key=["order_id"], branch="audit-tamper"))
+    found = source.comparison("silver/orders")
+    assert (found.different, found.equal) == (1, 2)
+    assert found.differences == ["o1: customer_region: source 'north', lake 'nowhere'"]
+
+
 def test_nothing_published_yet_is_missing_and_not_an_error(aws: Emulator, tmp_path: Path) -> None:
     client = boto3.client("dynamodb")
     create_tables(client, DOMAIN)
