@@ -16,6 +16,7 @@ from medallion_assets.capture.polled import Polled, put_polled
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import needs_backfill
+from medallion_assets.ledger.record import record as keep_ledger
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
 from medallion_assets.quality.reconcile import Reconciliation
@@ -338,6 +339,17 @@ def test_a_table_that_lost_history_needs_a_backfill_until_it_is_merged(shop: Sho
     shop.clock.waited = shop.merge
     assert shop.repair().complete and len(shop.rows()) == 301
     assert needs_backfill(shop.bench.lake, store, ORDERS) is None
+
+
+def test_the_ledger_takes_amendments_for_objects_like_any(shop: Shop) -> None:
+    shop.put("a", "1.00")
+    shop.merge()
+    shop.put("a", "2.00", heard=False)
+    [amended] = shop.repair().objects
+    found = keep_ledger(shop.bench.lake, shop.bench.store, shop.bench.domain, run_id="ledger", now=shop.clock.now())
+    assert not found.states["orders"].gaps
+    ledger = {row["object"]: row for row in shop.bench.rows("ledger", namespace="ops")}
+    assert len(ledger) == 2 and ledger[amended]["rows"] == 1 and ledger[amended]["state"] == "held"
 
 
 def test_a_gap_stays_while_capture_has_not_resumed(shop: Shop) -> None:
