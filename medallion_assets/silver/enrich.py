@@ -18,11 +18,10 @@ from pyiceberg.table import Table
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Enrichment
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, ENRICHED, SILVER, silver_table
+from medallion_assets.silver.table import DELETED, ENRICHED, silver_table
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,11 @@ class Source:
 
 
 def sources(lake: Lake, table: Table, contract: Contract, domain: Domain) -> tuple[Source, ...]:
-    """The tables that `contract` takes columns from, made if they are not there yet."""
+    """The tables that `contract` takes columns from, made or extended if they are not so yet."""
     found = []
     for part in contract.enrich:
         referenced = domain.by_name[part.table]
-        try:
-            there = lake.table(SILVER, part.table)
-        except TableMissing:
-            there = silver_table(lake, referenced, domain)
+        there = silver_table(lake, referenced, domain)
         since = table.properties.get(f"{ENRICHED}{part.table}")
         found.append(
             Source(

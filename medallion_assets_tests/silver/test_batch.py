@@ -187,6 +187,23 @@ def test_an_order_has_its_customers_current_region_whenever_the_customer_arrives
     assert amounts(either) == {"a": 1, "b": 3, "c": 4}
 
 
+def test_a_column_that_the_referenced_contract_just_got_can_be_copied_before_that_table_is_merged_again(
+    bench: Bench,
+) -> None:
+    bench.domain = domain(CUSTOMERS, orders())
+    bench.put(customer(1, "c1", "north"), order(2, "o1", "1"))
+    bench.news("customers")
+    bench.news("orders")
+    wider = contract("Customers", {"Id": "string", "Region": "string", "Segment": "string"}, key="Id")
+    copied = {"table": "customers", "on": "customer", "columns": {"region": "region", "segment": "segment"}}
+    bench.domain = domain(wider, contract("Orders", _columns(orders()), key="Id", enrich=[copied]))
+    bench.put(order(3, "o1", "2"))
+    (result,) = bench.news("orders")
+    assert result.published
+    (row,) = bench.rows("orders")
+    assert (row["amount"], row["region"], row["segment"]) == (2, "north", None)
+
+
 def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), customer(2, "c1", "EU"))
     bench.news("customers")
