@@ -328,6 +328,8 @@ class _Items:
         }
         if dice.random() < 0.85:
             item["Region"] = {"S": dice.choice(["north", "south", "east"])}
+        if dice.random() < 0.4:
+            item["Segment"] = {"S": dice.choice(["new", "loyal"])}
         return item
 
     def _order(self) -> Item:

@@ -398,9 +398,9 @@ class Oracle:
             for row in live:
                 source = values.get(row[part.on], {})
                 for name, column in part.columns.items():
-                    if row[name] != source.get(column):
+                    if row.get(name) != source.get(column):
                         self._wrong(
-                            f"silver.{contract.lake_name}: {row['_event_id']} has {name} {row[name]!r}, {part.table} "
+                            f"silver.{contract.lake_name}: {row['_event_id']} has {name} {row.get(name)!r}, {part.table} "
                             f"has {source.get(column)!r} at {at}"
                         )
 
