@@ -400,8 +400,8 @@ class Oracle:
                 for name, column in part.columns.items():
                     if row.get(name) != source.get(column):
                         self._wrong(
-                            f"silver.{contract.lake_name}: {row['_event_id']} has {name} {row.get(name)!r}, {part.table} "
-                            f"has {source.get(column)!r} at {at}"
+                            f"silver.{contract.lake_name}: {row['_event_id']} has {name} {row.get(name)!r}, "
+                            f"{part.table} has {source.get(column)!r} at {at}"
                         )
 
     def _judge_quarantine(self, table: str, metadata: TableMetadata, location: str) -> None:
