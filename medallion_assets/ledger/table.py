@@ -15,12 +15,13 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from pyiceberg.table import Table
 
-from medallion_assets.errors import CommitConflict, TableMissing
+from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
+from medallion_assets.lake.replan import replanning
 
 OPS: Final = "ops"
 LEDGER: Final = "ledger"
@@ -75,8 +76,6 @@ GAPS_SCHEMA: Final = pa.schema(
     ]
 )
 
-_TRIES: Final = 4
-
 
 @dataclass(frozen=True)
 class Followed:
@@ -128,30 +127,27 @@ def write(
 ) -> None:
     """Write rows, each in place of the one with its key, and set table properties, in one commit; then compact.
 
-    Raises LakeUnavailable, and CommitConflict when other writers win four times.
+    Raises LakeUnavailable, and CommitConflict when other writers win every time.
     """
     schema, key = (LEDGER_SCHEMA, "object") if name == LEDGER else (GAPS_SCHEMA, "gap")
     # By table, so that a file's bounds are a stretch of time and a merge reads only the newest.
     layout = [("table_name", "identity")] if name == LEDGER else []
     table = lake.ensure(OPS, name, schema, key=[key], partition_by=layout)
     incoming = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
-    for left in reversed(range(_TRIES)):
-        try:
-            # Equal in `order_by`, a row still replaces one that differs; a later look is never an older one.
-            staged = stage_merge(
-                lake,
-                table,
-                incoming,
-                key=[key],
-                branch=f"{AUDIT_BRANCH}{run_id}",
-                rewrite_equal=True,
-                order_by="recorded_at" if name == LEDGER else "noticed_at",
-            )
-            if staged.changed or properties:
-                publish(lake, table, staged, properties=properties)
-                compact(lake, table, order_by="captured_at" if name == LEDGER else "noticed_at")
-        except CommitConflict:
-            if not left:
-                raise
-        else:
-            return
+
+    def write_once() -> None:
+        # Equal in `order_by`, a row still replaces one that differs; a later look is never an older one.
+        staged = stage_merge(
+            lake,
+            table,
+            incoming,
+            key=[key],
+            branch=f"{AUDIT_BRANCH}{run_id}",
+            rewrite_equal=True,
+            order_by="recorded_at" if name == LEDGER else "noticed_at",
+        )
+        if staged.changed or properties:
+            publish(lake, table, staged, properties=properties)
+            compact(lake, table, order_by="captured_at" if name == LEDGER else "noticed_at")
+
+    replanning(write_once, what=f"{OPS}.{name}")

@@ -15,19 +15,18 @@ import orjson
 import pyarrow as pa
 
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
+from medallion_assets.lake.replan import replanning
 from medallion_assets.quality.reconcile import Difference, Reconciliation
 
 OPS: Final = "ops"
 REPAIRS: Final = "repairs"
 RECONCILIATIONS: Final = "reconciliations"
 
-_TRIES: Final = 4
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
 REPAIRS_SCHEMA: Final = pa.schema(
@@ -132,17 +131,14 @@ def _add(
     """Add rows; one that is there already stays. Planned again when another writer was faster."""
     incoming = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     table = lake.ensure(OPS, name, schema, key=[key])
-    for left in reversed(range(_TRIES)):
-        try:
-            staged = stage_merge(lake, table, incoming, key=[key], branch=f"{AUDIT_BRANCH}{run_id}", order_by=order_by)
-            if staged.changed:
-                publish(lake, table, staged)
-                compact(lake, table, order_by=order_by)
-        except CommitConflict:
-            if not left:
-                raise
-        else:
-            return
+
+    def add_once() -> None:
+        staged = stage_merge(lake, table, incoming, key=[key], branch=f"{AUDIT_BRANCH}{run_id}", order_by=order_by)
+        if staged.changed:
+            publish(lake, table, staged)
+            compact(lake, table, order_by=order_by)
+
+    replanning(add_once, what=f"{OPS}.{name}")
 
 
 def _plain(value: Any) -> Any:
