@@ -473,6 +473,7 @@ class _World:
         # Names may be ahead of the time, and troubles have pauses.
         for _ in range(60):
             self.wait(20.0)
+            self._resume()
             ran = self._tick()
             if self._oracle.violations:
                 return
