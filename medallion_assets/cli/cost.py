@@ -36,7 +36,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     if as_json:
         print_json(
             {
-                "prices": {"as_of": listed.as_of, "region": listed.region, "currency": listed.currency},
+                "prices": listed.model_dump(),
                 "measured": measured.model_dump(),
                 "assumptions": {name: asdict(assumption) for name, assumption in ASSUMPTIONS.items()},
                 "bills": [{**asdict(bill), "usd": bill.usd} for bill in found],
@@ -45,7 +45,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         return
     ours = found[0]
     print_table(
-        f"{ours.name}, a month in {listed.region}: list prices of {listed.as_of}, measured {measured.measured_on}",
+        f"{ours.name}, a month in {listed.region}: list prices as of {listed.as_of}, measured {measured.measured_on}",
         ["item", "amount", "unit", "USD a month", "why"],
         [[line.item, round(line.amount, 1), line.unit, round(line.usd, 2), line.why] for line in ours.lines],
     )
@@ -59,3 +59,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         ["name", "value", "what"],
         [[name, assumption.value, assumption.what] for name, assumption in ASSUMPTIONS.items()],
     )
+    seen = len(listed.prices) - len(listed.not_checked)
+    typer.echo(f"{seen} of {len(listed.prices)} prices were read in a public source; --json names it.")
+    if listed.not_checked:
+        typer.echo(f"From memory, not checked: {', '.join(listed.not_checked)}.")

@@ -17,17 +17,28 @@ PRICES: Final = Path(__file__).parent / "prices.yaml"
 MEASURED: Final = Path(__file__).parent / "measured.yaml"
 
 
+class Seen(Strict):
+    """Where a price was read, and the date that is on what was read; None: there is none."""
+
+    at: Annotated[str, Field(pattern="^https://")]
+    dated: date | None
+
+
 class Price(Strict):
-    """One list price: `usd` for `per` of a unit, and where it was read."""
+    """One list price: `usd` for `per` of a unit, the page that lists it, and where the number was `seen`.
+
+    `seen` is None for a price that nobody looked up: it is from memory.
+    """
 
     usd: Annotated[Decimal, Field(ge=0)]
     per: Annotated[int, Field(gt=0)]
     unit: str
-    source: str
+    source: Annotated[str, Field(pattern="^https://")]
+    seen: Seen | None
 
 
 class Prices(Strict):
-    """All list prices of one region at one time."""
+    """All list prices of one region, looked up last on `as_of`."""
 
     as_of: date
     region: str
@@ -42,6 +53,11 @@ class Prices(Strict):
     def unit(self, name: str) -> str:
         """What the price is counted in."""
         return self._price(name).unit
+
+    @property
+    def not_checked(self) -> list[str]:
+        """The prices that were seen nowhere, by name."""
+        return sorted(name for name, price in self.prices.items() if price.seen is None)
 
     def _price(self, name: str) -> Price:
         if name not in self.prices:

@@ -16,6 +16,13 @@ HOURS: Final = Decimal(730)
 DAYS: Final = HOURS / 24
 GB: Final = Decimal(10**9)
 
+SMALLEST_MOVED: Final = 128 * 1024
+"""Bytes: only larger objects move to a colder class, as the Lake stack's lifecycle rule says.
+
+The colder classes bill a smaller object as if it were of this size:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
+"""
+
 
 @dataclass(frozen=True)
 class Assumption:
@@ -36,20 +43,26 @@ ASSUMPTIONS: Final = {
     "shards": _assumed("1", "shards per table; a table of more than 1,000 writes a second has several"),
     "lambda_gb": _assumed("0.25", "memory of the capture function"),
     "lambda_ms": _assumed("40", "of an invocation besides its changes: start, read, one PUT to S3"),
-    "standard_days": _assumed("90", "Bronze stays in S3 Standard, then in Standard-IA as long again, then in Glacier"),
+    "standard_days": _assumed(
+        "90",
+        "Bronze in objects of more than 128 KB is in S3 Standard, then in Standard-IA as long again, then in Glacier",
+    ),
     "run_s": _assumed("60", "from one run to the next while there are changes: a task of ECS takes that long to start"),
     "marts": _assumed("3", "marts, each refreshed in every run"),
     "gets_per_put": _assumed("3", "GET requests for each file that is written"),
     "list_s": _assumed("1", "between two listings of a table's prefix by the sensor while it waits"),
     "catalog_per_commit": _assumed("6", "requests to Glue's catalog for a commit and its publication"),
     "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, always on"),
-    "service_gb": _assumed("4", "GB of memory of those three"),
+    "service_gb": _assumed("5", "GB of memory of those three"),
     "run_vcpu": _assumed("1", "vCPU of a run's task; one runs at a time, without a pause while there are changes"),
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
-    "secrets": _assumed("2", "secrets"),
-    "alarms_per_table": _assumed("4", "alarms per table: iterator age, errors, throttles, dead letters"),
+    "secrets": _assumed("1", "secret: the database's"),
+    "alarms": _assumed("4", "alarms: iterator age, errors, throttles, dead letters"),
+    "metrics": _assumed("65", "metrics of Container Insights: 8 of the cluster, 11 of a service, 6 of a kind of task"),
     "logs_gb": _assumed("2", "GB of logs a month"),
+    "read_capacity": _assumed("100", "units a second that the nightly reconciliation reads of a table, at most"),
+    "read_bytes": _assumed("4096", "bytes of items that a unit reads, consistently"),
     "viewed_h": _assumed("8", "hours a day that each dashboard is open"),
     "refresh_s": _assumed("60", "between two refreshes of an open dashboard"),
     "panels": _assumed("14", "queries of a dashboard"),
@@ -127,9 +140,10 @@ class _Reckoning:
                 *self._runs(),
                 *self._orchestrator(),
                 *self._point_in_time("a backfill's export needs it"),
+                self._reconciliation(),
                 *self._reading(with_alerts=True),
             ],
-            "what the application itself does with its tables",
+            "what the application itself does with its tables; traffic through NAT gateway and load balancer",
         )
 
     def zero_etl(self) -> Bill:
@@ -197,6 +211,7 @@ class _Reckoning:
         invocations = self._invocations()
         ms = invocations * _of("lambda_ms") + self._changes * self._measured.capture_ms
         return [
+            self._line("dynamodb_streams_by_lambda", "streams", invocations, "a read an invocation; Lambda reads free"),
             self._line("lambda_requests", "capture, invocations", invocations, "changes of a second go together"),
             self._line(
                 "lambda_gb_seconds",
@@ -204,7 +219,7 @@ class _Reckoning:
                 ms / 1000 * _of("lambda_gb"),
                 "measured time of a change, and a PUT",
             ),
-            self._line("s3_put", "Bronze objects", invocations, "one object an invocation; reading streams is free"),
+            self._line("s3_put", "Bronze objects", invocations, "one object an invocation"),
         ]
 
     def _invocations(self) -> Decimal:
@@ -214,19 +229,31 @@ class _Reckoning:
         return self._changes / min(1 + per_second * _of("window_s"), Decimal(1000))
 
     def _storage(self) -> list[Line]:
+        return [
+            *self._bronze(),
+            self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes of a row"),
+        ]
+
+    def _bronze(self) -> list[Line]:
+        """By the size of the mean object: all of them grow cold, or none."""
+        objects = self._invocations()
         scaled = Decimal(self._load.item_bytes) / self._measured.item_bytes
-        month = (
-            self._changes * self._measured.bronze_change_bytes * scaled
-            + self._invocations() * self._measured.bronze_object_bytes
-        ) / GB
+        each = (
+            self._measured.bronze_object_bytes + self._changes / objects * self._measured.bronze_change_bytes * scaled
+        )
+        month = objects * each / GB
         months, standard = _of("age_months"), _of("standard_days") / DAYS
+        if each <= SMALLEST_MOVED:
+            why = f"measured bytes of a change; objects of {each / 1000:.1f} KB are too small to move"
+            return [self._line("s3_standard", "Bronze", month * months, why)]
         young = min(months, standard)
         middle = min(max(months - standard, Decimal(0)), standard)
         return [
             self._line("s3_standard", "Bronze, the last 90 days", month * young, "measured bytes of a change"),
             self._line("s3_infrequent", "Bronze, 90 to 180 days", month * middle, "the same"),
-            self._line("s3_glacier", "Bronze, older", month * (months - young - middle), "the same"),
-            self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes of a row"),
+            self._line("s3_glacier_instant", "Bronze, older", month * (months - young - middle), "the same"),
+            self._line("s3_to_infrequent", "Bronze, moved at 90 days", objects, "each object once"),
+            self._line("s3_to_glacier_instant", "Bronze, moved at 180 days", objects, "each object once"),
         ]
 
     def _runs(self) -> list[Line]:
@@ -261,9 +288,11 @@ class _Reckoning:
             self._line("rds_hours", "run storage", HOURS, "PostgreSQL, one zone"),
             self._line("rds_storage", "run storage, disk", _of("rds_gb"), ""),
             self._line("load_balancer_hours", "load balancer", HOURS, "HTTPS and sign-in for Dagster's page"),
-            self._line("nat_hours", "NAT gateway", HOURS, "the VPC's way out"),
+            self._line("nat_hours", "NAT gateway", HOURS, "the VPC's way out; what goes to S3 does not take it"),
+            self._line("public_address_hours", "public address", HOURS, "the NAT gateway's"),
             self._line("secrets", "secrets", _of("secrets"), ""),
-            self._line("alarms", "alarms", _of("alarms_per_table") * self._load.tables, ""),
+            self._line("alarms", "alarms", _of("alarms"), "of the one function and its queue"),
+            self._line("metrics", "metrics", _of("metrics"), "Container Insights"),
             self._line("logs", "logs", _of("logs_gb"), ""),
         ]
 
@@ -279,6 +308,12 @@ class _Reckoning:
 
     def _point_in_time(self, why: str) -> list[Line]:
         return [self._line("dynamodb_pitr", "point-in-time recovery", self._table_gb(), why)]
+
+    def _reconciliation(self) -> Line:
+        """A scan of every table each night; of a table that takes longer than a day, what a day allows."""
+        whole = self._table_gb() * GB / _of("read_bytes")
+        allowed = _of("read_capacity") * 86_400 * self._load.tables
+        return self._line("dynamodb_reads", "nightly reconciliation", DAYS * min(whole, allowed), "scans each table")
 
     def _items(self) -> Decimal:
         return self._changes * _of("inserted_share") * _of("age_months")

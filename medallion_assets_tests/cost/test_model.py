@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medallion_assets.cost.data import Prices, load_measured, load_prices
-from medallion_assets.cost.model import ASSUMPTIONS, Bill, Load, bills
+from medallion_assets.cost.model import ASSUMPTIONS, DAYS, SMALLEST_MOVED, Bill, Line, Load, bills
 from medallion_assets.errors import ContractError, SettingsError
 from medallion_assets_tests.cli.conftest import medallion
 
 PRICES = load_prices()
 MEASURED = load_measured()
 MILLION = Load(changes_per_day=1_000_000, item_bytes=500, tables=3, dashboards=3)
+FLOOD = Load(changes_per_day=86_400 * 5_000, item_bytes=2_000, tables=1, dashboards=1)
+"""Full batches of large items: Bronze objects are as large as they get."""
 
 loads = st.builds(
     Load,
@@ -51,12 +53,38 @@ def test_a_batch_has_a_thousand_changes_at_most() -> None:
     assert amount(ours(load), "capture, invocations") == 86_400 * 5 * Decimal(730) / 24
 
 
-def test_bronze_moves_to_cheaper_storage_as_it_ages() -> None:
-    bill = ours(MILLION)
-    young, middle, old = (amount(bill, f"Bronze, {age}") for age in ("the last 90 days", "90 to 180 days", "older"))
+def bronze(bill: Bill) -> list[Line]:
+    return [line for line in bill.lines if line.unit == "GB-months" and line.item.startswith("Bronze")]
+
+
+def test_large_objects_of_bronze_move_to_cheaper_storage_as_they_age() -> None:
+    bill = ours(FLOOD)
+    young, middle, old = (line.amount for line in bronze(bill))
     assert young == middle
-    per_month = young / (90 / (Decimal(730) / 24))
+    per_month = young / (90 / DAYS)
     assert round(young + middle + old, 6) == round(per_month * ASSUMPTIONS["age_months"].value, 6)
+    objects = amount(bill, "Bronze objects")
+    assert amount(bill, "Bronze, moved at 90 days") == amount(bill, "Bronze, moved at 180 days") == objects
+
+
+def test_objects_below_128_kb_stay_where_they_are() -> None:
+    """S3 leaves them, and would bill them as 128 KB elsewhere; at a million changes a day all are small."""
+    bill = ours(MILLION)
+    (stored,) = bronze(bill)
+    assert stored.price == "s3_standard"
+    each = stored.amount * 10**9 / ASSUMPTIONS["age_months"].value / amount(bill, "Bronze objects")
+    assert MEASURED.bronze_object_bytes < each < SMALLEST_MOVED
+    assert not [line for line in bill.lines if "moved" in line.item]
+
+
+@given(loads)
+def test_bronze_is_as_much_whatever_it_is_stored_in(load: Load) -> None:
+    """One object an invocation, measured bytes an object and a change, for as many months as are assumed."""
+    bill = ours(load)
+    changes = load.changes_per_day * DAYS * load.item_bytes / MEASURED.item_bytes * MEASURED.bronze_change_bytes
+    month = changes + amount(bill, "Bronze objects") * MEASURED.bronze_object_bytes
+    stored = sum(line.amount for line in bronze(bill))
+    assert stored * 10**9 == pytest.approx(month * ASSUMPTIONS["age_months"].value, rel=Decimal("1e-20"))
 
 
 def test_runs_do_not_outnumber_changes() -> None:
@@ -81,7 +109,7 @@ def test_no_line_is_negative_and_every_way_costs_something(load: Load) -> None:
 
 
 @given(loads, st.integers(2, 10))
-def test_more_to_carry_never_costs_less(load: Load, times: int) -> None:
+def test_more_to_carry_never_costs_less_but_for_storage_that_grows_cold(load: Load, times: int) -> None:
     heavier = [
         Load(load.changes_per_day * times, load.item_bytes, load.tables, load.dashboards),
         Load(load.changes_per_day, load.item_bytes * times, load.tables, load.dashboards),
@@ -91,19 +119,29 @@ def test_more_to_carry_never_costs_less(load: Load, times: int) -> None:
     before = bills(load, PRICES, MEASURED)
     for more in heavier:
         for less, bill in zip(before, bills(more, PRICES, MEASURED), strict=True):
-            assert bill.usd >= less.usd, bill.name
+            assert _warm(bill) >= _warm(less), bill.name
 
 
-def test_every_price_says_where_it_is_from_and_is_used() -> None:
-    used = {line.price for bill in bills(MILLION, PRICES, MEASURED) for line in bill.lines}
-    for name, price in PRICES.prices.items():
-        assert price.source.startswith("https://"), name
-        assert name in used, f"{name} is in no bill"
+def _warm(bill: Bill) -> Decimal:
+    return sum((line.usd for line in bill.lines if line not in bronze(bill)), Decimal(0))
+
+
+def test_every_price_says_where_it_is_listed_and_is_used() -> None:
+    used = {line.price for load in (MILLION, FLOOD) for bill in bills(load, PRICES, MEASURED) for line in bill.lines}
+    assert used == set(PRICES.prices)
+    assert all(price.source.startswith("https://aws.amazon.com/") for price in PRICES.prices.values())
+
+
+def test_what_nobody_looked_up_is_said_to_be_so() -> None:
+    assert set(PRICES.not_checked) == {name for name, price in PRICES.prices.items() if price.seen is None}
+    assert all(price.seen is None or (price.seen.dated or date.min) <= PRICES.as_of for price in PRICES.prices.values())
+    shown = medallion("cost", "--changes-per-day", "1000000").stdout
+    assert f"not checked: {', '.join(PRICES.not_checked)}." in shown
 
 
 def test_a_price_that_is_not_there_is_named() -> None:
     some = Prices(as_of=date(2026, 1, 1), region="r", currency="USD", prices={})
-    with pytest.raises(SettingsError, match="no 'lambda_requests'"):
+    with pytest.raises(SettingsError, match="no 'dynamodb_streams_by_lambda'"):
         bills(MILLION, some, MEASURED)
 
 
@@ -125,6 +163,7 @@ def test_the_command_prints_tables_and_one_json_document() -> None:
     assert found["bills"][0]["name"] == "This system"
     assert Decimal(found["bills"][0]["usd"]) == ours(MILLION).usd
     assert found["prices"]["as_of"] == PRICES.as_of.isoformat()
+    assert found["prices"]["prices"]["s3_standard"]["seen"]["at"].startswith("https://")
 
 
 def test_a_load_of_nothing_is_wrong_use() -> None:
