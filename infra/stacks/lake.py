@@ -61,6 +61,8 @@ class LakeStack(Stack):
             "lake",
             versioned=True,
             logs_to="lake/",
+            # Colder classes bill a smaller object as one of 128 KB, and its move: it would cost more there, not less.
+            smallest_moved=s3.TransitionDefaultMinimumObjectSize.ALL_STORAGE_CLASSES_128_K,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="bronze-grows-cold",
@@ -105,6 +107,7 @@ class LakeStack(Stack):
         versioned: bool,
         lifecycle_rules: list[s3.LifecycleRule],
         logs_to: str | None = None,
+        smallest_moved: s3.TransitionDefaultMinimumObjectSize | None = None,
     ) -> s3.Bucket:
         keep = self._settings.keep_data
         return s3.Bucket(
@@ -118,6 +121,7 @@ class LakeStack(Stack):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             versioned=versioned,
             lifecycle_rules=lifecycle_rules,
+            transition_default_minimum_object_size=smallest_moved,
             server_access_logs_bucket=self.logs if logs_to else None,
             server_access_logs_prefix=logs_to,
             removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,

@@ -17,7 +17,7 @@ DAYS: Final = HOURS / 24
 GB: Final = Decimal(10**9)
 
 SMALLEST_MOVED: Final = 128 * 1024
-"""Bytes: only larger objects move to a colder class, as the Lake stack's lifecycle rule says.
+"""Bytes: smaller objects do not move to a colder class, as the Lake stack's lifecycle configuration says.
 
 The colder classes bill a smaller object as if it were of this size:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
@@ -45,7 +45,7 @@ ASSUMPTIONS: Final = {
     "lambda_ms": _assumed("40", "of an invocation besides its changes: start, read, one PUT to S3"),
     "standard_days": _assumed(
         "90",
-        "Bronze in objects of more than 128 KB is in S3 Standard, then in Standard-IA as long again, then in Glacier",
+        "Bronze in objects of 128 KB and more is in S3 Standard, then in Standard-IA as long again, then in Glacier",
     ),
     "run_s": _assumed("60", "from one run to the next while there are changes: a task of ECS takes that long to start"),
     "marts": _assumed("3", "marts, each refreshed in every run"),
@@ -65,7 +65,7 @@ ASSUMPTIONS: Final = {
     "read_bytes": _assumed("4096", "bytes of items that a unit reads, consistently"),
     "viewed_h": _assumed("8", "hours a day that each dashboard is open"),
     "refresh_s": _assumed("60", "between two refreshes of an open dashboard"),
-    "panels": _assumed("14", "queries of a dashboard"),
+    "panels": _assumed("15", "queries of a dashboard: panels and annotations"),
     "ops_commits": _assumed("4", "commits a minute to the ops tables, by the looks at ledger and health"),
     "scan_mb": _assumed("10", "MB scanned by a query: Athena counts no less, and a panel prunes to less"),
     "rules": _assumed("6", "alert rules, one query each every 5 minutes"),
@@ -243,7 +243,7 @@ class _Reckoning:
         )
         month = objects * each / GB
         months, standard = _of("age_months"), _of("standard_days") / DAYS
-        if each <= SMALLEST_MOVED:
+        if each < SMALLEST_MOVED:
             why = f"measured bytes of a change; objects of {each / 1000:.1f} KB are too small to move"
             return [self._line("s3_standard", "Bronze", month * months, why)]
         young = min(months, standard)

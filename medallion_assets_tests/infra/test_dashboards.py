@@ -18,6 +18,7 @@ def test_grafana_is_managed_or_the_existing_one_is_let_in(assemblies: dict[str, 
         else:
             workspace = stack.one("AWS::Grafana::Workspace")
             assert workspace["PermissionType"] == "CUSTOMER_MANAGED"
+            assert workspace["PluginAdminEnabled"] is True, "else its Athena plugin cannot be installed"
             assert workspace["AuthenticationProviders"] == ["AWS_SSO"]
             assert trusted["Principal"] == {"Service": "grafana.amazonaws.com"}
             assert "aws:SourceAccount" in trusted["Condition"]["StringEquals"]

@@ -52,6 +52,8 @@ def test_the_lake_is_versioned_and_bronze_grows_cold(assembly: Assembly) -> None
     assert lake["VersioningConfiguration"] == {"Status": "Enabled"}
     cold = rules(lake)["bronze-grows-cold"]
     assert cold["Prefix"] == "bronze/"
+    smallest = lake["LifecycleConfiguration"]["TransitionDefaultMinimumObjectSize"]
+    assert smallest == "all_storage_classes_128K", "smaller ones cost more there than in Standard"
     assert cold["Transitions"] == [
         {"StorageClass": "STANDARD_IA", "TransitionInDays": 90},
         {"StorageClass": "GLACIER_IR", "TransitionInDays": 180},
