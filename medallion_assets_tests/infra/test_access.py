@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.quality import scan
 from medallion_assets_tests.infra.assembly import Assembly, Template
 
 DOMAIN = load_domain("ecommerce")
@@ -74,14 +77,23 @@ def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: As
     assert written == {
         prefix.removeprefix("warehouse/").removesuffix("/*") for prefix in lake - {"warehouse/ops/*"}
     } | {"ops/*"}
-    assert not [action for action, _ in allowed(stack, role) if action.split(":")[0] in {"dynamodb", "iam", "ecs"}]
+    assert not [action for action, _ in allowed(stack, role) if action.split(":")[0] in {"iam", "ecs"}]
     assert not [action for action, _ in allowed(stack, role) if action.startswith("glue:Delete")]
 
 
-def test_the_operator_may_scan_and_amend_and_a_run_may_not(assembly: Assembly) -> None:
+@pytest.mark.parametrize("role", ["Rolepipeline", "Roleoperator"])
+def test_who_reconciles_may_make_the_calls_that_reading_a_source_makes(assembly: Assembly, role: str) -> None:
+    """The nightly reconciliation is a run; verify and repair are the operator's."""
+    calls = set(re.findall(r"self\._client\.(\w+)", inspect.getsource(scan))) - {"meta"}
+    needed = {f"dynamodb:{call.title().replace('_', '')}" for call in calls}
+    found = {(action, arn) for action, arn in allowed(assembly["Orchestrator"], role) if action.startswith("dynamodb:")}
+    assert {action for action, _ in found} == needed
+    for action in needed:
+        assert {arn.partition(":table/")[2] for each, arn in found if each == action} == set(SOURCES)
+
+
+def test_the_operator_may_amend_and_a_run_may_not(assembly: Assembly) -> None:
     stack = assembly["Orchestrator"]
-    scanned = {resource for action, resource in allowed(stack, "Roleoperator") if action == "dynamodb:Scan"}
-    assert {arn.partition(":table/")[2] for arn in scanned} == set(SOURCES)
     amended = {f"bronze/{table}/*" for table in SOURCES}
     assert amended <= objects(stack, "Roleoperator", "s3:PutObject")
     assert not amended & objects(stack, "Roleoperator", "s3:DeleteObject")

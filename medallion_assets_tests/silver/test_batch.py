@@ -18,6 +18,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict, CorruptObject, OlderDayPending
+from medallion_assets.lake import replan
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.silver import batch as batch_module
@@ -344,6 +345,7 @@ def test_conflicts_without_end_are_an_error(bench: Bench, monkeypatch: pytest.Mo
         raise CommitConflict("somebody else")
 
     monkeypatch.setattr(batch_module, "publish", lose)
+    monkeypatch.setattr(replan, "TRIES", 3)
     with pytest.raises(CommitConflict, match="somebody else"):
         bench.news("orders")
     monkeypatch.undo()

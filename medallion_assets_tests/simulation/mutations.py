@@ -40,7 +40,26 @@ from medallion_assets.simulation.world import play
 
 MOST_SEEDS: Final = 200
 
-CAUGHT: Final[dict[str, int]] = {}
+CAUGHT: Final[dict[str, int]] = {
+    "skip_the_version_guard": 1,
+    "compare_numbers_as_unpadded_text": 0,
+    "drop_tombstones": 0,
+    "advance_the_position_before_the_commit": 0,
+    "publish_before_the_audit": 1,
+    "publish_whatever_the_audit_says": 6,
+    "treat_a_retry_as_new": 5,
+    "lose_the_look_back": 0,
+    "forget_the_day_a_row_was_of": 0,
+    "skip_the_enrichment_refresh": 4,
+    "acknowledge_before_the_write": 6,
+    "float_instead_of_decimal": 2,
+    "report_the_highest_failure": 9,
+    "commit_whoever_was_faster": 6,
+    "drop_bad_rows": 0,
+    "compact_deleted_rows_back": 0,
+    "take_a_killed_run_for_a_good_one": 53,
+    "pass_over_an_older_day": 90,
+}
 """By mutation: a seed whose history finds it."""
 
 
