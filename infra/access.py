@@ -65,9 +65,9 @@ def read_stream(stream_arn: str, table: str) -> Grant:
 
 
 def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
-    """Scan the domain's tables: what verify and repair compare the lake with."""
+    """Scan the domain's tables, and read single items again: what reconciling and repairing compare the lake with."""
     arns = [settings.table_arn(contract.table) for contract in domain.tables]
-    return [_grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan"], arns)]
+    return [_grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:BatchGetItem"], arns)]
 
 
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:

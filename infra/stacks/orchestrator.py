@@ -82,16 +82,17 @@ class OrchestratorStack(Stack):
         )
         self._image = ecs.ContainerImage.from_docker_image_asset(built)
 
-        pipeline = self._role("pipeline", "Code server and runs: read Bronze, write the lake")
+        pipeline = self._role(
+            "pipeline", "Code server and runs: read Bronze, write the lake, hold it against the tables"
+        )
         access.give(
             pipeline,
             *access.read_bronze(settings, domain),
             *access.write_lake(settings, domain),
+            *access.read_tables(settings, domain),
             self._on_logs("WriteComputeLogs", "s3:PutObject"),
         )
-        operator = self._role(
-            "operator", "verify and repair by hand: as runs, and scan tables, put amendments in Bronze"
-        )
+        operator = self._role("operator", "verify and repair by hand: as runs, and put amendments in Bronze")
         access.give(
             operator,
             *access.read_bronze(settings, domain),
