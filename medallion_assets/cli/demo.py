@@ -71,7 +71,9 @@ def demo(
 
 def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: float) -> bool:
     """Traffic with its progress, then the report; whether the verification found no difference."""
+    import uuid
     from datetime import UTC, datetime
+    from functools import partial
 
     import boto3
 
@@ -83,6 +85,7 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
     from medallion_assets.quality.patience import Patience
     from medallion_assets.quality.scan import DynamoTable
     from medallion_assets.quality.verify import verify
+    from medallion_assets.repair.records import note_reconciliation
 
     marts, live_since = load_marts(stack.domain), datetime.now(UTC)
     show_progress(acts.live(rate=rate, seconds=seconds))
@@ -96,6 +99,7 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
         store=store,
         today=datetime.now(UTC).date(),
         patience=Patience(),
+        note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
     )
     show_verification(found)
     show_latency(measure(lake, store, stack.domain, marts, since=live_since))

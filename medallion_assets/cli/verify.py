@@ -35,7 +35,8 @@ def verify(
     """Scan DynamoDB and compare: Silver with the scanned items, Gold with its SQL over them.
 
     Writers may go on: a key that differs is read again once the pipeline has caught up, and only what still differs
-    counts. Exits 1 on any difference, and when the pipeline does not catch up within five minutes.
+    counts. Exits 1 on any difference, and when the pipeline does not catch up within five minutes. What Silver's
+    comparisons found is kept in ops.reconciliations; dashboards show it as the last verification.
 
     \b
     Examples:
@@ -43,8 +44,10 @@ def verify(
       medallion verify --read-capacity 500
       medallion verify --json | jq '.tables[] | select(.different > 0)'
     """
+    import uuid
     from dataclasses import asdict
     from datetime import UTC, datetime
+    from functools import partial
 
     import boto3
 
@@ -57,6 +60,7 @@ def verify(
     from medallion_assets.quality.patience import Patience
     from medallion_assets.quality.scan import DynamoTable
     from medallion_assets.quality.verify import verify as compare
+    from medallion_assets.repair.records import note_reconciliation
 
     chosen = settings()
     domain = load_domain(chosen.domain)
@@ -72,6 +76,7 @@ def verify(
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),
             patience=Patience(settle_seconds=settle),
+            note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
         )
     if as_json:
         print_json({"agrees": found.agrees, **asdict(found)})

@@ -63,8 +63,9 @@ def verify(
     store: BronzeStore,
     today: date,
     patience: Patience,
+    note: Callable[[Reconciliation], object] | None = None,
 ) -> Verification:
-    """Scan every table of the domain and compare Silver and Gold with it.
+    """Scan every table of the domain and compare Silver and Gold with it; `note` is told of each table as it is done.
 
     A mart that looks at the current day is computed for the day its published rows are of; `today` stands in for one
     that was never published. Without differences nothing is waited for. Raises what `source` raises, LakeUnavailable,
@@ -87,6 +88,8 @@ def verify(
                 patience=patience,
                 typed=list(contract.by_name) if table in read_by_marts | _enriching(domain) else [],
             )
+            if note is not None:
+                note(found[table])
         judge = _Marts(lake, domain, found, folder, today, patience)
         return Verification(
             tuple(one.comparison for one in found.values()),

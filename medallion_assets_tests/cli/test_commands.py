@@ -16,6 +16,11 @@ import pytest
 from medallion_assets.capture.gaps import Gap, put_gap
 from medallion_assets.capture.polled import Polled, put_polled
 from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.gold.spec import load_marts
+from medallion_assets.health.look import look
+from medallion_assets.health.news import News
+from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
@@ -201,6 +206,25 @@ def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:
     wrong = medallion("verify", "--settle", "0")
     assert wrong.exit_code == 1
     assert "DIFFERENCES" in wrong.stdout and "7: in the source, not in the lake" in wrong.stdout
+
+
+def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) -> None:
+    fleet.write(50)
+    fleet.capture()
+    fleet.publish()
+    boto3.client("dynamodb").put_item(
+        TableName="fleet-Vehicles", Item={"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}}
+    )
+    began = datetime.now(UTC)
+    assert medallion("verify", "--settle", "0").exit_code == 1
+    domain = load_domain(fleet.settings.domain)
+    with Lake.open(fleet.settings.lake()) as lake:
+        store, now = open_store(fleet.settings.bronze), datetime.now(UTC)
+        look(lake, store, domain, load_marts(domain), news=lambda after, to: News(), now=now)
+    sql = "SELECT table_name, verified_at, differences FROM ops.health WHERE layer = 'silver' ORDER BY 1"
+    shown = json.loads(medallion("query", sql, "--json").stdout)
+    assert [(row["table_name"], row["differences"]) for row in shown] == [("trips", 0), ("vehicles", 1)]
+    assert all(began < datetime.fromisoformat(row["verified_at"]) <= now for row in shown)
 
 
 def test_repair_shows_mends_and_is_done_when_the_pipeline_has_merged_it(fleet: Fleet) -> None:
