@@ -16,6 +16,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -28,11 +29,15 @@ import pytest
 
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.definitions import defs
+from medallion_assets.defs.resources import Pipeline
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.emulator import REGION, Emulator
+from medallion_assets.quality.patience import Patience
 from medallion_assets.settings import Settings
+from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.defs.runs import fared, news_run, today
 from medallion_assets_tests.infra.assembly import Assembly, synthesise, write_environment
+from medallion_assets_tests.infra.calls import recorded, refused
 from medallion_assets_tests.infra.deployment import bootstrap, deploy
 
 FUNCTION = "medallion-dev-capture"
@@ -134,8 +139,9 @@ def test_a_written_item_becomes_a_bronze_object_and_then_gold(deployed: Deployed
         (key,) = until(partial(deployed.keys, f"bronze/{table}/"))
         assert f"/year={today():%Y}/month={today():%m}/day={today():%d}/" in key
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.ephemeral() as instance, recorded() as needs:
         fate = fared(news_run(defs(), instance, today()))
+    assert not refused(deployed.assembly["Orchestrator"], "Rolepipeline", needs)
     assert not fate["FAILURE"]
     assert "gold/daily_sales_by_region" in fate["SUCCESS"]
     with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
@@ -144,6 +150,25 @@ def test_a_written_item_becomes_a_bronze_object_and_then_gold(deployed: Deployed
     assert rows == [("North", 1, Decimal("12.30"))]
     for layer in ("silver/orders", "gold/daily_sales_by_region"):
         assert deployed.keys(f"warehouse/{layer}/"), layer
+
+
+def test_looks_and_reconciling_need_no_more_than_their_roles_may_do(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medallion_assets.quality.patience.Patience", partial(Patience, settle_seconds=0))
+    definitions, orchestrator = defs(), deployed.assembly["Orchestrator"]
+    with dg.DagsterInstance.ephemeral() as instance, closing(Pipeline()) as pipeline:
+        context = dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}, definitions=definitions)
+        with recorded() as needs:
+            for name in ("bronze_news", "ledger", "health"):
+                definitions.resolve_sensor_def(name).evaluate_tick(context)
+            definitions.resolve_job_def("reconciliation").execute_in_process(instance=instance)
+        assert {need.action for need in needs} >= {"dynamodb:Scan", "glue:CreateTable", "s3:ListBucket"}
+        assert not refused(orchestrator, "Rolepipeline", needs)
+    with recorded() as needs:
+        medallion("verify", "--settle", "0")
+    assert "dynamodb:Scan" in {need.action for need in needs}
+    assert not refused(orchestrator, "Roleoperator", needs)
 
 
 def test_a_record_that_cannot_be_written_is_reported_and_those_before_it_are_in_bronze(deployed: Deployed) -> None:
