@@ -96,6 +96,7 @@ class Daemon:
         self._clock = clock
         self._pause = pause
         self._memories: Mapping[str, Memory] = {}
+        self.complete_to: Mapping[str, datetime | None] = {}
         self._made: dict[str, tuple[int, str]] = {}
         self._count = 0
 
@@ -235,6 +236,7 @@ class Daemon:
                 memories=self._memories,
             )
             self._memories = found.memories
+            self.complete_to = {name: state.complete_to for name, state in found.states.items()}
 
         return self._step(act, self._run_id())
 

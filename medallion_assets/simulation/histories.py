@@ -427,9 +427,9 @@ _DROPPED: Final = {"Customers": ("tier", "name"), "Orders": ("amount", "order_da
 
 
 def scripted(history: History, capture: Sequence[Fault], acts: Sequence[Sequence[Fault]]) -> History:
-    """The same history with the faults that happened when it was played, told one by one."""
+    """The same history with the faults that happened when it was played, told one by one, up to the last act played."""
     return replace(
         history,
         capture=replace(history.capture, script=tuple(capture)),
-        acts=tuple(replace(act, script=tuple(happened)) for act, happened in zip(history.acts, acts, strict=True)),
+        acts=tuple(replace(act, script=tuple(happened)) for act, happened in zip(history.acts, acts, strict=False)),
     )

@@ -485,6 +485,12 @@ class Oracle:
                 if after < sent <= int(row["upto"]) and not self._accounted(event):
                     self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
 
+    def told(self, complete_to: Mapping[str, datetime | None]) -> None:
+        """What a look says of each table, which may be minutes ahead of what it writes down."""
+        for name, at in complete_to.items():
+            if at is not None:
+                self._check_complete(self.domain.by_name[name], at)
+
     def _check_complete(self, contract: Contract, complete_to: datetime) -> None:
         """All that the source shows as changed before that time is merged, in quarantine, or given up by capture."""
         self._complete[contract.lake_name] = complete_to
@@ -517,11 +523,18 @@ class Oracle:
             self._wrong(f"end: ops.ledger lacks {path}")
         for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
             self._wrong(f"end: {gap} is told, and was repaired")
-        for contract in self.domain.tables if polled and not self.ever_given_up else ():
+        for name in self.told_too_little() if polled else ():
+            self._wrong(f"end: {name} is told complete to {self._complete.get(name)}, all of it is there")
+
+    def told_too_little(self) -> list[str]:
+        """The tables whose newest change is not yet told as there, though nothing of them was given up."""
+        found = []
+        for contract in self.domain.tables if not self.ever_given_up else ():
             times = [one.created_s for one in self.changes.values() if one.table == contract.table and one.created_s]
             told = self._complete.get(contract.lake_name)
             if times and (told is None or told.timestamp() < max(times)):
-                self._wrong(f"end: {contract.lake_name} is told complete to {told}, all of it is there")
+                found.append(contract.lake_name)
+        return found
 
     def _judge_gold(self, mart: str, metadata: TableMetadata, location: str) -> None:
         basis: dict[str, str] = {
@@ -531,15 +544,16 @@ class Oracle:
         }
         main = metadata.current_snapshot_id
         known, before = self._gold.get(mart, (None, {}))
-        if main is None or (main, basis) == (known, before):
+        if (main, basis) == (known, before):
             return
-        self._lineage(f"gold.{mart}", metadata, known)
         self._gold[mart] = main, basis
-        self.counts["refreshes"] += 1
-        rows = self._read(location)
+        if main is not None:
+            self._lineage(f"gold.{mart}", metadata, known)
+            self.counts["refreshes"] += 1
+        rows = self._read(location) if main is not None else []
         for row in rows:
             del row["computed_at"]
-        if basis != before or "day" not in rows[0]:
+        if basis != before or any("day" not in row for row in rows):
             self._compare_mart(mart, rows, json.loads(basis["medallion.silver"]), basis["medallion.as-of"])
             return
         # Only some days are new: each row says what it was computed from, and a day is computed whole.

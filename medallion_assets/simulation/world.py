@@ -287,7 +287,7 @@ class _World:
 
     def _do_look(self) -> None:
         self._take_given_up()
-        self._daemon.record()
+        self._look()
 
     def _do_mend(self) -> None:
         self._daemon.domain = self._mended
@@ -486,10 +486,18 @@ class _World:
             self._repair()
         self._oracle.converged(today=self._today)
         self._read_by_pyiceberg()
-        self.wait(180.0)  # the poller believes that there is nothing more, and tells it
-        for _ in range(2):  # the first one records, the second one says up to when that is complete
-            self._daemon.record()
-        self._oracle.recorded(polled=self._history.capture.kind == "poller")
+        polled = self._history.capture.kind == "poller"
+        # The poller takes its time to believe that there is nothing more, shard after shard.
+        for _ in range(30):
+            self.wait(60.0)
+            self._look()
+            if not polled or not self._oracle.told_too_little():
+                break
+        self._oracle.recorded(polled=polled)
+
+    def _look(self) -> None:
+        self._daemon.record()
+        self._oracle.told(self._daemon.complete_to)
 
     def _read_by_pyiceberg(self) -> None:
         """Another reader sees the same rows as DuckDB, through which the oracle looked all the time."""
@@ -521,6 +529,7 @@ class _World:
             return
         gaps = set(self._process.gaps)
         self._process.kill()
+        self._clock.advance(60.0)  # nobody is faster
         self._process.start(resume_after_gap=gaps)
         for _ in range(20):
             self.wait(30.0)
