@@ -15,7 +15,8 @@ import json
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -77,6 +78,10 @@ class _Silver:
     numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
     """`numbers` as of each snapshot that was published."""
 
+    def rows_at(self, snapshot: int | None) -> list[str]:
+        """The live rows as text, in an order that does not depend on files."""
+        return sorted(map(repr, self.states[snapshot])) if snapshot is not None else []
+
 
 class Oracle:
     """Judges one history. What is wrong is in `violations`, the first one first; nothing is raised."""
@@ -90,6 +95,8 @@ class Oracle:
         self.ever_given_up: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""
+        self.unseen: set[str] = set()
+        """Those of them that were trimmed before capture first looked: nobody promised them."""
         self.interrupted: set[str] = set()
         """Tables whose capture ended because their stream lost records, or became another one."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -99,9 +106,9 @@ class Oracle:
         self._captured: dict[str, set[datetime]] = defaultdict(set)
         self._silver: dict[str, _Silver] = {contract.lake_name: _Silver() for contract in domain.tables}
         self._quarantine: dict[str, dict[str, Row]] = {contract.lake_name: {} for contract in domain.tables}
-        self._gold: dict[str, tuple[int, Mapping[str, str]]] = {}
+        self._gold: dict[str, tuple[int | None, Mapping[str, str]]] = {}
         self._verdicts: dict[tuple[int, str], Verdict] = {}
-        self._droppable: set[str] = set()
+        self._dropping: tuple[str, str] | None = None
         self._ledger: dict[str, Row] = {}
         self._ledger_at: int | None = None
         self._complete: dict[str, datetime] = {}
@@ -116,13 +123,14 @@ class Oracle:
         """The contracts are others from now on."""
         self._editions.append(domain)
 
-    def dropping(self, table: str, column: str) -> None:
-        """A person is about to give up what is held of a table (its lake name) for this column."""
-        self._droppable |= {
-            event
-            for event, row in self._quarantine[table].items()
-            if row["status"] == "held" and row["column_name"] == column
-        }
+    @contextmanager
+    def dropping(self, table: str, column: str) -> Iterator[None]:
+        """While inside, a person gives up what is held of a table (its lake name) for this column."""
+        self._dropping = table, column
+        try:
+            yield
+        finally:
+            self._dropping = None
 
     def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
         """The source made a change; `bad` says whether it was made to break its first contract, None if who knows."""
@@ -133,6 +141,8 @@ class Oracle:
 
     def put(self, path: str, data: bytes) -> None:
         """An object is in Bronze, whether or not its writer knows."""
+        if path.startswith("_gaps/"):
+            self.interrupted.add(path.split("/")[1])
         if not path.endswith(".parquet"):
             return
         rows = pq.read_table(pa.BufferReader(data)).to_pylist()
@@ -225,9 +235,10 @@ class Oracle:
         for contract in self.domain.tables:
             self._judge_end(contract)
         for mart, (_, properties) in self._gold.items():
-            now = {table: self._silver[table].snapshot for table in json.loads(properties["medallion.silver"])}
-            if json.loads(properties["medallion.silver"]) != now:
-                self._wrong(f"end: gold.{mart} is of {properties['medallion.silver']}, Silver is {now}")
+            for table, snapshot in json.loads(properties["medallion.silver"]).items():
+                known = self._silver[table]
+                if snapshot != known.snapshot and known.rows_at(snapshot) != known.rows_at(known.snapshot):
+                    self._wrong(f"end: gold.{mart} is of {table} at {snapshot}, Silver is at {known.snapshot}")
             if properties["medallion.as-of"] not in {"", today.isoformat()}:
                 self._wrong(f"end: gold.{mart} is as of {properties['medallion.as-of']}, today is {today}")
 
@@ -436,10 +447,15 @@ class Oracle:
             "held": True,
             "resolved": at >= change.number and self._verdict(change).row is not None,
             "superseded": at > change.number,
-            "dropped": change.event_id in self._droppable,
+            "dropped": self._may_be_dropped(contract.lake_name, change.event_id),
         }
         if not right.get(status, False):
             self._wrong(f"quarantine.{contract.lake_name}: {change.event_id} is {status}, Silver is at {at}")
+
+    def _may_be_dropped(self, table: str, event: str) -> bool:
+        before = self._quarantine[table].get(event, {})
+        held_for = (table, before.get("column_name")) if before.get("status") == "held" else None
+        return before.get("status") == "dropped" or (held_for is not None and held_for == self._dropping)
 
     def _judge_ledger(self, metadata: TableMetadata, location: str) -> None:
         """Every row is of an object that is in Bronze, as it is, in the snapshot it names, with a claim that holds."""
@@ -498,7 +514,9 @@ class Oracle:
             if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
                 continue
             merged = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET) >= change.number
-            aside = self._quarantine[contract.lake_name].keys() | self.given_up | self.lost
+            aside = self._quarantine[contract.lake_name].keys() | self.given_up | self.unseen
+            if not any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items()):
+                aside |= self.lost
             if not merged and change.event_id not in aside:
                 self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
 
@@ -523,6 +541,9 @@ class Oracle:
             self._wrong(f"end: ops.ledger lacks {path}")
         for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
             self._wrong(f"end: {gap} is told, and was repaired")
+        for event in sorted(self.lost - self.unseen) if polled else ():
+            if self.changes[event].table not in self.interrupted:
+                self._wrong(f"end: {event} was lost, and nobody was told")
         for name in self.told_too_little() if polled else ():
             self._wrong(f"end: {name} is told complete to {self._complete.get(name)}, all of it is there")
 

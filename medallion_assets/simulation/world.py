@@ -43,7 +43,7 @@ from medallion_assets.simulation.lake import Warehouse, database, patched, quick
 from medallion_assets.simulation.objects import FaultyStore, MemoryStore
 from medallion_assets.simulation.oracle import Oracle
 from medallion_assets.simulation.serial import one_thread
-from medallion_assets.simulation.streams import StreamRecord
+from medallion_assets.simulation.streams import RETENTION, StreamRecord
 from medallion_assets.simulation.table import Table, Write, transact
 from medallion_assets.simulation.truth import Change
 
@@ -173,6 +173,7 @@ class _World:
         self._counts: Counter[str] = Counter()
         self._scripts: list[tuple[Fault, ...]] = []
         self._process: PollerProcess | None = None
+        self._begun: dict[str, datetime] = {}
         self._follow: Callable[[Table], None] = lambda table: None
         start = (self._poller if capture.kind == "poller" else self._function)(held)
         start()
@@ -262,8 +263,8 @@ class _World:
 
     def _do_drop(self, table: str, column: str) -> None:
         name = self._daemon.domain.by_source[table].lake_name
-        self._oracle.dropping(name, column)
-        self._daemon.drop(name, f"column_name = '{column}'")
+        with self._oracle.dropping(name, column):
+            self._daemon.drop(name, f"column_name = '{column}'")
 
     def _do_recreate(self, table: str) -> None:
         """The stream is switched off and on: a new one begins."""
@@ -409,6 +410,9 @@ class _World:
         if self._process is None:
             return
         self._oracle.interrupted |= set(self._process.gaps)
+        for name in self._tables:
+            if self._process.checkpoint.table(name) is not None:
+                self._begun.setdefault(name, self._clock())
         marks: dict[str, int] = {}
         for table in self._tables.values():
             for stream in table.streams:
@@ -496,6 +500,7 @@ class _World:
         self._oracle.recorded(polled=polled)
 
     def _look(self) -> None:
+        self._left()
         self._daemon.record()
         self._oracle.told(self._daemon.complete_to)
 
@@ -520,7 +525,13 @@ class _World:
             if left
             else set()
         )
-        self._oracle.lost |= {one.event_id for one in left if id(one.record) not in there}
+        gone = [one for one in left if id(one.record) not in there]
+        self._oracle.lost |= {one.event_id for one in gone}
+        self._oracle.unseen |= {
+            one.event_id
+            for one in gone
+            if one.table not in self._begun or self._begun[one.table] - one.record.at >= RETENTION
+        }
         return [one for one in left if id(one.record) in there]
 
     def _resume(self) -> None:
