@@ -133,6 +133,15 @@ def test_daemon_and_webserver_cannot_touch_the_lake(assembly: Assembly, role: st
     assert not [action for action, _ in pairs if action.startswith("glue:")]
 
 
+def test_nobody_lists_a_bucket_beyond_the_prefixes_he_may_read(assembly: Assembly) -> None:
+    """But for Athena's results, which Grafana's role looks at the bucket for; what is in them is one prefix, too."""
+    for template in assembly.templates:
+        for statement in template.statements():
+            if "s3:ListBucket" in listed(statement["Action"]) and statement.get("Sid") != "QueryResultsBucket":
+                prefixes = listed(statement["Condition"]["StringLike"]["s3:prefix"])
+                assert all(prefix.endswith("/*") and prefix != "/*" for prefix in prefixes), (template.name, statement)
+
+
 def test_a_star_stands_only_where_iam_knows_no_resource(assembly: Assembly) -> None:
     for template in assembly.templates:
         for statement in template.statements():

@@ -61,10 +61,17 @@ def test_alarms_tell_of_age_errors_throttles_and_given_up_changes(assembly: Asse
     alarms = {alarm["MetricName"]: alarm for alarm in assembly["Capture"].properties("AWS::CloudWatch::Alarm")}
     assert set(alarms) == {"IteratorAge", "Errors", "Throttles", "ApproximateNumberOfMessagesVisible"}
     (topic,) = assembly["Capture"].resources("AWS::SNS::Topic")
-    for alarm in alarms.values():
+    (function,) = assembly["Capture"].resources("AWS::Lambda::Function")
+    (queue,) = assembly["Capture"].resources("AWS::SQS::Queue")
+    for metric, alarm in alarms.items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
-    assert alarms["IteratorAge"]["Threshold"] == 300_000
-    assert alarms["ApproximateNumberOfMessagesVisible"]["Threshold"] == 1
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+        assert alarm["Threshold"] == (300_000 if metric == "IteratorAge" else 1)
+        assert (alarm["Period"], alarm["EvaluationPeriods"] <= 5) == (60, True)
+        of_queue = metric == "ApproximateNumberOfMessagesVisible"
+        (of,) = alarm["Dimensions"]
+        assert of["Value"] == ({"Fn::GetAtt": [queue, "QueueName"]} if of_queue else {"Ref": function})
+        assert alarm["Namespace"] == ("AWS/SQS" if of_queue else "AWS/Lambda")
 
 
 def test_alarms_are_let_into_the_topic_and_nobody_without_tls(assembly: Assembly) -> None:

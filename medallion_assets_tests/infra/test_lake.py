@@ -96,36 +96,3 @@ def test_a_query_is_cancelled_at_its_limit_whatever_the_client_says(assembly: As
         assert configuration["EnforceWorkGroupConfiguration"] is True
         assert configuration["BytesScannedCutoffPerQuery"] >= 2**30
         assert configuration["PublishCloudWatchMetricsEnabled"] is True
-
-
-def test_deleting_a_stack_keeps_data_outside_dev(assemblies: dict[str, Assembly]) -> None:
-    kept = {
-        "AWS::S3::Bucket",
-        "AWS::DynamoDB::Table",
-        "AWS::Glue::Database",
-        "AWS::RDS::DBInstance",
-        "AWS::SQS::Queue",
-        "AWS::Logs::LogGroup",
-        "AWS::Cognito::UserPool",
-    }
-    for name, assembly in assemblies.items():
-        for template in assembly.templates:
-            for logical, resource in template.body["Resources"].items():
-                if resource["Type"] in kept:
-                    for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-                        stays = resource[policy] in {"Retain", "Snapshot", "RetainExceptOnCreate"}
-                        assert stays == (name != "dev"), (name, logical, policy)
-
-
-def test_names_carry_the_environment_and_everything_its_tags(assemblies: dict[str, Assembly]) -> None:
-    named = ("BucketName", "QueueName", "TopicName", "RoleName", "FunctionName", "AlarmName", "ClusterName", "Family")
-    for name, assembly in assemblies.items():
-        for template in assembly.templates:
-            for logical, resource in template.body["Resources"].items():
-                properties = resource.get("Properties", {})
-                for key in named:
-                    if isinstance(properties.get(key), str):
-                        assert f"medallion-{name}" in properties[key], logical
-                if isinstance(properties.get("Tags"), list):
-                    tags = {tag["Key"]: tag["Value"] for tag in properties["Tags"]}
-                    assert tags.items() >= {"project": "medallion", "environment": name, "owner": "team:data"}.items()
