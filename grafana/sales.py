@@ -19,6 +19,8 @@ UID: Final = "medallion-sales"
 MONEY: Final = "short"
 """The shop's contracts name no currency."""
 
+_WINDOWS: Final = (7, 30, 90)
+
 DAILY, METRICS, PRODUCTS = "daily_sales_by_region", "key_metrics", "product_performance"
 
 _IN_RANGE: Final = "$__dateFilter(order_date) AND region IN (${region:sqlstring})"
@@ -44,22 +46,51 @@ def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dash
         assets=[f"gold/{name}" for name in (DAILY, METRICS, PRODUCTS)],
         rows=[
             ("How old and how complete", age_of_marts([DAILY, METRICS, PRODUCTS])),
-            ("Now, beside the time before", _windows(marts[METRICS])),
+            ("Now, beside the time before", [*_revenue(marts[METRICS]), *_orders(marts[METRICS], marts[DAILY])]),
             ("Orders in the chosen time and regions", _days(marts[DAILY])),
             ("Products", _products(marts[PRODUCTS])),
         ],
     )
 
 
-def _windows(mart: Mart) -> list[frame.Panel]:
-    made: list[frame.Panel] = [
-        _window(mart, "Orders today", "orders_today", "orders_yesterday", days=1, unit="none"),
+def _revenue(mart: Mart) -> list[frame.Panel]:
+    return [
         _window(mart, "Revenue today", "revenue_today", "revenue_yesterday", days=1, unit=MONEY),
+        *(
+            _window(mart, f"Revenue, {days} days", f"revenue_{days}d", f"revenue_{days}d_before", days=days, unit=MONEY)
+            for days in _WINDOWS
+        ),
     ]
-    return made + [
-        _window(mart, f"Revenue, {days} days", f"revenue_{days}d", f"revenue_{days}d_before", days=days, unit=MONEY)
-        for days in (7, 30, 90)
+
+
+def _orders(metrics: Mart, daily: Mart) -> list[frame.Panel]:
+    return [
+        _window(metrics, "Orders today", "orders_today", "orders_yesterday", days=1, unit="none"),
+        *(_orders_of(daily, days) for days in _WINDOWS),
     ]
+
+
+def _orders_of(mart: Mart, days: int) -> frame.Panel:
+    """As `_window`, added up from the days: the mart of windows counts orders of today only."""
+    count, day = _column(mart, "order_count"), _column(mart, "order_date")
+
+    def window(ends: int) -> str:
+        return (
+            f"SELECT current_date - INTERVAL '{ends}' DAY AS time, COALESCE(SUM({count}), 0) AS shown "
+            f"FROM gold.{mart.name} WHERE {day} > current_date - INTERVAL '{ends + days}' DAY "
+            f"AND {day} <= current_date - INTERVAL '{ends}' DAY"
+        )
+
+    return panels.number(
+        f"Orders, {days} days",
+        f"{_meaning(mart, 'order_count')} Today and the {days - 1} days before. The percentage is the change from: the "
+        f"{days} days before those.",
+        f"{window(days)}\nUNION ALL\n{window(0)}\nORDER BY 1",
+        unit="none",
+        width=6,
+        height=3,
+        change=True,
+    )
 
 
 def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit: str) -> frame.Panel:
@@ -75,7 +106,7 @@ def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit
         ORDER BY 1
         """,
         unit=unit,
-        width=4 if days < 90 else 8,
+        width=6,
         height=3,
         change=True,
     )

@@ -65,7 +65,7 @@ ASSUMPTIONS: Final = {
     "read_bytes": _assumed("4096", "bytes of items that a unit reads, consistently"),
     "viewed_h": _assumed("8", "hours a day that each dashboard is open"),
     "refresh_s": _assumed("60", "between two refreshes of an open dashboard"),
-    "panels": _assumed("15", "queries of a dashboard: panels and annotations"),
+    "panels": _assumed("16", "queries of a dashboard: panels and annotations"),
     "ops_commits": _assumed("4", "commits a minute to the ops tables, by the looks at ledger and health"),
     "scan_mb": _assumed("10", "MB scanned by a query: Athena counts no less, and a panel prunes to less"),
     "rules": _assumed("6", "alert rules, one query each every 5 minutes"),

@@ -72,6 +72,21 @@ def test_a_panels_query_gives_what_the_panel_draws(
                 raise AssertionError(f"nobody says what a {other} draws")
 
 
+@pytest.mark.parametrize("days", [7, 30, 90])
+def test_orders_of_a_window_stand_beside_those_of_the_window_before(engine: Embedded, now: datetime, days: int) -> None:
+    (panel,) = (
+        each for dashboard in dashboards() for each in dashboard["panels"] if each["title"] == f"Orders, {days} days"
+    )
+    counted = engine.run("SELECT order_date, order_count FROM gold.daily_sales_by_region", today=now.date()).to_pylist()
+    expected = [
+        sum(row["order_count"] for row in counted if ends <= (now.date() - row["order_date"]).days < ends + days)
+        for ends in (days, 0)
+    ]
+    found = run(engine, panel["targets"][0]["rawSQL"], now)
+    assert found["shown"].to_pylist() == expected
+    assert min(expected) > 0
+
+
 def test_the_variables_find_their_values(engine: Embedded, now: datetime) -> None:
     for dashboard in dashboards():
         for variable in dashboard["templating"]["list"]:

@@ -40,7 +40,7 @@ NAMED: Final = {
     "AWS::SecretsManager::Secret": "Name",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }
-"""What is unique in an account or in all. Tables keep the application's names, Glue's databases those in the marts' SQL."""
+"""What is unique in an account or in all. Tables keep the application's names, Glue's databases those in the SQL."""
 
 UNTAGGED: Final = {
     "AWS::Cognito::UserPoolClient",
