@@ -39,11 +39,12 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict
 
 @pytest.fixture(scope="session")
 def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Assembly]:
-    """`dev` with one more contract, and `open`: dev with a page that one range of the internet may open."""
+    """`dev` with one more contract and mart, and `open`: dev with a page that one range of the internet may open."""
 
     def make(build: Path) -> None:
         shop = Path(shutil.copytree(domain_folder("ecommerce"), build / "shop"))
         (shop / "tables" / "invoices.yaml").write_text(INVOICES)
+        shutil.copytree(shop / "marts" / "key_metrics", shop / "marts" / "same_metrics")
         page = {"reachable_from": ["203.0.113.0/24"]}
         more = write_environment(build / "one", "dev", domain=str(shop))
         opened = write_environment(build / "two", "dev", environment="open", orchestrator=page)

@@ -21,7 +21,9 @@ def changed(before: Template, after: Template) -> set[str]:
     return {name for name in old if old[name] != new[name]}
 
 
-def test_a_new_contract_brings_its_resources_and_permissions(dev: Assembly, variants: dict[str, Assembly]) -> None:
+def test_a_new_contract_and_mart_bring_their_resources_and_permissions(
+    dev: Assembly, variants: dict[str, Assembly]
+) -> None:
     after = variants["dev"]
     (bronze,) = added(dev["Lake"], after["Lake"]).values()
     assert bronze["Properties"]["TableInput"]["Name"] == "invoices"
@@ -46,8 +48,10 @@ def test_a_new_contract_brings_its_resources_and_permissions(dev: Assembly, vari
     assert {name.partition("DefaultPolicy")[0] for name in moved} == {"Rolepipeline", "Roleoperator"}
     for name in moved:
         policy = str(after["Orchestrator"].body["Resources"][name])
-        for place in ("bronze/Invoices/*", "bronze/_gaps/Invoices/*", "warehouse/silver/invoices/*"):
+        for place in ("bronze/Invoices/*", "bronze/_gaps/Invoices/*", "warehouse/silver/invoices/*", "table/Invoices"):
             assert place in policy
         assert "table/quarantine/invoices" in policy
+        assert "warehouse/gold/same_metrics/*" in policy
+        assert "table/gold/same_metrics" in policy
     assert not added(dev["Dashboards"], after["Dashboards"])
     assert not changed(dev["Dashboards"], after["Dashboards"])
