@@ -50,8 +50,12 @@ def _dashboard(dashboard: Json, partitions: Mapping[str, str]) -> Iterator[str]:
     yield from (f"several panels are called {title}" for title in _repeated(panel["title"] for panel in panels))
     yield from _overlaps(boxes)
     variables = {variable["name"] for variable in dashboard["templating"]["list"]}
-    if "Age" not in {panel["title"] for panel in panels}:
-        yield "does not say how old its numbers are"
+    if not {"Age", "Complete but for the last"} <= {panel["title"] for panel in panels}:
+        yield "does not say how old and how complete its numbers are"
+    if "environment" not in variables:
+        yield "has no variable environment"
+    if not {"Failed checks", "Failed runs"} <= {each["name"] for each in dashboard["annotations"]["list"]}:
+        yield "does not mark failed checks and runs"
     if not any("/assets/" in link.get("url", "") for link in dashboard["links"]):
         yield "has no link to an asset in Dagster"
     for panel in panels:

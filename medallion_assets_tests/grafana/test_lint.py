@@ -81,6 +81,20 @@ def no_age(dashboards: dict[str, Json]) -> None:
     dashboards["sales"]["panels"] = [each for each in dashboards["sales"]["panels"] if each["title"] != "Age"]
 
 
+def no_completeness(dashboards: dict[str, Json]) -> None:
+    panels = dashboards["sales"]["panels"]
+    dashboards["sales"]["panels"] = [each for each in panels if each["title"] != "Complete but for the last"]
+
+
+def no_environment(dashboards: dict[str, Json]) -> None:
+    variables = dashboards["sales"]["templating"]["list"]
+    dashboards["sales"]["templating"]["list"] = [each for each in variables if each["name"] != "environment"]
+
+
+def no_marks(dashboards: dict[str, Json]) -> None:
+    del dashboards["sales"]["annotations"]["list"][0]
+
+
 def no_link(dashboards: dict[str, Json]) -> None:
     dashboards["sales"]["links"] = []
 
@@ -115,6 +129,9 @@ def unknown_variable(dashboards: dict[str, Json]) -> None:
         (no_unit, "has no unit"),
         (no_description, "has no title or no description"),
         (no_age, "does not say how old"),
+        (no_completeness, "how complete its numbers are"),
+        (no_environment, "has no variable environment"),
+        (no_marks, "does not mark failed checks"),
         (no_link, "has no link to an asset"),
         (other_source, "expected the data source"),
         (whole_table, "in whole: no condition on order_date"),
