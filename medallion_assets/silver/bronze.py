@@ -41,7 +41,8 @@ _SCHEMA: Final = pa.schema(
 )
 
 # A chunk is one commit. 500 objects keep its snapshot summary, which names them all, near 60 KB; 64 MB of rows take
-# some 300 MB to decode and merge. An object is at most one capture batch, so a chunk overshoots by little.
+# some 300 MB to decode and merge, while the next 64 MB are read. An object is at most one capture batch, so a chunk
+# overshoots by little.
 MAX_OBJECTS: Final = 500
 MAX_BYTES: Final = 64 * 1024 * 1024
 _AT_ONCE: Final = 16
@@ -56,17 +57,28 @@ class Chunk:
 
 
 def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
-    """Read the objects in the order given. Raises CorruptObject naming the one that cannot be read."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        taken: list[tuple[str, pa.Table]] = []
-        for at in range(0, len(names), _AT_ONCE):
-            batch = names[at : at + _AT_ONCE]
-            taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
-            if len(taken) + _AT_ONCE > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
-                yield _chunk(taken)
-                taken = []
-        if taken:
+    """Read the objects in the order given, one chunk ahead of who asks.
+
+    Raises CorruptObject naming the one that cannot be read, once the chunks before it were given.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool, ThreadPoolExecutor(1) as ahead:
+        chunks = _chunks(store, names, pool)
+        coming = ahead.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = ahead.submit(next, chunks, None)
+            yield chunk
+
+
+def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Chunk]:
+    taken: list[tuple[str, pa.Table]] = []
+    for at in range(0, len(names), _AT_ONCE):
+        batch = names[at : at + _AT_ONCE]
+        taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
+        if len(taken) + _AT_ONCE > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
             yield _chunk(taken)
+            taken = []
+    if taken:
+        yield _chunk(taken)
 
 
 def read_object(store: BronzeStore, name: str) -> pa.Table:

@@ -117,8 +117,9 @@ def play_seed(seed: int) -> dict[str, Any]:
 
 
 def _quiet() -> None:
-    """A worker leaves Ctrl-C to the process that started it, and says nothing of the faults it meets."""
+    """A worker leaves Ctrl-C to the process that started it, ends when that says so, and is silent about its faults."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ignored, it would be inherited, and the pool wait for ever
     logging.disable(logging.CRITICAL)
 
 
