@@ -298,10 +298,11 @@ class _World:
 
     def _tick(self) -> bool:
         """One tick of the sensor, and the run it asks for; whether there was one."""
-        if self._clock().date() != self._today:
-            self._today = self._clock().date()
-            for mart in self._daemon.clock_marts:
-                self._daemon.recompute(mart, None)
+        today = self._clock().date()
+        if today != self._today:  # again at the next tick while it fails or dies
+            errors = [self._daemon.recompute(mart, None) for mart in self._daemon.clock_marts]
+            if not any(errors):
+                self._today = today
         there = self._oracle.objects(self._clock().date())
         request, pending = self._daemon.tick()
         self._oracle.looked(pending, there)

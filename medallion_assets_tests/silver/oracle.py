@@ -76,7 +76,7 @@ def scalar(type_: ColumnType, raw: Any) -> Any:
                     raise Misfit from lost
             if len(number.as_tuple().digits) > type_.precision and number != 0:
                 raise Misfit
-            return number
+            return number or abs(number)  # Arrow's decimals have one zero
         case "date":
             if not re.fullmatch(r"\d{4}-\d\d-\d\d", raw, re.ASCII):
                 raise Misfit

@@ -17,7 +17,7 @@ from medallion_assets.simulation.world import play
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.simulation.mutations import CAUGHT, MUTATIONS, violations
 
-SEEDS, A_TEST = 200, 5
+SEEDS, A_TEST = 150, 5
 
 
 @pytest.fixture(autouse=True)

@@ -46,6 +46,8 @@ def race(kind: Literal["files", "glue"], *, writers: int = WRITERS, commits: int
         began = time.monotonic()
         with get_context("spawn").Pool(writers) as pool:
             done = pool.starmap(write, [(settings, number, writers, commits) for number in range(writers)])
+            pool.close()  # they end by themselves; told to by SIGTERM they might not, where a parent ignores it
+            pool.join()
         seconds = time.monotonic() - began
         with Lake.open(settings) as lake, lake.duckdb() as connection:
             table = lake.table("silver", "orders")
