@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.local.emulator import REGION, Emulator, run_emulator
 
 _accounts = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """A runner's workers ignore SIGTERM, and a shell's background jobs SIGINT; what they start would inherit that."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
