@@ -18,6 +18,8 @@ from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.simulation.mutations import CAUGHT, MUTATIONS, violations
 
 SEEDS, A_TEST = 150, 5
+# A poller that died between beginning a table and noting its shards, and came back after a day.
+FOUND = (92571079355,)
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,11 @@ def test_nothing_is_wrong_in_any_history(first: int) -> None:
     for seed in range(first, first + A_TEST):
         played = play(draw(seed))
         assert not played.violations, f"medallion simulate --seed {seed}\n{played.violations[0]}"
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_a_history_once_found_is_mended(seed: int) -> None:
+    assert not play(draw(seed)).violations
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)

@@ -114,19 +114,25 @@ class Checkpoint:
             for shard_id, known_at, first, sequence_number, finished_at in rows
         }
 
-    def begin(self, table: str, stream_arn: str, *, now: datetime) -> None:
-        """Note that capture of a table begins now with this stream."""
-        self._run(
-            "INSERT INTO tables (table_name, stream_arn, began_at) VALUES (?, ?, ?)", table, stream_arn, _text(now)
-        )
+    def begin(self, table: str, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
+        """Note that capture of a table begins now with this stream and these shards: what they hold is promised."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO tables (table_name, stream_arn, began_at) VALUES (?, ?, ?)",
+                (table, stream_arn, _text(now)),
+            )
+            self._insert(stream_arn, shard_ids, first=True, now=now)
 
     def know(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
         """Note shards seen for the first time, all or none of them."""
         with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO shards (stream_arn, shard_id, known_at, first) VALUES (?, ?, ?, ?)",
-                [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
-            )
+            self._insert(stream_arn, shard_ids, first=first, now=now)
+
+    def _insert(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
+        self._connection.executemany(
+            "INSERT INTO shards (stream_arn, shard_id, known_at, first) VALUES (?, ?, ?, ?)",
+            [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
+        )
 
     def advance(self, table: str, shard_id: str, sequence_number: str, captured_at: datetime | None) -> None:
         """Note that a shard is delivered up to this number: in an object named so, or by giving the record up."""

@@ -138,10 +138,11 @@ class TablePoller:
             stream_arn = mark.stream_arn
         elif current is not None:
             stream_arn = current
-            self._checkpoint.begin(self.table, stream_arn, now=self._clock())
         else:
             raise no_stream(self.table)
         shards = self._listed(stream_arn)
+        if mark is None:
+            self._checkpoint.begin(self.table, stream_arn, [shard.shard_id for shard in shards], now=self._clock())
         marks = self._checkpoint.shards(stream_arn)
         if reason := lost(shards, marks):
             raise StreamGap(reason)

@@ -24,8 +24,7 @@ ARN = "arn:aws:dynamodb:us-east-1:1:table/Orders/stream/2026"
 
 
 def begun(checkpoint: Checkpoint) -> None:
-    checkpoint.begin("Orders", ARN, now=NOW)
-    checkpoint.know(ARN, ["shard-1", "shard-2"], first=True, now=NOW)
+    checkpoint.begin("Orders", ARN, ["shard-1", "shard-2"], now=NOW)
 
 
 def test_what_was_noted_is_there_after_reopening(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_a_commit_survives_kill_nine(tmp_path: Path) -> None:
         "from medallion_assets.capture.poller.checkpoint import Checkpoint\n"
         f"with Checkpoint.open(Path({str(tmp_path / 'c.sqlite')!r})) as c:\n"
         "    now = datetime.now(UTC)\n"
-        f"    c.begin('Orders', {ARN!r}, now=now); c.know({ARN!r}, ['s'], first=True, now=now)\n"
+        f"    c.begin('Orders', {ARN!r}, ['s'], now=now)\n"
         "    for n in range(10**9):\n"
         "        c.advance('Orders', 's', str(n), None); os.write(1, b'%d\\n' % n)\n"
     )
@@ -103,7 +102,7 @@ def test_the_capture_time_never_goes_back(checkpoint: Checkpoint) -> None:
 
 def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
-    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"), now=NOW)
+    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"), [], now=NOW)
     checkpoint.mark_gap("Orders", "trimmed")
     checkpoint.forget("Orders")
     assert checkpoint.table("Orders") is None

@@ -52,8 +52,7 @@ class World:
     def __post_init__(self) -> None:
         self.database = sqlite3.connect(":memory:", isolation_level=None)
         checkpoint = Checkpoint(self.database)
-        checkpoint.begin("Orders", STREAM, now=self.now)
-        checkpoint.know(STREAM, ["shard"], first=True, now=self.now)
+        checkpoint.begin("Orders", STREAM, ["shard"], now=self.now)
 
     def live(self, *, until: int) -> None:
         """Capture the first `until` records, being born again after each death."""

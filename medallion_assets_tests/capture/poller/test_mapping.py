@@ -51,8 +51,7 @@ class Delivery:
         self.set_aside: list[FailedRecord] = []
         self.queue = queue
         self.arn = ARN.format("Orders")
-        checkpoint.begin("Orders", self.arn, now=datetime.now(UTC))
-        checkpoint.know(self.arn, ["shard"], first=True, now=NOW)
+        checkpoint.begin("Orders", self.arn, ["shard"], now=NOW)
 
         def attempt(records: Sequence[Record], captured_at: datetime, claim: Claim) -> list[str]:
             self.attempts.append([record["dynamodb"]["SequenceNumber"] for record in records])
