@@ -351,6 +351,7 @@ class _World:
                     if self._process is None:
                         raise
                     self._process.kill()
+                    self._clock.advance(1.0)
                     self._process.start()
         finally:
             self._busy = False

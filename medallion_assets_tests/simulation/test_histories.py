@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from medallion_assets.simulation.faults import Fault
 from medallion_assets.simulation.histories import History, draw
 from medallion_assets.simulation.prove import Run, play_seed
 from medallion_assets.simulation.shrink import shrink
@@ -53,6 +55,15 @@ def test_a_history_is_the_same_whenever_it_is_played() -> None:
         first, second = play_seed(seed), play_seed(seed)
         del first["cpu_s"], second["cpu_s"]
         assert first == second
+
+
+def test_an_outage_of_the_pollers_disk_is_over_some_time() -> None:
+    """However often it is started again meanwhile, and though nothing else takes time."""
+    history = next(one for one in map(draw, range(100)) if one.capture.kind == "poller")
+    outage = (Fault("checkpoint.begin", 0, "outage", 40.0),)
+    wait = next(act for act in history.acts if act.do == "wait")
+    still = replace(history, capture=replace(history.capture, weather="calm", script=outage), acts=(wait,))
+    assert not play(still).violations
 
 
 def test_a_history_survives_its_way_through_a_file() -> None:
