@@ -287,8 +287,10 @@ class _World:
             self._oracle.violations.append(f"verify: {found}")
 
     def _do_look(self) -> None:
-        self._take_given_up()
-        self._look()
+        """The ledger looks, and says of each table up to when it is complete."""
+        self._left()
+        self._daemon.record()
+        self._oracle.told(self._daemon.complete_to)
 
     def _do_mend(self) -> None:
         self._daemon.domain = self._mended
@@ -496,15 +498,10 @@ class _World:
         # The poller takes its time to believe that there is nothing more, shard after shard.
         for _ in range(30):
             self.wait(60.0)
-            self._look()
+            self._do_look()
             if not polled or not self._oracle.told_too_little():
                 break
         self._oracle.recorded(polled=polled)
-
-    def _look(self) -> None:
-        self._left()
-        self._daemon.record()
-        self._oracle.told(self._daemon.complete_to)
 
     def _read_by_pyiceberg(self) -> None:
         """Another reader sees the same rows as DuckDB, through which the oracle looked all the time."""

@@ -123,10 +123,10 @@ class Checkpoint:
             )
             self._insert(stream_arn, shard_ids, first=True, now=now)
 
-    def know(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
-        """Note shards seen for the first time, all or none of them."""
+    def know(self, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
+        """Note shards that came after capture began, all or none of them."""
         with self._transaction():
-            self._insert(stream_arn, shard_ids, first=first, now=now)
+            self._insert(stream_arn, shard_ids, first=False, now=now)
 
     def _insert(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
         self._connection.executemany(

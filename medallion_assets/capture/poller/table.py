@@ -147,7 +147,7 @@ class TablePoller:
         if reason := lost(shards, marks):
             raise StreamGap(reason)
         new = [shard.shard_id for shard in shards if shard.shard_id not in marks]
-        self._checkpoint.know(stream_arn, new, first=not marks, now=self._clock())
+        self._checkpoint.know(stream_arn, new, now=self._clock())
         marks = self._checkpoint.shards(stream_arn)
         todo = readable(shards, marks)
         if not todo and current != stream_arn:

@@ -31,7 +31,7 @@ def test_what_was_noted_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "new" / "checkpoint.sqlite"
     with Checkpoint.open(path) as checkpoint:
         begun(checkpoint)
-        checkpoint.know(ARN, ["shard-3"], first=False, now=NOW)
+        checkpoint.know(ARN, ["shard-3"], now=NOW)
         checkpoint.advance("Orders", "shard-1", "000111", NOW)
         checkpoint.finish(ARN, "shard-2", now=NOW)
     with Checkpoint.open(path) as checkpoint:
@@ -116,7 +116,7 @@ def test_shards_that_ended_long_ago_are_forgotten_but_not_those_that_may_have_ch
     checkpoint.finish(ARN, "shard-1", now=NOW)
     checkpoint.finish(ARN, "shard-2", now=NOW + timedelta(days=2))
     assert set(checkpoint.shards(ARN)) == {"shard-1", "shard-2"}
-    checkpoint.know(ARN, ["shard-3"], first=False, now=NOW)
+    checkpoint.know(ARN, ["shard-3"], now=NOW)
     checkpoint.finish(ARN, "shard-3", now=NOW + timedelta(days=8))
     assert set(checkpoint.shards(ARN)) == {"shard-2", "shard-3"}
 
