@@ -34,10 +34,10 @@ HALF: Final = 0.5
 class Alert:
     """One rule: it fires while the query's number is above `above` for as long as `pending`.
 
-    `runbook` is the heading in docs/runbook.md of what to do.
+    `name` is unique among the rules; `runbook` is the heading in docs/runbook.md of what to do.
     """
 
-    uid: str
+    name: str
     title: str
     summary: str
     runbook: str
@@ -52,7 +52,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
     """Those of any domain."""
     return [
         Alert(
-            uid="medallion-stale-gold",
+            name="stale-gold",
             title="Gold is stale",
             summary="gold.{{ .Labels.table_name }} lacks changes that were captured more than an hour ago.",
             runbook="Gold is behind",
@@ -67,7 +67,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             silence="Alerting",  # nobody has looked since yesterday
         ),
         Alert(
-            uid="medallion-quarantine-rate",
+            name="quarantine-rate",
             title="Quarantine rate",
             summary="More than half of the share of bad changes that holds a batch of {{ .Labels.table_name }} back.",
             runbook="Rows in quarantine",
@@ -85,7 +85,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             severity="ticket",
         ),
         Alert(
-            uid="medallion-dead-letters",
+            name="dead-letters",
             title="Dead letters",
             summary="Changes of {{ .Labels.table_name }} went to the on-failure queue and are not in the lake.",
             runbook="Records in the on-failure queue",
@@ -99,7 +99,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             severity="page",
         ),
         Alert(
-            uid="medallion-blocking-check",
+            name="blocking-check",
             title="A blocking check failed",
             summary="{{ .Labels.check_name }} of {{ .Labels.asset }} holds its data back.",
             runbook="A blocking check failed",
@@ -124,7 +124,7 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
     daily, products = marts[DAILY].name, marts[PRODUCTS].name
     return [
         Alert(
-            uid="medallion-stock-critical",
+            name="stock-critical",
             title="Stock is critical",
             summary="Products of {{ .Labels.category }} that sold this week have less than 10 pieces left.",
             runbook="Stock is critical",
@@ -139,7 +139,7 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
             severity="ticket",
         ),
         Alert(
-            uid="medallion-revenue-weekday",
+            name="revenue-weekday",
             title="Revenue far from the same weekday",
             summary="Yesterday's revenue differs by more than half from the mean of eight such weekdays.",
             runbook="Revenue is far from the same weekday",
@@ -179,7 +179,7 @@ def _allowed(domain: Domain) -> str:
 
 def rule(alert: Alert, environment: Environment) -> dict[str, Any]:
     """The rule as Grafana's file format has it: query `A`, threshold `B` on it, condition `B`."""
-    source = dashboard.DataSourceRef(type_val=PLUGIN, uid=environment.data_source)
+    source = dashboard.DataSourceRef(type_val=PLUGIN, uid=environment.uid)
     asked = (
         athena.Dataquery()
         .ref_id("A")
@@ -200,11 +200,11 @@ def rule(alert: Alert, environment: Environment) -> dict[str, Any]:
     day = RelativeTimeRange(from_val=86_400, to=0)
     built = (
         alerting.Rule(alert.title)
-        .uid(alert.uid)
+        .uid(f"{environment.uid}-{alert.name}")
         .condition("B")
         .queries(
             [
-                alerting.Query("A").datasource_uid(environment.data_source).relative_time_range(day).model(asked),
+                alerting.Query("A").datasource_uid(environment.uid).relative_time_range(day).model(asked),
                 alerting.Query("B").datasource_uid(EXPRESSION).relative_time_range(day).model(threshold),
             ]
         )

@@ -48,6 +48,6 @@ class Environment:
         return cls.of(load_environment(FOLDER / f"{name}.yaml"))
 
     @property
-    def data_source(self) -> str:
-        """The uid of its data source."""
+    def uid(self) -> str:
+        """Of its data source and folder; its contact point has it as name, and the uids of its rules begin with it."""
         return f"medallion-{self.name}"

@@ -16,8 +16,6 @@ from grafana.panels import PLUGIN
 MOUNTED: Final = "/etc/grafana/medallion/dashboards"
 """Where Grafana finds the dashboards' folder; `infra/local/compose.yaml` mounts it there."""
 
-CONTACT: Final = "medallion"
-
 
 def provisioning(environment: Environment, alerts: Mapping[str, Iterable[Alert]]) -> dict[PurePosixPath, Any]:
     """The content of each file below Grafana's `provisioning` folder."""
@@ -26,7 +24,7 @@ def provisioning(environment: Environment, alerts: Mapping[str, Iterable[Alert]]
         PurePosixPath("dashboards/medallion.yaml"): {"apiVersion": 1, "providers": [_dashboards(environment)]},
         PurePosixPath("alerting/rules.yaml"): {"apiVersion": 1, "groups": groups(alerts, environment)},
         PurePosixPath("alerting/contact-points.yaml"): {"apiVersion": 1, "contactPoints": [_contact(environment)]},
-        PurePosixPath("alerting/policies.yaml"): {"apiVersion": 1, "policies": [_policy()]},
+        PurePosixPath("alerting/policies.yaml"): {"apiVersion": 1, "policies": [_policy(environment)]},
     }
 
 
@@ -43,7 +41,7 @@ def _data_source(environment: Environment) -> dict[str, Any]:
         settings["assumeRoleArn"] = environment.role
     return {
         "name": f"Medallion {environment.name}",
-        "uid": environment.data_source,
+        "uid": environment.uid,
         "type": PLUGIN,
         "access": "proxy",
         "editable": False,
@@ -57,7 +55,7 @@ def _dashboards(environment: Environment) -> dict[str, Any]:
         "orgId": 1,
         "type": "file",
         "folder": f"Medallion {environment.name}",
-        "folderUid": f"medallion-{environment.name}",
+        "folderUid": environment.uid,
         "allowUiUpdates": False,
         "updateIntervalSeconds": 60,
         "options": {"path": MOUNTED},
@@ -68,10 +66,10 @@ def _contact(environment: Environment) -> dict[str, Any]:
     # Grafana puts no environment variables into a receiver's settings, so the topic stands here.
     return {
         "orgId": 1,
-        "name": CONTACT,
+        "name": environment.uid,
         "receivers": [
             {
-                "uid": "medallion-sns",
+                "uid": f"{environment.uid}-sns",
                 "type": "sns",
                 "settings": {
                     "topic_arn": environment.topic,
@@ -84,18 +82,18 @@ def _contact(environment: Environment) -> dict[str, Any]:
     }
 
 
-def _policy() -> dict[str, Any]:
+def _policy(environment: Environment) -> dict[str, Any]:
     """All go to the one contact point; what pages is repeated every hour, the rest once a day."""
     return {
         "orgId": 1,
-        "receiver": CONTACT,
+        "receiver": environment.uid,
         "group_by": ["alertname"],
         "group_wait": "30s",
         "group_interval": "5m",
         "repeat_interval": "24h",
         "routes": [
             {
-                "receiver": CONTACT,
+                "receiver": environment.uid,
                 "object_matchers": [["severity", "=", "page"]],
                 "repeat_interval": "1h",
             }

@@ -24,7 +24,6 @@ import yaml
 
 from grafana.environment import COMMITTED, Environment
 from grafana.files import DATA_SOURCE, generated
-from grafana.provisioning import CONTACT
 from medallion_assets.errors import MedallionError, SettingsError
 
 TOKEN: Final = "GRAFANA_TOKEN"  # noqa: S105 - the variable's name
@@ -56,7 +55,8 @@ class Workspace:
             path: json.loads(text) if path.suffix == ".json" else yaml.safe_load(text) for path, text in files.items()
         }
         policies = [dict(policy) for policy in content[_ALERTING / "policies.yaml"]["policies"]]
-        self._check_policies()
+        for policy in policies:
+            self._check_policies(policy["receiver"])
         for source in content[DATA_SOURCE]["datasources"]:
             yield from self._data_source(source)
         (provider,) = content[Path("provisioning/dashboards/medallion.yaml")]["providers"]
@@ -74,13 +74,13 @@ class Workspace:
         for group in content[_ALERTING / "rules.yaml"]["groups"]:
             yield from self._rule_group(folder, group)
 
-    def _check_policies(self) -> None:
-        """The policies are one tree, which is replaced: never somebody else's."""
+    def _check_policies(self, ours: str) -> None:
+        """The policies are one tree, which is replaced: never somebody else's, or another environment's."""
         receiver = (self._call("GET", "/api/v1/provisioning/policies") or {}).get("receiver")
-        if receiver not in {None, _UNTOUCHED, CONTACT}:
+        if receiver not in {None, _UNTOUCHED, ours}:
             raise SettingsError(
                 f"{self._url}: its notification policies go to {receiver!r}, so they are not ours to replace; expected "
-                f"{_UNTOUCHED!r} or {CONTACT!r}. Use a workspace of its own, or add a policy for the rules' label "
+                f"{_UNTOUCHED!r} or {ours!r}. Use a workspace of its own, or add a policy for the rules' label "
                 "`environment` by hand and bring the rest in from the files"
             )
 

@@ -134,4 +134,4 @@ def test_the_rules_fire_on_what_they_are_about_and_on_nothing_else(engine: Embed
         number = next(name for name in found.column_names if field_kind(found.schema.field(name).type) == NUMBER)
         if any(value is not None and value > above for value in found[number].to_pylist()):
             firing.add(rule["uid"])
-    assert firing == {"medallion-stock-critical"}
+    assert firing == {"medallion-dev-stock-critical"}

@@ -14,7 +14,6 @@ import pytest
 from grafana.environment import COMMITTED, Environment
 from grafana.files import generated
 from grafana.panels import PLUGIN
-from grafana.provisioning import CONTACT
 from grafana.workspace import TOKEN, GrafanaRefused, Workspace, main
 from medallion_assets.errors import SettingsError
 
@@ -126,9 +125,9 @@ def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Graf
             dashboard = json.loads(text)
             assert grafana.kept[f"/api/dashboards/uid/{dashboard['uid']}"]["dashboard"] == dashboard
     assert all(each["folderUid"] == "medallion-dev" for each in sent.values())
-    assert grafana.points["medallion-sns"]["settings"]["topic_arn"] == Environment.load(COMMITTED).topic
+    assert grafana.points["medallion-dev-sns"]["settings"]["topic_arn"] == Environment.load(COMMITTED).topic
     policies = grafana.kept["/api/v1/provisioning/policies"]
-    assert policies["receiver"] == CONTACT == grafana.points["medallion-sns"]["name"]
+    assert policies["receiver"] == "medallion-dev" == grafana.points["medallion-dev-sns"]["name"]
     assert "orgId" not in policies
     groups = {path: body for path, body in grafana.kept.items() if "/rule-groups/" in path}
     assert set(groups) == {f"/api/v1/provisioning/folder/medallion-dev/rule-groups/{n}" for n in ("Pipeline", "Shop")}
@@ -138,6 +137,7 @@ def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Graf
         assert group["interval"] == 300
         for rule in group["rules"]:
             assert (rule["folderUID"], rule["ruleGroup"]) == ("medallion-dev", path.rpartition("/")[2])
+            assert rule["uid"].startswith("medallion-dev-")
     assert {f"alert rule {rule['title']}" for rule in rules} < set(done)
 
 
@@ -151,9 +151,10 @@ def test_sending_again_changes_nothing_and_installs_nothing(grafana: Grafana) ->
     assert {path for method, path in grafana.calls if method == "POST"} == {"/api/dashboards/db"}
 
 
-def test_policies_of_somebody_else_are_left_alone_and_nothing_is_sent(grafana: Grafana) -> None:
-    grafana.kept["/api/v1/provisioning/policies"] = {"receiver": "the-team"}
-    with pytest.raises(SettingsError, match="go to 'the-team', so they are not ours to replace"):
+@pytest.mark.parametrize("other", ["the-team", "medallion-prod"])
+def test_policies_of_somebody_else_are_left_alone_and_nothing_is_sent(grafana: Grafana, other: str) -> None:
+    grafana.kept["/api/v1/provisioning/policies"] = {"receiver": other}
+    with pytest.raises(SettingsError, match=f"go to {other!r}, so they are not ours to replace"):
         list(Workspace(grafana.url, SECRET).send(FILES))
     assert not grafana.calls
 
