@@ -143,8 +143,13 @@ class _Listing:
         return any((after or "") < name <= upto for after, upto in self.covered)
 
 
+def _last(table: str) -> str:
+    """Text that sorts after every name of the table: "0" follows "/"."""
+    return f"{table}0"
+
+
 def _list(store: BronzeStore, table: str, position: Position, page: str | None) -> _Listing:
-    last = f"{table}0"  # sorts after every name of the table: "0" follows "/"
+    last = _last(table)
     reach = position.reach
     found = {entry.path: entry for entry in islice(store.entries(table, after=page), PAGE)}
     end = max(found, default=None)
@@ -210,18 +215,31 @@ class _Look:
         if not known and lineage and lineage[-1].parent_snapshot_id is not None:
             # Its history no longer reaches back to where the ledger left it, or to its beginning.
             self.followed = replace(self.followed, adopted=self.position.newest)
+        told = {snapshot.snapshot_id: snapshot_summary(self.silver, snapshot.snapshot_id) for snapshot in lineage}
+        objects = {number: json.loads(summary.get(OBJECTS, "[]")) for number, summary in told.items()}
+        # A day that was made before an older object was taken in waits for it: until then that would look like a hole.
+        oldest = min(
+            set(self._waiting()) - {name for names in objects.values() for name in names},
+            default=_last(self.contract.table),
+        )
         for snapshot in reversed(lineage):
-            if len(found) >= MOST_OBJECTS:
+            number = snapshot.snapshot_id
+            if len(found) >= MOST_OBJECTS or any(name > oldest for name in objects[number]):
                 self.behind = True
                 return found
-            summary = snapshot_summary(self.silver, snapshot.snapshot_id)
-            for name in json.loads(summary.get(OBJECTS, "[]")):
-                found.setdefault(name, (snapshot.snapshot_id, summary.get(RUN_ID)))
-            self.followed = replace(self.followed, snapshot_id=snapshot.snapshot_id)
+            for name in objects[number]:
+                found.setdefault(name, (number, told[number].get(RUN_ID)))
+            self.followed = replace(self.followed, snapshot_id=number)
         # A batch that changed nothing commits no snapshot; the position tells of it.
         for name in self.position.seen:
-            found.setdefault(name, (current, None))
+            if name < oldest:
+                found.setdefault(name, (current, None))
         return found
+
+    def _waiting(self) -> list[str]:
+        """The objects that the table's position has still before it."""
+        reach, seen = self.position.reach, self.position.seen
+        return [name for name in self.listing.entries if name not in seen and (reach is None or name > reach)]
 
     def _old_rows(self) -> dict[str, dict[str, Any]]:
         """What is recorded of the names that were looked at."""
@@ -418,11 +436,7 @@ class _Look:
         return ends
 
     def _done(self) -> Look:
-        waiting = [
-            ObjectName.parse(name).captured_at
-            for name in self.listing.entries
-            if name not in self.position.seen and (self.position.reach is None or name > self.position.reach)
-        ]
+        waiting = [ObjectName.parse(name).captured_at for name in self._waiting()]
         complete_to = None
         if self.polled is not None:
             stream = self.polled.stream_arn

@@ -269,6 +269,10 @@ class _World:
     def _do_recreate(self, table: str) -> None:
         """The stream is switched off and on: a new one begins."""
         source = self._tables[table]
+        for _ in range(100):
+            if self._process is None or self._process.checkpoint.table(table):
+                break
+            self.wait(5.0)  # what a stream held that ended before capture began is nobody's promise
         source.disable_stream()
         self._clock.advance(1.0)
         source.enable_stream()

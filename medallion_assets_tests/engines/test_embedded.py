@@ -97,6 +97,18 @@ def test_single_days_read_only_the_files_that_can_hold_them(lake: Lake) -> None:
         assert files_read(session) == 12
 
 
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_days_with_fewer_rows_than_a_commit_deleted_in_all_are_read(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.write("orders", order(1, date(2025, 2, 15)))
+    shop.write("orders", order(2, date(2025, 5, 15)))
+    shop.write("orders", order(1, date(2025, 2, 16)), order(2, date(2025, 2, 17)))
+    with Embedded(lake) as session:
+        session.show(lake.table("silver", "orders"), days=("order_date", [date(2025, 2, 17), date(2025, 5, 15)]))
+        found = session.run("SELECT order_id FROM silver.orders", today=TODAY)
+    assert found["order_id"].to_pylist() == ["o2"]
+
+
 def files_read(session: Embedded) -> int:
     connection = session._connection
     ((_, text),) = connection.execute("EXPLAIN (ANALYZE, FORMAT json) SELECT * FROM silver.orders").fetchall()

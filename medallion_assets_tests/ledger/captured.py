@@ -84,8 +84,8 @@ class Captured:
             self.bench.news("orders", day=NOON.date().replace(day=int(day)), now=self.now)
 
     def rerun(self) -> None:
-        """The capture day of noon is materialized again."""
-        self.bench.whole("orders", now=self.now)
+        """The capture day of now is materialized again."""
+        self.bench.whole("orders", day=self.now.date(), now=self.now)
 
     def look(self) -> State:
         """The ledger looks once; what it says of the table."""

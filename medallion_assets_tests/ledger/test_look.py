@@ -90,6 +90,30 @@ def test_an_object_that_is_missing_in_a_chain_is_a_hole_with_shard_and_range(eit
     assert (state.gaps, state.complete_to) == ((), either.now)
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_object_that_waits_while_a_later_day_is_made_is_a_hole_once_it_is_gone(
+    captured: Captured, *, lost: bool
+) -> None:
+    captured.put("a", 1)
+    captured.merge()
+    captured.poll()
+    captured.look()
+    waits = captured.put("a", 2)
+    captured.pass_(days=1)
+    captured.put("a", 3)
+    captured.rerun()
+    captured.poll()
+    state = captured.look()
+    assert (state.gaps, state.waiting) == ((), 2)
+    if lost:
+        captured.file(waits).unlink()
+    captured.merge()
+    captured.poll()
+    state = captured.look()
+    assert [gap.kind for gap in state.gaps] == (["hole"] if lost else [])
+    assert (state.complete_to == captured.now) is not lost
+
+
 def test_an_object_missing_at_the_end_of_a_chain_is_a_hole_too(captured: Captured) -> None:
     captured.put("a", 1)
     captured.merge()
