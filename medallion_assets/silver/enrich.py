@@ -107,7 +107,8 @@ def _touched(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, source:
         return "TRUE"
     connection.register(f"changes_{at}", changes)
     old, new = (f"SELECT * EXCLUDE _side FROM changes_{at} WHERE _side = '{side}'" for side in ("old", "new"))
-    differing = f"(({old}) EXCEPT ({new})) UNION ALL (({new}) EXCEPT ({old}))"
+    # ALL: a row that was added, and changed after a compaction, is here as it came and as it is.
+    differing = f"(({old}) EXCEPT ALL ({new})) UNION ALL (({new}) EXCEPT ALL ({old}))"
     return f"{identifier(source.part.on)} IN (SELECT {identifier(source.key)} FROM ({differing}))"
 
 

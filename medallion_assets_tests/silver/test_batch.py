@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
@@ -21,6 +22,7 @@ from medallion_assets.errors import CommitConflict, CorruptObject, OlderDayPendi
 from medallion_assets.lake import replan
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
+from medallion_assets.lake.maintenance import COMMITS_BETWEEN
 from medallion_assets.silver import batch as batch_module
 from medallion_assets.silver.batch import BatchResult
 from medallion_assets.silver.table import OBJECTS, PARTITION, POSITION, QUARANTINE, RUN_ID, SILVER
@@ -214,6 +216,21 @@ def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> Non
     bench.news("customers")
     assert bench.news("orders") == []
     assert bench.snapshots("orders") == snapshots
+
+
+def test_a_customer_that_came_and_changed_elsewhere_on_both_sides_of_a_compaction_is_found(bench: Bench) -> None:
+    bench.put(order(1, "a", "1", of="c1"), customer(2, "c2", "US"))
+    bench.news("customers")
+    bench.news("orders")
+    for number in range(COMMITS_BETWEEN):
+        bench.put(customer(number + 3, "c1", "EU"))
+        bench.news("customers")
+    summaries = [snapshot.summary for snapshot in bench.lake.table(SILVER, "customers").metadata.snapshots]
+    assert Operation.REPLACE in {summary.operation for summary in summaries if summary}
+    bench.put(record("Customers", 99, {"Id": {"S": "c1"}}, {"Region": {"S": "EU"}, "Shoe": {"N": "43"}}))
+    bench.news("customers")
+    bench.news("orders")
+    assert regions(bench) == {"a": "EU"}
 
 
 def test_rows_that_break_the_contract_are_set_aside_and_their_neighbours_are_merged(bench: Bench) -> None:
