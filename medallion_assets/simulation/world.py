@@ -561,6 +561,7 @@ class _World:
                 done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._patience())
                 if done is not None and done.complete:
                     break
+                self._mend_what_holds()
             else:
                 self._oracle.violations.append(f"end: the repair of {table} does not come to an end: {done}")
         while self._tick():
@@ -589,14 +590,19 @@ class _World:
         self._oracle.given_up.clear()
 
     def _unrest(self) -> bool:
-        """Whether something is still to come; mends the contracts when they hold a batch."""
+        """Whether something is still to come, once contracts that hold a batch are mended."""
+        self._mend_what_holds()
         cursor = Cursor.model_validate_json(self._daemon.cursor)
-        held = any("held: quarantine_rate" in error for run in self._daemon.runs.values() for error in run.errors)
-        if cursor.troubles and held and self._daemon.domain is not self._mended:
-            self._do_mend()
         if cursor.troubles or cursor.due or self._waiting():
             return True
         return self._released()
+
+    def _mend_what_holds(self) -> None:
+        """Mend the contracts when a batch is held back by them."""
+        troubles = Cursor.model_validate_json(self._daemon.cursor).troubles
+        held = any("held: quarantine_rate" in error for run in self._daemon.runs.values() for error in run.errors)
+        if troubles and held and self._daemon.domain is not self._mended:
+            self._do_mend()
 
     def _waiting(self) -> bool:
         """Whether there are objects of a day to come."""
