@@ -87,10 +87,10 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
             metadata = {**_metadata(result), "complete_up_to": complete.numbers["complete_up_to"]}
             if complete.examples:
                 metadata["incomplete"] = dg.MetadataValue.json(list(complete.examples))
-            if partitions and named is None:
-                for day in result.days:
+            for day in result.days if partitions else ():
+                if named is None or day not in named:
                     context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))
-            else:
+            if named is not None or not partitions:
                 yield dg.MaterializeResult(metadata={**metadata, "dagster/column_lineage": lineage})
 
     return gold

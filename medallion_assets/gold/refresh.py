@@ -62,9 +62,9 @@ def refresh(
     run_id: str,
     days: Sequence[date] | None = None,
 ) -> RefreshResult:
-    """Bring a mart up to Silver as it is now, or compute exactly `days` again.
+    """Bring a mart up to Silver as it is now: compute the days that its news touched, and `days` even without news.
 
-    `today` is what `current_date` means, `now` is written to the rows. Without news nothing is committed. A failed
+    `today` is what `current_date` means, `now` is written to the rows. Without either nothing is committed. A failed
     blocking check leaves the published mart as it was; the caller decides what that means. Raises MartError if the SQL
     cannot be run, SchemaMismatch if the mart's columns are no longer those of its table, LakeUnavailable, and
     CommitConflict if another writer was faster every time.
@@ -102,19 +102,16 @@ def _refresh(
     table = lake.ensure(GOLD, mart.name, gold_schema(mart), partition_by=layout)
     recorded = Basis.recorded(table)
     touched = touched_days(lake, mart, domain, tables, before=recorded, now=basis)
-    wanted = touched if named is None else frozenset(named)
-    # Only when everything touched is computed does the mart as a whole follow from the new basis.
-    complete = wanted is None or (touched is not None and touched <= wanted)
-
+    # Never the named days alone: rows that came to one of them and left it would be no news of it to the next refresh.
+    days = None if touched is None else sorted(touched.union(named or ()))
     main = table.metadata.current_snapshot_id
     branch = f"{AUDIT_BRANCH}{run_id}"
-    if wanted is not None and not wanted:
-        nothing = Staged(".".join(table.name()), branch, main, main)
-        if complete and recorded != basis:
+    if days == []:
+        if recorded != basis:
+            nothing = Staged(".".join(table.name()), branch, main, main)
             publish(lake, table, nothing, properties=basis.properties)
         return RefreshResult((), True, False, (), 0, main, basis.silver)
 
-    days = None if wanted is None else sorted(wanted)
     rows = _compute(lake, mart, domain, tables, basis, today=today, now=now, days=days)
     staged = stage_replace(
         lake,
@@ -129,7 +126,7 @@ def _refresh(
     checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days, schema=gold_schema(mart))
     published = not any(check.holds for check in checks)
     if published:
-        publish(lake, table, staged, properties=basis.properties if complete else {})
+        publish(lake, table, staged, properties=basis.properties)
     else:
         discard(lake, table, staged)
     if partition and days is None:
