@@ -68,6 +68,19 @@ def test_any_day_made_again_from_the_page_gives_the_same_tables(
     assert everything() == before
 
 
+def test_a_day_of_a_mart_made_again_from_the_page_brings_the_days_with_news_along(
+    shipped: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    news_run(shipped, instance, today())
+    old = today() - timedelta(days=40)
+    capture(order("o2", on=old))
+    page_run(shipped, instance, "bronze/orders", "silver/orders", days=[today()])
+    result = page_run(shipped, instance, "gold/daily_sales_by_region", days=[today()])
+    made = [one.partition for one in result.get_asset_materialization_events() if one.asset_key == SALES]
+    assert sorted(made) == [old.isoformat(), today().isoformat()]
+
+
 def test_a_range_of_days_is_one_run_with_checks_for_each_day(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
