@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +26,20 @@ def everything() -> dict[str, list[dict[str, object]]]:
     return {f"{layer}/{name}": rows(layer, name) for layer, name in TABLES + MARTS}
 
 
+def late_order(definitions: dg.Definitions, instance: dg.DagsterInstance) -> date:
+    """One order is in Gold and another, of the day that is returned, in Bronze only."""
+    capture(customer("c1"), product("p1"), order("o1"))
+    news_run(definitions, instance, today())
+    old = today() - timedelta(days=40)
+    capture(order("o2", on=old))
+    return old
+
+
+def sales_days(result: dg.ExecuteInProcessResult) -> list[str]:
+    """The days of the sales mart that a run tells as made."""
+    return [str(one.partition) for one in result.get_asset_materialization_events() if one.asset_key == SALES]
+
+
 def test_one_run_takes_news_from_bronze_to_gold(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="5.50"))
     assert news_run(shipped, instance, today()).success
@@ -36,13 +50,9 @@ def test_one_run_takes_news_from_bronze_to_gold(shipped: dg.Definitions, instanc
 def test_a_late_order_materializes_exactly_its_old_order_day(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    capture(customer("c1"), product("p1"), order("o1"))
-    news_run(shipped, instance, today())
-    old = today() - timedelta(days=40)
-    capture(order("o2", on=old))
+    old = late_order(shipped, instance)
     result = news_run(shipped, instance, today())
-    made = [one.partition for one in result.get_asset_materialization_events() if one.asset_key == SALES]
-    assert made == [old.isoformat()]
+    assert sales_days(result) == [old.isoformat()]
     assert instance.get_materialized_partitions(SALES) == {old.isoformat(), today().isoformat()}
 
 
@@ -71,14 +81,10 @@ def test_any_day_made_again_from_the_page_gives_the_same_tables(
 def test_a_day_of_a_mart_made_again_from_the_page_brings_the_days_with_news_along(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
-    capture(customer("c1"), product("p1"), order("o1"))
-    news_run(shipped, instance, today())
-    old = today() - timedelta(days=40)
-    capture(order("o2", on=old))
+    old = late_order(shipped, instance)
     page_run(shipped, instance, "bronze/orders", "silver/orders", days=[today()])
     result = page_run(shipped, instance, "gold/daily_sales_by_region", days=[today()])
-    made = [one.partition for one in result.get_asset_materialization_events() if one.asset_key == SALES]
-    assert sorted(made) == [old.isoformat(), today().isoformat()]
+    assert sorted(sales_days(result)) == [old.isoformat(), today().isoformat()]
 
 
 def test_a_range_of_days_is_one_run_with_checks_for_each_day(
