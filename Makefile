@@ -50,7 +50,7 @@ soak: install ## ten minutes of traffic while processes are killed with -9, then
 check: lint types lock-check infra-check ## lint, type check, lock check, and everything about infra/ that needs no account
 
 lint: install
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
 types: install
 	@$(BIN)/mypy

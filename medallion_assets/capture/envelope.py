@@ -17,7 +17,7 @@ import orjson
 from arro3.core import Array, DataType, Field, Schema, Table
 from arro3.io import write_parquet
 
-from medallion_assets.capture.claim import CLAIM_KEY, Claim
+from medallion_assets.capture.coverage import CLAIM_KEY, Claim
 from medallion_assets.errors import CaptureError
 
 _TIMESTAMP: Final = DataType.timestamp("us", tz="UTC")

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import SettingsError
 
 

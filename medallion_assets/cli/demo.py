@@ -82,10 +82,10 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
     from medallion_assets.cli.verify import show_verification
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.latency import measure
-    from medallion_assets.quality.patience import Patience
-    from medallion_assets.quality.scan import DynamoTable
-    from medallion_assets.quality.verify import verify
-    from medallion_assets.repair.records import note_reconciliation
+    from medallion_assets.ops.reconciliations import note_reconciliation
+    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.scan import DynamoTable
+    from medallion_assets.reconciliation.verify import verify
 
     marts, live_since = load_marts(stack.domain), datetime.now(UTC)
     show_progress(acts.live(rate=rate, seconds=seconds))

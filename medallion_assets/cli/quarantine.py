@@ -113,7 +113,7 @@ def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
 
     from medallion_assets.cli.output import print_json
     from medallion_assets.gold.spec import load_marts
-    from medallion_assets.scheduling.news import Graph
+    from medallion_assets.scheduling.planner import Graph
     from medallion_assets.silver.replay import replay as run_again
 
     with _opened(table) as (lake, contract, domain):

@@ -51,8 +51,8 @@ def repair(
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.lake.catalog import Lake
-    from medallion_assets.quality.patience import Patience
-    from medallion_assets.quality.scan import DynamoTable
+    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.repair.repair import repair as mend
 
     chosen = settings()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from medallion_assets.simulation.histories import History
-    from medallion_assets.simulation.prove import Run, Tally
-    from medallion_assets.simulation.world import Played
+    from medallion_assets.simulation.harness.campaign import Run, Tally
+    from medallion_assets.simulation.harness.histories import History
+    from medallion_assets.simulation.harness.play import Played
 
 _MOST_SHOWN = 3
 
@@ -55,8 +55,8 @@ def _one(seed: int | None, file: Path | None, state: Path, *, shrink_s: int, as_
     import logging
 
     from medallion_assets.cli.output import print_json
-    from medallion_assets.simulation.histories import History, draw
-    from medallion_assets.simulation.world import play
+    from medallion_assets.simulation.harness.histories import History, draw
+    from medallion_assets.simulation.harness.play import play
 
     logging.disable(logging.CRITICAL)  # every fault would be told
     chosen = draw(seed) if seed is not None else History.from_json(json.loads((file or Path()).read_text("utf-8")))
@@ -84,9 +84,9 @@ def _many(count: int, first: int | None, state: Path, *, processes: int, shrink_
     import logging
 
     from medallion_assets.cli.output import print_json
-    from medallion_assets.simulation.histories import draw
-    from medallion_assets.simulation.prove import Run
-    from medallion_assets.simulation.world import play
+    from medallion_assets.simulation.harness.campaign import Run
+    from medallion_assets.simulation.harness.histories import draw
+    from medallion_assets.simulation.harness.play import play
 
     logging.disable(logging.CRITICAL)
     run = Run.open(state, count=count, first=first)
@@ -178,8 +178,8 @@ def _explain(history: History, played: Played, state: Path, *, shrink_s: int) ->
     """Print what was wrong, the smallest history in which it is, and how to play that again."""
     import json
 
-    from medallion_assets.simulation.shrink import shrink
-    from medallion_assets.simulation.telling import tell
+    from medallion_assets.simulation.harness.describe import tell
+    from medallion_assets.simulation.harness.shrink import shrink
 
     typer.echo(f"seed {history.seed}: {len(played.violations)} violations, the first:\n  {played.violations[0]}")
     if shrink_s:

@@ -12,8 +12,8 @@ from medallion_assets.cli.outcome import ExitCode
 
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
-    from medallion_assets.ledger.look import State
-    from medallion_assets.local.overview import Overview
+    from medallion_assets.health.status import Overview
+    from medallion_assets.ledger.inspect import State
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
@@ -36,9 +36,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     from medallion_assets.cli.output import print_json
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.gold.spec import load_marts
+    from medallion_assets.health.status import Observer
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.ledger.record import states
-    from medallion_assets.local.overview import Observer
 
     chosen = settings()
     domain = load_domain(chosen.domain)
@@ -58,7 +58,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def _document(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Mart]) -> dict[str, Any]:
-    from medallion_assets.quality.completeness import mart_complete_to
+    from medallion_assets.ledger.completeness_check import mart_complete_to
 
     return {
         "tables": [
@@ -84,7 +84,7 @@ def _document(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Ma
 
 def _show(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Mart]) -> None:
     from medallion_assets.cli.output import print_table
-    from medallion_assets.quality.completeness import mart_complete_to
+    from medallion_assets.ledger.completeness_check import mart_complete_to
 
     print_table(
         "Silver",

@@ -9,7 +9,7 @@ import typer
 from medallion_assets.cli.outcome import ExitCode
 
 if TYPE_CHECKING:
-    from medallion_assets.quality.verify import Verification
+    from medallion_assets.reconciliation.verify import Verification
 
 ReadCapacity = Annotated[
     float | None,
@@ -57,10 +57,10 @@ def verify(
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.lake.catalog import Lake
-    from medallion_assets.quality.patience import Patience
-    from medallion_assets.quality.scan import DynamoTable
-    from medallion_assets.quality.verify import verify as compare
-    from medallion_assets.repair.records import note_reconciliation
+    from medallion_assets.ops.reconciliations import note_reconciliation
+    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.scan import DynamoTable
+    from medallion_assets.reconciliation.verify import verify as compare
 
     chosen = settings()
     domain = load_domain(chosen.domain)

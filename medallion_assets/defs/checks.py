@@ -8,8 +8,8 @@ from typing import Final
 
 import dagster as dg
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.model import Severity
-from medallion_assets.quality.results import CheckResult
 
 DESCRIPTIONS: Final = {
     "keys": "Each key stands once and is never null.",

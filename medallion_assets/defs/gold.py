@@ -14,8 +14,8 @@ from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
-from medallion_assets.quality.completeness import COMPLETENESS, check_mart, mart_severity
-from medallion_assets.quality.marts import check_names
+from medallion_assets.gold.audit import check_names
+from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart, mart_severity
 
 if TYPE_CHECKING:
     from medallion_assets.gold.refresh import RefreshResult
@@ -63,7 +63,7 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
     )
     def gold(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
         from medallion_assets.gold.refresh import refresh
-        from medallion_assets.ledger.state import known
+        from medallion_assets.ledger.status import known
 
         named = None
         if partitions and NEWS_TAG not in context.run.tags:

@@ -15,7 +15,7 @@ from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
 
 if TYPE_CHECKING:
-    from medallion_assets.health.news import Evaluation, News, Step
+    from medallion_assets.health.run_events import Evaluation, News, Step
 
 EVERY_SECONDS: Final = 60
 _FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -38,7 +38,7 @@ def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
         description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
     )
     def health(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
-        from medallion_assets.health.look import look
+        from medallion_assets.health.collect import look
 
         with pipeline.lake() as lake:
             rows = look(
@@ -56,7 +56,7 @@ def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
 
 def news(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "News":
     """What the runs did that ended after the one time and up to the other."""
-    from medallion_assets.health.news import News
+    from medallion_assets.health.run_events import News
 
     steps: list[tuple[datetime, Step]] = []
     evaluations: list[tuple[datetime, Evaluation]] = []
@@ -88,7 +88,7 @@ def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["Step |
 
 
 def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "Step":
-    from medallion_assets.health.news import Step
+    from medallion_assets.health.run_events import Step
 
     layer, table = made.asset_key.path
     numbers = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
@@ -108,14 +108,14 @@ def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "Step":
 
 def _failed(run_id: str, at: datetime, step_key: str) -> "Step | None":
     """A failed step; None for one that is no table's (maintenance)."""
-    from medallion_assets.health.news import Step
+    from medallion_assets.health.run_events import Step
 
     layer, _, table = step_key.partition("__")
     return Step(layer, table, run_id, at, done=False, numbers={}) if table else None
 
 
 def _evaluation(run_id: str, at: datetime, found: dg.AssetCheckEvaluation) -> "Evaluation":
-    from medallion_assets.health.news import Evaluation
+    from medallion_assets.health.run_events import Evaluation
 
     layer, table = found.asset_key.path
     return Evaluation(

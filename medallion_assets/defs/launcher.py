@@ -31,7 +31,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
         self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(["medallion_assets.defs.warm"])
+        self._forks.set_forkserver_preload(["medallion_assets.defs.preload"])
         super().__init__()  # type: ignore[no-untyped-call]
 
     @property

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.checks import evaluation
 from medallion_assets.defs.names import asset_key, utc_now
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
-from medallion_assets.quality.completeness import check_mart, check_table
-from medallion_assets.quality.results import CheckResult
+from medallion_assets.ledger.completeness_check import check_mart, check_table
 
 if TYPE_CHECKING:
-    from medallion_assets.ledger.look import Memory
+    from medallion_assets.ledger.inspect import Memory
     from medallion_assets.ledger.record import Recording
 
 LOOK_SECONDS: Final = 30
@@ -70,7 +70,7 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
     def ledger(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
-        from medallion_assets.ledger.look import Memory
+        from medallion_assets.ledger.inspect import Memory
         from medallion_assets.ledger.record import record
 
         cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()

@@ -46,7 +46,7 @@ def _step(
 ) -> dg.OpDefinition:
     @dg.op(name=f"maintain_{layer}_{name}", pool=pool(layer, name), required_resource_keys={"pipeline"})
     def maintain_table(context: dg.OpExecutionContext) -> None:
-        from medallion_assets.gold.maintenance import maintain
+        from medallion_assets.maintenance.maintain import maintain
 
         opened: Pipeline = context.resources.pipeline
         with told_to_dagster(context), opened.lake() as lake:

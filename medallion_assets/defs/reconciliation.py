@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
 from medallion_assets.defs.checks import check_results, check_specs
 from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.names import asset_key, pool
 from medallion_assets.defs.resources import Pipeline
-from medallion_assets.quality.results import CheckResult
 from medallion_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from medallion_assets.quality.comparison import Comparison
+    from medallion_assets.reconciliation.comparison import Comparison
 
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
@@ -51,10 +51,10 @@ def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinit
     def reconciliation(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
         import boto3
 
-        from medallion_assets.quality.patience import Patience
-        from medallion_assets.quality.reconcile import reconcile
-        from medallion_assets.quality.scan import DynamoTable
-        from medallion_assets.repair.records import note_reconciliation
+        from medallion_assets.ops.reconciliations import note_reconciliation
+        from medallion_assets.reconciliation.catch_up import Patience
+        from medallion_assets.reconciliation.reconcile import reconcile
+        from medallion_assets.reconciliation.scan import DynamoTable
 
         source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=Settings.load().read_capacity)
         with (

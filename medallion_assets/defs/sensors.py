@@ -14,7 +14,8 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
-from medallion_assets.scheduling.news import (
+from medallion_assets.scheduling.pending import Published, list_pending, published
+from medallion_assets.scheduling.planner import (
     Cursor,
     Graph,
     Outcome,
@@ -26,7 +27,6 @@ from medallion_assets.scheduling.news import (
     outcomes,
     settle,
 )
-from medallion_assets.scheduling.pending import Published, list_pending, published
 
 WATCH_SECONDS: Final = 4.0
 """The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick

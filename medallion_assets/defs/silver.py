@@ -14,8 +14,8 @@ from medallion_assets.defs.failures import told_to_dagster
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
-from medallion_assets.quality.completeness import COMPLETENESS, check_table
-from medallion_assets.quality.tables import RowCounts, check_names
+from medallion_assets.ledger.completeness_check import COMPLETENESS, check_table
+from medallion_assets.silver.audit import RowCounts, check_names
 
 if TYPE_CHECKING:
     from medallion_assets.lake.catalog import Lake
@@ -55,8 +55,8 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
         },
     )
     def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
-        from medallion_assets.ledger.state import known
-        from medallion_assets.silver.day import merge_day, merge_news
+        from medallion_assets.ledger.status import known
+        from medallion_assets.silver.batches import merge_day, merge_news
         from medallion_assets.silver.quarantine import check_held
 
         merge = merge_news if NEWS_TAG in context.run.tags else merge_day

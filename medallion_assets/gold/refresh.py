@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.table import Table
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import MartError
-from medallion_assets.gold.news import FROM_SILVER, Basis, silver_tables, touched_days
+from medallion_assets.gold.audit import audit_mart
+from medallion_assets.gold.changes import FROM_SILVER, Basis, silver_tables, touched_days
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
@@ -26,8 +28,6 @@ from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.lake.replan import replanning
-from medallion_assets.quality.marts import audit_mart
-from medallion_assets.quality.results import CheckResult
 from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
 
 log = logging.getLogger(__name__)

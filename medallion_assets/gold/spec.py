@@ -22,7 +22,7 @@ from medallion_assets.engines.binding import refuse_unbindable
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError
-from medallion_assets.gold.locality import refuse_other_days
+from medallion_assets.gold.partition_check import refuse_other_days
 
 # Columns every Gold table has after the mart's own.
 COMPUTED_AT = "computed_at"

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from medallion_assets.capture import gaps as markers
-from medallion_assets.capture.polled import read_polled
+from medallion_assets.capture import gap_marker as markers
+from medallion_assets.capture.heartbeat import read_polled
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake

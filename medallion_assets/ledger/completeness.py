@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from medallion_assets.capture.polled import Polled
-from medallion_assets.ledger.chains import START, Range, padded
+from medallion_assets.capture.heartbeat import Polled
+from medallion_assets.ledger.ranges import START, Range, padded
 
 TOLD: Final = timedelta(hours=24)
 """How long the poller's marker tells of a shard that has ended."""

@@ -16,8 +16,8 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.ledger.gaps import close, note, noticed, open_gaps
-from medallion_assets.ledger.look import GapsBefore, Look, Memory, State, look
-from medallion_assets.ledger.recorded import Recorded
+from medallion_assets.ledger.inspect import GapsBefore, Look, Memory, State, look
+from medallion_assets.ledger.reader import Recorded
 from medallion_assets.ledger.table import FOLLOWED, LEDGER, Followed, write
 
 log = logging.getLogger(__name__)

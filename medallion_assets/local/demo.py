@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from medallion_assets.capture.store import open_store
 from medallion_assets.errors import LocalStackError
+from medallion_assets.health.status import Observer, Overview
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.local.captured import Captured
-from medallion_assets.local.overview import Observer, Overview
+from medallion_assets.local.bronze_counter import Captured
 from medallion_assets.local.stack import Stack
 from medallion_assets.local.traffic import Traffic
 

@@ -18,7 +18,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.gold.news import FROM_SILVER
+from medallion_assets.gold.changes import FROM_SILVER
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from medallion_assets.errors import LocalStackError
-from medallion_assets.local import warden
+from medallion_assets.local import reaper
 
 STOP_SECONDS = 10.0
 STRAY_SECONDS = 1.0
@@ -41,7 +41,7 @@ def port_is_open(port: int) -> bool:
 class Child:
     """One process in a group of its own, its output in a log file; leaving the context stops the whole group.
 
-    Beside it runs a warden, which ends the group when this process is killed before it could.
+    Beside it runs a reaper, which ends the group when this process is killed before it could.
     """
 
     def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
@@ -50,7 +50,7 @@ class Child:
         self._command = list(command)
         self._env = None if env is None else dict(env)
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._wardens: list[subprocess.Popen[bytes]] = []
+        self._reapers: list[subprocess.Popen[bytes]] = []
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -63,8 +63,8 @@ class Child:
                 env=self._env,
                 start_new_session=True,
             )
-        command = [sys.executable, "-I", "-S", warden.__file__, str(process.pid)]
-        self._wardens.append(
+        command = [sys.executable, "-I", "-S", reaper.__file__, str(process.pid)]
+        self._reapers.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own script
         )
         return process
@@ -122,7 +122,7 @@ class Child:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._wait_for_group()
-        for one in self._wardens:
+        for one in self._reapers:
             one.communicate()
 
     def _signal(self, sign: signal.Signals) -> None:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from medallion_assets.capture.position import Position
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import LocalStackError
 
 

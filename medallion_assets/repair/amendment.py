@@ -15,8 +15,8 @@ import orjson
 
 from medallion_assets.capture.envelope import Row
 from medallion_assets.contracts.model import Contract
-from medallion_assets.quality.reconcile import Difference, Kind
-from medallion_assets.quality.scan import Description
+from medallion_assets.reconciliation.reconcile import Difference, Kind
+from medallion_assets.reconciliation.scan import Description
 from medallion_assets.silver.table import SEQUENCE_DIGITS
 
 EVENT_PREFIX: Final = "repair-"

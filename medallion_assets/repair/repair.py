@@ -2,7 +2,7 @@
 
 A drifted row, a table whose stream lost history and a table that is older than its capture are one case: what the
 source has and Silver lacks is missing. Belongs here: the act and its order. Does not belong here: what differs
-(quality.reconcile), merging (silver): amendments lie in Bronze like any change, and the pipeline takes them from there.
+(reconciliation), merging (silver): amendments lie in Bronze like any change, and the pipeline takes them from there.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import reading_lake
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.ledger.gaps import Gap
-from medallion_assets.quality.comparison import Comparison
-from medallion_assets.quality.patience import Patience, position_now
-from medallion_assets.quality.reconcile import Difference, reconcile
-from medallion_assets.quality.scan import Description, Source
+from medallion_assets.ops.reconciliations import note_repairs, what_was_wrong
+from medallion_assets.reconciliation.catch_up import Patience, position_now
+from medallion_assets.reconciliation.comparison import Comparison
+from medallion_assets.reconciliation.reconcile import Difference, reconcile
+from medallion_assets.reconciliation.scan import Description, Source
 from medallion_assets.repair.amendment import EVENT_PREFIX, amended_sequence, amendment
 from medallion_assets.repair.newest import with_newest_changes
-from medallion_assets.repair.records import note_repairs, what_was_wrong
 
 log = logging.getLogger(__name__)
 

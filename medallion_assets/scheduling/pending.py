@@ -12,7 +12,7 @@ from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import TableMissing
-from medallion_assets.scheduling.news import Pending
+from medallion_assets.scheduling.planner import Pending
 
 if TYPE_CHECKING:
     from medallion_assets.lake.catalog import Lake

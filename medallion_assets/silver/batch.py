@@ -20,6 +20,7 @@ from pyiceberg.table import Table
 
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
+from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict
@@ -31,8 +32,7 @@ from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replan import replanning
-from medallion_assets.quality.results import MAX_EXAMPLES, CheckResult
-from medallion_assets.quality.tables import Audit, Batch, RowCounts
+from medallion_assets.silver.audit import Audit, Batch, RowCounts
 from medallion_assets.silver.bronze import Chunk, refuse_bad_json
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.enrich import Source, enrich, outdated, sources

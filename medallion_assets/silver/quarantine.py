@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.condition import Condition, read_condition
 from medallion_assets.errors import CommitConflict, MartError, TableMissing
@@ -32,7 +33,6 @@ from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import reaching_lake
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replan import replanning
-from medallion_assets.quality.results import CheckResult
 from medallion_assets.silver.bronze import OBJECT
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import (

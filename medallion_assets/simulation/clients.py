@@ -33,11 +33,11 @@ from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
 
 from medallion_assets.simulation import streams
+from medallion_assets.simulation.aws_error import Refused, invalid
 from medallion_assets.simulation.expressions import Expressions
 from medallion_assets.simulation.faults import AFTER, Faults
 from medallion_assets.simulation.items import Item, size_bytes
 from medallion_assets.simulation.queues import Queue
-from medallion_assets.simulation.refused import Refused, invalid
 from medallion_assets.simulation.table import Table, Write, transact
 
 if TYPE_CHECKING:

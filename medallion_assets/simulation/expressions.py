@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from medallion_assets.simulation.aws_error import invalid
 from medallion_assets.simulation.items import Item, same
-from medallion_assets.simulation.refused import invalid
 
 _NAME: Final = r"(#[A-Za-z0-9_]+|[A-Za-z_][A-Za-z0-9_]*)"
 _VALUE: Final = r"(:[A-Za-z0-9_]+)"

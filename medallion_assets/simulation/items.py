@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
-from medallion_assets.simulation.refused import invalid
+from medallion_assets.simulation.aws_error import invalid
 
 Item = dict[str, dict[str, Any]]
 Key = tuple[str | bytes, ...]

@@ -23,8 +23,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from medallion_assets.simulation.aws_error import Refused, invalid
 from medallion_assets.simulation.items import Item, Key, has_binary, key_hash, size_bytes
-from medallion_assets.simulation.refused import Refused, invalid
 
 RETENTION: Final = timedelta(hours=24)
 SHARD_LIFE: Final = timedelta(hours=4)

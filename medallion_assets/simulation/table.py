@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from medallion_assets.simulation.aws_error import Refused, invalid
 from medallion_assets.simulation.items import Item, Key, key_hash, normal, normal_value, order, same
-from medallion_assets.simulation.refused import Refused, invalid
 from medallion_assets.simulation.streams import Stream, StreamRecord, whole_range
 
 AwareClock = Callable[[], datetime]

@@ -14,11 +14,11 @@ from typing import Any
 import yaml
 
 from medallion_assets.capture.envelope import envelope, parquet
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.cost.data import MEASURED
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.silver.day import merge_news
+from medallion_assets.silver.batches import merge_news
 from medallion_assets_tests.bench.capture import BATCH_SIZE, _measured, _records
 from medallion_assets_tests.gold.shop import DOMAIN, TODAY, Shop, order
 

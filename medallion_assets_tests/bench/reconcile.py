@@ -2,7 +2,7 @@
 
 Over pages that were made up beforehand, so that DynamoDB's own pace does not count: ten million rows. And over a
 million items of the emulator, whose scan takes a time per page that grows with the table. Row by row is what
-`quality.source` does with every item; it is measured on a part of the rows and counted up.
+`reference_decoder` does with every item; it is measured on a part of the rows and counted up.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.local.emulator import REGION, run_emulator
-from medallion_assets.quality.canonical import as_data
-from medallion_assets.quality.patience import Patience
-from medallion_assets.quality.reconcile import reconcile
-from medallion_assets.quality.scan import Description, DynamoTable, Keys, Source
-from medallion_assets.quality.source import key_of, row_of
+from medallion_assets.reconciliation.canonical import as_data
+from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.reconcile import reconcile
+from medallion_assets.reconciliation.reference_decoder import key_of, row_of
+from medallion_assets.reconciliation.scan import Description, DynamoTable, Keys, Source
 from medallion_assets.repair.repair import repair
-from medallion_assets.silver.day import merge_news
+from medallion_assets.silver.batches import merge_news
 from medallion_assets.silver.table import silver_table
 from medallion_assets_tests.silver.changes import contract, domain
 

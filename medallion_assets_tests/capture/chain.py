@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.coverage import Claim
 
 
 def covered(claims: Sequence[Claim]) -> int:

@@ -13,13 +13,13 @@ from pathlib import Path
 import boto3
 import pytest
 
-from medallion_assets.capture.gaps import Gap, put_gap
-from medallion_assets.capture.polled import Polled, put_polled
+from medallion_assets.capture.gap_marker import Gap, put_gap
+from medallion_assets.capture.heartbeat import Polled, put_polled
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
-from medallion_assets.health.look import look
-from medallion_assets.health.news import News
+from medallion_assets.health.collect import look
+from medallion_assets.health.run_events import News
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets_tests.cli.conftest import medallion

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
 

@@ -15,8 +15,8 @@ from medallion_assets.contracts.loader import load_domain
 from medallion_assets.defs.health import news
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import load_marts
-from medallion_assets.health import look as looks
-from medallion_assets.health.look import look
+from medallion_assets.health import collect as looks
+from medallion_assets.health.collect import look
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
 from medallion_assets_tests.defs.runs import news_run, page_run, today

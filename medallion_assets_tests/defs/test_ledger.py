@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from medallion_assets.capture.gaps import Gap, put_gap
-from medallion_assets.capture.polled import Polled, put_polled
+from medallion_assets.capture.gap_marker import Gap, put_gap
+from medallion_assets.capture.heartbeat import Polled, put_polled
 from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.definitions import defs
 from medallion_assets.defs.resources import Pipeline

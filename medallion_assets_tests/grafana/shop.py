@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from medallion_assets.capture.store import FileStore
-from medallion_assets.health.look import look
-from medallion_assets.health.news import Evaluation, News, Step
+from medallion_assets.health.collect import look
+from medallion_assets.health.run_events import Evaluation, News, Step
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order, product
 

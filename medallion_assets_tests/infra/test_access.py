@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from medallion_assets.contracts.loader import load_domain
-from medallion_assets.quality import scan
+from medallion_assets.reconciliation import scan
 from medallion_assets_tests.infra.assembly import Assembly, Template
 
 DOMAIN = load_domain("ecommerce")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from medallion_assets.capture.claim import Claim
-from medallion_assets.capture.polled import Polled, PolledShard, put_polled
-from medallion_assets.capture.process import process
-from medallion_assets.ledger.look import Memory, State
+from medallion_assets.capture.coverage import Claim
+from medallion_assets.capture.heartbeat import Polled, PolledShard, put_polled
+from medallion_assets.capture.write_bronze import process
+from medallion_assets.ledger.inspect import Memory, State
+from medallion_assets.ledger.reader import Recorded
 from medallion_assets.ledger.record import Recording, record
-from medallion_assets.ledger.recorded import Recorded
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract
 from medallion_assets_tests.silver.changes import record as change
 

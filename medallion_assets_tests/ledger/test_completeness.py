@@ -7,9 +7,9 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.capture.polled import Polled, PolledShard
-from medallion_assets.ledger.chains import START, Range, padded
+from medallion_assets.capture.heartbeat import Polled, PolledShard
 from medallion_assets.ledger.completeness import Reached, judge
+from medallion_assets.ledger.ranges import START, Range, padded
 from medallion_assets_tests.silver.changes import NOON
 
 READ_TO = NOON - timedelta(seconds=10)

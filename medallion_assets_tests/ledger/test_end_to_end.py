@@ -14,19 +14,19 @@ from pathlib import Path
 
 import boto3
 
-from medallion_assets.capture.gaps import put_gap
-from medallion_assets.capture.polled import put_polled
+from medallion_assets.capture.gap_marker import put_gap
+from medallion_assets.capture.heartbeat import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.look import State
+from medallion_assets.ledger.inspect import State
 from medallion_assets.ledger.record import record, states
-from medallion_assets.ledger.state import statement
+from medallion_assets.ledger.status import statement
 from medallion_assets_tests.capture.poller.conftest import FAST
 from medallion_assets_tests.fixtures.fleet_lake import Fleet, fleet
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyiceberg.table.snapshots import Operation
 
-from medallion_assets.gold.maintenance import maintain
 from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
 from medallion_assets.ledger import record as record_module
-from medallion_assets.ledger.recorded import Recorded
+from medallion_assets.ledger.reader import Recorded
 from medallion_assets.ledger.table import LEDGER, OPS, write
+from medallion_assets.maintenance.maintain import maintain
 from medallion_assets_tests.ledger.captured import Captured, captured_on_files
 
 
@@ -107,7 +107,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
 def test_more_than_one_look_can_hold_is_caught_up_in_several(
     captured: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medallion_assets.ledger.look.MOST_OBJECTS", 2)
+    monkeypatch.setattr("medallion_assets.ledger.inspect.MOST_OBJECTS", 2)
     for number in range(1, 7):
         captured.put("a", number)
         captured.merge()

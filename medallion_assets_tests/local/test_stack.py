@@ -22,9 +22,9 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.demo import Demo
 from medallion_assets.local.latency import measure
 from medallion_assets.local.stack import run_stack
-from medallion_assets.quality.patience import Patience
-from medallion_assets.quality.scan import DynamoTable
-from medallion_assets.quality.verify import verify
+from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.scan import DynamoTable
+from medallion_assets.reconciliation.verify import verify
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.local.processes import listening_addresses, processes_of, wait_for_none
 

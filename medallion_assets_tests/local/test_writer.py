@@ -13,8 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.generator import Generator

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medallion_assets.contracts.model import Contract
-from medallion_assets.quality.patience import Patience
-from medallion_assets.quality.scan import Description, Keys
+from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.scan import Description, Keys
 from medallion_assets_tests.silver.changes import NOON
 
 Item = dict[str, dict[str, Any]]

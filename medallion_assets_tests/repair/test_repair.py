@@ -11,16 +11,16 @@ from typing import Any
 import boto3
 import pytest
 
-from medallion_assets.capture.gaps import Gap, put_gap
-from medallion_assets.capture.polled import Polled, put_polled
+from medallion_assets.capture.gap_marker import Gap, put_gap
+from medallion_assets.capture.heartbeat import Polled, put_polled
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import needs_backfill
 from medallion_assets.ledger.record import record as keep_ledger
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
-from medallion_assets.quality.reconcile import Reconciliation
-from medallion_assets.quality.scan import DynamoTable, Source
+from medallion_assets.reconciliation.reconcile import Reconciliation
+from medallion_assets.reconciliation.scan import DynamoTable, Source
 from medallion_assets.repair.amendment import amended_sequence
 from medallion_assets.repair.newest import with_newest_changes
 from medallion_assets.repair.repair import Repair, repair

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from medallion_assets.capture.envelope import envelope, parquet
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.silver.batch import BatchResult
-from medallion_assets.silver.day import merge_day, merge_news
+from medallion_assets.silver.batches import merge_day, merge_news
 from medallion_assets.silver.quarantine import Dropped, drop
 from medallion_assets.silver.replay import ReplayResult, replay
 from medallion_assets.silver.table import SILVER

@@ -21,22 +21,22 @@ import pyarrow.compute as pc
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AssertRefSnapshotId
 
-from medallion_assets.capture import handler, position, process
+from medallion_assets.capture import handler, position, write_bronze
 from medallion_assets.capture.position import Position
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.errors import LakeUnavailable
-from medallion_assets.gold import news as gold_news
+from medallion_assets.gold import changes as gold_news
 from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
-from medallion_assets.quality.results import CheckResult
-from medallion_assets.scheduling import news as scheduling_news
-from medallion_assets.silver import batch, day, decode
+from medallion_assets.scheduling import planner as scheduling_news
+from medallion_assets.silver import batch, batches, decode
 from medallion_assets.silver.table import DELETED, POSITION, silver_table
-from medallion_assets.simulation import capture as simulated_capture
-from medallion_assets.simulation import daemon, lake
-from medallion_assets.simulation.histories import draw
-from medallion_assets.simulation.lake import patched
-from medallion_assets.simulation.world import play
+from medallion_assets.simulation.harness import capture as simulated_capture
+from medallion_assets.simulation.harness import daemon, lake
+from medallion_assets.simulation.harness.histories import draw
+from medallion_assets.simulation.harness.lake import patched
+from medallion_assets.simulation.harness.play import play
 
 MOST_SEEDS: Final = 200
 
@@ -108,7 +108,7 @@ def drop_tombstones() -> Iterator[None]:
         rows = changes.rows.filter(pc.invert(changes.rows[DELETED]))
         return replace(changes, rows=rows, rows_in=changes.rows_in - changes.rows.num_rows + rows.num_rows)
 
-    with patched((day, "read_changes", read)):
+    with patched((batches, "read_changes", read)):
         yield
 
 
@@ -194,7 +194,7 @@ def skip_the_enrichment_refresh() -> Iterator[None]:
 @contextmanager
 def acknowledge_before_the_write() -> Iterator[None]:
     """Capture says a batch is done although Bronze did not take it."""
-    real = process.process
+    real = write_bronze.process
 
     def hasty(*given: Any, **more: Any) -> list[str]:
         try:
@@ -221,7 +221,7 @@ def float_instead_of_decimal() -> Iterator[None]:
 @contextmanager
 def report_the_highest_failure() -> Iterator[None]:
     """The function reports the last record that failed: the stream goes on after the first."""
-    real = process.process
+    real = write_bronze.process
 
     def process_(*given: Any, **more: Any) -> list[str]:
         return real(*given, **more)[-1:]
@@ -277,7 +277,7 @@ def take_a_killed_run_for_a_good_one() -> Iterator[None]:
 @contextmanager
 def pass_over_an_older_day() -> Iterator[None]:
     """A day made again moves the position although objects of the day before are not merged."""
-    with patched((day, "_merge", partial(_moving, day._merge))):
+    with patched((batches, "_merge", partial(_moving, batches._merge))):
         yield
 
 

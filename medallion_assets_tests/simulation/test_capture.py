@@ -14,17 +14,17 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.gaps import read_gaps
+from medallion_assets.capture.gap_marker import read_gaps
+from medallion_assets.capture.heartbeat import read_polled
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.polled import read_polled
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard, list_shards
 from medallion_assets.capture.store import BronzeStore
-from medallion_assets.quality.scan import DynamoTable
-from medallion_assets.simulation.capture import PollerProcess, lambda_handler
+from medallion_assets.reconciliation.scan import DynamoTable
 from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.delivery import MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Rates
+from medallion_assets.simulation.harness.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.streams import StreamRecord
 from medallion_assets.simulation.table import Table
 

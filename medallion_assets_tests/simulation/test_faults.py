@@ -18,9 +18,9 @@ from medallion_assets.errors import CorruptObject, LakeUnavailable
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.faults import Died, Fault, Faults, Rates
+from medallion_assets.simulation.inline_threads import one_thread
 from medallion_assets.simulation.objects import FaultyStore, MemoryStore
 from medallion_assets.simulation.scheduler import Scheduler
-from medallion_assets.simulation.serial import one_thread
 
 
 class Trouble(Exception):

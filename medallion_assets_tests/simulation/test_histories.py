@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from medallion_assets.simulation.faults import Fault
-from medallion_assets.simulation.histories import History, draw
-from medallion_assets.simulation.prove import Run, play_seed
-from medallion_assets.simulation.shrink import shrink
-from medallion_assets.simulation.telling import tell
-from medallion_assets.simulation.world import play
+from medallion_assets.simulation.harness.campaign import Run, play_seed
+from medallion_assets.simulation.harness.describe import tell
+from medallion_assets.simulation.harness.histories import History, draw
+from medallion_assets.simulation.harness.play import play
+from medallion_assets.simulation.harness.shrink import shrink
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.simulation.mutations import CAUGHT, MUTATIONS, violations
 

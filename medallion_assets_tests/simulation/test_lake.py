@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from medallion_assets.capture.process import process
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import LakeUnavailable
-from medallion_assets.silver.day import merge_news
+from medallion_assets.silver.batches import merge_news
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.faults import (
     AFTER,
@@ -23,9 +23,9 @@ from medallion_assets.simulation.faults import (
     Faults,
     Rates,
 )
-from medallion_assets.simulation.lake import SECOND_WRITER, Warehouse, quick_avro
+from medallion_assets.simulation.harness.lake import SECOND_WRITER, Warehouse, quick_avro
+from medallion_assets.simulation.inline_threads import one_thread
 from medallion_assets.simulation.objects import MemoryStore
-from medallion_assets.simulation.serial import one_thread
 from medallion_assets_tests.silver.changes import DAY, contract, domain, record
 
 ORDERS = contract("Orders", {"Id": "string", "Amount": "int"}, key="Id")

@@ -21,7 +21,7 @@ from pathlib import Path
 import boto3
 import dagster as dg
 
-from medallion_assets.capture.claim import read_claim
+from medallion_assets.capture.coverage import read_claim
 from medallion_assets.capture.store import open_store
 from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing

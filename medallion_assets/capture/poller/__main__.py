@@ -18,15 +18,15 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from medallion_assets.capture.gaps import put_gap
-from medallion_assets.capture.polled import put_polled
+from medallion_assets.capture.gap_marker import put_gap
+from medallion_assets.capture.heartbeat import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.table import TablePoller, enabled_stream, no_stream
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import MedallionError
 
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from medallion_assets.capture.claim import Claim
-from medallion_assets.capture.polled import PolledShard
+from medallion_assets.capture.coverage import Claim
+from medallion_assets.capture.heartbeat import PolledShard
 from medallion_assets.errors import CheckpointUnusable, SettingsError
 
 # A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any, Final
 
-from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.coverage import Claim
 from medallion_assets.capture.envelope import envelope
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import FailedRecord, OnFailure

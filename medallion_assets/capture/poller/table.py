@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from medallion_assets.capture.gaps import Gap
-from medallion_assets.capture.polled import Polled
+from medallion_assets.capture.gap_marker import Gap
+from medallion_assets.capture.heartbeat import Polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark
 from medallion_assets.capture.poller.failed import OnFailure
 from medallion_assets.capture.poller.mapping import Process, ShardMapping, TableClock

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
-from medallion_assets.capture.gaps import put_gap
-from medallion_assets.capture.polled import put_polled
+from medallion_assets.capture.gap_marker import put_gap
+from medallion_assets.capture.heartbeat import put_polled
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import OnFailureQueue
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.local.emulator import Emulator
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.coverage import Claim
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark, TableMark, read_tables
 from medallion_assets.errors import CheckpointUnusable, SettingsError
 from medallion_assets_tests.fixtures.disk import Disk

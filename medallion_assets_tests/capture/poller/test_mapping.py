@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.claim import Claim
+from medallion_assets.capture.coverage import Claim
 from medallion_assets.capture.handler import handler
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.failed import FailedRecord, OnFailureQueue
 from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableClock
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.process import process
 from medallion_assets.capture.store import BronzeStore, open_store
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import CheckpointUnusable, LakeUnavailable
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
 from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, ids

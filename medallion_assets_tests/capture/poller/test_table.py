@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from medallion_assets.capture.claim import Claim
-from medallion_assets.capture.gaps import Gap, read_gaps
+from medallion_assets.capture.coverage import Claim
+from medallion_assets.capture.gap_marker import Gap, read_gaps
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.mapping import Record
 from medallion_assets.capture.poller.poller import capture, poll
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.process import process
+from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
 from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, Wait, bronze, ids
 

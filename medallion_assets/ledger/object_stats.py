@@ -1,0 +1,77 @@
+"""What a Bronze object is: its count, its range, its claim and its hash, from its bytes.
+
+Belongs here: reading objects for what the ledger records. Does not belong here: what their rows mean (silver).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from medallion_assets.capture.coverage import CLAIM_KEY, Claim
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.errors import CorruptObject
+from medallion_assets.ledger.ranges import padded
+
+_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One object. Sequence numbers are padded; times are aware UTC, None where no row tells one."""
+
+    rows: int
+    first_sequence: str
+    last_sequence: str
+    oldest_change: datetime | None
+    newest_change: datetime | None
+    content_hash: str
+    claim: Claim | None
+
+
+def read_facts(store: BronzeStore, names: Iterable[str]) -> dict[str, Facts | None]:
+    """The facts of objects by name, read side by side; None for one that is gone or no whole object of Bronze.
+
+    Raises what the store raises when it does not answer.
+    """
+    listed = list(names)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(listed, pool.map(lambda name: _facts(store, name), listed), strict=True))
+
+
+def _facts(store: BronzeStore, name: str) -> Facts | None:
+    try:
+        return parse(store.read(name))
+    except CorruptObject:
+        return None
+
+
+def parse(data: bytes) -> Facts:
+    """The facts of an object's bytes. Raises CorruptObject when they are no Parquet file of Bronze with rows."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        rows = file.read(["sequence_number", "approximate_creation_time"], use_threads=False)
+        claim = (file.metadata.metadata or {}).get(CLAIM_KEY.encode())
+        numbers = pc.min_max(pc.utf8_lpad(rows["sequence_number"], len(padded("")), "0"))
+        changes = pc.min_max(rows["approximate_creation_time"])
+    except (pa.ArrowException, KeyError, ValueError, OSError) as broken:
+        raise CorruptObject(f"no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
+    if rows.num_rows == 0:
+        raise CorruptObject("a Bronze object without rows")
+    return Facts(
+        rows=rows.num_rows,
+        first_sequence=numbers["min"].as_py(),
+        last_sequence=numbers["max"].as_py(),
+        oldest_change=changes["min"].as_py(),
+        newest_change=changes["max"].as_py(),
+        content_hash=hashlib.sha256(data).hexdigest(),
+        claim=Claim.from_json(claim) if claim is not None else None,
+    )

@@ -1,0 +1,60 @@
+"""Keeping every table of a domain quick and clean, with the history that the next refresh still has to compare with.
+
+Belongs here: which snapshots other tables refer to. Does not belong here: how a table is tidied (lake).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.gold.changes import FROM_SILVER
+from medallion_assets.gold.refresh import GOLD
+from medallion_assets.gold.spec import Mart
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
+from medallion_assets.ledger.table import LEDGER, Followed, find
+from medallion_assets.silver.table import ENRICHED, SILVER
+
+
+def maintain(
+    lake: Lake,
+    domain: Domain,
+    marts: Iterable[Mart],
+    *,
+    layer: str,
+    name: str,
+    older_than: timedelta = timedelta(hours=1),
+    abandoned: timedelta = ABANDONED,
+) -> int:
+    """Compact one table and expire its snapshots that are `older_than` that; returns how many. 0 without the table.
+
+    What writers that died left is removed once it is `abandoned`. A Silver table keeps its history back to the
+    snapshots that marts and enriched tables were last computed from, and to which the ledger has followed it. Raises
+    LakeUnavailable, CommitConflict.
+    """
+    if not lake.exists(layer, name):
+        return 0
+    table = lake.table(layer, name)
+    compact(lake, table)
+    keep = _referred_to(lake, domain, marts, name) if layer == SILVER else ()
+    drop_branches(lake, table, older_than=abandoned)
+    expired = expire(lake, table, keep=keep, older_than=older_than)
+    remove_orphans(lake, table, older_than=abandoned)
+    return expired
+
+
+def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -> set[int]:
+    referred = {
+        json.loads(lake.table(GOLD, mart.name).properties.get(FROM_SILVER, "{}")).get(name)
+        for mart in marts
+        if lake.exists(GOLD, mart.name)
+    }
+    for contract in domain.tables:
+        if lake.exists(SILVER, contract.lake_name):
+            referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED}{name}"))
+    if (ledger := find(lake, LEDGER)) is not None:
+        referred.add(Followed.read(ledger.properties, name).snapshot_id)
+    return {int(snapshot) for snapshot in referred if snapshot is not None}

@@ -1,0 +1,415 @@
+"""One Silver table held against its source: which keys differ, after everything on its way has arrived.
+
+The source is scanned once and compared with Silver as it is published then, by hashes (fingerprints). A key that
+differs is a suspect. It is a difference only if
+
+- a second, consistent reading of the item gives what the scan gave,
+- the pipeline has caught up past the scan: what was changed before it is captured and no Bronze object waits,
+- Silver's row of the key is still the same change, and still differs.
+
+Everything else was a change on its way; it is looked at again, unless Silver's row is of a change made after this
+began. A confirmed difference is described by reading both rows value by value, the source's by `reference_decoder`; where
+that finds none, there is none.
+
+Belongs here: finding differences of one table. Does not belong here: mending them (repair), Gold (verify).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import orjson
+import pyarrow.parquet as pq
+from pyiceberg.table import Table
+
+from medallion_assets.capture.position import Position
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.gold.spec import silver_columns
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier, sql_types
+from medallion_assets.lake.outage import reading_lake
+from medallion_assets.reconciliation.canonical import as_data, with_bytes
+from medallion_assets.reconciliation.catch_up import Patience, position_now, silver_now, wait_for_silver
+from medallion_assets.reconciliation.comparison import Comparison
+from medallion_assets.reconciliation.fingerprints import (
+    Fingerprints,
+    differing,
+    of_held,
+    of_silver,
+    of_silver_keys,
+    of_source,
+    select,
+)
+from medallion_assets.reconciliation.reference_decoder import Misfit, comparable, row_of
+from medallion_assets.reconciliation.scan import Source
+from medallion_assets.silver.table import CHANGED_AT, DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER, silver_schema
+
+Row = dict[str, Any]
+Kind = Literal["missing", "extra", "different"]
+
+# By key an item takes a unit of capacity, a scan takes one for 4 KB: from this share on another scan costs less.
+_SCAN_AGAIN: Final = 0.1
+# Items may have 400 KB.
+_ROWS_AT_ONCE: Final = 1_000
+_ROUNDS: Final = 4
+"""How often a key that moves is looked at. Only one that changes each time, within seconds, is left in the end."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One confirmed difference. `key` holds the key's values as text.
+
+    `item` is the source's in DynamoDB JSON, `source` the same as Silver should have it, `lake` Silver's row; None for a
+    side without one. What is missing in Silver is not read: its `source` is empty. `sequence` is that of the newest
+    change of the key in Silver, None if Silver knows nothing of it.
+    """
+
+    kind: Kind
+    key: tuple[str, ...]
+    item: Mapping[str, Any] | None
+    sequence: str | None
+    source: Row | None
+    lake: Row | None
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What reconciling one table found. Its files lie in the folder that was given, which must stay as long as it.
+
+    `scanned` are the source's items, `suspects` the keys that Silver did not have alike at `snapshot_id`, `confirmed`
+    those that differ, with what Silver contained at `position`. `buckets` of keys differed, `units` of read capacity
+    were used.
+    """
+
+    contract: Contract
+    domain: Domain
+    started_at: datetime
+    ended_at: datetime
+    snapshot_id: int | None
+    comparison: Comparison
+    buckets: int
+    units: float
+    scanned: Fingerprints
+    suspects: Fingerprints
+    confirmed: Fingerprints
+    position: Position
+
+    def differences(self) -> Iterator[Difference]:
+        """Every confirmed difference, row by row."""
+        return _differences(self.contract, self.domain, self.confirmed)
+
+
+@reading_lake()
+def reconcile(
+    lake: Lake,
+    domain: Domain,
+    contract: Contract,
+    *,
+    source: Source,
+    store: BronzeStore,
+    folder: Path,
+    patience: Patience,
+    typed: Sequence[str] = (),
+    settled: bool = False,
+) -> Reconciliation:
+    """Compare the contract's Silver table with its source; files go to `folder`, which is made.
+
+    `settled` waits until the pipeline has caught up past the scan before anything is compared: else a row that equals
+    the source only until a change on its way is merged goes unnoticed until the next time.
+
+    Takes some 40 bytes of disk a row and a few hundred MB of memory, whatever the table's size. `typed` columns of the
+    scanned items are kept, as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
+    """
+    folder.mkdir()
+    return _Reconciler(lake, domain, contract, source, store, folder, patience).run(typed, settled=settled)
+
+
+@dataclass(frozen=True)
+class _Times:
+    """When a reconciliation began, and when its scan had ended."""
+
+    began: datetime
+    read: datetime
+
+
+@dataclass(frozen=True)
+class _Reconciler:
+    lake: Lake
+    domain: Domain
+    contract: Contract
+    source: Source
+    store: BronzeStore
+    folder: Path
+    patience: Patience
+
+    def run(self, typed: Sequence[str], *, settled: bool) -> Reconciliation:
+        started = self.patience.now()
+        scanned = of_source(self.lake, self.contract, self.source.scan(), self.folder / "scanned", typed=typed)
+        read_at = self.patience.now()
+        behind = self._wait_past(read_at) if settled else None
+        table = silver_now(self.lake, self.contract)
+        published = self._published(table)
+        suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
+        enriched = self._wrongly_enriched(table)
+        held = self._held(self.folder / "held")
+        first = self._rows(table, self.folder / "first", only=[suspects, enriched, held])
+        comparison = Comparison(
+            f"{SILVER}/{self.contract.lake_name}", source=scanned.rows, lake=published.rows, behind=behind
+        )
+        with self.lake.duckdb() as connection:
+            ((comparison.held,),) = connection.execute(f"SELECT count(*) FROM {_held_now(held, first)}").fetchall()
+            doubtful = f"(SELECT _key_hash FROM {suspects.sql} UNION SELECT _key_hash FROM {enriched.sql})"
+            ((comparison.equal,),) = connection.execute(
+                f"SELECT count(*) FROM {scanned.sql} WHERE _key_hash NOT IN {doubtful} "
+                f"AND _key_hash NOT IN {_held_now(held, first)}"
+            ).fetchall()
+        candidates = select(
+            self.lake, f"FROM {doubtful} WHERE _key_hash NOT IN {_held_now(held, first)}", self.folder / "candidates"
+        )
+        confirmed, position = self._confirm(candidates, scanned, first, _Times(started, read_at), comparison)
+        for one in _differences(self.contract, self.domain, confirmed):
+            comparison.count(one.key, one.source, one.lake)
+        # What reading row by row found equal is equal.
+        comparison.equal += confirmed.rows - comparison.missing - comparison.extra - comparison.different
+        return Reconciliation(
+            contract=self.contract,
+            domain=self.domain,
+            started_at=started,
+            ended_at=self.patience.now(),
+            snapshot_id=table.metadata.current_snapshot_id if table else None,
+            comparison=comparison,
+            buckets=buckets,
+            units=self.source.units,
+            scanned=scanned,
+            suspects=suspects,
+            confirmed=confirmed,
+            position=position,
+        )
+
+    def _confirm(
+        self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison
+    ) -> tuple[Fingerprints, Position]:
+        """The candidates that are differences, with item and Silver row, and what Silver contained then.
+
+        A key that was moving is looked at again, a few times: its last change may have been lost. What became of those
+        that are none is counted in `comparison`.
+        """
+        confirmed = Fingerprints(self.folder / "confirmed", 0)
+        confirmed.folder.mkdir()
+        position: Position | None = None
+        read_at = times.read
+        for number in range(_ROUNDS):
+            if not candidates.rows:
+                break
+            here = self.folder / f"round-{number}"
+            here.mkdir()
+            again = of_source(
+                self.lake,
+                self.contract,
+                self._read_again(candidates, read, rows),
+                here / "again",
+                items=True,
+                only=candidates,
+            )
+            read_again_at = self.patience.now()
+            behind = comparison.behind or self._wait_past(read_at)
+            # The oldest position will do: what came later shows in the sequence numbers of the rows.
+            position = position or position_now(self.lake, self.contract)
+            held = self._held(here / "held")
+            now = self._rows(silver_now(self.lake, self.contract), here / "rows", only=[candidates, held])
+            judged = self._judge(
+                candidates, (read, again), (rows, now), held, began=times.began, folder=here / "judged"
+            )
+            counts = self._verdicts(judged)
+            comparison.equal += counts.get("equal", 0)
+            comparison.held += counts.get("held", 0)
+            comparison.in_flight += counts.get("newer", 0)
+            if behind is not None:
+                comparison.unconfirmed = counts.get("differs", 0) + counts.get("moving", 0)
+                if comparison.unconfirmed:
+                    comparison.behind = behind
+                break
+            differs = f"FROM {judged.sql} WHERE _verdict = 'differs'"
+            confirmed = confirmed.add(self.lake, differs)
+            candidates = select(
+                self.lake, f"SELECT _key_hash FROM {judged.sql} WHERE _verdict = 'moving'", here / "moving"
+            )
+            read, rows, read_at = again, now, read_again_at
+        else:
+            if candidates.rows:
+                comparison.unconfirmed, comparison.behind = candidates.rows, "they change all the time"
+        return confirmed, position or Position.start()
+
+    def _wait_past(self, read_at: datetime) -> str | None:
+        return wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
+
+    def _judge(
+        self,
+        candidates: Fingerprints,
+        read: tuple[Fingerprints, Fingerprints],
+        rows: tuple[Fingerprints, Fingerprints],
+        held: Fingerprints,
+        *,
+        began: datetime,
+        folder: Path,
+    ) -> Fingerprints:
+        """The candidates with item, Silver row and `_verdict`, from two readings of the source and two of Silver."""
+        names = self.contract.enriched_names
+        keys = [f"_key_{at}" for at in range(len(self.contract.key_columns))]
+        wrong = [f"l.{identifier(name)} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
+        moved = ["s._row_hash IS DISTINCT FROM a._row_hash", f"f.{SEQUENCE} IS DISTINCT FROM l.{SEQUENCE}"]
+        moved += [f"f.{identifier(f'_now_{name}')} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
+        judged = f"""
+            SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)}, a._item,
+                l.* EXCLUDE (_key_hash, {", ".join(keys)}), l.{SEQUENCE} AS _newest,
+                CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({" OR ".join(wrong) or "FALSE"})
+                        THEN 'equal'
+                    WHEN c._key_hash IN {_held_now(held, rows[1])} THEN 'held'
+                    WHEN l.{CHANGED_AT} > TIMESTAMPTZ '{began.isoformat()}' THEN 'newer'
+                    WHEN {" OR ".join(moved)} THEN 'moving'
+                    ELSE 'differs' END AS _verdict
+            FROM {candidates.sql} c
+            LEFT JOIN {read[0].sql} s USING (_key_hash) LEFT JOIN {read[1].sql} a USING (_key_hash)
+            LEFT JOIN {rows[0].sql} f USING (_key_hash) LEFT JOIN {rows[1].sql} l USING (_key_hash)"""
+        return select(self.lake, judged, folder)
+
+    def _verdicts(self, judged: Fingerprints) -> dict[str, int]:
+        counted = "count(*) FILTER (_verdict <> 'equal' OR _item IS NOT NULL)"
+        with self.lake.duckdb() as connection:
+            return dict(
+                connection.execute(f"SELECT _verdict, {counted} FROM {judged.sql} GROUP BY _verdict").fetchall()
+            )
+
+    def _nothing(self, folder: Path) -> Fingerprints:
+        """No rows, with the columns of Silver's."""
+        texts = [f"NULL::VARCHAR AS _key_{at}" for at in range(len(self.contract.key_columns))]
+        with self.lake.duckdb() as connection:
+            types = sql_types(connection, silver_schema(self.contract, self.domain))
+        columns = [f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items()]
+        columns += [f"NULL::{types[name]} AS {identifier(f'_now_{name}')}" for name in self.contract.enriched_names]
+        hashes = ["NULL::UBIGINT AS _key_hash", "NULL::UBIGINT AS _row_hash"]
+        return select(self.lake, f"SELECT {', '.join([*columns, *hashes, *texts])} WHERE FALSE", folder)
+
+    def _published(self, table: Table | None) -> Fingerprints:
+        folder = self.folder / "published"
+        if table is None:
+            return self._nothing(folder)
+        return of_silver(self.lake, self.contract, self._scan(table, self.contract), folder)
+
+    def _held(self, folder: Path) -> Fingerprints:
+        if not self.lake.exists(QUARANTINE, self.contract.lake_name):
+            return self._nothing(folder)
+        return of_held(self.lake, self.contract, folder)
+
+    def _rows(self, table: Table | None, folder: Path, *, only: Sequence[Fingerprints]) -> Fingerprints:
+        """Silver's rows of some keys, deleted ones too, with `_now_...`: what enriched columns should be."""
+        if table is None or not any(some.rows for some in only):
+            return self._nothing(folder)
+        return of_silver_keys(self.lake, self.contract, self._with_enrichment(table), folder, only=only)
+
+    def _wrongly_enriched(self, table: Table | None) -> Fingerprints:
+        """The keys of rows whose enriched columns are not the referenced row's."""
+        folder = self.folder / "enriched"
+        if table is None or not self.contract.enrich:
+            return self._nothing(folder)
+        differs = " OR ".join(
+            f"{identifier(name)} IS DISTINCT FROM {identifier(f'_now_{name}')}" for name in self.contract.enriched_names
+        )
+        scan = f"(FROM {self._with_enrichment(table)} WHERE NOT {DELETED} AND ({differs}))"
+        return of_silver(self.lake, self.contract, scan, folder)
+
+    def _with_enrichment(self, table: Table) -> str:
+        """SQL: the table's rows, with `_now_...` taken from the referenced rows as they are published now."""
+        columns, joins = [], []
+        for at, part in enumerate(self.contract.enrich):
+            key = identifier(self.domain.by_name[part.table].key_names[0])
+            there = silver_now(self.lake, self.domain.by_name[part.table])
+            if there is None:
+                columns += [
+                    f"CASE WHEN FALSE THEN r.{identifier(name)} END AS {identifier(f'_now_{name}')}"
+                    for name in part.columns
+                ]
+                continue
+            columns += [f"s{at}.{identifier(of)} AS {identifier(f'_now_{name}')}" for name, of in part.columns.items()]
+            alive = f"(FROM {self._scan(there, self.domain.by_name[part.table])} WHERE NOT {DELETED})"
+            joins.append(f"LEFT JOIN {alive} s{at} ON r.{identifier(part.on)} = s{at}.{key} AND NOT r.{DELETED}")
+        more = "".join(f", {column}" for column in columns)
+        return f"(SELECT r.*{more} FROM {self._scan(table, self.contract)} r {' '.join(joins)})"
+
+    def _scan(self, table: Table, contract: Contract) -> str:
+        """SQL: a Silver table's rows; a column that its contract has got since the last merge is null."""
+        scan, schema = self.lake.scan_sql(table, None), silver_schema(contract, self.domain)
+        there = {field.name for field in table.schema().fields}
+        lacking = [name for name in schema.names if name not in there]
+        if not lacking:
+            return scan
+        with self.lake.duckdb() as connection:
+            types = sql_types(connection, schema)
+        nulls = ", ".join(f"NULL::{types[name]} AS {identifier(name)}" for name in lacking)
+        return f"(SELECT *, {nulls} FROM {scan})"
+
+    def _read_again(self, candidates: Fingerprints, scanned: Fingerprints, first: Fingerprints) -> Iterator[bytes]:
+        """The candidates' items by another reading, by key or, where they are many, by another scan."""
+        if candidates.rows > scanned.rows * _SCAN_AGAIN:
+            return self.source.scan()
+        tags = self.source.describe().key_tags
+        names = ", ".join(f"_key_{at}" for at in range(len(tags)))
+        with self.lake.duckdb() as connection:
+            found = connection.execute(f"""
+                SELECT {names} FROM {scanned.sql} WHERE _key_hash IN (FROM {candidates.sql})
+                UNION SELECT {names} FROM {first.sql} WHERE _key_hash IN (FROM {candidates.sql})
+            """).fetchall()
+        return self.source.get(
+            {
+                column.attribute: {tags[column.attribute]: text}
+                for column, text in zip(self.contract.key_columns, key, strict=True)
+            }
+            for key in found
+        )
+
+
+def _held_now(held: Fingerprints, rows: Fingerprints) -> str:
+    """SQL: the keys whose change in quarantine is newer than what Silver has."""
+    return f"""(SELECT DISTINCT h._key_hash FROM {held.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
+        WHERE h.{SEQUENCE} > coalesce(r.{SEQUENCE}, ''))"""
+
+
+def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) -> Iterator[Difference]:
+    columns = silver_columns(contract.lake_name, domain)
+    for file in sorted(confirmed.folder.glob("*.parquet")) if confirmed.rows else []:
+        for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE):
+            for found in batch.to_pylist():
+                difference = _difference(contract, columns, found)
+                if difference.source != difference.lake:
+                    yield difference
+
+
+def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Row) -> Difference:
+    item = orjson.loads(found["_item"]) if found["_item"] is not None else None
+    texts = [found[f"_key_{at}"] for at in range(len(contract.key_columns))]
+    source = lake = None
+    if found[SEQUENCE] is not None and not found[DELETED]:
+        lake = {name: as_data(type_, found[name]) for name, type_ in columns.items()}
+        extra = orjson.loads(found[EXTRA]) if found[EXTRA] else None
+        lake[EXTRA] = {name: comparable(tagged) for name, tagged in extra.items()} if extra else None
+    if item is not None and lake is None:
+        source = {}
+    elif item is not None:
+        source = _read(contract, item) | {name: found[f"_now_{name}"] for name in contract.enriched_names}
+    kind: Kind = "missing" if lake is None else "extra" if source is None else "different"
+    return Difference(kind, tuple(texts), item, found["_newest"], source, lake)
+
+
+def _read(contract: Contract, item: Mapping[str, Any]) -> Row:
+    """The item as `reference_decoder` reads it; one that does not fit is told, not raised."""
+    try:
+        return row_of(contract, {name: with_bytes(tagged) for name, tagged in item.items()})
+    except Misfit as misfit:
+        return {"does not fit and is not in quarantine": str(misfit)}

@@ -1,0 +1,231 @@
+"""Whether the lake equals the source: every Silver table, and Gold as its SQL gives it over the source's own rows.
+
+Each table is scanned once. Silver is compared with the scan (reconcile); a mart is computed again from the scanned
+items and compared row by row. Where a change was under way between the scan and the Silver snapshot that a mart was
+computed from, its row is taken as Silver had it then, and so are rows that wait in quarantine: a mart is compared at
+its own cut. A row that is wrong in Silver counts as the source has it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
+
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.engines.embedded import Embedded
+from medallion_assets.errors import TableMissing
+from medallion_assets.gold.changes import Basis, touched_days
+from medallion_assets.gold.refresh import GOLD
+from medallion_assets.gold.spec import Mart
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier
+from medallion_assets.reconciliation.catch_up import Patience, silver_now
+from medallion_assets.reconciliation.comparison import Comparison
+from medallion_assets.reconciliation.fingerprints import differing, of_silver, select, silver_key_hash
+from medallion_assets.reconciliation.reconcile import Reconciliation, reconcile
+from medallion_assets.reconciliation.scan import Source
+from medallion_assets.silver.table import DELETED, SILVER
+
+Row = dict[str, Any]
+_LOOK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The comparisons of all Silver tables and all marts, and the units of read capacity they took."""
+
+    tables: tuple[Comparison, ...]
+    marts: tuple[Comparison, ...]
+    read_units: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing differs anywhere, and no mart is behind the Silver tables that were compared."""
+        compared = (*self.tables, *self.marts)
+        return all(comparison.agrees and comparison.behind is None for comparison in compared)
+
+
+def verify(
+    lake: Lake,
+    domain: Domain,
+    marts: Iterable[Mart],
+    *,
+    source: Callable[[Contract], Source],
+    store: BronzeStore,
+    today: date,
+    patience: Patience,
+    note: Callable[[Reconciliation], object] | None = None,
+) -> Verification:
+    """Scan every table of the domain and compare Silver and Gold with it; `note` is told of each table as it is done.
+
+    A mart that looks at the current day is computed for the day its published rows are of; `today` stands in for one
+    that was never published. Without differences nothing is waited for. Raises what `source` raises, LakeUnavailable,
+    SettingsError.
+    """
+    marts = list(marts)
+    read_by_marts = {table for mart in marts for table in mart.tables}
+    with tempfile.TemporaryDirectory(prefix="medallion-verify-") as name:
+        folder = Path(name)
+        found: dict[str, Reconciliation] = {}
+        for contract in domain.tables:
+            table = contract.lake_name
+            found[table] = reconcile(
+                lake,
+                domain,
+                contract,
+                source=source(contract),
+                store=store,
+                folder=folder / table,
+                patience=patience,
+                typed=list(contract.by_name) if table in read_by_marts | _enriching(domain) else [],
+            )
+            if note is not None:
+                note(found[table])
+        judge = _Marts(lake, domain, found, folder, today, patience)
+        return Verification(
+            tuple(one.comparison for one in found.values()),
+            tuple(judge.compare(mart) for mart in marts),
+            sum(one.units for one in found.values()),
+        )
+
+
+def _enriching(domain: Domain) -> set[str]:
+    return {part.table for contract in domain.tables for part in contract.enrich}
+
+
+@dataclass(frozen=True)
+class _Marts:
+    lake: Lake
+    domain: Domain
+    found: Mapping[str, Reconciliation]
+    folder: Path
+    today: date
+    patience: Patience
+    _shown: dict[tuple[str, int | None], str] = field(default_factory=dict)
+
+    def compare(self, mart: Mart) -> Comparison:
+        """The published rows of a mart beside its SQL over the source's rows."""
+        behind = self._wait_for(mart)
+        basis = _basis(self.lake, mart)
+        with Embedded(self.lake) as session:
+            for table in self._read(mart):
+                snapshot = basis.silver.get(table) if basis else self.found[table].snapshot_id
+                session.show_select(SILVER, table, self._rows(table, snapshot))
+            as_of = basis.as_of if basis and basis.as_of else self.today
+            expected = {_grain(mart, row): row for row in session.compute(mart.query, today=as_of).to_pylist()}
+        published = {_grain(mart, row): row for row in _published(self.lake, mart)}
+        comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(published), behind=behind)
+        for key in expected.keys() | published.keys():
+            comparison.count(key, expected.get(key), published.get(key))
+        return comparison
+
+    def _wait_for(self, mart: Mart) -> str | None:
+        """Wait until the mart has everything that the compared Silver tables have; if it has not, what it lacks."""
+        until = self.patience.now() + timedelta(seconds=self.patience.limit_seconds)
+        while (behind := self._behind(mart)) is not None and self.patience.now() < until:
+            self.patience.wait(_LOOK_SECONDS)
+        return behind
+
+    def _behind(self, mart: Mart) -> str | None:
+        basis = _basis(self.lake, mart)
+        tables = {name: silver_now(self.lake, self.domain.by_name[name]) for name in mart.tables}
+        compared = {name: self.found[name].snapshot_id for name in mart.tables}
+        if basis is None:
+            return None if not any(compared.values()) else "it was never computed"
+        older = {
+            name: snapshot
+            for name, snapshot in compared.items()
+            if (table := tables[name]) is not None and not _holds(table, basis.silver.get(name), snapshot)
+        }
+        now = Basis({**basis.silver, **older}, basis.as_of, basis.definition)
+        if older and touched_days(self.lake, mart, self.domain, tables, before=basis, now=now) != frozenset():
+            return f"it lacks what {', '.join(older)} got before the comparison"
+        return None
+
+    def _read(self, mart: Mart) -> list[str]:
+        """The tables that the mart's rows come from, those that enrich others first."""
+        read = set(mart.tables)
+        for contract in reversed(self.domain.tables):
+            if contract.lake_name in read:
+                read |= {part.table for part in contract.enrich}
+        return [contract.lake_name for contract in self.domain.tables if contract.lake_name in read]
+
+    def _rows(self, name: str, snapshot_id: int | None) -> str:
+        """SQL: the table's rows as the scan gave them, but those that were on their way as Silver had them then."""
+        if (name, snapshot_id) not in self._shown:
+            self._shown[name, snapshot_id] = self._effective(name, snapshot_id)
+        contract = self.domain.by_name[name]
+        columns, joins = ["r.*"], []
+        for at, part in enumerate(contract.enrich):
+            key = self.domain.by_name[part.table].key_names[0]
+            columns += [f"s{at}.{identifier(of)} AS {identifier(name)}" for name, of in part.columns.items()]
+            there = f"{SILVER}.{identifier(part.table)}"
+            joins.append(f"LEFT JOIN {there} s{at} ON r.{identifier(part.on)} = s{at}.{identifier(key)}")
+        return f"SELECT {', '.join(columns)} FROM ({self._shown[name, snapshot_id]}) r {' '.join(joins)}"
+
+    def _effective(self, name: str, snapshot_id: int | None) -> str:
+        found, contract = self.found[name], self.domain.by_name[name]
+        columns = ", ".join(map(identifier, contract.by_name))
+        scanned = f"SELECT {columns} FROM {found.scanned.sql}"
+        table = silver_now(self.lake, contract)
+        if table is None or snapshot_id is None or table.snapshot_by_id(snapshot_id) is None:
+            return scanned
+        scan = self.lake.scan_sql(table, snapshot_id)
+        folder = self.folder / f"{name}-{snapshot_id}"
+        folder.mkdir()
+        if snapshot_id == found.snapshot_id:
+            unlike = found.suspects
+        else:
+            then = of_silver(self.lake, contract, scan, folder / "published")
+            unlike, _ = differing(self.lake, found.scanned, then, folder / "unlike")
+        on_its_way = f"FROM {unlike.sql}"
+        if found.confirmed.rows:
+            on_its_way += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
+        moving = select(self.lake, on_its_way, folder / "moving")
+        keys = f"(SELECT _key_hash FROM {moving.sql})"
+        return (
+            f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "
+            f"SELECT {columns} FROM {scan} WHERE NOT {DELETED} AND {silver_key_hash(contract)} IN {keys}"
+        )
+
+
+def _basis(lake: Lake, mart: Mart) -> Basis | None:
+    try:
+        return Basis.recorded(lake.table(GOLD, mart.name))
+    except TableMissing:
+        return None
+
+
+def _holds(table: Table, newer: int | None, older: int | None) -> bool:
+    """Whether the snapshot `newer` is `older` or came after it."""
+    if older is None or newer == older:
+        return True
+    snapshot = table.snapshot_by_id(newer) if newer is not None else None
+    return snapshot is not None and any(one.snapshot_id == older for one in ancestors_of(snapshot, table.metadata))
+
+
+def _grain(mart: Mart, row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in mart.spec.grain)
+
+
+def _published(lake: Lake, mart: Mart) -> list[Row]:
+    """The mart's published rows; none when there is no such table yet."""
+    try:
+        table = lake.table(GOLD, mart.name)
+    except TableMissing:
+        return []
+    names = ", ".join(map(identifier, mart.columns))
+    with lake.duckdb() as connection:
+        rows: list[Row] = (
+            connection.execute(f"SELECT {names} FROM {lake.scan_sql(table, None)}").to_arrow_table().to_pylist()
+        )
+    return rows

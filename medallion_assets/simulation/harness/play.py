@@ -1,0 +1,713 @@
+"""A history, played: source, capture, lake and Dagster on one clock, with an oracle that looks on.
+
+Belongs here: what each act does, and how everything comes to rest at the end. Does not belong here: which acts there
+are (histories), what must be true (oracle).
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import sqlite3
+import tempfile
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from medallion_assets.capture.poller.settings import PollerSettings
+from medallion_assets.capture.write_bronze import process
+from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.errors import MedallionError
+from medallion_assets.gold.spec import Mart, load_marts
+from medallion_assets.lake import maintenance, replan
+from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.scan import Description
+from medallion_assets.scheduling.planner import Cursor
+from medallion_assets.simulation.clock import Clock
+from medallion_assets.simulation.cloud import Cloud
+from medallion_assets.simulation.delivery import Handler, MappingSettings
+from medallion_assets.simulation.faults import Died, Fault, Faults
+from medallion_assets.simulation.harness.capture import PollerProcess, lambda_handler
+from medallion_assets.simulation.harness.daemon import Daemon
+from medallion_assets.simulation.harness.histories import CAPTURE_WEATHER, WEATHER, History
+from medallion_assets.simulation.harness.lake import Warehouse, database, patched, quick_avro
+from medallion_assets.simulation.inline_threads import one_thread
+from medallion_assets.simulation.items import Item
+from medallion_assets.simulation.judge.oracle import Oracle
+from medallion_assets.simulation.judge.reference_decoder import Change
+from medallion_assets.simulation.objects import FaultyStore, MemoryStore
+from medallion_assets.simulation.streams import RETENTION, StreamRecord
+from medallion_assets.simulation.table import Table, Write, transact
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk in memory where there is one
+_COMMITS_BETWEEN: Final = 3
+"""Compaction comes this often, so that a short history has some."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a history. `violations` is empty if all was right; the scripts tell which faults happened."""
+
+    violations: tuple[str, ...]
+    counts: Mapping[str, int]
+    faults: Mapping[str, int]
+    capture_script: tuple[Fault, ...]
+    scripts: tuple[tuple[Fault, ...], ...]
+    """By act."""
+
+
+@cache
+def shop() -> tuple[Domain, Domain, tuple[Mart, ...]]:
+    """The domain of all histories, the same with its contracts mended, and its marts."""
+    here = Path(__file__).parent
+    domain = load_domain(str(here / "shop"))
+    return domain, load_domain(str(here / "shop_mended")), load_marts(domain)
+
+
+def play(history: History) -> Played:
+    """Play a history to its end, or to the first act after which something was wrong."""
+    with ExitStack() as held:
+        held.enter_context(one_thread())
+        held.enter_context(quick_avro())
+        held.enter_context(patched((maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN)))
+        folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
+        world = _World(history, Path(held.enter_context(folder)), held)
+        held.enter_context(patched((replan, "pause", lambda failures: world.wait(0.1 * failures))))
+        return world.play()
+
+
+class _Told(MemoryStore):
+    """Bronze in memory that tells the oracle what is written."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        super().__init__()
+        self._oracle = oracle
+
+    def put(self, path: str, data: bytes) -> None:
+        super().put(path, data)
+        self._oracle.put(path, data)
+
+
+class _Offset(Clock):
+    """Another clock, off by what `offset_s` says each time it is looked at."""
+
+    def __init__(self, clock: Clock, offset_s: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._offset_s = offset_s
+
+    def __call__(self) -> datetime:
+        return self._clock() + timedelta(seconds=self._offset_s())
+
+
+class _Meanwhile(Clock):
+    """The world's clock as the pipeline sees it: while it waits, the rest of the world goes on."""
+
+    def __init__(self, clock: Clock, wait: Callable[[float], None]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._wait = wait
+
+    def __call__(self) -> datetime:
+        return self._clock()
+
+    def advance(self, seconds: float) -> None:
+        self._wait(seconds)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A change as the source made it: its record, its shard and its event id."""
+
+    record: StreamRecord
+    shard_id: str
+    event_id: str
+    table: str
+
+
+class _World:
+    def __init__(self, history: History, folder: Path, held: ExitStack) -> None:
+        self._history = history
+        self._domain, self._mended, marts = shop()
+        capture = history.capture
+        self._cloud = Cloud(
+            history.seed, start=history.start, rates=CAPTURE_WEATHER[capture.weather], script=capture.script
+        )
+        self._clock = self._cloud.clock
+        self._oracle = Oracle(self._domain, database())
+        self._bronze = _Told(self._oracle)
+        self._queue = self._cloud.create_queue("failed")
+        self._tables = {
+            contract.table: self._cloud.create_table(
+                contract.table, _key(contract.table), shards=history.shards, ttl=_TTL.get(contract.table)
+            )
+            for contract in self._domain.tables
+        }
+        self._written: dict[tuple[str, int, Any], _Written] = {}
+        self._poison: set[str] = set()
+        self._read_messages = 0
+        self._busy = False
+        self._meanwhile = _Meanwhile(self._clock, self.wait)
+        self._calm = Faults(0, self._meanwhile)
+        self._warehouse = Warehouse(folder / "lake", self._calm)
+        self._warehouse.committed = self._oracle.committed
+        self._warehouse.second_writer = self._second_writer
+        self._daemon = Daemon(
+            self._domain,
+            marts,
+            warehouse=self._warehouse,
+            store=lambda: FaultyStore(self._bronze, self._warehouse.faults),
+            clock=self._meanwhile,
+            pause=self.wait,
+        )
+        self._today = self._clock().date()
+        self._faults: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._scripts: list[tuple[Fault, ...]] = []
+        self._process: PollerProcess | None = None
+        self._begun: dict[str, datetime] = {}
+        self._follow: Callable[[Table], None] = lambda table: None
+        start = (self._poller if capture.kind == "poller" else self._function)(held)
+        start()
+
+    # What each act does.
+
+    def play(self) -> Played:
+        for act in self._history.acts:
+            rates, contention = WEATHER[act.weather]
+            faults = Faults(act.seed, self._meanwhile, rates, script=act.script)
+            with self._under(faults, contention):
+                try:
+                    getattr(self, f"_do_{act.do}")(**act.given)
+                except Died:
+                    self._counts["crashes"] += 1
+                except MedallionError:
+                    self._counts["failed ticks"] += 1  # the sensor's next tick is the retry
+                except Exception:  # noqa: BLE001 - whatever it is, none of our errors says what to do about it
+                    self._oracle.violations.append(f"{act.do}: an error that is none of ours\n{traceback.format_exc()}")
+            self._scripts.append(tuple(faults.happened))
+            self._faults.update(faults.by_kind())
+            if self._oracle.violations:
+                break
+        else:
+            self._come_to_rest()
+        self._faults.update(self._cloud.faults.by_kind())
+        self._counts["events"] = len(self._oracle.changes)
+        return Played(
+            violations=tuple(self._oracle.violations),
+            counts={**self._counts, **self._oracle.counts},
+            faults=dict(self._faults),
+            capture_script=tuple(self._cloud.faults.happened),
+            scripts=tuple(self._scripts),
+        )
+
+    def _do_write(self, changes: Sequence[Mapping[str, Any]], gap_s: float) -> None:
+        for change in changes:
+            together = change.get("transact")
+            if together is not None:
+                writes = [
+                    Write(table=self._tables[one["table"]], kind="put", item=_item(one["put"])) for one in together
+                ]
+                tables = {one["table"]: one for one in together}
+                for record in transact(writes):
+                    self._note(record, tables[_table_of(record)])
+            else:
+                made = self._write(self._tables[change["table"]], change)
+                if made is not None:
+                    self._note(made, change)
+            self._clock.advance(gap_s)
+
+    def _do_split(self, table: str) -> None:
+        self._tables[table].split()
+
+    def _do_expire(self, table: str) -> None:
+        for record in self._tables[table].expire():
+            self._note(record, {"table": table})
+
+    def _do_wait(self, seconds: float) -> None:
+        self.wait(seconds)
+
+    def _do_jump(self, seconds: float) -> None:
+        """Time passes and nothing runs: a laptop that slept, a function that was switched off."""
+        self._clock.advance(seconds)
+
+    def _do_tick(self, times: int) -> None:
+        for _ in range(times):
+            if not self._tick():
+                return
+
+    def _do_rerun(self, table: str, back: int) -> None:
+        contract = self._daemon.domain.by_source[table]
+        days = self._oracle.final_days(contract)
+        if days:
+            self._daemon.rerun(contract.lake_name, days[-1 - min(back, len(days) - 1)])
+
+    def _do_recompute(self, mart: str, back: int | None) -> None:
+        partitioned = self._daemon.marts[mart].spec.partition is not None
+        named = [self._today - timedelta(days=back)] if back is not None and partitioned else None
+        self._daemon.recompute(mart, named)
+
+    def _do_maintain(self, layer: str, table: str) -> None:
+        self._daemon.maintain(layer, self._daemon.domain.by_source[table].lake_name)
+
+    def _do_replay(self, table: str) -> None:
+        self._daemon.replay(self._daemon.domain.by_source[table].lake_name)
+
+    def _do_drop(self, table: str, column: str) -> None:
+        name = self._daemon.domain.by_source[table].lake_name
+        with self._oracle.dropping(name, column):
+            self._daemon.drop(name, f"column_name = '{column}'")
+
+    def _do_recreate(self, table: str) -> None:
+        """The stream is switched off and on: a new one begins."""
+        source = self._tables[table]
+        for _ in range(100):
+            if self._process is None or self._process.checkpoint.table(table):
+                break
+            self.wait(5.0)  # what a stream held that ended before capture began is nobody's promise
+        source.disable_stream()
+        self._clock.advance(1.0)
+        source.enable_stream()
+        self._follow(source)
+
+    def _do_verify(self, table: str) -> None:
+        """Comparing finds no difference where nothing was lost; what is on its way is none."""
+        contract = self._daemon.domain.by_source[table]
+        began = self._clock()
+        found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._patience())
+        self._take_given_up()
+        late = [one for one in self._left() if one.record.at <= began]
+        lossy = late or self._oracle.ever_given_up or self._oracle.lost or self._oracle.interrupted
+        mended = self._daemon.domain is self._mended  # then rows of before differ until their days are run again
+        if found is not None and not lossy and not mended and found.missing + found.extra + found.different:
+            self._oracle.violations.append(f"verify: {found}")
+
+    def _do_look(self) -> None:
+        """The ledger looks, and says of each table up to when it is complete."""
+        self._left()
+        self._daemon.record()
+        self._oracle.told(self._daemon.complete_to)
+
+    def _do_mend(self) -> None:
+        self._daemon.domain = self._mended
+        self._oracle.mended(self._mended)
+
+    # The pipeline.
+
+    def _tick(self) -> bool:
+        """One tick of the sensor, and the run it asks for; whether there was one."""
+        today = self._clock().date()
+        if today != self._today:  # again at the next tick while it fails or dies
+            errors = [self._daemon.recompute(mart, None) for mart in self._daemon.clock_marts]
+            if not any(errors):
+                self._today = today
+        there = self._oracle.objects(self._clock().date())
+        request, pending = self._daemon.tick()
+        self._oracle.looked(pending, there)
+        if request is None:
+            return False
+        run = self._daemon.launch(request)
+        self._counts["runs"] += 1
+        self._counts["failed runs"] += not run.succeeded
+        return True
+
+    @contextmanager
+    def _under(self, faults: Faults, contention: float) -> Iterator[None]:
+        before = self._warehouse.faults, self._warehouse.contention
+        self._warehouse.faults, self._warehouse.contention = faults, contention
+        try:
+            yield
+        finally:
+            self._warehouse.faults, self._warehouse.contention = before
+
+    def _second_writer(self, name: tuple[str, ...]) -> None:
+        """Somebody else writes the table that is just being written; all goes well for them."""
+        layer, table = name
+        with self._under(self._calm, 0.0):
+            if layer == "gold":
+                self._daemon.recompute(table, None)
+            elif layer == "ops":
+                self._daemon.record()
+            elif days := self._oracle.final_days(self._daemon.domain.by_name[table]):
+                self._daemon.rerun(table, days[-1])
+
+    # Capture.
+
+    def wait(self, seconds: float) -> None:
+        """Time passes and capture works."""
+        if self._busy:
+            self._clock.advance(seconds)
+            return
+        self._busy = True
+        until = self._clock() + timedelta(seconds=seconds)
+        try:
+            while self._clock() < until:
+                try:
+                    self._cloud.scheduler.run(until=until)
+                except sqlite3.OperationalError:
+                    # Its checkpoint's disk: the poller's process ends, and whoever supervises it starts it again.
+                    if self._process is None:
+                        raise
+                    self._process.kill()
+                    self._clock.advance(1.0)
+                    self._process.start()
+        finally:
+            self._busy = False
+        self._check_marks()
+
+    def _function(self, held: ExitStack) -> Callable[[], None]:
+        """Capture by the Lambda function; returns what starts it."""
+        capture = self._history.capture
+        dice = self._cloud.dice("function")
+
+        def off() -> float:
+            lag = dice.uniform(0, capture.lag_s) if dice.random() < 0.4 else 0.0
+            return dice.uniform(-capture.skew_s, capture.skew_s) - lag
+
+        handler = held.enter_context(lambda_handler(self._cloud.store(self._bronze), _Offset(self._clock, off)))
+
+        def follow(table: Table) -> None:
+            mapping = self._cloud.mapping(
+                table, partial(self._invoke, handler), MappingSettings(**capture.settings), on_failure=self._queue
+            )
+            self._cloud.scheduler.spawn(f"mapping/{table.name}", mapping.run())
+
+        self._follow = follow
+
+        def start() -> None:
+            for table in self._tables.values():
+                follow(table)
+
+        return start
+
+    def _invoke(self, handler: Handler, event: dict[str, Any], context: Any) -> Any:
+        events = [record["eventID"] for record in event["Records"]]
+        for record in event["Records"]:
+            if record["eventID"] in self._poison:
+                _poison(record)
+        answer = handler(event, context)
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
+        done = next((at for at, number in enumerate(numbers) if number in failed), len(numbers))
+        self._acknowledged(events[:done])
+        return answer
+
+    def _poller(self, held: ExitStack) -> Callable[[], None]:
+        """Capture by our own poller; returns what starts it."""
+        streams = _Poisoned(self._cloud.streams, self._poison)
+        setattr(self._cloud, "streams", streams)  # noqa: B010 - a cached property, read-only to the type checker
+        process = self._process = PollerProcess(
+            self._cloud,
+            list(self._tables),
+            store=self._cloud.store(self._bronze),
+            on_failure=self._queue,
+            settings=PollerSettings(**self._history.capture.settings),
+        )
+        return process.start
+
+    def _check_marks(self) -> None:
+        """What the poller's checkpoint says is delivered, is."""
+        if self._process is None:
+            return
+        self._oracle.interrupted |= set(self._process.gaps)
+        for name in self._tables:
+            if self._process.checkpoint.table(name) is not None:
+                self._begun.setdefault(name, self._clock())
+        marks: dict[str, int] = {}
+        for table in self._tables.values():
+            for stream in table.streams:
+                for shard_id, mark in self._process.checkpoint.shards(stream.arn).items():
+                    marks[shard_id] = int(mark.sequence_number or 0)
+        self._acknowledged(
+            one.event_id for one in self._written.values() if one.record.number <= marks.get(one.shard_id, 0)
+        )
+
+    def _acknowledged(self, events: Any) -> None:
+        self._take_given_up()
+        self._oracle.acknowledged(events)
+
+    def _take_given_up(self) -> None:
+        """Read the on-failure queue: a message holds the record (poller), or its shard's range (Lambda)."""
+        messages = self._queue.json()
+        for message in messages[self._read_messages :]:
+            if "record" in message:
+                self._oracle.given_up.add(message["record"]["eventID"])
+                continue
+            about = message["DDBStreamBatchInfo"]
+            first, last = int(about["startSequenceNumber"]), int(about["endSequenceNumber"])
+            self._oracle.given_up |= {
+                one.event_id
+                for one in self._written.values()
+                if one.shard_id == about["shardId"] and first <= one.record.number <= last
+            }
+        self._read_messages = len(messages)
+        self._oracle.ever_given_up |= self._oracle.given_up
+
+    # The source.
+
+    def _write(self, table: Table, change: Mapping[str, Any]) -> StreamRecord | None:
+        if "put" in change:
+            return table.put(_item(change["put"]))
+        if "update" in change:
+            return table.update(_item(change["update"]), _item(change["set"]))
+        return table.delete(_item(change["delete"]))
+
+    def _note(self, record: StreamRecord, change: Mapping[str, Any]) -> None:
+        table = self._tables[change["table"]]
+        told = Change.of(table.name, record.for_lambda())
+        shards = table.stream.shards() if table.stream is not None else []
+        (shard_id,) = [shard.shard_id for shard in shards if any(one is record for one in reversed(shard.records))]
+        self._written[shard_id, record.number, record.item_key] = _Written(record, shard_id, told.event_id, table.name)
+        if change.get("poison"):
+            self._poison.add(told.event_id)
+        self._oracle.changed(told, shard_id, bad=change.get("bad"))
+
+    # The end.
+
+    def _come_to_rest(self) -> None:
+        """Nothing goes wrong any more: capture delivers what is left, every run succeeds, and all is judged."""
+        self._cloud.faults.calm()
+        self._cloud.faults.restart()
+        for _ in range(40):
+            if not self._left():
+                break
+            self.wait(60.0)
+        self._resume()
+        self._redeliver()
+        # Names may be ahead of the time, and troubles have pauses.
+        for _ in range(60):
+            self.wait(20.0)
+            self._resume()
+            ran = self._tick()
+            if self._oracle.violations:
+                return
+            if not ran and not self._unrest():
+                break
+        else:
+            self._oracle.violations.append(f"end: no rest: {self._daemon.cursor}")
+            return
+        if self._oracle.lost or self._oracle.interrupted:
+            self._repair()
+        self._oracle.converged(today=self._today)
+        self._read_by_pyiceberg()
+        polled = self._history.capture.kind == "poller"
+        # The poller takes its time to believe that there is nothing more, shard after shard.
+        for _ in range(30):
+            self.wait(60.0)
+            self._do_look()
+            if not polled or not self._oracle.told_too_little():
+                break
+        self._oracle.recorded(polled=polled)
+
+    def _read_by_pyiceberg(self) -> None:
+        """Another reader sees the same rows as DuckDB, through which the oracle looked all the time."""
+        with self._warehouse.open() as lake:
+            for contract in self._domain.tables:
+                if lake.exists("silver", contract.lake_name):
+                    seen = lake.table("silver", contract.lake_name).scan(selected_fields=("_event_id",)).to_arrow()
+                    self._oracle.read_again(contract, seen["_event_id"].to_pylist())
+
+    def _left(self) -> list[_Written]:
+        """What is still to be captured. What the stream has no more is lost."""
+        self._take_given_up()
+        left = [
+            one
+            for one in self._written.values()
+            if not self._oracle.captured(one.event_id) and one.event_id not in self._oracle.given_up
+        ]
+        there = (
+            {id(record) for table in self._tables.values() for stream in table.streams for record in stream.records()}
+            if left
+            else set()
+        )
+        gone = [one for one in left if id(one.record) not in there]
+        self._oracle.lost |= {one.event_id for one in gone}
+        self._oracle.unseen |= {
+            one.event_id
+            for one in gone
+            if one.table not in self._begun or self._begun[one.table] - one.record.at >= RETENTION
+        }
+        return [one for one in left if id(one.record) in there]
+
+    def _resume(self) -> None:
+        """The poller is started again for the tables whose stream lost records."""
+        if self._process is None or not self._process.gaps:
+            return
+        gaps = set(self._process.gaps)
+        self._process.kill()
+        self._clock.advance(60.0)  # nobody is faster
+        self._process.start(resume_after_gap=gaps)
+        for _ in range(20):
+            self.wait(30.0)
+            if not self._left():
+                return
+        # It begins with the stream of now: what nobody read of an older one is left to the repair.
+        self._oracle.lost |= {one.event_id for one in self._left() if one.table in gaps}
+
+    def _repair(self) -> None:
+        """What was lost is read from the source, until nothing is missing."""
+        tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.interrupted
+        for table in sorted(tables):
+            name = self._daemon.domain.by_source[table].lake_name
+            for _ in range(3):
+                done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._patience())
+                if done is not None and done.complete:
+                    break
+                self._mend_what_holds()
+            else:
+                self._oracle.violations.append(f"end: the repair of {table} does not come to an end: {done}")
+        while self._tick():
+            self.wait(5.0)
+
+    def _patience(self) -> Patience:
+        """What a person's command waits for: capture, and the sensor's next run."""
+
+        def wait(seconds: float) -> None:
+            self.wait(max(seconds, 20.0))
+            with self._under(self._calm, 0.0):
+                self._tick()
+
+        return Patience(settle_seconds=1200.0, limit_seconds=1800.0, now=self._clock, wait=wait)
+
+    def _redeliver(self) -> None:
+        """The cause is mended, and what is on the on-failure queue is sent again."""
+        self._take_given_up()
+        store = FaultyStore(self._bronze, self._calm)
+        by_table: dict[str, list[_Written]] = defaultdict(list)
+        for one in self._written.values():
+            if one.event_id in self._oracle.given_up and not self._oracle.captured(one.event_id):
+                by_table[one.table].append(one)
+        for lost in by_table.values():
+            process([one.record.for_lambda() for one in lost], store=store, captured_at=self._clock())
+        self._oracle.given_up.clear()
+
+    def _unrest(self) -> bool:
+        """Whether something is still to come, once contracts that hold a batch are mended."""
+        self._mend_what_holds()
+        cursor = Cursor.model_validate_json(self._daemon.cursor)
+        if cursor.troubles or cursor.due or self._waiting():
+            return True
+        return self._released()
+
+    def _mend_what_holds(self) -> None:
+        """Mend the contracts when a batch is held back by them."""
+        troubles = Cursor.model_validate_json(self._daemon.cursor).troubles
+        held = any("held: quarantine_rate" in error for run in self._daemon.runs.values() for error in run.errors)
+        if troubles and held and self._daemon.domain is not self._mended:
+            self._do_mend()
+
+    def _waiting(self) -> bool:
+        """Whether there are objects of a day to come."""
+        return any(
+            day > self._clock().date() for contract in self._domain.tables for day in self._oracle.final_days(contract)
+        )
+
+    def _released(self) -> bool:
+        """Whether something is held that the mended contract takes; then its days are run again, or it is replayed."""
+        left = False
+        for contract in self._daemon.domain.tables:
+            days = self._oracle.days_to_release(contract)
+            left |= bool(days)
+            if len(days) > 1:
+                self._daemon.replay(contract.lake_name)
+            for day in days[:1]:
+                self._daemon.rerun(contract.lake_name, day)
+            self._counts["releases"] += len(days)
+        return left
+
+
+class _Scanned:
+    """The source as a scan reads it: page by page, while it changes."""
+
+    units = 0.0
+
+    def __init__(self, table: Table, wait: Callable[[float], None]) -> None:
+        self._table = table
+        self._wait = wait
+
+    def scan(self) -> Iterator[bytes]:
+        """Three items a page, a second between two."""
+        items = iter(list(self._table))
+        while page := list(itertools.islice(items, 3)):
+            yield _document(page)
+            self._wait(1.0)
+
+    def get(self, keys: Iterable[Mapping[str, Mapping[str, str]]]) -> Iterator[bytes]:
+        """All of them in one answer."""
+        found = [item for key in keys if (item := self._table.get(_item(key))) is not None]
+        if found:
+            yield _document(found)
+
+    def describe(self) -> Description:
+        """The table's ARN and key."""
+        return Description(self._table.arn, dict(self._table.key))
+
+
+def _document(items: Sequence[Item]) -> bytes:
+    return orjson.dumps({"Items": items}, default=lambda raw: base64.b64encode(raw).decode())
+
+
+class _Poisoned:
+    """A streams client that hands out some records as no capture can write them down."""
+
+    def __init__(self, client: Any, poison: set[str]) -> None:
+        self._client = client
+        self._poison = poison
+
+    def get_records(self, **request: Any) -> Any:
+        answer = self._client.get_records(**request)
+        for record in answer["Records"]:
+            if record["eventID"] in self._poison:
+                _poison(record)
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+_TTL: Final = {"Readings": "ExpiresAt"}
+
+
+def _key(table: str) -> dict[str, str]:
+    return {
+        "Customers": {"CustomerID": "S"},
+        "Orders": {"OrderID": "S"},
+        "Readings": {"Device": "S", "At": "N"},
+    }[table]
+
+
+def _table_of(record: StreamRecord) -> str:
+    return record.stream_arn.split(":table/")[1].split("/")[0]
+
+
+def _item(data: Mapping[str, Any]) -> dict[str, Any]:
+    """An item of a history as boto3 has it: binary as bytes."""
+    return {name: _tagged(value) for name, value in data.items()}
+
+
+def _tagged(value: Mapping[str, Any]) -> dict[str, Any]:
+    ((tag, raw),) = value.items()
+    match tag:
+        case "B":
+            return {"B": base64.b64decode(raw)}
+        case "BS":
+            return {"BS": [base64.b64decode(one) for one in raw]}
+        case "M":
+            return {"M": _item(raw)}
+        case "L":
+            return {"L": [_tagged(one) for one in raw]}
+        case _:
+            return {tag: raw}
+
+
+def _poison(record: dict[str, Any]) -> None:
+    """Make a record one that capture cannot write down: text that no encoding has."""
+    record["dynamodb"]["Keys"] = {**record["dynamodb"]["Keys"], "Broken": {"S": "\ud800"}}

@@ -1,0 +1,700 @@
+"""The independent judge of a history: after every commit that readers see, is what they see right?
+
+It is told what the source changed, which objects are in Bronze, what capture acknowledged and which commits the catalog
+made. From that it works out, in plain Python, what every published table must hold, and reads what it does hold. It
+shares no code with the pipeline: names of columns and properties are all it takes from it, written down here again.
+
+Belongs here: what must be true, and saying what is not. Does not belong here: reading one value (truth), the marts
+(recompute), making histories.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.table.metadata import TableMetadata
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.simulation.judge.recompute import MARTS
+from medallion_assets.simulation.judge.reference_decoder import (
+    NONE_YET,
+    Change,
+    Number,
+    Row,
+    Verdict,
+    comparable,
+    judge,
+    key_text,
+    normal,
+    number,
+)
+
+# A batch may hold this many bad rows: five in a hundred, and a smaller batch counts as a hundred.
+_SMALLEST_BATCH: Final = 100
+_LATE: Final = timedelta(minutes=15)
+_STAMP: Final = re.compile(r".*/(\d{8}T\d{12})Z_[^/]*\.parquet")
+
+
+@dataclass
+class _Object:
+    """One Bronze object: its time, and the event ids of its rows."""
+
+    at: datetime
+    events: list[str]
+
+
+@dataclass
+class _Silver:
+    """What is known of one Silver table."""
+
+    snapshot: int | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    claimed: set[str] = field(default_factory=set)
+    """The objects that snapshots of main name."""
+    accepted: dict[str, set[int]] = field(default_factory=dict)
+    """The valid changes of those objects, with the editions of the contract that took them."""
+    numbers: dict[str, Number] = field(default_factory=dict)
+    """By key: the number of the change that is published."""
+    events: dict[str, str] = field(default_factory=dict)
+    """By key: the event id of that change."""
+    states: dict[int, list[Row]] = field(default_factory=dict)
+    """The live rows of each snapshot that was published."""
+    named: set[int] = field(default_factory=set)
+    """The snapshots whose objects are in `claimed`."""
+    numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
+    """`numbers` as of each snapshot that was published."""
+
+    def rows_at(self, snapshot: int | None) -> list[str]:
+        """The live rows as text, in an order that does not depend on files."""
+        return sorted(map(repr, self.states[snapshot])) if snapshot is not None else []
+
+
+class Oracle:
+    """Judges one history. What is wrong is in `violations`, the first one first; nothing is raised."""
+
+    def __init__(self, domain: Domain, connection: duckdb.DuckDBPyConnection) -> None:
+        self.violations: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.changes: dict[str, Change] = {}
+        self.given_up: set[str] = set()
+        """Events that capture set aside: they are on the on-failure queue, and need not be in Bronze."""
+        self.ever_given_up: set[str] = set()
+        self.lost: set[str] = set()
+        """Events that the stream trimmed before they were read."""
+        self.unseen: set[str] = set()
+        """Those of them that were trimmed before capture first looked: nobody promised them."""
+        self.interrupted: set[str] = set()
+        """Tables whose capture ended because their stream lost records, or became another one."""
+        self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        self._editions = [domain]
+        self._connection = connection
+        self._objects: dict[str, _Object] = {}
+        self._captured: dict[str, set[datetime]] = defaultdict(set)
+        self._silver: dict[str, _Silver] = {contract.lake_name: _Silver() for contract in domain.tables}
+        self._quarantine: dict[str, dict[str, Row]] = {contract.lake_name: {} for contract in domain.tables}
+        self._gold: dict[str, tuple[int | None, Mapping[str, str]]] = {}
+        self._verdicts: dict[tuple[int, str], Verdict] = {}
+        self._dropping: tuple[str, str] | None = None
+        self._ledger: dict[str, Row] = {}
+        self._ledger_at: int | None = None
+        self._complete: dict[str, datetime] = {}
+        self._open_gaps: dict[str, bool] = {}
+
+    @property
+    def domain(self) -> Domain:
+        """The contracts as they are now."""
+        return self._editions[-1]
+
+    def mended(self, domain: Domain) -> None:
+        """The contracts are others from now on."""
+        self._editions.append(domain)
+
+    @contextmanager
+    def dropping(self, table: str, column: str) -> Iterator[None]:
+        """While inside, a person gives up what is held of a table (its lake name) for this column."""
+        self._dropping = table, column
+        try:
+            yield
+        finally:
+            self._dropping = None
+
+    def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
+        """The source made a change; `bad` says whether it was made to break its first contract, None if who knows."""
+        self.changes[change.event_id] = change
+        self._shards[shard_id].append((change.event_id, change.number[0]))
+        if bad is not None and bad != bool(self._verdict(change, 0).broken):
+            raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
+
+    def put(self, path: str, data: bytes) -> None:
+        """An object is in Bronze, whether or not its writer knows."""
+        if path.startswith("_gaps/"):
+            self.interrupted.add(path.split("/")[1])
+        if not path.endswith(".parquet"):
+            return
+        rows = pq.read_table(pa.BufferReader(data)).to_pylist()
+        if path in self._objects and self._objects[path].events != [row["event_id"] for row in rows]:
+            self._wrong(f"bronze: {path} was written twice with different rows")
+        found = self._objects[path] = _Object(_time(path), [row["event_id"] for row in rows])
+        for row in rows:
+            change = self.changes.get(row["event_id"]) or self._amended(row)
+            if change is None:
+                self._wrong(f"bronze: {path} holds {row['event_id']}, which the source never sent")
+                found.events.remove(row["event_id"])
+                continue
+            self._captured[change.event_id].add(row["captured_at"])
+            told = (row["event_name"], number(row["sequence_number"]), row["table_name"], json.loads(row["keys"]))
+            if told != (change.event_name, change.number, change.table, change.keys):
+                self._wrong(f"bronze: {path} tells {told} of {change}")
+            image = None if row["event_name"] == "REMOVE" else json.loads(row["new_image"] or "null")
+            if image != change.image:
+                self._wrong(f"bronze: {path} holds another image of {change.event_id}: {image}")
+
+    def _amended(self, row: Row) -> Change | None:
+        """A row that a repair wrote: it must tell what the source had, since the change that it amends or later."""
+        if not row["event_id"].startswith("repair-"):
+            return None
+        change = Change(
+            table=row["table_name"],
+            key=key_text(json.loads(row["keys"])),
+            number=number(row["sequence_number"]),
+            event_id=row["event_id"],
+            event_name=row["event_name"],
+            keys=json.loads(row["keys"]),
+            image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
+            created_s=None,
+        )
+        states = [
+            one.image
+            for one in self.changes.values()
+            if (one.table, one.key) == (change.table, change.key) and one.number[0] >= change.number[0]
+        ]
+        if change.image not in states:
+            self._wrong(f"bronze: {change} amends, and the source never had that")
+        self.counts["amendments"] += 1
+        self.changes[change.event_id] = change
+        return change
+
+    def captured(self, event: str) -> bool:
+        """Whether a change is in Bronze."""
+        return event in self._captured
+
+    def acknowledged(self, events: Iterable[str]) -> None:
+        """Capture told the stream that these need not be sent again."""
+        for event in events:
+            if event not in self._captured and event not in self.given_up:
+                self._wrong(f"capture: {event} was acknowledged and is not in Bronze")
+
+    def objects(self, today: date) -> set[str]:
+        """The objects of days up to today that are in Bronze now."""
+        return {path for path, found in self._objects.items() if found.at.date() <= today}
+
+    def looked(self, pending: Mapping[str, Mapping[date, Sequence[str]]], there: set[str]) -> None:
+        """The sensor says what is pending: every object that was `there` when it began to look is that, or merged."""
+        done: set[str] = set()
+        for contract in self.domain.tables:
+            told = {name for names in pending.get(f"silver/{contract.lake_name}", {}).values() for name in names}
+            done |= told | self._consumed(contract)
+            for path in sorted(told - self._objects.keys()):
+                self._wrong(f"sensor: {path} is told pending and is not there")
+        for path in sorted(there - done):
+            self._wrong(f"sensor: {path} is neither merged nor pending")
+
+    def committed(self, name: tuple[str, ...], metadata: TableMetadata, location: str) -> None:
+        """The catalog made a commit. What readers see is judged if it is about that."""
+        namespace, table = name
+        if namespace == "silver":
+            self._judge_silver(table, metadata, location)
+        elif namespace == "gold":
+            self._judge_gold(table, metadata, location)
+        elif namespace == "quarantine":
+            self._judge_quarantine(table, metadata, location)
+        elif table == "ledger":
+            self._judge_ledger(metadata, location)
+        elif table == "gaps":
+            self._judge_gaps(metadata, location)
+
+    def converged(self, *, today: date) -> None:
+        """Everything was captured and every day was merged under the contracts of now: judge the end."""
+        for change in self.changes.values():
+            if not self._accounted(change.event_id):
+                self._wrong(f"end: {change.event_id} is not in Bronze")
+        for contract in self.domain.tables:
+            self._judge_end(contract)
+        for mart, (_, properties) in self._gold.items():
+            for table, snapshot in json.loads(properties["medallion.silver"]).items():
+                known = self._silver[table]
+                if snapshot != known.snapshot and known.rows_at(snapshot) != known.rows_at(known.snapshot):
+                    self._wrong(f"end: gold.{mart} is of {table} at {snapshot}, Silver is at {known.snapshot}")
+            if properties["medallion.as-of"] not in {"", today.isoformat()}:
+                self._wrong(f"end: gold.{mart} is as of {properties['medallion.as-of']}, today is {today}")
+
+    def read_again(self, contract: Contract, events: Sequence[str]) -> None:
+        """Another reader found the rows of these events in a table."""
+        known = sorted(self._silver[contract.lake_name].events.values())
+        if sorted(events) != known:
+            self._wrong(f"end: silver.{contract.lake_name}: two readers see {known} and {sorted(events)}")
+
+    def final_days(self, contract: Contract) -> list[date]:
+        """The capture days of a table's objects."""
+        return sorted({found.at.date() for _, found in self._of(contract)})
+
+    def days_to_release(self, contract: Contract) -> list[date]:
+        """The capture days of changes that are held and that the contract of now takes."""
+        return sorted(
+            {
+                _time(row["object"]).date()
+                for event, row in self._quarantine[contract.lake_name].items()
+                if row["status"] == "held" and self._verdict(self.changes[event]).row is not None
+            }
+        )
+
+    def _judge_silver(self, table: str, metadata: TableMetadata, location: str) -> None:
+        known = self._silver[table]
+        contract = self.domain.by_name[table]
+        properties = {name: text for name, text in metadata.properties.items() if name.startswith("medallion.")}
+        main = metadata.current_snapshot_id
+        if (main, properties) == (known.snapshot, known.properties):
+            return
+        self._lineage(f"silver.{table}", metadata, known.snapshot)
+        if main != known.snapshot:
+            self.counts["publishes"] += 1
+            self._claim(contract, metadata, known)
+        known.snapshot, known.properties = main, properties
+        if main is None:
+            return
+        if main not in known.states:
+            known.states[main] = self._check_rows(contract, known, self._read(location))
+            known.numbers_at[main] = dict(known.numbers)
+        self._check_consumed(contract, known)
+        self._check_enriched(contract, known, known.states[main])
+
+    def _lineage(self, name: str, metadata: TableMetadata, before: int | None) -> None:
+        """What was published stays an ancestor of what is published: nobody's commit is undone."""
+        parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
+        at = metadata.current_snapshot_id
+        while at is not None and at != before:
+            at = parents.get(at)
+        if at != before:
+            self._wrong(f"{name}: the published snapshot {before} is no ancestor of the new one")
+
+    def _claim(self, contract: Contract, metadata: TableMetadata, known: _Silver) -> None:
+        """Take in the objects that the new snapshots of main name, and judge each batch's share of bad rows."""
+        snapshots = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
+        at = metadata.current_snapshot_id
+        while at is not None and at not in known.named and at in snapshots:
+            known.named.add(at)
+            summary = snapshots[at].summary
+            told = json.loads(summary.additional_properties.get("medallion.objects", "[]")) if summary else []
+            bad = rows = 0
+            for path in told:
+                if path not in self._objects:
+                    self._wrong(f"silver.{contract.lake_name}: names {path}, which is not in Bronze")
+                    continue
+                known.claimed.add(path)
+                for event in self._objects[path].events:
+                    rows += 1
+                    if self._dropped(contract, event):
+                        continue
+                    if self._verdict(self.changes[event]).broken:
+                        bad += 1
+                        if event not in self._quarantine[contract.lake_name]:
+                            self._wrong(f"silver.{contract.lake_name}: {event} of {path} is not in quarantine")
+                    else:
+                        known.accepted.setdefault(event, set()).add(len(self._editions) - 1)
+            if bad > contract.rules.quarantine_share.max * max(rows, _SMALLEST_BATCH):
+                self._wrong(f"silver.{contract.lake_name}: published a batch with {bad} bad rows of {rows}")
+            at = snapshots[at].parent_snapshot_id
+
+    def _check_rows(self, contract: Contract, known: _Silver, rows: list[Row]) -> list[Row]:
+        """Each key of an accepted change once, at the latest of them or a later one than before; returns live rows."""
+        name = f"silver.{contract.lake_name}"
+        newest: dict[str, Change] = {}
+        for event in known.accepted:
+            one = self.changes[event]
+            if one.key not in newest or newest[one.key].number < one.number:
+                newest[one.key] = one
+        found: dict[str, Row] = {}
+        for row in rows:
+            change = self.changes.get(row["_event_id"])
+            if change is not None and self._replayable(contract, change):
+                known.accepted.setdefault(change.event_id, set()).add(len(self._editions) - 1)
+                newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
+            if change is None or change.event_id not in known.accepted:
+                self._wrong(f"{name}: holds {row}, which is of no change that was merged")
+                continue
+            if change.key in found:
+                self._wrong(f"{name}: {change.key} stands twice")
+            found[change.key] = row
+            if newest[change.key] is not change:
+                self._wrong(f"{name}: {change.key} is at {change.number}, merged was {newest[change.key].number}")
+            if change.number < known.numbers.get(change.key, NONE_YET):
+                self._wrong(f"{name}: {change.key} was at {known.numbers[change.key]} and is at {change.number}")
+            known.numbers[change.key], known.events[change.key] = change.number, change.event_id
+            self._check_row(contract, known, change, row)
+        for key in newest.keys() - found.keys():
+            self._wrong(f"{name}: {key} is missing, merged was {newest[key].number}")
+        return [row for row in rows if not row["_deleted"]]
+
+    def _replayable(self, contract: Contract, change: Change) -> bool:
+        """Whether a change may have come from quarantine: it is there, and valid by now."""
+        held = self._quarantine[contract.lake_name].get(change.event_id)
+        return held is not None and held["status"] != "dropped" and self._verdict(change).row is not None
+
+    def _dropped(self, contract: Contract, event: str) -> bool:
+        return self._quarantine[contract.lake_name].get(event, {}).get("status") == "dropped"
+
+    def _check_row(self, contract: Contract, known: _Silver, change: Change, row: Row) -> None:
+        shown = {name: value for name, value in row.items() if name not in contract.enriched_names}
+        if shown.pop("_captured_at") not in self._captured[change.event_id]:
+            self._wrong(f"silver.{contract.lake_name}: {change.event_id} was never captured at {row['_captured_at']}")
+        differing: dict[str, tuple[Any, Any]] = {}
+        for edition in sorted(known.accepted[change.event_id], reverse=True):
+            wanted = self._verdict(change, edition).row or {}
+            # A column that was added since is null in a row that was merged before.
+            wanted = {name: wanted.get(name) for name in shown}
+            seen = comparable(contract, shown)
+            differing = {name: (seen[name], wanted[name]) for name in shown if not _same(seen[name], wanted[name])}
+            if not differing:
+                return
+        self._wrong(f"silver.{contract.lake_name}: {change.event_id}: (published, expected): {differing}")
+
+    def _check_consumed(self, contract: Contract, known: _Silver) -> None:
+        """No object lies behind the position whose changes are not in the table or a newer one, or in quarantine."""
+        for path in self._consumed(contract) - known.claimed:
+            for event in self._objects[path].events:
+                change = self.changes[event]
+                there = self._quarantine[contract.lake_name].get(event)
+                if there is not None and there["status"] in ("held", "dropped"):
+                    continue  # held, and valid by now: until its day is merged again, or it is replayed
+                if self._verdict(change).broken:
+                    if there is None:
+                        self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
+                elif known.numbers.get(change.key, NONE_YET) < change.number:
+                    self._wrong(f"silver.{contract.lake_name}: {path} is passed over with {event} unmerged")
+
+    def _consumed(self, contract: Contract) -> set[str]:
+        """The objects that a reader at the table's position does not look at again, and those its snapshots name."""
+        known = self._silver[contract.lake_name]
+        if (text := known.properties.get("medallion.position")) is None:
+            return set(known.claimed)
+        position = json.loads(text)
+        seen = set(zlib.decompress(base64.b85decode(position["seen"])).decode().split("\n"))
+        if position["newest"] is None:
+            return set(known.claimed)
+        horizon = _time(position["newest"]) - _LATE
+        return known.claimed | {path for path, found in self._of(contract) if found.at < horizon or path in seen}
+
+    def _check_enriched(self, contract: Contract, known: _Silver, live: list[Row]) -> None:
+        for part in contract.enrich:
+            at = known.properties.get(f"medallion.enriched.{part.table}")
+            there = self._silver[part.table].states.get(int(at)) if at else []
+            if there is None:
+                self._wrong(f"silver.{contract.lake_name}: enriched from {part.table} at {at}, never published")
+                continue
+            (key,) = self.domain.by_name[part.table].key_names
+            values = {row[key]: row for row in there}
+            for row in live:
+                source = values.get(row[part.on], {})
+                for name, column in part.columns.items():
+                    if row.get(name) != source.get(column):
+                        self._wrong(
+                            f"silver.{contract.lake_name}: {row['_event_id']} has {name} {row.get(name)!r}, "
+                            f"{part.table} has {source.get(column)!r} at {at}"
+                        )
+
+    def _judge_quarantine(self, table: str, metadata: TableMetadata, location: str) -> None:
+        if metadata.current_snapshot_id is None:
+            return
+        contract = self.domain.by_name[table]
+        known = self._quarantine[table]
+        rows = {row["event_id"]: row for row in self._read(location)}
+        for event in known.keys() - rows.keys():
+            self._wrong(f"quarantine.{table}: {event} was there and is not any more")
+        for event, row in rows.items():
+            change = self.changes.get(event)
+            if change is None or change.table != contract.table or event not in self._captured:
+                self._wrong(f"quarantine.{table}: holds {event}, which is no captured change of the table")
+                continue
+            ever = [self._verdict(change, edition) for edition in range(len(self._editions))]
+            if not any(verdict.broken for verdict in ever):
+                self._wrong(f"quarantine.{table}: holds {event}, which breaks no contract")
+            broken = frozenset[str]().union(*(verdict.broken for verdict in ever))
+            if row["column_name"] is not None and row["column_name"] not in broken:
+                self._wrong(f"quarantine.{table}: {event} is said to break {row['column_name']}, not {sorted(broken)}")
+            if number(row["sequence_number"]) != change.number or json.loads(row["keys"]) != change.keys:
+                self._wrong(f"quarantine.{table}: {event} is not as it was captured")
+            if change.image is not None and json.loads(row["new_image"]) != change.image:
+                self._wrong(f"quarantine.{table}: {event} has lost its image")
+            self._check_status(contract, change, row["status"])
+        self._quarantine[table] = rows
+
+    def _check_status(self, contract: Contract, change: Change, status: str) -> None:
+        at = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET)
+        right = {
+            "held": True,
+            "resolved": at >= change.number and self._verdict(change).row is not None,
+            "superseded": at > change.number,
+            "dropped": self._may_be_dropped(contract.lake_name, change.event_id),
+        }
+        if not right.get(status, False):
+            self._wrong(f"quarantine.{contract.lake_name}: {change.event_id} is {status}, Silver is at {at}")
+
+    def _may_be_dropped(self, table: str, event: str) -> bool:
+        before = self._quarantine[table].get(event, {})
+        held_for = (table, before.get("column_name")) if before.get("status") == "held" else None
+        return before.get("status") == "dropped" or (held_for is not None and held_for == self._dropping)
+
+    def _judge_ledger(self, metadata: TableMetadata, location: str) -> None:
+        """Every row is of an object that is in Bronze, as it is, in the snapshot it names, with a claim that holds."""
+        if metadata.current_snapshot_id is not None and metadata.current_snapshot_id != self._ledger_at:
+            self._lineage("ops.ledger", metadata, self._ledger_at)
+            self._ledger_at = metadata.current_snapshot_id
+            rows = {row["object"]: row for row in self._read(location)}
+            for path in self._ledger.keys() - rows.keys():
+                self._wrong(f"ops.ledger: {path} was recorded and is not any more")
+            for path, row in rows.items():
+                if row != self._ledger.get(path):
+                    self._check_record(path, row)
+            self._ledger = rows
+            self.counts["looks"] += 1
+        for contract in self.domain.tables:
+            text = metadata.properties.get(f"medallion.followed.{contract.lake_name}")
+            complete_to = json.loads(text)["complete_to"] if text else None
+            if complete_to is not None:
+                self._check_complete(contract, datetime.fromisoformat(complete_to))
+
+    def _check_record(self, path: str, row: Row) -> None:
+        found = self._objects.get(path)
+        if found is None or row["state"] != "held":
+            self._wrong(f"ops.ledger: {path} is recorded as {row['state']}; in Bronze: {found is not None}")
+            return
+        changes = [self.changes[event] for event in found.events]
+        numbers = [change.number for change in changes]
+        told = (row["rows"], number(row["first_sequence"]), number(row["last_sequence"]))
+        if told != (len(numbers), min(numbers), max(numbers)):
+            self._wrong(f"ops.ledger: {path} is recorded with rows and range {told}")
+        known = self._silver[row["table_name"]]
+        contract = self.domain.by_name[row["table_name"]]
+        at = known.numbers_at.get(row["snapshot_id"])
+        if row["snapshot_id"] is not None and at is None:
+            self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which was never published")
+        for change in changes:
+            contained = at is not None and at.get(change.key, NONE_YET) >= change.number
+            if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
+                self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which lacks {change.event_id}")
+        if row["upto"] is not None:
+            after = int(row["after"]) if row["after"] else -1
+            for event, sent in self._shards.get(row["shard_id"], ()):
+                if after < sent <= int(row["upto"]) and not self._accounted(event):
+                    self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
+
+    def told(self, complete_to: Mapping[str, datetime | None]) -> None:
+        """What a look says of each table, which may be minutes ahead of what it writes down."""
+        for name, at in complete_to.items():
+            if at is not None:
+                self._check_complete(self.domain.by_name[name], at)
+
+    def _check_complete(self, contract: Contract, complete_to: datetime) -> None:
+        """All that the source shows as changed before that time is merged, in quarantine, or given up by capture."""
+        self._complete[contract.lake_name] = complete_to
+        for change in self.changes.values():
+            if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
+                continue
+            merged = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET) >= change.number
+            aside = self._quarantine[contract.lake_name].keys() | self.given_up | self.unseen
+            if not any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items()):
+                aside |= self.lost
+            if not merged and change.event_id not in aside:
+                self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
+
+    def _accounted(self, event: str) -> bool:
+        return event in self._captured or event in self.given_up or event in self.lost
+
+    def _judge_gaps(self, metadata: TableMetadata, location: str) -> None:
+        """A gap is told only where something is missing."""
+        if metadata.current_snapshot_id is None:
+            return
+        for row in self._read(location):
+            table = self.domain.by_name[row["table_name"]].table
+            given_up = any(self.changes[event].table == table for event in self.ever_given_up)
+            right = {"given_up": given_up, "stream": table in self.interrupted}
+            if not right.get(row["kind"], False):
+                self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
+            self._open_gaps[row["gap"]] = row["kind"] == "stream" and row["closed_at"] is None
+
+    def recorded(self, *, polled: bool) -> None:
+        """The ledger looked when all was at rest: it knows every object, and where a poller captures up to when."""
+        for path in sorted(self._objects.keys() - self._ledger.keys()):
+            self._wrong(f"end: ops.ledger lacks {path}")
+        for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
+            self._wrong(f"end: {gap} is told, and was repaired")
+        for event in sorted(self.lost - self.unseen) if polled else ():
+            if self.changes[event].table not in self.interrupted:
+                self._wrong(f"end: {event} was lost, and nobody was told")
+        for name in self.told_too_little() if polled else ():
+            self._wrong(f"end: {name} is told complete to {self._complete.get(name)}, all of it is there")
+
+    def told_too_little(self) -> list[str]:
+        """The tables whose newest change is not yet told as there, though nothing of them was given up."""
+        found = []
+        for contract in self.domain.tables if not self.ever_given_up else ():
+            times = [one.created_s for one in self.changes.values() if one.table == contract.table and one.created_s]
+            told = self._complete.get(contract.lake_name)
+            if times and (told is None or told.timestamp() < max(times)):
+                found.append(contract.lake_name)
+        return found
+
+    def _judge_gold(self, mart: str, metadata: TableMetadata, location: str) -> None:
+        basis: dict[str, str] = {
+            name: metadata.properties[name]
+            for name in ("medallion.silver", "medallion.as-of")
+            if name in metadata.properties
+        }
+        main = metadata.current_snapshot_id
+        known, before = self._gold.get(mart, (None, {}))
+        if (main, basis) == (known, before):
+            return
+        self._gold[mart] = main, basis
+        if main is not None:
+            self._lineage(f"gold.{mart}", metadata, known)
+            self.counts["refreshes"] += 1
+        rows = self._read(location) if main is not None else []
+        for row in rows:
+            del row["computed_at"]
+        silver = basis["medallion.silver"]
+        self._compare_mart(mart, rows, json.loads(silver), basis["medallion.as-of"])
+        # A day that no news touched is as it was computed: whole, and from what its rows say.
+        groups: dict[tuple[Any, str], list[Row]] = defaultdict(list)
+        for row in rows:
+            if "day" in row:
+                groups[row["day"], row["silver_snapshots"]].append(row)
+        if len({day for day, _ in groups}) != len(groups):
+            self._wrong(f"gold.{mart}: a day is computed from several states of Silver")
+        for (day, told), group in groups.items():
+            if told != silver:
+                self._compare_mart(mart, group, json.loads(told), "", day=day)
+
+    def _compare_mart(
+        self, mart: str, rows: Sequence[Row], told: Mapping[str, int | None], as_of: str, day: date | None = None
+    ) -> None:
+        states: dict[str, list[Row]] = {}
+        for table, snapshot in told.items():
+            state = self._silver[table].states.get(snapshot) if snapshot is not None else []
+            if state is None:
+                self._wrong(f"gold.{mart}: computed from {table} at {snapshot}, which was never published")
+                return
+            states[table] = state
+        wanted = MARTS[mart](states, date.fromisoformat(as_of) if as_of else date.min)
+        if day is not None:
+            wanted = [row for row in wanted if row["day"] == day]
+        seen = [{name: value for name, value in row.items() if name != "silver_snapshots"} for row in rows]
+        missing = [row for row in wanted if row not in seen]
+        surplus = [row for row in seen if row not in wanted]
+        if missing or surplus or len(seen) != len(wanted):
+            self._wrong(f"gold.{mart}: differs from its recompute: missing {missing}, surplus {surplus}, at {told}")
+
+    def _judge_end(self, contract: Contract) -> None:
+        """The table is the source's final state, as far as it is valid; quarantine holds the rest."""
+        known = self._silver[contract.lake_name]
+        newest: dict[str, Change] = {}
+        ever: set[str] = set()
+        bad: set[str] = set()
+        for change in self.changes.values():
+            if change.table != contract.table or change.event_id not in self._captured:
+                continue
+            if any(self._verdict(change, edition).broken for edition in range(len(self._editions))):
+                ever.add(change.event_id)
+            if self._verdict(change).row is None or self._dropped(contract, change.event_id):
+                bad.add(change.event_id)
+                continue
+            if change.key not in newest or newest[change.key].number < change.number:
+                newest[change.key] = change
+        for key in newest.keys() | known.numbers.keys():
+            at, wanted = known.numbers.get(key), newest[key].number if key in newest else None
+            if at != wanted:
+                self._wrong(f"end: silver.{contract.lake_name}: {key} is at {at}, the source at {wanted}")
+        self._check_source(contract)
+        there = self._quarantine[contract.lake_name]
+        # What was bad once and was first read when its contract was mended never got there.
+        if not bad <= there.keys() <= ever:
+            self._wrong(
+                f"end: quarantine.{contract.lake_name}: missing {sorted(bad - there.keys())}, "
+                f"surplus {sorted(there.keys() - ever)}"
+            )
+        for event, row in there.items():
+            change = self.changes[event]
+            self._check_status(contract, change, row["status"])
+            if self._verdict(change).row is not None and row["status"] == "held":
+                self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still held")
+
+    def _check_source(self, contract: Contract) -> None:
+        """Each key is as the source has it, unless the newest of its changes that was captured is in quarantine.
+
+        A repair does not compare such a key either: what was lost of it after that stays lost until it is released.
+        """
+        known = self._silver[contract.lake_name]
+        last: dict[str, Change] = {}
+        newest: dict[str, Change] = {}
+        for change in self.changes.values():
+            if change.table != contract.table:
+                continue
+            if change.created_s is not None:
+                last[change.key] = change  # they stand in the order they were made in
+            if self.captured(change.event_id):
+                newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
+        for key, change in last.items():
+            aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
+            if self._verdict(change).row is None or (aside is not None and aside["status"] in {"held", "dropped"}):
+                continue
+            published = self.changes[known.events[key]].image if key in known.events else None
+            if published != change.image:
+                self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {change.image}")
+
+    def _verdict(self, change: Change, edition: int = -1) -> Verdict:
+        edition %= len(self._editions)
+        if (edition, change.event_id) not in self._verdicts:
+            contract = self._editions[edition].by_source[change.table]
+            self._verdicts[edition, change.event_id] = judge(contract, change)
+        return self._verdicts[edition, change.event_id]
+
+    def _of(self, contract: Contract) -> list[tuple[str, _Object]]:
+        return [(path, found) for path, found in self._objects.items() if path.startswith(f"{contract.table}/")]
+
+    def _read(self, location: str) -> list[Row]:
+        cursor = self._connection.cursor()
+        try:
+            rows: list[Row] = cursor.execute(f"FROM iceberg_scan('{location}')").to_arrow_table().to_pylist()
+            return rows
+        finally:
+            cursor.close()
+
+    def _wrong(self, what: str) -> None:
+        self.violations.append(what)
+
+
+def _time(path: str) -> datetime:
+    match = _STAMP.fullmatch(path)
+    if match is None:
+        raise ValueError(f"{path!r} has no time in its name")
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+
+
+def _same(seen: Any, wanted: Any) -> bool:
+    """Equal, and of one kind: a float that happens to equal a Decimal is no Decimal."""
+    if isinstance(wanted, Decimal) != isinstance(seen, Decimal):
+        return False
+    return bool(seen == wanted or normal(seen) == normal(wanted))

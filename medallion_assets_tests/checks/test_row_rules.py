@@ -1,0 +1,117 @@
+"""Row rules as SQL, compared with the same rules in Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medallion_assets.checks.row_rules import row_rules
+from medallion_assets.errors import ContractError
+from medallion_assets.lake import duck
+from medallion_assets_tests.silver.changes import contract
+
+BOUNDS = st.one_of(
+    st.integers(-20, 20),
+    st.decimals(-20, 20, places=3),
+    st.sampled_from(
+        [10**40, -(10**40), 2**31, 2**63, Decimal("0.1"), Decimal("12345678901234567890123456789012345678")]
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duck.connect() as opened:
+        yield opened
+
+
+def broken(connection: duckdb.DuckDBPyConnection, type_: str, rule: dict[str, Any], values: list[Any]) -> list[bool]:
+    """For each value, whether it breaks the rule."""
+    wanted = contract("Things", {"Id": "string", "V": {"type": type_, "rules": [rule]}}, key="Id")
+    (compiled,) = row_rules(wanted, rule.get("severity", "block"))
+    rows = pa.table({"n": range(len(values)), "v": pa.array(values, wanted.by_name["v"].type.arrow())})
+    connection.register("rows", rows)
+    found = connection.execute(f"SELECT {compiled.breaks} FROM rows ORDER BY n").fetchall()
+    return [one for (one,) in found]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    kind=st.sampled_from(["min", "max"]),
+    type_=st.sampled_from(["int", "bigint", "decimal(12,2)", "decimal(38,0)", "decimal(38,38)", "decimal(2,1)"]),
+    bound=BOUNDS,
+    units=st.lists(st.one_of(st.none(), st.integers(-99, 99)), min_size=1, max_size=5),
+)
+def test_a_bound_is_compared_exactly_whatever_its_digits(
+    connection: duckdb.DuckDBPyConnection, kind: str, type_: str, bound: Any, units: list[int | None]
+) -> None:
+    scale = int(match[1]) if (match := re.search(r",(\d+)", type_)) else 0
+    values = [None if unit is None else Decimal(unit).scaleb(-scale) if "decimal" in type_ else unit for unit in units]
+    below = [value is not None and (value < bound if kind == "min" else value > bound) for value in values]
+    assert broken(connection, type_, {kind: bound}, values) == below
+
+
+@pytest.mark.parametrize(
+    ("type_", "rule", "values", "expected"),
+    [
+        ("string", {"required": True}, ["", None], [False, True]),
+        ("list<string>", {"required": True}, [[], None], [False, True]),
+        ("string", {"values": ["a", "it's"]}, ["a", "it's", "b", None], [False, False, True, False]),
+        ("int", {"values": [1, Decimal("1.5")]}, [1, 2], [False, True]),
+        ("int", {"values": [Decimal("1.5")]}, [1, None], [True, False]),
+        ("decimal(4,2)", {"values": [Decimal("1.50")]}, [Decimal("1.5"), Decimal("1.51")], [False, True]),
+        ("bool", {"values": [True]}, [True, False, None], [False, True, False]),
+        ("string", {"pattern": "[a-z]+'?"}, ["abc'", "abc1", "", None], [False, True, True, False]),
+        ("string", {"min": "b"}, ["a", "b"], [True, False]),
+        ("double", {"max": Decimal("0.1")}, [0.1, 0.2], [False, True]),
+        ("date", {"min": date(2000, 1, 1)}, [date(1999, 12, 31), date(2000, 1, 1)], [True, False]),
+        (
+            "timestamp",
+            {"max": date(2000, 1, 1)},
+            [datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 1, 0, 0, 1, tzinfo=UTC)],
+            [False, True],
+        ),
+        (
+            "timestamp",
+            {"min": datetime.fromisoformat("2000-01-01T02:00:00+02:00"), "severity": "warn"},
+            [datetime(1999, 12, 31, 23, tzinfo=UTC), datetime(2000, 1, 1, tzinfo=UTC)],
+            [True, False],
+        ),
+    ],
+)
+def test_a_rule_breaks_what_it_should(
+    connection: duckdb.DuckDBPyConnection, type_: str, rule: dict[str, Any], values: list[Any], expected: list[bool]
+) -> None:
+    assert broken(connection, type_, rule, values) == expected
+
+
+def test_a_reference_is_no_row_rule() -> None:
+    wanted = contract(
+        "Things", {"Id": "string", "V": {"type": "string", "rules": [{"references": "others"}]}}, key="Id"
+    )
+    assert row_rules(wanted, "block") == row_rules(wanted, "warn") == ()
+
+
+@pytest.mark.parametrize(
+    ("type_", "rule"),
+    [
+        ("int", {"min": "one"}),
+        ("date", {"min": 5}),
+        ("string", {"values": [1]}),
+        ("bool", {"values": [1]}),
+        ("timestamp", {"max": "x"}),
+    ],
+)
+def test_a_value_of_another_type_is_a_mistake_in_the_contract(type_: str, rule: dict[str, Any]) -> None:
+    wanted = contract("Things", {"Id": "string", "V": {"type": type_, "rules": [rule]}}, key="Id")
+    with pytest.raises(ContractError, match=rf"columns\.V\.rules: .*expected a {type_}"):
+        row_rules(wanted, "block")

@@ -1,0 +1,95 @@
+"""A partitioned mart whose days are not independent is refused when it is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from medallion_assets.engines.query import read_query
+from medallion_assets.errors import MartError
+from medallion_assets.gold.partition_check import refuse_other_days
+from medallion_assets.gold.spec import Partition, silver_columns
+from medallion_assets_tests.gold.shop import DOMAIN
+
+PARTITION = Partition(
+    column="day",
+    table="orders",
+    day_of="order_date",
+    joins={"customers": "customer_id", "products": "product_ids"},
+)
+KEYS = {name: contract.key_names for name, contract in DOMAIN.by_name.items()}
+DAY = "CAST(order_date AS DATE)"
+
+
+def check(sql: str) -> None:
+    tables = {name: silver_columns(name, DOMAIN) for name in DOMAIN.by_name}
+    query = read_query(sql, tables, schema="silver", where="query.sql")
+    refuse_other_days(query, PARTITION, {name: KEYS[name] for name in query.tables}, where="query.sql")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT {DAY} AS day, COUNT(*) AS n FROM silver.orders GROUP BY {DAY}",
+        "SELECT DATE(order_date) AS day, COUNT(*) AS n FROM silver.orders GROUP BY 1",
+        f"WITH o AS (SELECT {DAY} AS d, status FROM silver.orders) SELECT d AS day, COUNT(*) AS n FROM o GROUP BY d",
+        f"SELECT {DAY} AS day, order_id FROM silver.orders",
+        f"""SELECT {DAY} AS day, c.region AS r, SUM(o.total_amount) AS s FROM silver.orders AS o
+            LEFT JOIN silver.customers AS c ON c.customer_id = o.customer_id AND c.region <> 'x'
+            GROUP BY {DAY}, c.region""",
+        """WITH pieces AS (SELECT CAST(o.order_date AS DATE) AS d, u.p AS p FROM silver.orders AS o
+            CROSS JOIN UNNEST(o.product_ids) AS u (p))
+            SELECT pieces.d AS day, x.category AS c, COUNT(*) AS n FROM pieces
+            JOIN silver.products AS x ON pieces.p = x.product_id GROUP BY pieces.d, x.category""",
+    ],
+)
+def test_days_that_are_independent_pass(sql: str) -> None:
+    check(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        (f"SELECT {DAY} AS day, SUM(COUNT(*)) OVER () AS n FROM silver.orders GROUP BY {DAY}", "a window may look at"),
+        (
+            "SELECT CAST(a.order_date AS DATE) AS day, b.order_id FROM silver.orders a JOIN silver.orders b "
+            "ON a.customer_id = b.customer_id",
+            "orders stands 2 times in FROM",
+        ),
+        (
+            f"WITH o AS (SELECT {DAY} AS d, order_id AS i FROM silver.orders) "
+            "SELECT a.d AS day, b.i FROM o a JOIN o b ON a.i = b.i",
+            "o stands 2 times in FROM",
+        ),
+        ("SELECT MAX(CAST(order_date AS DATE)) AS day, COUNT(*) AS n FROM silver.orders", "day is MAX("),
+        ("SELECT current_date AS day, COUNT(*) AS n FROM silver.orders", "expected CAST(order_date AS DATE) of orders"),
+        (
+            "SELECT CAST(order_date AS DATE) - INTERVAL '1' DAY AS day, COUNT(*) AS n FROM silver.orders GROUP BY 1",
+            "expected CAST(order_date AS DATE) of orders",
+        ),
+        ("SELECT date_trunc('month', CAST(order_date AS DATE)) AS day FROM silver.orders", "expected CAST("),
+        (
+            "SELECT CAST(o.order_date AS DATE) AS day, c.region FROM silver.orders o CROSS JOIN silver.customers c",
+            "customers is not joined as the spec says",
+        ),
+        (
+            "SELECT CAST(o.order_date AS DATE) AS day, c.region FROM silver.orders o "
+            "JOIN silver.customers c ON c.name = o.customer_name",
+            "customers is not joined as the spec says",
+        ),
+        (
+            "SELECT CAST(o.order_date AS DATE) AS day, c.region FROM silver.orders o "
+            "RIGHT JOIN silver.customers c ON c.customer_id = o.customer_id",
+            "customers is not joined as the spec says",
+        ),
+        (
+            "SELECT CAST(o.order_date AS DATE) AS day, (SELECT COUNT(*) FROM silver.customers) AS n "
+            "FROM silver.orders o",
+            "customers is not joined as the spec says",
+        ),
+    ],
+)
+def test_days_that_may_depend_on_others_are_refused(sql: str, reason: str) -> None:
+    with pytest.raises(MartError) as refused:
+        check(sql)
+    assert reason in str(refused.value)
+    assert str(refused.value).startswith("query.sql: ")

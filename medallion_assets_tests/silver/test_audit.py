@@ -1,0 +1,208 @@
+"""The audit of a Silver snapshot: each check passes on good data and fails on what it is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyiceberg.table.snapshots import Operation
+
+from medallion_assets.checks.results import CheckResult
+from medallion_assets.lake.commit import stage_snapshot
+from medallion_assets.lake.duck import sql_types
+from medallion_assets.lake.snapshot import Contents
+from medallion_assets.lake.write import write_data
+from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
+from medallion_assets.silver.table import SILVER, silver_schema
+from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, record
+
+OTHERS = contract("Others", {"Id": "string"}, key="Id")
+THINGS = contract(
+    "Things",
+    {
+        "H": "string",
+        "R": "int",
+        "V": {"type": "int", "rules": [{"max": 9, "severity": "warn"}]},
+        "Other": {"type": "string", "rules": [{"references": "others", "severity": "warn"}]},
+        "Many": {"type": "list<string>", "rules": [{"references": "others", "severity": "warn"}]},
+    },
+    key=("H", "R"),
+    rules={"row_count": {"max_drop": "0.5"}, "freshness": {"max_minutes": 60}},
+)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with bench_on_files(tmp_path, OTHERS, THINGS) as opened:
+        yield opened
+
+
+def thing(sequence: int, key: int, **values: Any) -> dict[str, Any]:
+    return record("Things", sequence, {"H": {"S": "h"}, "R": {"N": str(key)}}, values)
+
+
+def merged(bench: Bench, **more: Any) -> dict[str, CheckResult]:
+    (result,) = bench.news("things", **more)
+    return {check.name: check for check in result.checks}
+
+
+def audited(
+    bench: Bench, *, whole: bool, batch: dict[str, Any], types: dict[str, str] | None = None
+) -> dict[str, CheckResult]:
+    """Audit the published snapshot as if `batch` had staged it."""
+    table = bench.lake.table(SILVER, "things")
+    with bench.lake.duckdb() as connection:
+        rows = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)}").to_arrow_table()
+        numbers = {"merged": rows.num_rows, "superseded": 0, "unchanged": 0, "quarantined": 0, "dropped": 0}
+        numbers |= {"rejected_keys": ()}
+        known = sql_types(connection, silver_schema(THINGS, bench.domain))
+        audit = Audit(
+            connection,
+            bench.lake,
+            table,
+            snapshot_id=table.metadata.current_snapshot_id,
+            contract=THINGS,
+            domain=bench.domain,
+            types=known | (types or {}),
+            whole=whole,
+            now=NOON,
+        )
+        checks, _ = audit.run(Batch(**({"rows_in": rows.num_rows, "rows": rows} | numbers | batch)), None)
+    return {check.name: check for check in checks}
+
+
+def test_the_checks_are_known_from_the_contract_alone(bench: Bench) -> None:
+    bench.put(thing(1, 1))
+    names = [(name, severity) for name, severity in check_names(THINGS)]
+    assert names == [
+        ("keys", "block"),
+        ("columns", "block"),
+        ("bronze_counts", "block"),
+        ("quarantine_rate", "block"),
+        ("row_rules", "warn"),
+        ("references", "warn"),
+        ("row_count", "warn"),
+        ("freshness", "warn"),
+    ]
+    assert list(merged(bench)) == [name for name, _ in names]
+    assert [name for name, _ in check_names(OTHERS)] == ["keys", "columns", "bronze_counts", "quarantine_rate"]
+
+
+def test_a_good_batch_passes_everything(bench: Bench) -> None:
+    bench.put(thing(1, 1, V={"N": "3"}), thing(2, 2))
+    assert all(check.passed for check in merged(bench).values())
+    assert all(check.passed for check in audited(bench, whole=True, batch={}).values())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_key_that_stands_twice_is_found(bench: Bench, whole: bool) -> None:
+    bench.put(thing(1, 1), thing(2, 2))
+    merged(bench)
+    table = bench.lake.table(SILVER, "things")
+    with bench.lake.duckdb() as connection:
+        again = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)} WHERE r = 1").to_arrow_table()
+    files = write_data(table, again)
+    contents = Contents.of(table, table.metadata.current_snapshot_id)
+    stage_snapshot(table, contents, branch="main", operation=Operation.APPEND, added=files)
+    found = audited(bench, whole=whole, batch={"rows": again})["keys"]
+    assert (found.holds, found.numbers["repeated_keys"], list(found.examples)) == (True, 1, ["h/1"])
+
+
+def test_a_column_of_another_type_is_found(bench: Bench) -> None:
+    bench.put(thing(1, 1))
+    merged(bench)
+    found = audited(bench, whole=False, batch={}, types={"v": "BIGINT", "new": "DATE"})["columns"]
+    assert found.holds
+    assert list(found.examples) == ["v: expected BIGINT, is INTEGER", "new: expected DATE, is missing"]
+
+
+def test_rows_that_are_not_accounted_for_are_found(bench: Bench) -> None:
+    bench.put(thing(1, 1))
+    merged(bench)
+    assert audited(bench, whole=False, batch={"rows_in": 2})["bronze_counts"].holds
+    assert not audited(bench, whole=False, batch={"rows_in": 2, "superseded": 1})["bronze_counts"].holds
+
+
+def test_a_change_that_is_not_in_the_snapshot_is_found(bench: Bench) -> None:
+    bench.put(thing(5, 1))
+    merged(bench)
+    table = bench.lake.table(SILVER, "things")
+    with bench.lake.duckdb() as connection:
+        rows = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)}").to_arrow_table()
+    column = rows.schema.get_field_index("_sequence_number")
+    newer = rows.set_column(column, "_sequence_number", [["6".rjust(40, "0")]])
+    found = audited(bench, whole=False, batch={"rows": newer})["bronze_counts"]
+    assert (found.holds, found.numbers["missing_keys"]) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows_in", "quarantined", "holds"),
+    [(1, 1, False), (10, 5, False), (10, 6, True), (200, 10, False), (200, 11, True)],
+)
+def test_the_share_of_bad_rows_holds_a_batch_but_one_bad_row_does_not(
+    bench: Bench, rows_in: int, quarantined: int, holds: bool
+) -> None:
+    bench.put(thing(1, 1))
+    merged(bench)
+    batch = {"rows_in": rows_in, "merged": rows_in - quarantined, "quarantined": quarantined, "rejected_keys": ["k"]}
+    found = audited(bench, whole=False, batch=batch)["quarantine_rate"]
+    assert found.holds is holds
+    assert found.numbers["share"] == Decimal(quarantined) / rows_in
+
+
+def test_rows_that_break_a_warning_rule_are_counted_and_merged(bench: Bench) -> None:
+    bench.put(thing(1, 1, V={"N": "10"}), thing(2, 2, V={"N": "9"}))
+    found = merged(bench)["row_rules"]
+    assert (found.passed, found.holds, found.numbers["v: max 9"], list(found.examples)) == (False, False, 1, ["h/1"])
+    assert len(bench.rows("things")) == 2
+
+
+def test_what_is_referred_to_and_missing_is_counted(bench: Bench) -> None:
+    bench.put(record("Others", 1, {"Id": {"S": "here"}}, {}), record("Others", 2, {"Id": {"S": "gone"}}, None))
+    bench.news("others")
+    bench.put(
+        thing(1, 1, Other={"S": "here"}, Many={"L": [{"S": "here"}, {"S": "here"}]}),
+        thing(2, 2, Other={"S": "gone"}, Many={"L": [{"S": "here"}, {"S": "nowhere"}, {"S": "gone"}]}),
+        thing(3, 3),
+    )
+    found = merged(bench)["references"]
+    assert (found.passed, found.severity) == (False, "warn")
+    assert found.numbers == {"other without others": 1, "many without others": 1}
+    assert list(found.examples) == ["h/2"]
+    assert audited(bench, whole=True, batch={})["references"].numbers == found.numbers
+
+
+def test_a_table_that_lost_most_rows_since_the_day_before_is_found(bench: Bench) -> None:
+    bench.put(*(thing(number, number) for number in range(1, 5)))
+    first = merged(bench)["row_count"]
+    assert (first.passed, first.numbers["day_before"]) == (True, "unknown")
+    tomorrow, later = DAY + timedelta(days=1), NOON + timedelta(days=1)
+    gone = [record("Things", 10 + key, {"H": {"S": "h"}, "R": {"N": str(key)}}, None) for key in (1, 2, 3)]
+    bench.put(*gone[:2], day=tomorrow)
+    half = merged(bench, day=tomorrow, now=later)["row_count"]
+    assert (half.passed, half.numbers) == (True, {"rows": 2, "day_before": 4})
+    bench.put(gone[2], day=tomorrow)
+    less = merged(bench, day=tomorrow, now=later)["row_count"]
+    assert (less.passed, less.holds, less.numbers) == (False, False, {"rows": 1, "day_before": 4})
+
+
+def test_old_news_are_not_fresh(bench: Bench) -> None:
+    bench.put(thing(1, 1))
+    assert merged(bench, now=NOON + timedelta(minutes=60))["freshness"].passed
+    bench.put(thing(2, 1))
+    late = merged(bench, now=NOON + timedelta(minutes=61))["freshness"]
+    assert (late.passed, late.numbers["age_s"]) == (False, 3660)
+
+
+def test_row_counts_remember_the_day_before() -> None:
+    first = RowCounts.after(None, today=date(2026, 3, 1), rows=5)
+    same = RowCounts.after(first, today=date(2026, 3, 1), rows=6)
+    following = RowCounts.after(same, today=date(2026, 3, 4), rows=7)
+    assert [one.day_before for one in (first, same, following)] == [None, None, 6]
+    assert RowCounts.read(following.text) == following
+    assert RowCounts.after(following, today=date(2026, 3, 4), rows=1) == replace(following, rows=1)
