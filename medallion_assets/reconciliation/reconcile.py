@@ -8,7 +8,7 @@ differs is a suspect. It is a difference only if
 - Silver's row of the key is still the same change, and still differs.
 
 Everything else was a change on its way; it is looked at again, unless Silver's row is of a change made after this
-began. A confirmed difference is described by reading both rows value by value, the source's by `reference_decoder`; where
+began. A confirmed difference is described by reading both rows value by value, the source by `reference_decoder`; where
 that finds none, there is none.
 
 Belongs here: finding differences of one table. Does not belong here: mending them (repair), Gold (verify).
