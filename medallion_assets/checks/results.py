@@ -24,6 +24,6 @@ class CheckResult:
     examples: Sequence[str] = ()
 
     @property
-    def holds(self) -> bool:
+    def blocks_publish(self) -> bool:
         """Whether this result keeps the snapshot from being published."""
         return not self.passed and self.severity == "block"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medallion_assets.simulation.harness.histories import History
     from medallion_assets.simulation.harness.play import Played
 
-_MOST_SHOWN = 3
+_MAX_SHOWN = 3
 
 
 def simulate(
@@ -103,7 +103,7 @@ def _many(count: int, first: int | None, state: Path, *, processes: int, shrink_
         print_json(_summary(run, seconds))
     else:
         _table(run, seconds)
-        for seed in sorted(run.tally.failed)[:_MOST_SHOWN]:
+        for seed in sorted(run.tally.failed)[:_MAX_SHOWN]:
             history = draw(seed)
             _explain(history, play(history), state, shrink_s=shrink_s)
     if stopped:

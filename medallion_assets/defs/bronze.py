@@ -21,7 +21,7 @@ from medallion_assets.defs.resources import Pipeline
 from medallion_assets.errors import CorruptObject
 from medallion_assets.scheduling.pending import list_pending, position
 
-_AT_ONCE: Final = 16
+_CONCURRENCY: Final = 16
 """Objects looked at side by side; the wait is the store's round trip."""
 
 
@@ -71,7 +71,7 @@ def bronze_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
 
 def survey(store: BronzeStore, names: Sequence[str]) -> dict[str, Any]:
     """How many objects, rows and bytes there are. Raises CorruptObject naming one that is no whole Parquet file."""
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with ThreadPoolExecutor(_CONCURRENCY) as threads:
         sizes = list(threads.map(lambda name: _size(store, name), names))
     ends = {"first": store.uri(names[0]), "last": store.uri(names[-1])} if names else {}
     changes = [oldest for _, _, oldest in sizes if oldest is not None]

@@ -100,7 +100,7 @@ def held(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Fa
         f"{result.name}: expected: {result.description} Found: "
         + ", ".join(f"{name} {value}" for name, value in result.numbers.items())
         for result in results
-        if result.holds
+        if result.blocks_publish
     ]
     return dg.Failure(
         description=f"The audit held {what} back. {'; '.join(reasons)}. The published data is unchanged. {what_to_do}",

@@ -71,7 +71,7 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
         now = utc_now()
         with told_to_dagster(context), pipeline.lake() as lake:
             complete = check_mart(mart, domain, known(lake, mart.tables))
-            if complete.holds:
+            if complete.blocks_publish:
                 yield from check_results(key, checks, [complete])
                 raise held(
                     [complete], what=f"the refresh of {mart.name}", what_to_do="Do what the check's examples say."

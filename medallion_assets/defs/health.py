@@ -15,7 +15,7 @@ from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
 
 if TYPE_CHECKING:
-    from medallion_assets.health.run_events import Evaluation, News, Step
+    from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 
 EVERY_SECONDS: Final = 60
 _FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -38,15 +38,15 @@ def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
         description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
     )
     def health(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
-        from medallion_assets.health.collect import look
+        from medallion_assets.health.collect import collect_health
 
         with pipeline.lake() as lake:
-            rows = look(
+            rows = collect_health(
                 lake,
                 pipeline.bronze(),
                 domain,
                 marts,
-                news=lambda after, to: news(context.instance, after=after, to=to),
+                run_events=lambda after, to: read_run_events(context.instance, after=after, to=to),
                 now=utc_now(),
             )
         return dg.SkipReason(f"Wrote {rows} rows about the pipeline's health.")
@@ -54,12 +54,12 @@ def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
     return health
 
 
-def news(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "News":
+def read_run_events(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "RunEvents":
     """What the runs did that ended after the one time and up to the other."""
-    from medallion_assets.health.run_events import News
+    from medallion_assets.health.run_events import RunEvents
 
-    steps: list[tuple[datetime, Step]] = []
-    evaluations: list[tuple[datetime, Evaluation]] = []
+    steps: list[tuple[datetime, StepRun]] = []
+    evaluations: list[tuple[datetime, CheckEvaluation]] = []
     records = instance.get_run_records(
         dg.RunsFilter(statuses=_FINISHED, updated_after=after - _SLACK),
     )
@@ -72,10 +72,10 @@ def news(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "New
                 steps.append((ended, step))
             if evaluation is not None:
                 evaluations.append((ended, evaluation))
-    return News(steps, evaluations)
+    return RunEvents(steps, evaluations)
 
 
-def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["Step | None", "Evaluation | None"]]:
+def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["StepRun | None", "CheckEvaluation | None"]]:
     for record in instance.get_records_for_run(run_id, of_type=_OF_INTEREST).records:
         event = record.event_log_entry.get_dagster_event()
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, UTC)
@@ -87,13 +87,13 @@ def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["Step |
             yield step, None
 
 
-def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "Step":
-    from medallion_assets.health.run_events import Step
+def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "StepRun":
+    from medallion_assets.health.run_events import StepRun
 
     layer, table = made.asset_key.path
     numbers = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
     oldest = made.metadata.get("oldest_change")
-    return Step(
+    return StepRun(
         layer,
         table,
         run_id,
@@ -106,19 +106,19 @@ def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "Step":
     )
 
 
-def _failed(run_id: str, at: datetime, step_key: str) -> "Step | None":
+def _failed(run_id: str, at: datetime, step_key: str) -> "StepRun | None":
     """A failed step; None for one that is no table's (maintenance)."""
-    from medallion_assets.health.run_events import Step
+    from medallion_assets.health.run_events import StepRun
 
     layer, _, table = step_key.partition("__")
-    return Step(layer, table, run_id, at, done=False, numbers={}) if table else None
+    return StepRun(layer, table, run_id, at, done=False, numbers={}) if table else None
 
 
-def _evaluation(run_id: str, at: datetime, found: dg.AssetCheckEvaluation) -> "Evaluation":
-    from medallion_assets.health.run_events import Evaluation
+def _evaluation(run_id: str, at: datetime, found: dg.AssetCheckEvaluation) -> "CheckEvaluation":
+    from medallion_assets.health.run_events import CheckEvaluation
 
     layer, table = found.asset_key.path
-    return Evaluation(
+    return CheckEvaluation(
         layer,
         table,
         found.check_name,

@@ -22,7 +22,7 @@ from medallion_assets.engines.query import Query, read_any
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 
 NAMESPACES: Final = ("silver", "gold", "quarantine", "ops")
 
@@ -134,7 +134,7 @@ class Embedded:
 def _telling() -> Iterator[None]:
     """Turn what DuckDB says about a query into one sentence; a store that does not answer stays LakeUnavailable."""
     try:
-        with reaching_lake():
+        with translate_outages():
             yield
     except duckdb.Error as refused:
         text = str(refused).strip().splitlines()[0]

@@ -24,10 +24,10 @@ from medallion_assets.gold.changes import FROM_SILVER, Basis, silver_tables, tou
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class RefreshResult:
     silver_snapshots: Mapping[str, int | None]
 
 
-@reaching_lake()
+@translate_outages()
 def refresh(
     lake: Lake,
     mart: Mart,
@@ -71,7 +71,7 @@ def refresh(
     """
     if days is not None and mart.spec.partition is None:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
-    return replanning(
+    return retry_on_conflict(
         lambda: _refresh(lake, mart, domain, today=today, now=now, run_id=run_id, named=days),
         what=f"gold.{mart.name}",
     )
@@ -124,7 +124,7 @@ def _refresh(
         sort_by=mart.spec.grain,
     )
     checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days, schema=gold_schema(mart))
-    published = not any(check.holds for check in checks)
+    published = not any(check.blocks_publish for check in checks)
     if published:
         publish(lake, table, staged, properties=basis.properties)
     else:

@@ -1,7 +1,8 @@
 """One look at every table and mart: how each layer stands, and what its runs did since the look before.
 
 Belongs here: reading the tables' metadata, one listing of Bronze per table, one count per quarantine table, and
-writing the rows. Does not belong here: what the runs did (news), completeness itself (ledger), when to look (defs).
+writing the rows. Does not belong here: what the runs did (run_events), completeness itself (ledger), when this runs
+(defs).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from medallion_assets.errors import TableMissing
 from medallion_assets.gold.changes import Basis
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
-from medallion_assets.health.run_events import News, check_totals, step_totals
+from medallion_assets.health.run_events import RunEvents, check_totals, step_totals
 from medallion_assets.health.table import SCHEMAS, add, followed_to, row_id
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gaps import open_gaps
@@ -51,31 +52,31 @@ class _Silver:
         return min(self.waiting, default=now)
 
 
-def look(
+def collect_health(
     lake: Lake,
     store: BronzeStore,
     domain: Domain,
     marts: Iterable[Mart],
     *,
-    news: Callable[[datetime, datetime], News],
+    run_events: Callable[[datetime, datetime], RunEvents],
     now: datetime,
 ) -> int:
     """Write how everything stands; returns how many rows were added.
 
-    `news(after, to)` gives what the runs did that ended after the one time and up to the other. A look that died half
-    way is made good by the next one: each table's rows say themselves how far they follow. Raises LakeUnavailable,
+    `run_events(after, to)` returns what the runs did that ended after `after` and at `to` or before. If a call dies half
+    way, the next one adds what is missing: each table says up to when its rows count runs. Raises LakeUnavailable,
     CommitConflict.
     """
     until = now - SETTLED
     since = {name: followed_to(lake, name) or until - FIRST_LOOK for name in SCHEMAS}
-    found = news(min(since.values()), until)
+    events = run_events(min(since.values()), until)
     checks = [
         {"id": row_id(now, row["layer"], row["table_name"], row["check_name"]), "looked_at": now, **row}
-        for row in check_totals(found.after(since["checks"]))
+        for row in check_totals(events.after(since["checks"]))
     ]
     if checks:
         add(lake, "checks", checks, followed_to=until)
-    happened = found.after(since["health"])
+    happened = events.after(since["health"])
     rows = [
         {
             "id": row_id(now, layer, table),

@@ -14,7 +14,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Step:
+class StepRun:
     """One step of a run on a table of a layer. `numbers` are the counts it reported; none of a step that failed.
 
     `oldest_change` is the time of the oldest change that a Bronze step read.
@@ -30,7 +30,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class CheckEvaluation:
     """One result of one check."""
 
     layer: str
@@ -44,23 +44,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class News:
+class RunEvents:
     """The steps and results of the runs that ended in some stretch of time, each with when its run ended."""
 
-    steps: Sequence[tuple[datetime, Step]] = ()
-    evaluations: Sequence[tuple[datetime, Evaluation]] = ()
+    steps: Sequence[tuple[datetime, StepRun]] = ()
+    evaluations: Sequence[tuple[datetime, CheckEvaluation]] = ()
 
-    def after(self, moment: datetime) -> News:
+    def after(self, moment: datetime) -> RunEvents:
         """Those of runs that ended after `moment`."""
-        return News(
+        return RunEvents(
             [pair for pair in self.steps if pair[0] > moment],
             [pair for pair in self.evaluations if pair[0] > moment],
         )
 
 
-def step_totals(news: News, layer: str, table: str) -> dict[str, Any]:
+def step_totals(events: RunEvents, layer: str, table: str) -> dict[str, Any]:
     """The columns of `ops.health` that say what happened to one table."""
-    steps = sorted((s for _, s in news.steps if (s.layer, s.table) == (layer, table)), key=lambda step: step.at)
+    steps = sorted((s for _, s in events.steps if (s.layer, s.table) == (layer, table)), key=lambda step: step.at)
     done = [step for step in steps if step.done]
     changes = {"bronze": "dagster/row_count", "silver": "rows_in", "gold": "refreshed_rows"}[layer]
 
@@ -73,25 +73,25 @@ def step_totals(news: News, layer: str, table: str) -> dict[str, Any]:
         "changes": total(changes),
         "merged": total("merged"),
         "quarantined": total("quarantined"),
-        "slowest_ms": _slowest_ms(news, done) if layer != "bronze" else None,
+        "slowest_ms": _slowest_ms(events, done) if layer != "bronze" else None,
         "run_id": steps[-1].run_id if steps else None,
     }
 
 
-def _slowest_ms(news: News, done: Iterable[Step]) -> int | None:
+def _slowest_ms(events: RunEvents, done: Iterable[StepRun]) -> int | None:
     """The longest time from the oldest change of a run to the end of one of these steps of the same run."""
     oldest: dict[str, datetime] = {}
-    for _, step in news.steps:
+    for _, step in events.steps:
         if step.oldest_change is not None:
             oldest[step.run_id] = min(step.oldest_change, oldest.get(step.run_id, step.oldest_change))
     took = [step.at - oldest[step.run_id] for step in done if step.run_id in oldest]
     return round(max(took).total_seconds() * 1000) if took else None
 
 
-def check_totals(news: News) -> list[dict[str, Any]]:
+def check_totals(events: RunEvents) -> list[dict[str, Any]]:
     """The columns of `ops.checks`, without when: one row per check."""
-    by_check: dict[tuple[str, str, str], list[Evaluation]] = defaultdict(list)
-    for _, one in sorted(news.evaluations, key=lambda pair: pair[1].at):
+    by_check: dict[tuple[str, str, str], list[CheckEvaluation]] = defaultdict(list)
+    for _, one in sorted(events.evaluations, key=lambda pair: pair[1].at):
         by_check[one.layer, one.table, one.check].append(one)
     rows = []
     for (layer, table, check), results in sorted(by_check.items()):

@@ -29,7 +29,7 @@ from pyiceberg.table import Table
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.schema import added_columns, file_schema, iceberg_schema, partition_spec
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Lake:
         self._opening = threading.Lock()
 
     @classmethod
-    @reaching_lake()
+    @translate_outages()
     def open(cls, settings: LakeSettings) -> Self:
         """Open the lake. Raises SettingsError if the place cannot be used, LakeUnavailable if it does not answer."""
         session = None
@@ -101,7 +101,7 @@ class Lake:
     ) -> None:
         self.close()
 
-    @reaching_lake()
+    @translate_outages()
     def table(self, namespace: str, name: str) -> Table:
         """The table as it is now. Raises TableMissing."""
         try:
@@ -109,12 +109,12 @@ class Lake:
         except NoSuchTableError as missing:
             raise TableMissing(f"The lake {self.settings.warehouse} has no table {namespace}.{name} yet.") from missing
 
-    @reaching_lake()
+    @translate_outages()
     def exists(self, namespace: str, name: str) -> bool:
         """Whether the table is there."""
         return self._catalog.table_exists((namespace, name))
 
-    @reaching_lake()
+    @translate_outages()
     def tables(self, namespace: str) -> list[str]:
         """The names of the namespace's tables, sorted; none if there is no such namespace."""
         try:
@@ -122,7 +122,7 @@ class Lake:
         except NoSuchNamespaceError:
             return []
 
-    @reaching_lake()
+    @translate_outages()
     def ensure(
         self,
         namespace: str,
@@ -177,7 +177,7 @@ class Lake:
         log.info("created table %s.%s", namespace, name)
         return table
 
-    @reaching_lake()
+    @translate_outages()
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own that reads this lake; the caller closes it. Takes 0.15 s once, then under 1 ms."""
         with self._opening:

@@ -79,8 +79,3 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A text as a quoted SQL literal."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def literals(texts: list[str]) -> str:
-    """A list of texts as a SQL list."""
-    return "[" + ", ".join(literal(text) for text in texts) + "]"

@@ -16,12 +16,12 @@ from medallion_assets.errors import TableMissing
 from medallion_assets.lake import duck
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.schema import file_schema
 from medallion_assets.lake.snapshot import Contents
 
 
-@reaching_lake()
+@translate_outages()
 def changed_rows(lake: Lake, table: Table, *, since: int | None, until: int, columns: Sequence[str]) -> pa.Table | None:
     """The rows removed from and added to the table after `since`, up to and with `until`: `columns` and `_side`.
 

@@ -26,7 +26,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, commit, stage_snapshot
 from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data, write_deletes
@@ -44,7 +44,7 @@ DELETED_SHARE = 0.2
 ABANDONED = dt.timedelta(days=1)
 
 
-@reaching_lake()
+@translate_outages()
 def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> Staged | None:
     """Fold small data files, files with many deleted rows, and all position deletes, and publish that; rows stay as is.
 
@@ -87,7 +87,7 @@ def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> 
     return staged
 
 
-@reaching_lake()
+@translate_outages()
 def expire(
     lake: Lake, table: Table, *, keep: Collection[int] = (), older_than: dt.timedelta = dt.timedelta(hours=1)
 ) -> int:
@@ -118,7 +118,7 @@ def expire(
     return len(gone)
 
 
-@reaching_lake()
+@translate_outages()
 def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
     """Drop the branches that writers staged on and never published or discarded; returns how many.
 
@@ -147,7 +147,7 @@ def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDO
     return len(stale)
 
 
-@reaching_lake()
+@translate_outages()
 def remove_orphans(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
     """Delete the files below the table's location that its metadata does not lead to; returns how many.
 

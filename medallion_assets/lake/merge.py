@@ -20,7 +20,7 @@ from pyiceberg.table.snapshots import Operation
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
 from medallion_assets.lake.files import AT, at_sql, by_field_id, deletes_sql, rows_sql
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.prune import files_surely_older, files_with_keys
 from medallion_assets.lake.schema import conform, refuse_floating_key
 from medallion_assets.lake.snapshot import Contents
@@ -29,7 +29,7 @@ from medallion_assets.lake.write import write_data, write_deletes
 log = logging.getLogger(__name__)
 
 
-@reaching_lake()
+@translate_outages()
 def stage_merge(
     lake: Lake,
     table: Table,

@@ -27,7 +27,7 @@ _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded"
 
 
 @contextmanager
-def reaching_lake() -> Iterator[None]:
+def translate_outages() -> Iterator[None]:
     """Turn a catalog or store that cannot be reached into one of our errors; usable as a decorator, too.
 
     Raises LakeUnavailable where trying again later is right, SettingsError where credentials or the bucket are wrong.
@@ -53,8 +53,8 @@ def reaching_lake() -> Iterator[None]:
 
 
 @contextmanager
-def reading_lake() -> Iterator[None]:
-    """Like `reaching_lake`, but only for what DuckDB reads: errors of the source or the catalog pass as they are."""
+def translate_read_outages() -> Iterator[None]:
+    """Translate only what DuckDB raises while it reads files; errors of the source and of the catalog pass unchanged."""
     try:
         yield
     except _NOT_READ as failure:

@@ -13,12 +13,12 @@ from pyiceberg.table.update import RemoveSnapshotRefUpdate, SetPropertiesUpdate,
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, commit, move_branch
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 
 log = logging.getLogger(__name__)
 
 
-@reaching_lake()
+@translate_outages()
 def publish(lake: Lake, table: Table, staged: Staged, *, properties: Mapping[str, str] = {}) -> None:
     """Move main to the staged snapshot, set table properties and drop the branch, in one catalog commit.
 
@@ -44,7 +44,7 @@ def publish(lake: Lake, table: Table, staged: Staged, *, properties: Mapping[str
     log.info("published %s: %d inserted, %d updated", staged.table_id, staged.inserted, staged.updated)
 
 
-@reaching_lake()
+@translate_outages()
 def discard(lake: Lake, table: Table, staged: Staged) -> None:
     """Drop the staged branch; main stays as it is. Its snapshot and files go with the next expiry."""
     _refuse_other_table(table, staged)

@@ -17,13 +17,13 @@ from pyiceberg.utils.datetime import date_to_days
 from medallion_assets.errors import SchemaMismatch
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.schema import conform
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 
 
-@reaching_lake()
+@translate_outages()
 def stage_replace(
     lake: Lake,
     table: Table,

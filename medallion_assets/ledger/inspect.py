@@ -41,10 +41,10 @@ from medallion_assets.silver.table import OBJECTS, POSITION, RUN_ID, SILVER
 PAGE: Final = 1000
 """Older names looked at at a time: what S3 gives for one request."""
 
-MOST_OBJECTS: Final = 1000
+MAX_OBJECTS: Final = 1000
 """Objects read in one look; what Silver has taken in beyond them is left to the next."""
 
-MOST_DOUBTS: Final = 100
+MAX_DOUBTS: Final = 100
 """Doubtful objects of a kind read in one look; the others wait for the next."""
 
 RETENTION: Final = timedelta(hours=24)
@@ -224,7 +224,7 @@ class _Look:
         )
         for snapshot in reversed(lineage):
             number = snapshot.snapshot_id
-            if len(found) >= MOST_OBJECTS or any(name > oldest for name in objects[number]):
+            if len(found) >= MAX_OBJECTS or any(name > oldest for name in objects[number]):
                 self.behind = True
                 return found
             for name in objects[number]:
@@ -274,7 +274,7 @@ class _Look:
         settled = [name for name in over if self.gaps.keys.get(self._key("late", name)) is not None]
         late = {name for name in over if name not in self.rows and name not in settled}
         late |= {gap.subject for gap in self.gaps.open if gap.kind == "late"}
-        for name in sorted(late)[:MOST_DOUBTS]:
+        for name in sorted(late)[:MAX_DOUBTS]:
             facts = read_facts(self.store, [name])[name]
             if self.listing.covers(name) and name not in self.listing.entries:
                 self._close(self._key("late", name))  # somebody moved it away
@@ -298,7 +298,7 @@ class _Look:
         }
         back = {name for name, row in old.items() if row["state"] == MISSING and name in self.listing.entries}
         noted = {gap.subject for gap in self.gaps.open if gap.kind in ("missing", "changed")}
-        suspects = {*sorted(gone | retagged | back)[:MOST_DOUBTS], *sorted(noted)[:MOST_DOUBTS]}
+        suspects = {*sorted(gone | retagged | back)[:MAX_DOUBTS], *sorted(noted)[:MAX_DOUBTS]}
         rows = self.recorded.named(self.name, suspects - old.keys()) | dict(old)
         for name, facts in sorted(read_facts(self.store, suspects & rows.keys()).items()):
             self._judge(name, rows[name], facts)

@@ -21,7 +21,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
 from medallion_assets.ledger.ranges import padded
 
-_AT_ONCE: Final = 16
+_CONCURRENCY: Final = 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def read_facts(store: BronzeStore, names: Iterable[str]) -> dict[str, Facts | No
     Raises what the store raises when it does not answer.
     """
     listed = list(names)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
         return dict(zip(listed, pool.map(lambda name: _facts(store, name), listed), strict=True))
 
 

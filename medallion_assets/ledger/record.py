@@ -14,7 +14,7 @@ from typing import Final
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gaps import close, note, noticed, open_gaps
 from medallion_assets.ledger.inspect import GapsBefore, Look, Memory, State, look
 from medallion_assets.ledger.reader import Recorded
@@ -34,7 +34,7 @@ class Recording:
     memories: Mapping[str, Memory]
 
 
-@reaching_lake()
+@translate_outages()
 def record(
     lake: Lake, store: BronzeStore, domain: Domain, *, run_id: str, now: datetime, memories: Mapping[str, Memory] = {}
 ) -> Recording:
@@ -62,7 +62,7 @@ def record(
     )
 
 
-@reaching_lake()
+@translate_outages()
 def states(lake: Lake, store: BronzeStore, domain: Domain, *, now: datetime) -> dict[str, State]:
     """Look at every table and change nothing: the states by lake name. Raises what `record` raises."""
     looks, _ = _look(lake, store, domain, memories={}, now=now)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gaps import Gap, open_gaps
 from medallion_assets.ledger.ranges import Range, covered
 from medallion_assets.ledger.reader import Recorded
@@ -52,7 +52,7 @@ class Statement:
     ranges: Mapping[tuple[str, str], Sequence[Range]]
 
 
-@reaching_lake()
+@translate_outages()
 def known(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
     """What is known of these tables (lake names). Costs two look-ups in the catalog. Raises LakeUnavailable."""
     ledger = find(lake, LEDGER)
@@ -64,7 +64,7 @@ def known(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
     }
 
 
-@reaching_lake()
+@translate_outages()
 def statement(lake: Lake, table: str) -> Statement:
     """All that the ledger claims of a table (its lake name). Reads all its rows. Raises LakeUnavailable."""
     now = known(lake, [table])[table]

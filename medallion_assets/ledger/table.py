@@ -21,7 +21,7 @@ from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake.retry import retry_on_conflict
 
 OPS: Final = "ops"
 LEDGER: Final = "ledger"
@@ -150,4 +150,4 @@ def write(
             publish(lake, table, staged, properties=properties)
             compact(lake, table, order_by="captured_at" if name == LEDGER else "noticed_at")
 
-    replanning(write_once, what=f"{OPS}.{name}")
+    retry_on_conflict(write_once, what=f"{OPS}.{name}")

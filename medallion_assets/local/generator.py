@@ -26,7 +26,7 @@ Item = dict[str, Any]
 
 _EARLY_WRITES = 40
 """At most so many writes lie between a row that refers to another and the row it refers to."""
-_LATE_TRIES = 20
+_MAX_LATE_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class _Rows:
         if late is None:
             return self.pick(rng)
         if rng.random() < late.share:
-            for _ in range(_LATE_TRIES):
+            for _ in range(_MAX_LATE_ATTEMPTS):
                 key = self._keys[rng.randrange(len(self._keys))]
                 if now - self.rows[key].written > timedelta(days=late.days):
                     return key

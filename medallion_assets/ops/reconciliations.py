@@ -20,7 +20,7 @@ from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.reconciliation.reconcile import Difference, Reconciliation
 
 OPS: Final = "ops"
@@ -138,7 +138,7 @@ def _add(
             publish(lake, table, staged)
             compact(lake, table, order_by=order_by)
 
-    replanning(add_once, what=f"{OPS}.{name}")
+    retry_on_conflict(add_once, what=f"{OPS}.{name}")
 
 
 def _plain(value: Any) -> Any:

@@ -52,8 +52,8 @@ from medallion_assets.silver.table import (
 BUCKETS: Final = 4096
 
 _BATCH_BYTES: Final = 8 * 1024 * 1024
-_AT_ONCE: Final = 2
-_ROWS_AT_ONCE: Final = 50_000
+_CONCURRENCY: Final = 2
+_BATCH_ROWS: Final = 50_000
 _ITEMS: Final = """SELECT unnest(from_json(body, '{"Items": ["JSON"]}').Items) AS _item FROM pages"""
 
 
@@ -101,11 +101,11 @@ def of_source(
             connection.register("pages", pa.table({"body": bodies}))
             return reading.write(connection, _ITEMS, folder / f"{number:06d}.parquet")
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool:
         waiting: deque[Future[int]] = deque()
         for number, batch in enumerate(_batches(pages)):
             waiting.append(pool.submit(write, number, batch))
-            if len(waiting) > _AT_ONCE:
+            if len(waiting) > _CONCURRENCY:
                 rows += waiting.popleft().result()
         rows += sum(one.result() for one in waiting)
     return Fingerprints(folder, rows)
@@ -262,7 +262,7 @@ class _SilverRows:
             rows = _copy(
                 connection, f"SELECT {self._outputs()} FROM ({texts} WHERE NOT ({in_python}))", folder / "sql.parquet"
             )
-            batches = reading.execute(f"{texts} WHERE {in_python}").to_arrow_reader(_ROWS_AT_ONCE)
+            batches = reading.execute(f"{texts} WHERE {in_python}").to_arrow_reader(_BATCH_ROWS)
             for number, batch in enumerate(batches):
                 connection.register("done", self._done(pa.Table.from_batches([batch])))
                 rows += _copy(connection, f"SELECT {self._outputs()} FROM done", folder / f"{number:06d}.parquet")

@@ -34,7 +34,7 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.gold.spec import silver_columns
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, sql_types
-from medallion_assets.lake.outage import reading_lake
+from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.reconciliation.canonical import as_data, with_bytes
 from medallion_assets.reconciliation.catch_up import Patience, position_now, silver_now, wait_for_silver
 from medallion_assets.reconciliation.comparison import Comparison
@@ -57,7 +57,7 @@ Kind = Literal["missing", "extra", "different"]
 # By key an item takes a unit of capacity, a scan takes one for 4 KB: from this share on another scan costs less.
 _SCAN_AGAIN: Final = 0.1
 # Items may have 400 KB.
-_ROWS_AT_ONCE: Final = 1_000
+_BATCH_ROWS: Final = 1_000
 _ROUNDS: Final = 4
 """How often a key that moves is looked at. Only one that changes each time, within seconds, is left in the end."""
 
@@ -106,7 +106,7 @@ class Reconciliation:
         return _differences(self.contract, self.domain, self.confirmed)
 
 
-@reading_lake()
+@translate_read_outages()
 def reconcile(
     lake: Lake,
     domain: Domain,
@@ -384,7 +384,7 @@ def _held_now(held: Fingerprints, rows: Fingerprints) -> str:
 def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) -> Iterator[Difference]:
     columns = silver_columns(contract.lake_name, domain)
     for file in sorted(confirmed.folder.glob("*.parquet")) if confirmed.rows else []:
-        for batch in pq.ParquetFile(file).iter_batches(_ROWS_AT_ONCE):
+        for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
             for found in batch.to_pylist():
                 difference = _difference(contract, columns, found)
                 if difference.source != difference.lake:

@@ -23,7 +23,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.outage import reading_lake
+from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.ledger.gaps import Gap
 from medallion_assets.ops.reconciliations import note_repairs, what_was_wrong
@@ -64,7 +64,7 @@ class Repair:
         return self.merged and self.comparison.behind is None and not self.gaps
 
 
-@reading_lake()
+@translate_read_outages()
 def repair(
     lake: Lake,
     domain: Domain,

@@ -29,9 +29,9 @@ from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
 from medallion_assets.silver.bronze import Chunk, refuse_bad_json
 from medallion_assets.silver.decode import decode
@@ -165,7 +165,7 @@ class Merger:
     now: datetime
     whole: bool
 
-    @reaching_lake()
+    @translate_outages()
     def merge(self, changes: Changes | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
         """Merge changes, or only what referenced tables changed (None). Returns None if there was nothing to do.
 
@@ -176,7 +176,7 @@ class Merger:
         if changes is not None:
             hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
         with self.lake.duckdb() as connection:
-            return replanning(
+            return retry_on_conflict(
                 lambda: self._merge_once(connection, changes, advance), what=f"silver.{self.contract.lake_name}"
             )
 
@@ -205,7 +205,7 @@ class Merger:
         result = self._result(table, changes, plan, staged)
         checks, counts = self._audit(connection, table, result, rows=plan.rows, rejected=changes and changes.rejected)
         result = replace(result, checks=checks)
-        if any(check.holds for check in checks):
+        if any(check.blocks_publish for check in checks):
             discard(self.lake, table, staged)
             log.warning("silver.%s: held: %s", self.contract.lake_name, result.counts)
             return replace(result, snapshot_id=planned_on)

@@ -45,7 +45,7 @@ _SCHEMA: Final = pa.schema(
 # overshoots by little.
 MAX_OBJECTS: Final = 500
 MAX_BYTES: Final = 64 * 1024 * 1024
-_AT_ONCE: Final = 16
+_CONCURRENCY: Final = 16
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
 
     Raises CorruptObject naming the one that cannot be read, once the chunks before it were given.
     """
-    with ThreadPoolExecutor(_AT_ONCE) as pool, ThreadPoolExecutor(1) as ahead:
+    with ThreadPoolExecutor(_CONCURRENCY) as pool, ThreadPoolExecutor(1) as ahead:
         chunks = _chunks(store, names, pool)
         coming = ahead.submit(next, chunks, None)
         while (chunk := coming.result()) is not None:
@@ -71,10 +71,10 @@ def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
 
 def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Chunk]:
     taken: list[tuple[str, pa.Table]] = []
-    for at in range(0, len(names), _AT_ONCE):
-        batch = names[at : at + _AT_ONCE]
+    for at in range(0, len(names), _CONCURRENCY):
+        batch = names[at : at + _CONCURRENCY]
         taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
-        if len(taken) + _AT_ONCE > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
+        if len(taken) + _CONCURRENCY > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
             yield _chunk(taken)
             taken = []
     if taken:

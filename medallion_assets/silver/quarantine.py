@@ -30,9 +30,9 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.duck import identifier, literal
 from medallion_assets.lake.merge import stage_merge
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.bronze import OBJECT
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import (
@@ -49,7 +49,7 @@ from medallion_assets.silver.table import (
 )
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
-_ROWS_AT_ONCE: Final = 2048
+_BATCH_ROWS: Final = 2048
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Dropped:
     others: Mapping[str, int]
 
 
-@reaching_lake()
+@translate_outages()
 def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
     """Keep what `decode` rejected.
 
@@ -98,7 +98,7 @@ def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now
     _write(lake, contract, news, run_id)
 
 
-@reaching_lake()
+@translate_outages()
 def check_held(lake: Lake, contract: Contract) -> CheckResult:
     """Whether no change waits in quarantine, with how many there are and since when."""
     table, held, since = _published(lake, QUARANTINE, contract), 0, None
@@ -117,7 +117,7 @@ def check_held(lake: Lake, contract: Contract) -> CheckResult:
     )
 
 
-@reaching_lake()
+@translate_outages()
 def unsettled(lake: Lake, contract: Contract) -> pa.Table:
     """The `event_id` and `status` of every change that is held or dropped."""
     table = _published(lake, QUARANTINE, contract)
@@ -145,7 +145,7 @@ def chosen(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Tab
             pa.Table.from_batches([batch])
             for batch in connection.execute(
                 f"SELECT * FROM {table} WHERE status IN ({_texts(statuses)}) AND {_sql(condition)}"
-            ).to_arrow_reader(_ROWS_AT_ONCE)
+            ).to_arrow_reader(_BATCH_ROWS)
         )
 
 
@@ -157,7 +157,7 @@ def bronze_rows(quarantined: pa.Table) -> pa.Table:
     )
 
 
-@reaching_lake()
+@translate_outages()
 def settle(
     lake: Lake,
     contract: Contract,
@@ -206,7 +206,7 @@ def settle(
     return Settled(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
 
 
-@reaching_lake()
+@translate_outages()
 def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str, now: datetime) -> Dropped:
     """Give up the held changes for which `where` is true: they are never merged, whatever the contract says later.
 
@@ -333,7 +333,7 @@ def _write(
         publish(lake, table, staged)
         return rows
 
-    return replanning(write_once, what=f"quarantine.{contract.lake_name}")
+    return retry_on_conflict(write_once, what=f"quarantine.{contract.lake_name}")
 
 
 def _condition(where: str) -> Condition:
@@ -344,7 +344,7 @@ def _condition(where: str) -> Condition:
 def _telling(where: str | None) -> Iterator[None]:
     """Say of a condition that DuckDB cannot compute that it is the condition."""
     try:
-        with reaching_lake():
+        with translate_outages():
             yield
     except duckdb.Error as refused:
         if where is None:

@@ -93,7 +93,7 @@ def _merged(merger: Merger, decoded: Decoded) -> BatchResult:
             f"{check.name}: expected: {check.description} Found: "
             + ", ".join(f"{name} {value}" for name, value in check.numbers.items())
             for check in result.checks
-            if check.holds
+            if check.blocks_publish
         )
         raise AuditFailed(
             f"The audit held the replay of {merger.contract.lake_name} back. {failed}. Silver and these changes in "

@@ -53,7 +53,7 @@ REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 
 _PAGE_BYTES: Final = 1024 * 1024
-_MOST_KEYS: Final = 100
+_MAX_KEYS: Final = 100
 _SHARDS_A_PAGE: Final = 100
 
 # What a caller sees when nothing was done, and when it may have been. Each is an answer the API reference lists for
@@ -230,7 +230,7 @@ class DynamoDB(Service):
     def batch_get_item(self, p: Params) -> Answer:
         """Read up to 100 items, each by itself; some may come back unread."""
         _only(p, "RequestItems", "ReturnConsumedCapacity")
-        if sum(len(asked["Keys"]) for asked in p["RequestItems"].values()) > _MOST_KEYS:
+        if sum(len(asked["Keys"]) for asked in p["RequestItems"].values()) > _MAX_KEYS:
             raise invalid("Too many items requested for the BatchGetItem call")
         found: dict[str, list[Item]] = {}
         unread: dict[str, Any] = {}

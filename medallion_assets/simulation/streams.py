@@ -38,7 +38,7 @@ IteratorType = Literal["TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SE
 _EVERYTHING: Final = 2**128
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_MOST_DIGITS: Final = 40
+_MAX_DIGITS: Final = 40
 _TAILS: Final = 1_000
 _number = attrgetter("number")
 
@@ -419,7 +419,7 @@ class Stream:
         width = len(str(above))
         if not above:
             near = int(10 ** self._dice.randint(21, 26)) - self._dice.randrange(1, 2_000) * _TAILS
-        elif wider and width < _MOST_DIGITS and self._dice.random() < 0.5:
+        elif wider and width < _MAX_DIGITS and self._dice.random() < 0.5:
             near = max(above + 1, int(10**width) - self._dice.randrange(1, 2_000) * _TAILS)
         else:
             near = above + 1 + self._dice.getrandbits(9) * _TAILS

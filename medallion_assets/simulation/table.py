@@ -24,7 +24,7 @@ AwareClock = Callable[[], datetime]
 
 _STALE: Final = timedelta(seconds=1)
 _TTL_PAST: Final = timedelta(days=5 * 365)
-_MOST_WRITES: Final = 100
+_MAX_WRITES: Final = 100
 _PLACES: Final = 2**128
 
 
@@ -264,8 +264,8 @@ def transact(writes: Sequence[Write]) -> list[StreamRecord]:
     Returns the records of those that changed something. Raises Refused: TransactionCanceledException with the reasons
     when a condition does not hold, ValidationException for what no transaction may be.
     """
-    if not 1 <= len(writes) <= _MOST_WRITES:
-        raise invalid(f"Member must have length between 1 and {_MOST_WRITES}; saw {len(writes)} writes")
+    if not 1 <= len(writes) <= _MAX_WRITES:
+        raise invalid(f"Member must have length between 1 and {_MAX_WRITES}; saw {len(writes)} writes")
     planned = [(write, *write.table.apply(write)) for write in writes]
     if len({(write.table.name, key) for write, key, _ in planned}) < len(planned):
         raise invalid("Transaction request cannot include multiple operations on one item")

@@ -18,8 +18,8 @@ from medallion_assets.capture.heartbeat import Polled, put_polled
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
-from medallion_assets.health.collect import look
-from medallion_assets.health.run_events import News
+from medallion_assets.health.collect import collect_health
+from medallion_assets.health.run_events import RunEvents
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets_tests.cli.conftest import medallion
@@ -220,7 +220,7 @@ def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) 
     domain = load_domain(fleet.settings.domain)
     with Lake.open(fleet.settings.lake()) as lake:
         store, now = open_store(fleet.settings.bronze), datetime.now(UTC)
-        look(lake, store, domain, load_marts(domain), news=lambda after, to: News(), now=now)
+        collect_health(lake, store, domain, load_marts(domain), run_events=lambda after, to: RunEvents(), now=now)
     sql = "SELECT table_name, verified_at, differences FROM ops.health WHERE layer = 'silver' ORDER BY 1"
     shown = json.loads(medallion("query", sql, "--json").stdout)
     assert [(row["table_name"], row["differences"]) for row in shown] == [("trips", 0), ("vehicles", 1)]

@@ -12,11 +12,11 @@ import pytest
 
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
-from medallion_assets.defs.health import news
+from medallion_assets.defs.health import read_run_events
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.health import collect as looks
-from medallion_assets.health.collect import look
+from medallion_assets.health.collect import collect_health
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
 from medallion_assets_tests.defs.runs import news_run, page_run, today
@@ -40,12 +40,12 @@ def lake(lake_on_files: object) -> Iterator[Lake]:
 def look_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = timedelta(seconds=30)) -> datetime:
     """A look, as if it were a little later: a run that has just ended is left to the next one."""
     at = datetime.now(UTC) + later
-    look(
+    collect_health(
         lake,
         open_store(Settings.load().bronze),
         DOMAIN,
         MARTS,
-        news=lambda after, to: news(instance, after=after, to=to),
+        run_events=lambda after, to: read_run_events(instance, after=after, to=to),
         now=at,
     )
     return at

@@ -15,7 +15,7 @@ from medallion_assets.contracts.loader import load_domain
 from medallion_assets.errors import CommitConflict, MartError
 from medallion_assets.gold import refresh as refresh_module
 from medallion_assets.gold.spec import Mart, load_mart
-from medallion_assets.lake import replan
+from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.gold.shop import (
     DOMAIN,
@@ -326,7 +326,7 @@ def test_a_writer_that_is_always_faster_is_an_error(shop: Shop, monkeypatch: pyt
 
     shop.write("orders", order(1, MONDAY, "0.30"))
     monkeypatch.setattr(refresh_module, "publish", beaten)
-    monkeypatch.setattr(replan, "TRIES", 3)
+    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 3)
     with pytest.raises(CommitConflict):
         shop.refresh(DAILY)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from medallion_assets.capture.store import FileStore
-from medallion_assets.health.collect import look
-from medallion_assets.health.run_events import Evaluation, News, Step
+from medallion_assets.health.collect import collect_health
+from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order, product
 
@@ -57,30 +57,30 @@ def fill(lake: Lake, bronze: Path, now: datetime) -> None:
     store = FileStore(bronze)
     for minutes in range(360, -1, -20):
         at = now - timedelta(minutes=minutes)
-        happened = News(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 120})))
-        look(lake, store, DOMAIN, MARTS.values(), news=lambda after, to, made=happened: made, now=at)  # type: ignore[misc]
+        happened = RunEvents(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 120})))
+        collect_health(lake, store, DOMAIN, MARTS.values(), run_events=lambda after, to, made=happened: made, now=at)  # type: ignore[misc]
 
 
-def _steps(at: datetime, dice: random.Random) -> Iterator[tuple[datetime, Step]]:
+def _steps(at: datetime, dice: random.Random) -> Iterator[tuple[datetime, StepRun]]:
     run, ended = f"run-{at:%H%M}", at - timedelta(seconds=30)
     for table in DOMAIN.by_name:
         changes = dice.randrange(200, 900)
         oldest = ended - timedelta(seconds=dice.randrange(4, 14))
-        yield ended, Step("bronze", table, run, ended, True, {"dagster/row_count": changes}, oldest)
+        yield ended, StepRun("bronze", table, run, ended, True, {"dagster/row_count": changes}, oldest)
         numbers = {"rows_in": changes, "merged": changes - 20, "quarantined": dice.randrange(3)}
-        yield ended, Step("silver", table, run, ended, True, numbers)
+        yield ended, StepRun("silver", table, run, ended, True, numbers)
     for mart in MARTS:
-        yield ended, Step("gold", mart, run, ended, True, {"refreshed_rows": 40})
+        yield ended, StepRun("gold", mart, run, ended, True, {"refreshed_rows": 40})
 
 
-def _evaluations(at: datetime, dice: random.Random, *, broken: bool) -> Iterator[tuple[datetime, Evaluation]]:
+def _evaluations(at: datetime, dice: random.Random, *, broken: bool) -> Iterator[tuple[datetime, CheckEvaluation]]:
     run, ended = f"run-{at:%H%M}", at - timedelta(seconds=30)
     for table in DOMAIN.by_name:
         for check, blocking in CHECKS:
             passed = not (broken and check == "rules" and table == "orders") and dice.random() > 0.01
-            yield ended, Evaluation("silver", table, check, run, ended, blocking, passed, {"rows": 1600})
+            yield ended, CheckEvaluation("silver", table, check, run, ended, blocking, passed, {"rows": 1600})
     for mart in MARTS:
-        yield ended, Evaluation("gold", mart, "grain", run, ended, True, True, {"rows": 40})
+        yield ended, CheckEvaluation("gold", mart, "grain", run, ended, True, True, {"rows": 40})
 
 
 def utc_now() -> datetime:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.outage import reaching_lake
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
 
 
@@ -140,5 +140,5 @@ def test_a_closed_lake_leaves_nothing_open(tmp_path: Path) -> None:
     ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:40],
 )
 def test_each_librarys_failure_is_told_apart(failure: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected), reaching_lake():
+    with pytest.raises(expected), translate_outages():
         raise failure

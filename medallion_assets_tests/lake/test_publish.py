@@ -108,7 +108,7 @@ def test_two_publishers_at_the_same_moment_do_not_both_win(
     assert [id for (id,) in read(lake, lake.table("silver", "orders"), ["id"])] == ["a", "theirs"]
 
 
-def test_writers_racing_with_replanning_lose_no_row(lake: Lake, table: Table) -> None:
+def test_writers_racing_with_retries_lose_no_row(lake: Lake, table: Table) -> None:
     conflicts: list[CommitConflict] = []
     failures: list[BaseException] = []
 

@@ -107,7 +107,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
 def test_more_than_one_look_can_hold_is_caught_up_in_several(
     captured: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medallion_assets.ledger.inspect.MOST_OBJECTS", 2)
+    monkeypatch.setattr("medallion_assets.ledger.inspect.MAX_OBJECTS", 2)
     for number in range(1, 7):
         captured.put("a", number)
         captured.merge()

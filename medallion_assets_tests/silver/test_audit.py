@@ -110,22 +110,22 @@ def test_a_key_that_stands_twice_is_found(bench: Bench, whole: bool) -> None:
     contents = Contents.of(table, table.metadata.current_snapshot_id)
     stage_snapshot(table, contents, branch="main", operation=Operation.APPEND, added=files)
     found = audited(bench, whole=whole, batch={"rows": again})["keys"]
-    assert (found.holds, found.numbers["repeated_keys"], list(found.examples)) == (True, 1, ["h/1"])
+    assert (found.blocks_publish, found.numbers["repeated_keys"], list(found.examples)) == (True, 1, ["h/1"])
 
 
 def test_a_column_of_another_type_is_found(bench: Bench) -> None:
     bench.put(thing(1, 1))
     merged(bench)
     found = audited(bench, whole=False, batch={}, types={"v": "BIGINT", "new": "DATE"})["columns"]
-    assert found.holds
+    assert found.blocks_publish
     assert list(found.examples) == ["v: expected BIGINT, is INTEGER", "new: expected DATE, is missing"]
 
 
 def test_rows_that_are_not_accounted_for_are_found(bench: Bench) -> None:
     bench.put(thing(1, 1))
     merged(bench)
-    assert audited(bench, whole=False, batch={"rows_in": 2})["bronze_counts"].holds
-    assert not audited(bench, whole=False, batch={"rows_in": 2, "superseded": 1})["bronze_counts"].holds
+    assert audited(bench, whole=False, batch={"rows_in": 2})["bronze_counts"].blocks_publish
+    assert not audited(bench, whole=False, batch={"rows_in": 2, "superseded": 1})["bronze_counts"].blocks_publish
 
 
 def test_a_change_that_is_not_in_the_snapshot_is_found(bench: Bench) -> None:
@@ -137,7 +137,7 @@ def test_a_change_that_is_not_in_the_snapshot_is_found(bench: Bench) -> None:
     column = rows.schema.get_field_index("_sequence_number")
     newer = rows.set_column(column, "_sequence_number", [["6".rjust(40, "0")]])
     found = audited(bench, whole=False, batch={"rows": newer})["bronze_counts"]
-    assert (found.holds, found.numbers["missing_keys"]) == (True, 1)
+    assert (found.blocks_publish, found.numbers["missing_keys"]) == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,19 @@ def test_the_share_of_bad_rows_holds_a_batch_but_one_bad_row_does_not(
     merged(bench)
     batch = {"rows_in": rows_in, "merged": rows_in - quarantined, "quarantined": quarantined, "rejected_keys": ["k"]}
     found = audited(bench, whole=False, batch=batch)["quarantine_rate"]
-    assert found.holds is holds
+    assert found.blocks_publish is holds
     assert found.numbers["share"] == Decimal(quarantined) / rows_in
 
 
 def test_rows_that_break_a_warning_rule_are_counted_and_merged(bench: Bench) -> None:
     bench.put(thing(1, 1, V={"N": "10"}), thing(2, 2, V={"N": "9"}))
     found = merged(bench)["row_rules"]
-    assert (found.passed, found.holds, found.numbers["v: max 9"], list(found.examples)) == (False, False, 1, ["h/1"])
+    assert (found.passed, found.blocks_publish, found.numbers["v: max 9"], list(found.examples)) == (
+        False,
+        False,
+        1,
+        ["h/1"],
+    )
     assert len(bench.rows("things")) == 2
 
 
@@ -188,7 +193,7 @@ def test_a_table_that_lost_most_rows_since_the_day_before_is_found(bench: Bench)
     assert (half.passed, half.numbers) == (True, {"rows": 2, "day_before": 4})
     bench.put(gone[2], day=tomorrow)
     less = merged(bench, day=tomorrow, now=later)["row_count"]
-    assert (less.passed, less.holds, less.numbers) == (False, False, {"rows": 1, "day_before": 4})
+    assert (less.passed, less.blocks_publish, less.numbers) == (False, False, {"rows": 1, "day_before": 4})
 
 
 def test_old_news_are_not_fresh(bench: Bench) -> None:

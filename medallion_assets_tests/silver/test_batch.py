@@ -19,7 +19,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict, CorruptObject, OlderDayPending
-from medallion_assets.lake import replan
+from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.maintenance import COMMITS_BETWEEN
@@ -257,7 +257,7 @@ def test_a_held_batch_leaves_everything_as_it_was_until_the_contract_is_mended(e
     either.put(order(2, "a", "2"), order(3, "b", "2.5"))
     (held,) = either.news("orders")
     assert not held.published
-    assert [check.name for check in held.checks if check.holds] == ["quarantine_rate"]
+    assert [check.name for check in held.checks if check.blocks_publish] == ["quarantine_rate"]
     assert held.snapshot_id == first.snapshot_id
     assert amounts(either) == {"a": 1}
     table = either.lake.table(SILVER, "orders")
@@ -362,7 +362,7 @@ def test_conflicts_without_end_are_an_error(bench: Bench, monkeypatch: pytest.Mo
         raise CommitConflict("somebody else")
 
     monkeypatch.setattr(batch_module, "publish", lose)
-    monkeypatch.setattr(replan, "TRIES", 3)
+    monkeypatch.setattr(retry, "MAX_ATTEMPTS", 3)
     with pytest.raises(CommitConflict, match="somebody else"):
         bench.news("orders")
     monkeypatch.undo()

@@ -14,7 +14,7 @@ import pytest
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import AuditFailed, CommitConflict, MartError
-from medallion_assets.lake import replan
+from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
@@ -192,7 +192,7 @@ def test_many_changes_are_replayed_in_commits_of_bounded_size(bench: Bench, monk
     bench.put(*(order(number, f"o{number % 40}", "11") for number in range(1, 101)))
     bench.news("orders")
     mend(bench)
-    monkeypatch.setattr(quarantine_module, "_ROWS_AT_ONCE", 32)
+    monkeypatch.setattr(quarantine_module, "_BATCH_ROWS", 32)
     monkeypatch.setattr(replay_module, "MAX_BYTES", 1)
     before = bench.snapshots("orders")
     done = bench.replay("orders")
@@ -455,7 +455,7 @@ def test_conflicts_without_end_are_an_error_and_the_next_replay_marks(
 
     with monkeypatch.context() as losing, pytest.raises(CommitConflict, match="somebody else"):
         losing.setattr(quarantine_module, "publish", lose)
-        losing.setattr(replan, "TRIES", 3)
+        losing.setattr(retry, "MAX_ATTEMPTS", 3)
         bench.replay("orders")
     assert bench.replay("orders").resolved == 1
 

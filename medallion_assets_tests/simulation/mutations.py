@@ -38,7 +38,7 @@ from medallion_assets.simulation.harness.histories import draw
 from medallion_assets.simulation.harness.lake import patched
 from medallion_assets.simulation.harness.play import play
 
-MOST_SEEDS: Final = 200
+MAX_SEEDS: Final = 200
 
 CAUGHT: Final[dict[str, int]] = {
     "skip_the_version_guard": 1,
@@ -326,13 +326,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.disable(logging.CRITICAL)
     missed = 0
     for name in parser.parse_args(arguments).names or MUTATIONS:
-        for seed in range(MOST_SEEDS):
+        for seed in range(MAX_SEEDS):
             if found := violations(name, seed):
                 sys.stdout.write(f'    "{name}": {seed},  # {found[0][:150]}\n')
                 break
         else:
             missed += 1
-            sys.stdout.write(f"    {name}: not found by {MOST_SEEDS} histories\n")
+            sys.stdout.write(f"    {name}: not found by {MAX_SEEDS} histories\n")
         sys.stdout.flush()
     return 1 if missed else 0
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from medallion_assets.errors import CommitConflict
-from medallion_assets.lake import replan
+from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
@@ -80,7 +80,7 @@ def write(settings: LakeSettings, writer: int, writers: int, commits: int) -> tu
                 publish(lake, table, staged)
 
             try:
-                replan.replanning(once, what=f"writer {writer}")
+                retry.retry_on_conflict(once, what=f"writer {writer}")
             except Exception as failed:  # noqa: BLE001 - told by the report, which fails
                 failures.append(f"{type(failed).__name__}: {failed}")
             tries.append(planned)

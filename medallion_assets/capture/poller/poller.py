@@ -14,7 +14,7 @@ from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.errors import StreamGap
 
 # More than a stream has open shards: threads are made as shards are found, and one must never wait for another's.
-_MOST_SHARDS: Final = 10_000
+_MAX_SHARDS: Final = 10_000
 
 
 def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callable[[], None]) -> list[str]:
@@ -50,7 +50,7 @@ def capture(table: TablePoller, halt: threading.Event) -> None:
 
     So one slow shard delays no other. A write at hand is finished first. Raises what the table raises.
     """
-    with ThreadPoolExecutor(_MOST_SHARDS, thread_name_prefix=table.table) as pool:
+    with ThreadPoolExecutor(_MAX_SHARDS, thread_name_prefix=table.table) as pool:
         try:
             drive(table.capture(lambda work: pool.submit(drive, work, halt)), halt)
         finally:

@@ -55,7 +55,7 @@ Act = Callable[[Lake, str], str | None]
 """What a step does, given a lake and its run's id; returns why its audit held, None if it did not."""
 
 MAX_RETRIES: Final = 3
-FIRST_PAUSE_S: Final = 1.0
+FIRST_BACKOFF_SECONDS: Final = 1.0
 """As defs.failures has them."""
 
 
@@ -289,7 +289,7 @@ class Daemon:
             except (LakeUnavailable, CommitConflict) as passing:
                 if retry == MAX_RETRIES:
                     return str(passing)
-                self._pause(FIRST_PAUSE_S * 2**retry)
+                self._pause(FIRST_BACKOFF_SECONDS * 2**retry)
             except MedallionError as lasting:
                 return str(lasting)
         raise AssertionError("unreachable")
@@ -304,4 +304,4 @@ class Daemon:
 
 
 def _held(checks: Iterable[CheckResult]) -> str:
-    return "held: " + ", ".join(check.name for check in checks if check.holds)
+    return "held: " + ", ".join(check.name for check in checks if check.blocks_publish)

@@ -27,7 +27,7 @@ from medallion_assets.capture.write_bronze import process
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart, load_marts
-from medallion_assets.lake import maintenance, replan
+from medallion_assets.lake import maintenance, retry
 from medallion_assets.reconciliation.catch_up import Patience
 from medallion_assets.reconciliation.scan import Description
 from medallion_assets.scheduling.planner import Cursor
@@ -80,7 +80,7 @@ def play(history: History) -> Played:
         held.enter_context(patched((maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN)))
         folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
         world = _World(history, Path(held.enter_context(folder)), held)
-        held.enter_context(patched((replan, "pause", lambda failures: world.wait(0.1 * failures))))
+        held.enter_context(patched((retry, "back_off", lambda failures: world.wait(0.1 * failures))))
         return world.play()
 
 

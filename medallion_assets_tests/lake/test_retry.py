@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from medallion_assets.errors import CommitConflict, LakeUnavailable
-from medallion_assets.lake import replan
-from medallion_assets.lake.replan import replanning
+from medallion_assets.lake import retry
+from medallion_assets.lake.retry import retry_on_conflict
 
 
 @pytest.fixture
@@ -27,16 +27,16 @@ def test_it_is_planned_again_until_nobody_was_faster(pauses: list[float]) -> Non
             raise result
         return str(result)
 
-    assert replanning(act, what="silver.orders") == "done"
+    assert retry_on_conflict(act, what="silver.orders") == "done"
     assert len(pauses) == 2
 
 
 def test_the_pauses_spread_and_grow_up_to_a_limit(pauses: list[float]) -> None:
     for failures in itertools.chain(range(1, 20), [1_000]):
         for _ in range(20):
-            replan.pause(failures)
+            retry.back_off(failures)
         tried, pauses[:] = list(pauses), []
-        longest = min(replan.LONGEST_PAUSE_S, replan.FIRST_PAUSE_S * 2 ** (failures - 1))
+        longest = min(retry.MAX_BACKOFF_SECONDS, retry.FIRST_BACKOFF_SECONDS * 2 ** (failures - 1))
         assert all(0 <= pause <= longest for pause in tried) and len(set(tried)) == 20
 
 
@@ -49,12 +49,12 @@ def test_who_is_never_faster_is_told_so_and_no_other_error_is_tried_again(pauses
         raise CommitConflict("always another")
 
     with pytest.raises(CommitConflict, match="always another"):
-        replanning(never, what="silver.orders")
-    assert tries == replan.TRIES == len(pauses) + 1
+        retry_on_conflict(never, what="silver.orders")
+    assert tries == retry.MAX_ATTEMPTS == len(pauses) + 1
 
     def away() -> None:
         raise LakeUnavailable("S3 did not answer")
 
     with pytest.raises(LakeUnavailable):
-        replanning(away, what="silver.orders")
-    assert len(pauses) == replan.TRIES - 1
+        retry_on_conflict(away, what="silver.orders")
+    assert len(pauses) == retry.MAX_ATTEMPTS - 1
