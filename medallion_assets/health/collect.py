@@ -63,8 +63,8 @@ def collect_health(
 ) -> int:
     """Write how everything stands; returns how many rows were added.
 
-    `run_events(after, to)` returns what the runs did that ended after `after` and at `to` or before. If a call dies half
-    way, the next one adds what is missing: each table says up to when its rows count runs. Raises LakeUnavailable,
+    `run_events(after, to)` returns what the runs did that ended after `after` and at `to` or before. If a call dies
+    half way, the next one adds what is missing: each table says up to when its rows count runs. Raises LakeUnavailable,
     CommitConflict.
     """
     until = now - SETTLED

@@ -54,7 +54,7 @@ def translate_outages() -> Iterator[None]:
 
 @contextmanager
 def translate_read_outages() -> Iterator[None]:
-    """Translate only what DuckDB raises while it reads files; errors of the source and of the catalog pass unchanged."""
+    """Translate only what DuckDB raises when it reads files; errors of source and catalog pass unchanged."""
     try:
         yield
     except _NOT_READ as failure:
