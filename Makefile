@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures format bench clean
+.PHONY: help install demo test prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures docs format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ $(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/u
 .venv-infra/installed: $(VENV)/installed requirements/infra.txt requirements/uv.txt
 	@$(PYTHON) -m venv --without-pip .venv-infra
 	@$(UV) pip sync -q --python .venv-infra/bin/python --require-hashes requirements/infra.txt requirements/uv.txt
+	@touch $@
+
+# What builds the docs site.
+.venv-docs/installed: $(VENV)/installed requirements/docs.txt requirements/uv.txt
+	@$(PYTHON) -m venv --without-pip .venv-docs
+	@$(UV) pip sync -q --python .venv-docs/bin/python --require-hashes requirements/docs.txt requirements/uv.txt
 	@touch $@
 
 demo: install ## the whole system on this machine, with live traffic (ARGS=--once stops by itself)
@@ -81,6 +87,7 @@ lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
+	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
 	@$(LOCK) requirements/emulator.in -o requirements/emulator.txt
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 
@@ -92,6 +99,7 @@ lock-check: install
 	@$(LOCK) pyproject.toml --group image -c requirements/runtime.txt -o build/requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
+	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt
 	@diff -r -x '*.in' requirements build/requirements || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
@@ -100,6 +108,11 @@ dashboards: install ## Grafana's dashboards, alerts and provisioning anew after 
 
 pictures: install ## the README's pictures of the dashboards (needs npm, Chromium and 600 MB; ARGS="--of-demo ." while a demo runs)
 	@$(BIN)/python -m medallion_assets_tests.grafana.pictures $(ARGS)
+
+# The page of the command line is written from the command line. MkDocs reads the API from the sources, so it needs no package.
+docs: .venv-docs/installed ## the docs site, in build/site (open build/site/index.html)
+	@$(BIN)/python -m typer medallion_assets.cli.main utils docs --name medallion --title "Command line" --output docs/reference/cli.md > /dev/null
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
 
 schemas: install ## the JSON Schemas of contracts and marts for editors
 	@$(BIN)/medallion contracts schema --write medallion_assets/contracts
@@ -111,4 +124,4 @@ bench: install ## speed and memory beside the alternative (ARGS="--only merge-10
 	@$(BIN)/python -m medallion_assets_tests.bench $(ARGS)
 
 clean: ## remove the environments and all local state
-	rm -rf .venv .venv-aws .venv-infra .medallion build *.egg-info
+	rm -rf .venv .venv-aws .venv-infra .venv-docs .medallion build *.egg-info
