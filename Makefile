@@ -111,7 +111,9 @@ pictures: install ## the README's pictures of the dashboards (needs npm, Chromiu
 
 # The page of the command line is written from the command line. MkDocs reads the API from the sources, so it needs no package.
 docs: .venv-docs/installed ## the docs site, in build/site (open build/site/index.html)
-	@$(BIN)/python -m typer medallion_assets.cli.main utils docs --name medallion --title "Command line" --output docs/reference/cli.md > /dev/null
+	@mkdir -p build
+	@$(BIN)/python -m typer medallion_assets.cli.main utils docs --name medallion --title "Command line" --output build/cli.md > /dev/null
+	@awk '/^Examples:$$/ {print; print ""; next} /^  medallion/ {print "  " $$0; next} {print}' build/cli.md > docs/reference/cli.md
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet --strict
 
 schemas: install ## the JSON Schemas of contracts and marts for editors
