@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from medallion_assets.lake import duck
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.local.emulator import REGION, Emulator, run_emulator
 
@@ -20,6 +21,13 @@ def pytest_configure() -> None:
     """A runner's workers ignore SIGTERM, and a shell's background jobs SIGINT; what they start would inherit that."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database() -> Iterator[None]:
+    """Keep the process's DuckDB open: otherwise every lake that a test opens loads the extensions again."""
+    with duck.connect():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ import pyarrow as pa
 
 # avro first: iceberg looks for it and would otherwise try to download it.
 EXTENSIONS = ("avro", "iceberg", "httpfs")
+
+# Two threads that replace a secret at the same time fail with a write-write conflict.
+_granting = threading.Lock()
 
 
 class Keys(NamedTuple):
@@ -21,14 +25,20 @@ class Keys(NamedTuple):
     token: str | None
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """An in-memory database that reads Iceberg, with UTC as its time zone. Downloads nothing. Takes about 0.15 s."""
+def connect(name: str = "lake") -> duckdb.DuckDBPyConnection:
+    """Open the process's in-memory database of this name, which reads Iceberg and has UTC as its time zone.
+
+    All connections of one name see one database, which ends with the last of them. The first connection loads the
+    extensions, which takes 0.15 to 0.3 s; further ones take 2 ms. Downloads nothing. Like any DuckDB database, it must
+    not be open when the process forks.
+    """
     connection = duckdb.connect(
+        f":memory:{name}",
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )
-    for name in EXTENSIONS:
-        package = importlib.resources.files(f"duckdb_extension_{name}")
-        file = package / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    for extension in EXTENSIONS:
+        package = importlib.resources.files(f"duckdb_extension_{extension}")
+        file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
         connection.execute(f"LOAD {literal(str(file))}")
     # GLOBAL, so that cursors have it too: the session default is the machine's time zone.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -39,16 +49,26 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def allow_s3(connection: duckdb.DuckDBPyConnection, keys: Keys, region: str, endpoint: str | None) -> None:
-    """Give every cursor of this database access to S3, replacing what was there. `endpoint` is a URL, None on AWS."""
-    options = {"TYPE": "s3", "KEY_ID": literal(keys.id), "SECRET": literal(keys.secret)}
-    options["REGION"] = literal(region)
+def allow_s3(connection: duckdb.DuckDBPyConnection, bucket: str, keys: Keys, region: str, endpoint: str | None) -> None:
+    """Give all connections to this database access to one bucket, replacing the access they had. Takes 0.2 ms.
+
+    `endpoint` is a URL, None on AWS.
+    """
+    options = {
+        "TYPE": "s3",
+        "SCOPE": literal(f"s3://{bucket}/"),
+        "KEY_ID": literal(keys.id),
+        "SECRET": literal(keys.secret),
+        "REGION": literal(region),
+    }
     if keys.token:
         options["SESSION_TOKEN"] = literal(keys.token)
     if endpoint:
         scheme, _, host = endpoint.partition("://")
         options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": str(scheme == "https").lower()}
-    connection.execute(f"CREATE OR REPLACE SECRET lake ({', '.join(f'{k} {v}' for k, v in options.items())})")
+    secret = ", ".join(f"{option} {value}" for option, value in options.items())
+    with _granting:
+        connection.execute(f"CREATE OR REPLACE SECRET {identifier(bucket)} ({secret})")
 
 
 def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:

@@ -141,7 +141,7 @@ def database() -> duckdb.DuckDBPyConnection:
 
     It has one thread, so that rows come in the same order whenever a seed is played.
     """
-    database = duck.connect()
+    database = duck.connect("simulation")
     database.execute("SET threads = 1")
     return database
 
