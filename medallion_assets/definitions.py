@@ -25,7 +25,7 @@ def defs() -> dg.Definitions:
     from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
     from medallion_assets.defs.resources import pipeline
     from medallion_assets.defs.retention import retention_schedule
-    from medallion_assets.defs.sensors import news_sensor
+    from medallion_assets.defs.sensors import arrivals_sensor
     from medallion_assets.defs.silver import silver_asset
     from medallion_assets.gold.spec import load_marts
 
@@ -44,7 +44,7 @@ def defs() -> dg.Definitions:
                 *(reconciliation_asset(contract, domain) for contract in domain.tables),
             ],
             sensors=[
-                news_sensor(domain, marts),
+                arrivals_sensor(domain, marts),
                 new_day_sensor(),
                 ledger_sensor(domain, marts),
                 health_sensor(domain, marts),

@@ -189,7 +189,7 @@ def _say(done: ReplayResult, follows: list[str]) -> None:
     if follows:
         typer.echo(
             f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what follows at the next "
-            f"tick of its sensor bronze_news, within seconds: {', '.join(follows)}. Without one, materialize these."
+            f"tick of its sensor bronze_arrivals, within seconds: {', '.join(follows)}. Without one, materialize these."
         )
     if done.held:
         typer.echo(

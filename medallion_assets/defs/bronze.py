@@ -14,12 +14,12 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.defs.columns import source_columns
-from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.errors import CorruptObject
-from medallion_assets.scheduling.pending import list_pending, position
+from medallion_assets.scheduling.pending import list_pending, read_published
 
 _CONCURRENCY: Final = 16
 """Objects looked at side by side; the wait is the store's round trip."""
@@ -55,12 +55,12 @@ def bronze_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
         code_version=code_version(contract),
     )
     def bronze(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
-        with told_to_dagster(context):
+        with translate_errors(context):
             store = pipeline.bronze()
             days = [date.fromisoformat(key) for key in context.partition_keys]
             if NEWS_TAG in context.run.tags:
                 with pipeline.lake() as lake:
-                    positions = {name: position(lake, contract)}
+                    positions = {name: read_published(lake, contract).position}
                 names = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
             else:
                 names = [path for day in days for path in store.list(contract.table, day=day)]

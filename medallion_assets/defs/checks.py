@@ -46,7 +46,7 @@ def check_specs(
     ]
 
 
-def worst(results: Iterable[CheckResult]) -> list[CheckResult]:
+def first_failure_per_check(results: Iterable[CheckResult]) -> list[CheckResult]:
     """One result per check of several audits in a row: the last that did not pass, or the last."""
     kept: dict[str, CheckResult] = {}
     for result in results:
@@ -94,7 +94,7 @@ def evaluation(key: dg.AssetKey, result: CheckResult, *, partition: str | None =
     )
 
 
-def held(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Failure:
+def audit_failure(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Failure:
     """The failure of a step whose audit held its batch back."""
     reasons = [
         f"{result.name}: expected: {result.description} Found: "

@@ -16,7 +16,7 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 
 
 @contextmanager
-def told_to_dagster(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
+def translate_errors(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Raise RetryRequested for what passes, Failure without further retries for what somebody must mend."""
     try:
         yield

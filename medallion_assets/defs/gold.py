@@ -8,9 +8,9 @@ import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.automation import at_new_day
-from medallion_assets.defs.checks import check_results, check_specs, held
+from medallion_assets.defs.checks import audit_failure, check_results, check_specs
 from medallion_assets.defs.columns import mart_columns, mart_lineage
-from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
@@ -69,17 +69,17 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
         if partitions and NEWS_TAG not in context.run.tags:
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
-        with told_to_dagster(context), pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake() as lake:
             complete = check_mart(mart, domain, known(lake, mart.tables))
             if complete.blocks_publish:
                 yield from check_results(key, checks, [complete])
-                raise held(
+                raise audit_failure(
                     [complete], what=f"the refresh of {mart.name}", what_to_do="Do what the check's examples say."
                 )
             result = refresh(lake, mart, domain, today=now.date(), now=now, run_id=context.run.run_id, days=named)
             yield from check_results(key, checks, [*result.checks, complete])
             if not result.published:
-                raise held(
+                raise audit_failure(
                     result.checks,
                     what=f"the refresh of {mart.name}",
                     what_to_do=f"Mend the cause, then materialize gold/{mart.name} again.",

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import pool
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
@@ -49,7 +49,7 @@ def _step(
         from medallion_assets.maintenance.maintain import maintain
 
         opened: Pipeline = context.resources.pipeline
-        with told_to_dagster(context), opened.lake() as lake:
+        with translate_errors(context), opened.lake() as lake:
             expired = maintain(lake, domain, marts, layer=layer, name=name)
             context.log.info("%s.%s: %d snapshots expired", layer, name, expired)
 

@@ -15,7 +15,7 @@ from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
 from medallion_assets.defs.checks import check_results, check_specs
-from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import asset_key, pool
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.settings import Settings
@@ -58,7 +58,7 @@ def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinit
 
         source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=Settings.load().read_capacity)
         with (
-            told_to_dagster(context),
+            translate_errors(context),
             pipeline.lake() as lake,
             tempfile.TemporaryDirectory(prefix="medallion-reconciliation-") as folder,
         ):

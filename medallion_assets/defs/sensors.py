@@ -14,18 +14,18 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
 from medallion_assets.defs.resources import Pipeline
 from medallion_assets.gold.spec import Mart
-from medallion_assets.scheduling.pending import Published, list_pending, published
+from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
     Cursor,
     Graph,
     Outcome,
     Pending,
     Request,
-    choose,
-    follow,
-    notice,
-    outcomes,
-    settle,
+    apply_outcome,
+    observe_commits,
+    observe_materializations,
+    plan_run,
+    read_outcomes,
 )
 
 WATCH_SECONDS: Final = 4.0
@@ -40,18 +40,18 @@ BATCH_TAG: Final = "medallion/batch"
 """On a run of the sensor: the key of the request it was launched for."""
 
 
-def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
+def arrivals_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
     graph = Graph.of(domain, marts)
 
     @dg.sensor(
-        name="bronze_news",
+        name="bronze_arrivals",
         target=dg.AssetSelection.groups("bronze", "silver", "gold"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
         description="Runs what has news: Bronze and Silver of the tables with new objects, and the marts over them.",
     )
-    def bronze_news(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    def bronze_arrivals(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         until = time.monotonic() + WATCH_SECONDS
         run = _run(context.instance, cursor)
@@ -61,25 +61,25 @@ def news_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, cursor)
         store = pipeline.bronze()
-        tables = _published(domain, pipeline)
+        tables = _read_published(domain, pipeline)
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(store, domain.tables, positions, utc_now().date())
-        cursor = _after(context.instance, cursor, run, pending)
-        cursor = _beside(context.instance, cursor, run, graph, tables)
-        while (request := choose(graph, cursor, pending, utc_now())) is None:
+        cursor = _with_run_outcome(context.instance, cursor, run, pending)
+        cursor = _with_external_changes(context.instance, cursor, run, graph, tables)
+        while (request := plan_run(graph, cursor, pending, utc_now())) is None:
             if time.monotonic() >= until:
-                return _skip(cursor, _words(pending))
+                return _skip(cursor, _skip_message(pending))
             time.sleep(LIST_PAUSE_SECONDS)
             pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = cursor.model_copy(update={"request": request})
         return dg.SensorResult(run_requests=[_run_request(request)], cursor=cursor.model_dump_json())
 
-    return bronze_news
+    return bronze_arrivals
 
 
-def _published(domain: Domain, pipeline: Pipeline) -> dict[str, Published]:
+def _read_published(domain: Domain, pipeline: Pipeline) -> dict[str, PublishedTable]:
     with pipeline.lake() as lake:
-        return {contract.lake_name: published(lake, contract) for contract in domain.tables}
+        return {contract.lake_name: read_published(lake, contract) for contract in domain.tables}
 
 
 def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
@@ -90,19 +90,21 @@ def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
     return runs[0] if runs and runs[0].status is not dg.DagsterRunStatus.NOT_STARTED else None
 
 
-def _after(instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending) -> Cursor:
+def _with_run_outcome(
+    instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending
+) -> Cursor:
     """The cursor after its run ended, if there was one."""
     if run is not None and cursor.request is not None:
-        return settle(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
+        return apply_outcome(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
     return cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
 
 
-def _beside(
+def _with_external_changes(
     instance: dg.DagsterInstance,
     cursor: Cursor,
     run: dg.DagsterRun | None,
     graph: Graph,
-    tables: Mapping[str, Published],
+    tables: Mapping[str, PublishedTable],
 ) -> Cursor:
     """The cursor after whatever others than its own run did: runs by hand, and processes that are none of Dagster's."""
     own = run.run_id if run is not None else None
@@ -113,10 +115,12 @@ def _beside(
         if (last := record.asset_entry.last_materialization_record) is not None
     }
     latest = {node: last.storage_id for node, last in made.items()}
-    cursor = follow(cursor, graph, latest, own={node for node, last in made.items() if last.run_id == own})
+    cursor = observe_materializations(
+        cursor, graph, latest, own={node for node, last in made.items() if last.run_id == own}
+    )
     runs = {own, *(last.run_id for last in made.values())}
     commits = {f"silver/{name}": table.snapshot_id for name, table in tables.items() if table.snapshot_id is not None}
-    return notice(
+    return observe_commits(
         cursor, graph, commits, own={f"silver/{name}" for name, table in tables.items() if table.run_id in runs}
     )
 
@@ -124,14 +128,14 @@ def _beside(
 def _outcomes(instance: dg.DagsterInstance, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
     """How each node fared."""
     if run.is_success:
-        return dict.fromkeys(request.nodes, "done")
+        return dict.fromkeys(request.nodes, "succeeded")
     stats = instance.get_run_step_stats(run.run_id)
-    return outcomes(request.nodes, {step.step_key: step.status.value for step in stats if step.status is not None})
+    return read_outcomes(request.nodes, {step.step_key: step.status.value for step in stats if step.status is not None})
 
 
 def _run_request(request: Request) -> dg.RunRequest:
     keys = [dg.AssetKey(node.split("/")) for node in request.nodes]
-    keys += [asset_key("bronze", node.removeprefix("silver/")) for node in request.first]
+    keys += [asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
     return dg.RunRequest(
         run_key=request.key,
         partition_key=request.day.isoformat(),
@@ -141,12 +145,10 @@ def _run_request(request: Request) -> dg.RunRequest:
 
 
 def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
-    troubles = ", ".join(f"{node} failed {trouble.failures} times" for node, trouble in cursor.troubles.items())
-    return dg.SensorResult(
-        skip_reason=f"{reason}{'; ' + troubles if troubles else ''}.", cursor=cursor.model_dump_json()
-    )
+    failing = ", ".join(f"{node} failed {backoff.failures} times" for node, backoff in cursor.backoffs.items())
+    return dg.SensorResult(skip_reason=f"{reason}{'; ' + failing if failing else ''}.", cursor=cursor.model_dump_json())
 
 
-def _words(pending: Pending) -> str:
+def _skip_message(pending: Pending) -> str:
     counts = {node: sum(map(len, days.values())) for node, days in pending.items()}
     return "No news" if not counts else "Waiting: " + ", ".join(f"{node} {count}" for node, count in counts.items())

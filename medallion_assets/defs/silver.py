@@ -8,9 +8,15 @@ import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
-from medallion_assets.defs.checks import check_results, check_specs, held, log_partition, worst
+from medallion_assets.defs.checks import (
+    audit_failure,
+    check_results,
+    check_specs,
+    first_failure_per_check,
+    log_partition,
+)
 from medallion_assets.defs.columns import silver_columns, silver_lineage
-from medallion_assets.defs.failures import told_to_dagster
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
 from medallion_assets.defs.resources import Pipeline
@@ -60,7 +66,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
         from medallion_assets.silver.quarantine import check_held
 
         merge = merge_news if NEWS_TAG in context.run.tags else merge_day
-        with told_to_dagster(context), pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake() as lake:
             done: list[BatchResult] = []
             for day in context.partition_keys:
                 merged = list(
@@ -76,15 +82,20 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 )
                 done += merged
                 if len(context.partition_keys) > 1:
-                    log_partition(context, key, worst(check for result in merged for check in result.checks), day)
+                    log_partition(
+                        context,
+                        key,
+                        first_failure_per_check(check for result in merged for check in result.checks),
+                        day,
+                    )
                 if any(not result.published for result in merged):
                     break
-            results = worst(check for result in done for check in result.checks)
+            results = first_failure_per_check(check for result in done for check in result.checks)
             held_changes = check_held(lake, contract)
             complete = check_table(contract, known(lake, [name])[name], now=utc_now())
             yield from check_results(key, [*checks, *waiting], [*results, held_changes, complete])
             if any(not result.published for result in done):
-                raise held(
+                raise audit_failure(
                     results,
                     what=f"a batch of {name}",
                     what_to_do=f"Mend the cause, then materialize silver/{name} for this day again.",

@@ -1,1 +1,1 @@
-"""What to run next: which tables have news, what follows from it, and how what failed is tried again. No Dagster."""
+"""The planner: which tables and marts the next run takes, and when a failed one is tried again. It knows no Dagster."""

@@ -1,4 +1,7 @@
-"""Which Bronze objects no Silver commit contains yet, by the position each Silver table keeps, and its last commit."""
+"""Read which Bronze objects no Silver commit contains yet, and how far each Silver table has come.
+
+Belongs here: one read of the catalog and one listing per table. Does not belong here: what to run (planner).
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Published:
-    """A Silver table as it is published: how far it has come, and the last snapshot that changed its rows.
+class PublishedTable:
+    """A published Silver table: its position in Bronze, and the last snapshot that changed rows with its run's id.
 
-    `snapshot_id` and `run_id`, of the run that made it, are None where that is not known.
+    `snapshot_id` and `run_id` are None where they are not known.
     """
 
     position: Position
@@ -30,22 +33,17 @@ class Published:
     run_id: str | None = None
 
 
-def position(lake: Lake, contract: Contract) -> Position:
-    """How far the Silver table has come. Raises LakeUnavailable."""
-    return published(lake, contract).position
-
-
-def published(lake: Lake, contract: Contract) -> Published:
-    """The Silver table as it is published, by one look at the catalog. Raises LakeUnavailable."""
+def read_published(lake: Lake, contract: Contract) -> PublishedTable:
+    """Return the Silver table as published; one that does not exist yet is at the start. Raises LakeUnavailable."""
     from medallion_assets.lake.history import last_change
     from medallion_assets.silver.table import POSITION, RUN_ID, SILVER
 
     try:
         table = lake.table(SILVER, contract.lake_name)
     except TableMissing:
-        return Published(Position.start())
+        return PublishedTable(Position.start())
     text, change = table.properties.get(POSITION), last_change(table)
-    return Published(
+    return PublishedTable(
         Position.from_json(text) if text else Position.start(),
         change.snapshot_id if change else None,
         change.summary.additional_properties.get(RUN_ID) if change and change.summary else None,
@@ -55,9 +53,9 @@ def published(lake: Lake, contract: Contract) -> Published:
 def list_pending(
     store: BronzeStore, contracts: Iterable[Contract], positions: Mapping[str, Position], today: date
 ) -> Pending:
-    """The pending objects by Silver node and capture day, oldest first; positions by lake name.
+    """Return the pending objects by Silver node and capture day, oldest first; `positions` are by lake name.
 
-    An object of a day to come, named by a clock that is ahead, waits for its day: there is no partition for it yet.
+    An object of a future day (from a clock that is ahead) waits for its day, because there is no partition for it yet.
     """
     pending: dict[str, dict[date, list[str]]] = {}
     for contract in contracts:

@@ -1,11 +1,11 @@
-"""What the sensor decides: what to run for the news there is, and how what failed is tried again.
+"""Plan the next run: which tables and marts it takes, and when a failed one is tried again.
 
-Belongs here: the decision, values in and values out. Does not belong here: listing, clocks, Dagster (defs).
+Belongs here: the decision, from values to values. Does not belong here: listing Bronze (pending), clocks, Dagster.
 
-A node is a Silver table or a mart, named as its asset: `silver/orders`, `gold/key_metrics`. What is pending is not
-remembered here: it follows from the position that each Silver table keeps in its own commit, so a run that failed, or
-never began, leaves its objects pending. The cursor remembers what the lake cannot tell: the run that was asked for,
-the nodes that still have to follow an upstream one, and the nodes in trouble.
+A node is a Silver table or a mart, named as its asset: `silver/orders`, `gold/key_metrics`. Pending objects are not
+remembered here. They follow from the position that each Silver table keeps in its own commit, so the objects of a run
+that failed or never began are still pending. The cursor remembers what the lake cannot say: the run that was requested,
+the nodes that are stale, and the nodes that wait before their next attempt.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from medallion_assets.contracts.loader import Domain
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
 
-Outcome = Literal["done", "failed", "undone"]
-"""How a node fared in a run; `undone` is skipped behind a failure, or never begun."""
+Outcome = Literal["succeeded", "failed", "not_run"]
+"""How a run ended for a node. `not_run`: skipped because an upstream node failed, or never begun."""
 
 Pending = Mapping[str, Mapping[date, Sequence[str]]]
-"""The Bronze objects no Silver commit contains yet: by Silver node and capture day, oldest first."""
+"""The Bronze objects that no Silver commit contains yet: by Silver node and capture day, oldest first."""
 
 FIRST_RETRY: Final = timedelta(seconds=5)
 LAST_RETRY: Final = timedelta(minutes=10)
+"""The pause after the first failure, and the longest pause. It doubles with each failure."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Who follows whom: the upstream nodes of each node, every node after those it follows."""
+    """The upstream nodes of each node. A node comes after all of its upstream nodes."""
 
     upstream: Mapping[str, frozenset[str]]
 
     @classmethod
     def of(cls, domain: Domain, marts: Iterable[Mart]) -> Self:
-        """The graph of a domain, from the contracts' enrichment and the marts' SQL."""
+        """Return the graph of a domain, from the contracts' enrichment and the marts' SQL."""
         upstream = {
             f"silver/{contract.lake_name}": frozenset(f"silver/{part.table}" for part in contract.enrich)
             for contract in domain.tables
@@ -56,7 +57,7 @@ class Graph:
         return [node for node in self.upstream if not is_mart(node)]
 
     def downstream(self, nodes: Collection[str]) -> set[str]:
-        """Every node that follows one of `nodes`, directly or not."""
+        """Return every node downstream of one of `nodes`, directly or not; without `nodes` themselves."""
         reached = set(nodes)
         for node, upstream in self.upstream.items():
             if upstream & reached:
@@ -65,7 +66,7 @@ class Graph:
 
 
 def is_mart(node: str) -> bool:
-    """Whether the node is a mart, not a Silver table."""
+    """Return whether the node is a mart; otherwise it is a Silver table."""
     return node.startswith("gold/")
 
 
@@ -73,39 +74,47 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Trouble(_Value):
-    """A node whose last attempts failed, and when to try again."""
+class Backoff(_Value):
+    """How often a node failed in a row, and when to try it again."""
 
     failures: int
     retry_at: datetime
 
 
 class Request(_Value):
-    """A run that was asked for. `first` is the oldest pending object of each table that has objects of that day."""
+    """A run that was requested: its capture day and its nodes, upstream first.
+
+    `oldest_pending` is the oldest pending object of each Silver node that has objects of that day.
+    """
 
     key: str
     day: date
     nodes: tuple[str, ...]
-    first: dict[str, str]
+    oldest_pending: dict[str, str]
 
 
 class Cursor(_Value):
-    """What is remembered from tick to tick.
+    """What the sensor remembers from one tick to the next.
 
-    Of each Silver node: `seen` is the last materialization seen, `committed` the last snapshot seen that changed rows.
+    request: the run that was requested and has not been seen to end.
+    stale: nodes to run although none of their objects is pending.
+    backoffs: the nodes whose last attempt failed.
+    materializations: by Silver node, the id of the last materialization seen.
+    commits: by Silver node, the last snapshot seen that changed rows.
     """
 
     request: Request | None = None
-    due: frozenset[str] = frozenset()
-    troubles: dict[str, Trouble] = {}
-    seen: dict[str, int] = {}
-    committed: dict[str, int] = {}
+    stale: frozenset[str] = frozenset()
+    backoffs: dict[str, Backoff] = {}
+    materializations: dict[str, int] = {}
+    commits: dict[str, int] = {}
 
 
-def outcomes(nodes: Iterable[str], steps: Mapping[str, str]) -> dict[str, Outcome]:
-    """How each node fared in a run that did not succeed, by the status of its steps (`silver__orders`: `SUCCESS`).
+def read_outcomes(nodes: Iterable[str], steps: Mapping[str, str]) -> dict[str, Outcome]:
+    """Return how a run that did not succeed ended for each node.
 
-    A run that ended with no failed step was killed or cancelled: it failed in all it did not finish.
+    `steps` has the status of each step that began (`silver__orders`: `SUCCESS`). A run that ended without a failed step
+    was killed or canceled: then every node that did not succeed failed.
     """
     crashed = "FAILURE" not in steps.values()
     found: dict[str, Outcome] = {}
@@ -114,98 +123,106 @@ def outcomes(nodes: Iterable[str], steps: Mapping[str, str]) -> dict[str, Outcom
         own = [f"{layer}__{table}"] if is_mart(node) else [f"bronze__{table}", f"silver__{table}"]
         states = {steps.get(step) for step in own}
         if steps.get(own[-1]) == "SUCCESS":
-            found[node] = "done"
+            found[node] = "succeeded"
         elif "FAILURE" in states or crashed:
             found[node] = "failed"
         else:
-            found[node] = "undone"
+            found[node] = "not_run"
     return found
 
 
-def settle(cursor: Cursor, outcomes: Mapping[str, Outcome], pending: Pending, now: datetime) -> Cursor:
-    """The cursor after its run ended so. A table that was done but whose object is still pending has failed, too."""
+def apply_outcome(cursor: Cursor, outcomes: Mapping[str, Outcome], pending: Pending, now: datetime) -> Cursor:
+    """Return the cursor after its run ended with these outcomes.
+
+    A table that succeeded but left its oldest object pending counts as failed: else it would be requested for ever.
+    """
     if cursor.request is None:
         return cursor
-    due, troubles = set(cursor.due), dict(cursor.troubles)
+    stale, backoffs = set(cursor.stale), dict(cursor.backoffs)
     for node in cursor.request.nodes:
-        outcome = outcomes.get(node, "undone")
-        left = any(cursor.request.first.get(node) in names for names in pending.get(node, {}).values())
-        if outcome == "done" and not left:
-            due.discard(node)
-            troubles.pop(node, None)
+        outcome = outcomes.get(node, "not_run")
+        oldest = cursor.request.oldest_pending.get(node)
+        left = any(oldest in names for names in pending.get(node, {}).values())
+        if outcome == "succeeded" and not left:
+            stale.discard(node)
+            backoffs.pop(node, None)
             continue
-        due.add(node)
-        if outcome != "undone":
-            failures = troubles[node].failures + 1 if node in troubles else 1
+        stale.add(node)
+        if outcome != "not_run":
+            failures = backoffs[node].failures + 1 if node in backoffs else 1
             pause = min(FIRST_RETRY * 2 ** min(failures - 1, 16), LAST_RETRY)
-            troubles[node] = Trouble(failures=failures, retry_at=now + pause)
-    return cursor.model_copy(update={"request": None, "due": frozenset(due), "troubles": troubles})
+            backoffs[node] = Backoff(failures=failures, retry_at=now + pause)
+    return cursor.model_copy(update={"request": None, "stale": frozenset(stale), "backoffs": backoffs})
 
 
-def follow(cursor: Cursor, graph: Graph, latest: Mapping[str, int], *, own: Collection[str]) -> Cursor:
-    """The cursor after a look at the latest materialization (its id) of each Silver node.
+def observe_materializations(
+    cursor: Cursor, graph: Graph, latest: Mapping[str, int], *, own: Collection[str]
+) -> Cursor:
+    """Return the cursor after reading the id of the latest materialization of each Silver node.
 
-    One that the sensor's own run did not make (`own`: those it did) was made by hand: what follows it is due, and a
-    table that was in trouble is well again.
+    `own` are the nodes whose latest materialization the sensor's own run made. Another new one was made by hand: mark
+    everything downstream of the table as stale, and end the table's backoff.
     """
-    mended = {node for node, made in latest.items() if made != cursor.seen.get(node) and node not in own}
+    by_hand = {node for node, made in latest.items() if made != cursor.materializations.get(node) and node not in own}
     return cursor.model_copy(
         update={
-            "seen": {**cursor.seen, **latest},
-            "due": (cursor.due | graph.downstream(mended)) - mended,
-            "troubles": {node: trouble for node, trouble in cursor.troubles.items() if node not in mended},
+            "materializations": {**cursor.materializations, **latest},
+            "stale": (cursor.stale | graph.downstream(by_hand)) - by_hand,
+            "backoffs": {node: backoff for node, backoff in cursor.backoffs.items() if node not in by_hand},
         }
     )
 
 
-def notice(cursor: Cursor, graph: Graph, commits: Mapping[str, int], *, own: Collection[str]) -> Cursor:
-    """The cursor after a look at the last snapshot of each Silver node that changed rows.
+def observe_commits(cursor: Cursor, graph: Graph, commits: Mapping[str, int], *, own: Collection[str]) -> Cursor:
+    """Return the cursor after reading the last snapshot of each Silver node that changed rows.
 
-    One that was not made by a run whose materialization was seen (`own`: those that were) is the commit of another
-    process, like a replay of what was in quarantine: the table is due, so that it tells of itself, and what follows it.
+    `own` are the nodes whose last snapshot was made by a run with a recorded materialization. Another new snapshot was
+    committed by another process (for example a quarantine replay). Mark the table and everything downstream as stale,
+    so that Dagster records it.
     """
-    others = {node for node, snapshot in commits.items() if snapshot != cursor.committed.get(node) and node not in own}
+    others = {node for node, snapshot in commits.items() if snapshot != cursor.commits.get(node) and node not in own}
     return cursor.model_copy(
         update={
-            "committed": {**cursor.committed, **commits},
-            "due": cursor.due | others | graph.downstream(others),
+            "commits": {**cursor.commits, **commits},
+            "stale": cursor.stale | others | graph.downstream(others),
         }
     )
 
 
-def choose(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Request | None:
-    """The run to ask for now, or None.
+def plan_run(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Request | None:
+    """Return the run to request now, or None if there is nothing to run.
 
-    The oldest capture day comes first. A table in trouble is tried alone when its pause is over, so that it cannot
-    hold up another one; until it is well, the marts that read it wait, published as they are.
+    The oldest capture day comes first. A failing table is tried alone when its pause is over, so that it cannot delay
+    another one. Until it succeeds the marts that read it are left out, and stay published as they are.
     """
-    waiting = {node for node, trouble in cursor.troubles.items() if trouble.retry_at > now}
-    sick = {node for node in cursor.troubles if not is_mart(node)}
-    retry = min((node for node in sick - waiting if pending.get(node) or node in cursor.due), default=None)
+    backing_off = {node for node, backoff in cursor.backoffs.items() if backoff.retry_at > now}
+    failing = {node for node in cursor.backoffs if not is_mart(node)}
+    retry = min((node for node in failing - backing_off if pending.get(node) or node in cursor.stale), default=None)
     if retry is not None:
-        start, sick = {retry}, sick - {retry}
+        start, failing = {retry}, failing - {retry}
     else:
-        start = {node for node in graph.tables if pending.get(node)} | cursor.due
-    held = waiting | sick | {node for node, upstream in graph.upstream.items() if is_mart(node) and upstream & sick}
-    days = [day for node in start - held for day in pending.get(node, {})]
+        start = {node for node in graph.tables if pending.get(node)} | cursor.stale
+    behind_failing = {node for node, upstream in graph.upstream.items() if is_mart(node) and upstream & failing}
+    left_out = backing_off | failing | behind_failing
+    days = [day for node in start - left_out for day in pending.get(node, {})]
     day = min(days, default=now.date())
-    first = {node: names[day][0] for node, names in pending.items() if node in start - held and day in names}
-    start = (start & (set(first) | cursor.due)) - held
-    nodes = (start | graph.downstream(start)) - held
+    oldest = {node: names[day][0] for node, names in pending.items() if node in start - left_out and day in names}
+    start = (start & (set(oldest) | cursor.stale)) - left_out
+    nodes = (start | graph.downstream(start)) - left_out
     if not nodes:
         return None
     ordered = tuple(node for node in graph.upstream if node in nodes)
-    return Request(key=_key(cursor, day, ordered, pending), day=day, nodes=ordered, first=first)
+    return Request(key=_key(cursor, day, ordered, pending), day=day, nodes=ordered, oldest_pending=oldest)
 
 
 def _key(cursor: Cursor, day: date, nodes: Sequence[str], pending: Pending) -> str:
-    """The same request has the same key, so that Dagster does not launch it twice; another attempt has another one."""
+    """Return the request's key. Dagster launches a key once, so another attempt needs another key."""
     objects = {node: names[day] for node, names in pending.items() if day in names}
     asked = (
         nodes,
         [(node, len(names), names[0], names[-1]) for node, names in sorted(objects.items()) if node in nodes],
-        [(node, trouble.failures) for node, trouble in sorted(cursor.troubles.items())],
-        sorted(cursor.seen.items()),
-        sorted(cursor.committed.items()),
+        [(node, backoff.failures) for node, backoff in sorted(cursor.backoffs.items())],
+        sorted(cursor.materializations.items()),
+        sorted(cursor.commits.items()),
     )
     return f"{day}/{hashlib.sha256(repr(asked).encode()).hexdigest()[:16]}"

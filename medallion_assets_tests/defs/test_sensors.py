@@ -41,7 +41,7 @@ class Ticker:
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"pipeline": pipeline}, definitions=self.definitions
         )
-        result = self.definitions.resolve_sensor_def("bronze_news").evaluate_tick(context)
+        result = self.definitions.resolve_sensor_def("bronze_arrivals").evaluate_tick(context)
         pipeline.close()
         self.cursor = result.cursor
         self.skipped = result.skip_message or ""

@@ -160,7 +160,7 @@ def test_looks_and_reconciling_need_no_more_than_their_roles_may_do(
     with dg.DagsterInstance.ephemeral() as instance, closing(Pipeline()) as pipeline:
         context = dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}, definitions=definitions)
         with recorded() as needs:
-            for name in ("bronze_news", "ledger", "health"):
+            for name in ("bronze_arrivals", "ledger", "health"):
                 definitions.resolve_sensor_def(name).evaluate_tick(context)
             definitions.resolve_job_def("reconciliation").execute_in_process(instance=instance)
         assert {need.action for need in needs} >= {"dynamodb:Scan", "glue:CreateTable", "s3:ListBucket"}

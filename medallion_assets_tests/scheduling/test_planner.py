@@ -1,4 +1,4 @@
-"""What the sensor decides, as values."""
+"""The planner: which run it plans for a cursor, a graph and the pending objects."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 
 from medallion_assets.scheduling.planner import (
     LAST_RETRY,
+    Backoff,
     Cursor,
     Graph,
     Outcome,
     Pending,
     Request,
-    Trouble,
-    choose,
-    follow,
-    notice,
-    settle,
+    apply_outcome,
+    observe_commits,
+    observe_materializations,
+    plan_run,
 )
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
@@ -35,7 +35,7 @@ GRAPH = Graph(
 
 
 def ask(cursor: Cursor, pending: Pending, now: datetime = NOW) -> Request:
-    request = choose(GRAPH, cursor, pending, now)
+    request = plan_run(GRAPH, cursor, pending, now)
     assert request is not None
     return request
 
@@ -44,23 +44,23 @@ def ended(
     cursor: Cursor, request: Request, *, pending: Pending | None = None, now: datetime = NOW, **nodes: Outcome
 ) -> Cursor:
     """The cursor after a run in which every node was done but those named, as `silver_orders="failed"`."""
-    outcomes: dict[str, Outcome] = {node: nodes.get(node.replace("/", "_"), "done") for node in request.nodes}
-    return settle(cursor.model_copy(update={"request": request}), outcomes, pending or {}, now)
+    outcomes: dict[str, Outcome] = {node: nodes.get(node.replace("/", "_"), "succeeded") for node in request.nodes}
+    return apply_outcome(cursor.model_copy(update={"request": request}), outcomes, pending or {}, now)
 
 
-def test_without_news_nothing_is_asked_for() -> None:
-    assert choose(GRAPH, Cursor(), {}, NOW) is None
+def test_without_pending_objects_no_run_is_planned() -> None:
+    assert plan_run(GRAPH, Cursor(), {}, NOW) is None
 
 
-def test_news_of_one_table_takes_along_what_is_enriched_from_it_and_the_marts_over_both() -> None:
+def test_objects_of_one_table_run_it_with_the_tables_enriched_from_it_and_their_marts() -> None:
     request = ask(Cursor(), {"silver/customers": {TUESDAY: ["a"]}})
     assert request.nodes == ("silver/customers", "silver/orders", "gold/sales", "gold/stock")
-    assert request.first == {"silver/customers": "a"}
+    assert request.oldest_pending == {"silver/customers": "a"}
 
 
-def test_all_tables_with_news_of_a_day_share_one_run() -> None:
+def test_all_tables_with_objects_of_a_day_share_one_run() -> None:
     request = ask(Cursor(), {"silver/customers": {TUESDAY: ["a"]}, "silver/products": {TUESDAY: ["b"]}})
-    assert request.first == {"silver/customers": "a", "silver/products": "b"}
+    assert request.oldest_pending == {"silver/customers": "a", "silver/products": "b"}
     assert request.nodes == tuple(GRAPH.upstream)
 
 
@@ -69,11 +69,11 @@ def test_the_older_capture_day_comes_first() -> None:
     assert (request.day, request.nodes) == (MONDAY, ("silver/products", "gold/stock"))
 
 
-def test_a_table_that_failed_is_tried_alone_after_its_pause_and_holds_no_other_one_up() -> None:
+def test_a_table_that_failed_is_tried_alone_after_its_pause_and_delays_no_other_one() -> None:
     pending: Pending = {"silver/products": {MONDAY: ["bad"]}, "silver/customers": {TUESDAY: ["a"]}}
     cursor = Cursor()
     first = ask(cursor, pending)
-    cursor = ended(cursor, first, pending=pending, silver_products="failed", gold_stock="undone")
+    cursor = ended(cursor, first, pending=pending, silver_products="failed", gold_stock="not_run")
 
     meanwhile = ask(cursor, pending)
     assert (meanwhile.day, "silver/products" in meanwhile.nodes) == (TUESDAY, False)
@@ -83,15 +83,15 @@ def test_a_table_that_failed_is_tried_alone_after_its_pause_and_holds_no_other_o
     assert alone.key != first.key
 
 
-def test_marts_over_a_table_in_trouble_wait_until_it_is_well() -> None:
+def test_marts_over_a_failing_table_wait_until_it_succeeds() -> None:
     pending: Pending = {"silver/products": {TUESDAY: ["bad"]}}
-    cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending, silver_products="failed", gold_stock="undone")
+    cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending, silver_products="failed", gold_stock="not_run")
     orders: Pending = {**pending, "silver/orders": {TUESDAY: ["o"]}}
     assert ask(cursor, orders).nodes == ("silver/orders", "gold/sales")
 
     alone = ask(cursor, orders, NOW + timedelta(seconds=6))
     cursor = ended(cursor, alone)
-    assert cursor.troubles == {} and cursor.due == frozenset()
+    assert cursor.backoffs == {} and cursor.stale == frozenset()
     assert "gold/stock" in ask(cursor, {"silver/orders": {TUESDAY: ["o"]}}).nodes
 
 
@@ -100,30 +100,32 @@ def test_pauses_double_up_to_ten_minutes() -> None:
     cursor, pauses = Cursor(), []
     for _ in range(12):
         cursor = ended(cursor, ask(cursor, pending, NOW + timedelta(days=1)), pending=pending, silver_products="failed")
-        pauses.append(cursor.troubles["silver/products"].retry_at - NOW)
+        pauses.append(cursor.backoffs["silver/products"].retry_at - NOW)
     assert [int(pause.total_seconds()) for pause in pauses[:4]] == [5, 10, 20, 40]
     assert pauses[-1] == LAST_RETRY
 
 
-def test_a_table_skipped_behind_another_ones_failure_is_not_in_trouble_itself() -> None:
+def test_a_table_skipped_because_another_failed_has_no_backoff() -> None:
     pending: Pending = {"silver/customers": {TUESDAY: ["bad"]}, "silver/orders": {TUESDAY: ["o"]}}
-    cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending, silver_customers="failed", silver_orders="undone")
-    assert set(cursor.troubles) == {"silver/customers"}
+    cursor = ended(
+        Cursor(), ask(Cursor(), pending), pending=pending, silver_customers="failed", silver_orders="not_run"
+    )
+    assert set(cursor.backoffs) == {"silver/customers"}
     assert ask(cursor, pending).nodes == ("silver/orders", "gold/sales", "gold/stock")
 
 
-def test_a_mart_that_failed_is_due_without_news_of_its_tables() -> None:
+def test_a_mart_that_failed_is_stale_without_objects_of_its_tables() -> None:
     cursor = ended(Cursor(), ask(Cursor(), {"silver/orders": {TUESDAY: ["o"]}}), gold_sales="failed")
-    assert choose(GRAPH, cursor, {}, NOW) is None
+    assert plan_run(GRAPH, cursor, {}, NOW) is None
     again = ask(cursor, {}, NOW + timedelta(seconds=6))
-    assert (again.nodes, again.first) == (("gold/sales",), {})
+    assert (again.nodes, again.oldest_pending) == (("gold/sales",), {})
 
 
-def test_a_run_that_leaves_its_objects_pending_counts_as_failed_so_that_it_is_not_asked_for_for_ever() -> None:
+def test_a_run_that_leaves_its_objects_pending_counts_as_failed() -> None:
     pending: Pending = {"silver/products": {TUESDAY: ["a", "b"]}}
     cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending)
-    assert cursor.troubles["silver/products"].failures == 1
-    assert choose(GRAPH, cursor, pending, NOW) is None
+    assert cursor.backoffs["silver/products"].failures == 1
+    assert plan_run(GRAPH, cursor, pending, NOW) is None
 
 
 def test_the_same_request_has_the_same_key_and_another_attempt_another_one() -> None:
@@ -134,34 +136,34 @@ def test_the_same_request_has_the_same_key_and_another_attempt_another_one() -> 
     assert ask(failed, pending, NOW + timedelta(seconds=6)).key != first.key
 
 
-def test_a_table_made_by_hand_makes_what_follows_it_due_and_ends_its_trouble() -> None:
+def test_a_table_materialized_by_hand_makes_its_downstream_stale_and_ends_its_backoff() -> None:
     pending: Pending = {"silver/products": {TUESDAY: ["bad"]}}
-    cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending, silver_products="failed", gold_stock="undone")
-    cursor = follow(cursor, GRAPH, {"silver/products": 7}, own=())
-    assert cursor.troubles == {}
+    cursor = ended(Cursor(), ask(Cursor(), pending), pending=pending, silver_products="failed", gold_stock="not_run")
+    cursor = observe_materializations(cursor, GRAPH, {"silver/products": 7}, own=())
+    assert cursor.backoffs == {}
     assert ask(cursor, {}).nodes == ("gold/stock",)
 
 
-def test_what_the_sensors_own_run_made_is_not_followed_again() -> None:
-    cursor = follow(Cursor(), GRAPH, {"silver/products": 7}, own={"silver/products"})
-    assert choose(GRAPH, cursor, {}, NOW) is None
-    assert follow(cursor, GRAPH, {"silver/products": 7}, own=()) == cursor
+def test_a_materialization_of_the_sensors_own_run_makes_nothing_stale() -> None:
+    cursor = observe_materializations(Cursor(), GRAPH, {"silver/products": 7}, own={"silver/products"})
+    assert plan_run(GRAPH, cursor, {}, NOW) is None
+    assert observe_materializations(cursor, GRAPH, {"silver/products": 7}, own=()) == cursor
 
 
-def test_a_cursor_survives_being_written_down() -> None:
+def test_a_cursor_is_the_same_after_it_was_written_and_read() -> None:
     cursor = ended(Cursor(), ask(Cursor(), {"silver/orders": {TUESDAY: ["o"]}}), gold_sales="failed")
     cursor = cursor.model_copy(update={"request": ask(cursor, {"silver/orders": {TUESDAY: ["p"]}})})
     assert Cursor.model_validate_json(cursor.model_dump_json()) == cursor
 
 
-OUTCOMES = st.sampled_from(["done", "done", "failed", "undone"])
+OUTCOMES = st.sampled_from(["succeeded", "succeeded", "failed", "not_run"])
 
 
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(GRAPH.tables), st.sampled_from([MONDAY, TUESDAY])), max_size=8),
     outcomes=st.lists(OUTCOMES, max_size=30),
 )
-def test_whatever_fails_in_between_everything_pending_is_taken_in_and_every_mart_follows(
+def test_whatever_fails_in_between_every_object_is_merged_and_every_mart_follows(
     arrivals: list[tuple[str, date]], outcomes: list[Outcome]
 ) -> None:
     pending: dict[str, dict[date, list[str]]] = {}
@@ -170,54 +172,54 @@ def test_whatever_fails_in_between_everything_pending_is_taken_in_and_every_mart
         pending.setdefault(node, {}).setdefault(day, []).append(f"{number:02d}")
     cursor, now, left = Cursor(), NOW, list(outcomes)
     for _ in range(80):
-        request = choose(GRAPH, cursor, pending, now)
+        request = plan_run(GRAPH, cursor, pending, now)
         now += LAST_RETRY
         if request is None:
             continue
         fared: dict[str, Outcome] = {}
         for node in request.nodes:
-            blocked = any(fared.get(up, "done") != "done" for up in GRAPH.upstream[node])
-            fared[node] = "undone" if blocked else (left.pop() if left else "done")
-            if fared[node] == "done":
-                if node in request.first:
+            blocked = any(fared.get(up, "succeeded") != "succeeded" for up in GRAPH.upstream[node])
+            fared[node] = "not_run" if blocked else (left.pop() if left else "succeeded")
+            if fared[node] == "succeeded":
+                if node in request.oldest_pending:
                     older = [day for day in pending[node] if day < request.day]
                     assert not older
                     del pending[node][request.day]
                     stale |= GRAPH.downstream({node})
                 stale.discard(node)
-        cursor = settle(cursor.model_copy(update={"request": request}), fared, pending, now)
+        cursor = apply_outcome(cursor.model_copy(update={"request": request}), fared, pending, now)
     assert not any(pending.values())
-    assert not stale and not cursor.troubles and not cursor.due
+    assert not stale and not cursor.backoffs and not cursor.stale
 
 
-def test_a_commit_of_another_process_makes_its_table_and_what_follows_due_once() -> None:
-    cursor = notice(Cursor(committed={"silver/orders": 1}), GRAPH, {"silver/orders": 2}, own=())
-    assert cursor.due == {"silver/orders", "gold/sales", "gold/stock"}
+def test_a_commit_of_another_process_makes_its_table_and_its_downstream_stale_once() -> None:
+    cursor = observe_commits(Cursor(commits={"silver/orders": 1}), GRAPH, {"silver/orders": 2}, own=())
+    assert cursor.stale == {"silver/orders", "gold/sales", "gold/stock"}
     request = ask(cursor, {})
-    assert (request.nodes, request.first) == (("silver/orders", "gold/sales", "gold/stock"), {})
-    done = notice(ended(cursor, request), GRAPH, {"silver/orders": 2}, own=())
-    assert choose(GRAPH, done, {}, NOW) is None
+    assert (request.nodes, request.oldest_pending) == (("silver/orders", "gold/sales", "gold/stock"), {})
+    done = observe_commits(ended(cursor, request), GRAPH, {"silver/orders": 2}, own=())
+    assert plan_run(GRAPH, done, {}, NOW) is None
 
 
-def test_a_commit_of_another_process_to_a_referenced_table_makes_what_is_enriched_from_it_due() -> None:
-    cursor = notice(Cursor(), GRAPH, {"silver/customers": 1}, own=())
-    assert cursor.due == {"silver/customers", "silver/orders", "gold/sales", "gold/stock"}
+def test_a_commit_of_another_process_to_a_referenced_table_makes_the_tables_enriched_from_it_stale() -> None:
+    cursor = observe_commits(Cursor(), GRAPH, {"silver/customers": 1}, own=())
+    assert cursor.stale == {"silver/customers", "silver/orders", "gold/sales", "gold/stock"}
 
 
-def test_a_commit_of_a_known_run_makes_nothing_due() -> None:
-    cursor = notice(Cursor(), GRAPH, {"silver/orders": 1}, own={"silver/orders"})
-    assert cursor == Cursor(committed={"silver/orders": 1})
+def test_a_commit_of_a_known_run_makes_nothing_stale() -> None:
+    cursor = observe_commits(Cursor(), GRAPH, {"silver/orders": 1}, own={"silver/orders"})
+    assert cursor == Cursor(commits={"silver/orders": 1})
 
 
 def test_the_next_commit_of_another_process_is_another_request() -> None:
-    first = notice(Cursor(), GRAPH, {"silver/orders": 1}, own=())
+    first = observe_commits(Cursor(), GRAPH, {"silver/orders": 1}, own=())
     request = ask(first, {})
-    second = notice(ended(first, request), GRAPH, {"silver/orders": 2}, own=())
+    second = observe_commits(ended(first, request), GRAPH, {"silver/orders": 2}, own=())
     assert ask(second, {}).key != request.key
 
 
-def test_a_commit_of_another_process_does_not_make_a_table_well() -> None:
-    sick = Cursor(troubles={"silver/orders": Trouble(failures=1, retry_at=NOW + timedelta(hours=1))})
-    cursor = notice(sick, GRAPH, {"silver/orders": 1}, own=())
-    assert cursor.troubles == sick.troubles
-    assert choose(GRAPH, cursor, {}, NOW) is None
+def test_a_commit_of_another_process_does_not_end_a_backoff() -> None:
+    failing = Cursor(backoffs={"silver/orders": Backoff(failures=1, retry_at=NOW + timedelta(hours=1))})
+    cursor = observe_commits(failing, GRAPH, {"silver/orders": 1}, own=())
+    assert cursor.backoffs == failing.backoffs
+    assert plan_run(GRAPH, cursor, {}, NOW) is None

@@ -29,7 +29,7 @@ from medallion_assets.gold import changes as gold_news
 from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
-from medallion_assets.scheduling import planner as scheduling_news
+from medallion_assets.scheduling import planner
 from medallion_assets.silver import batch, batches, decode
 from medallion_assets.silver.table import DELETED, POSITION, silver_table
 from medallion_assets.simulation.harness import capture as simulated_capture
@@ -267,10 +267,10 @@ def compact_deleted_rows_back() -> Iterator[None]:
 def take_a_killed_run_for_a_good_one() -> Iterator[None]:
     """What a run was for is forgotten when the run ends, however it ended."""
 
-    def outcomes(nodes: Any, steps: Any) -> Any:
-        return dict.fromkeys(nodes, "done")
+    def all_succeeded(nodes: Any, steps: Any) -> Any:
+        return dict.fromkeys(nodes, "succeeded")
 
-    with patched((daemon, "outcomes", outcomes), (scheduling_news, "outcomes", outcomes)):
+    with patched((daemon, "read_outcomes", all_succeeded), (planner, "read_outcomes", all_succeeded)):
         yield
 
 

@@ -31,18 +31,18 @@ from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.reconcile import reconcile
 from medallion_assets.reconciliation.scan import Source
 from medallion_assets.repair.repair import Repair, repair
-from medallion_assets.scheduling.pending import list_pending, published
+from medallion_assets.scheduling.pending import list_pending, read_published
 from medallion_assets.scheduling.planner import (
     Cursor,
     Graph,
     Pending,
     Request,
-    choose,
-    follow,
+    apply_outcome,
     is_mart,
-    notice,
-    outcomes,
-    settle,
+    observe_commits,
+    observe_materializations,
+    plan_run,
+    read_outcomes,
 )
 from medallion_assets.silver.batch import BatchResult
 from medallion_assets.silver.batches import merge_day, merge_news
@@ -108,23 +108,25 @@ class Daemon:
         cursor = Cursor.model_validate_json(self.cursor)
         run = self.runs.get(cursor.request.key) if cursor.request else None
         with self._warehouse.open() as lake:
-            tables = {contract.lake_name: published(lake, contract) for contract in self.domain.tables}
+            tables = {contract.lake_name: read_published(lake, contract) for contract in self.domain.tables}
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(self._store(), self.domain.tables, positions, self._clock().date())
         if run is not None:
             ended = (
-                dict.fromkeys(run.request.nodes, "done") if run.succeeded else outcomes(run.request.nodes, run.steps)
+                dict.fromkeys(run.request.nodes, "succeeded")
+                if run.succeeded
+                else read_outcomes(run.request.nodes, run.steps)
             )
-            cursor = settle(cursor, ended, pending, self._clock())  # type: ignore[arg-type]
+            cursor = apply_outcome(cursor, ended, pending, self._clock())  # type: ignore[arg-type]
         cursor = cursor.model_copy(update={"request": None})
         latest = {node: made for node, (made, _) in self._made.items()}
         own = {node for node, (_, by) in self._made.items() if run is not None and by == run.run_id}
-        cursor = follow(cursor, self._graph, latest, own=own)
+        cursor = observe_materializations(cursor, self._graph, latest, own=own)
         runs = {run.run_id if run is not None else None, *(by for _, by in self._made.values())}
         commits = {f"silver/{name}": one.snapshot_id for name, one in tables.items() if one.snapshot_id is not None}
         known = {f"silver/{name}" for name, one in tables.items() if one.run_id in runs}
-        cursor = notice(cursor, self._graph, commits, own=known)
-        request = choose(self._graph, cursor, pending, self._clock())
+        cursor = observe_commits(cursor, self._graph, commits, own=known)
+        request = plan_run(self._graph, cursor, pending, self._clock())
         self.cursor = cursor.model_copy(update={"request": request}).model_dump_json()
         return request, pending
 
@@ -138,7 +140,7 @@ class Daemon:
             if any(upstream in request.nodes and upstream not in done for upstream in self._graph.upstream[node]):
                 continue
             layer, name = node.split("/")
-            if node in request.first:
+            if node in request.oldest_pending:
                 run.steps[f"bronze__{name}"] = "SUCCESS"
             act = self._refresh(name, None) if is_mart(node) else self._merge(merge_news, name, request.day)
             error = self._step(act, run.run_id)

@@ -482,7 +482,7 @@ class _World:
             self.wait(60.0)
         self._resume()
         self._redeliver()
-        # Names may be ahead of the time, and troubles have pauses.
+        # Names may be ahead of the time, and a table that failed waits.
         for _ in range(60):
             self.wait(20.0)
             self._resume()
@@ -593,15 +593,15 @@ class _World:
         """Whether something is still to come, once contracts that hold a batch are mended."""
         self._mend_what_holds()
         cursor = Cursor.model_validate_json(self._daemon.cursor)
-        if cursor.troubles or cursor.due or self._waiting():
+        if cursor.backoffs or cursor.stale or self._waiting():
             return True
         return self._released()
 
     def _mend_what_holds(self) -> None:
         """Mend the contracts when a batch is held back by them."""
-        troubles = Cursor.model_validate_json(self._daemon.cursor).troubles
+        backoffs = Cursor.model_validate_json(self._daemon.cursor).backoffs
         held = any("held: quarantine_rate" in error for run in self._daemon.runs.values() for error in run.errors)
-        if troubles and held and self._daemon.domain is not self._mended:
+        if backoffs and held and self._daemon.domain is not self._mended:
             self._do_mend()
 
     def _waiting(self) -> bool:
