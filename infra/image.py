@@ -25,7 +25,8 @@ def lay_out(domain: Domain, folder: Path) -> Path:
     shutil.copytree(_DOCKER, folder, ignore=_CACHES)
     shutil.copytree(_PACKAGE, folder / "medallion_assets", ignore=_CACHES)
     shutil.copytree(domain.folder, folder / "domain", ignore=_CACHES)
-    shutil.copy(_PROJECT / "pyproject.toml", folder)
+    for described in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(_PROJECT / described, folder)
     (folder / "requirements").mkdir()
     for pins in ("image.txt", "uv.txt"):
         shutil.copy(_PROJECT / "requirements" / pins, folder / "requirements")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -51,7 +53,23 @@ app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
 app.command("repair")(repair.repair)
-app.command("simulate")(simulate.simulate)
+if find_spec("medallion_assets.simulation.harness"):  # a checkout has it; the wheel leaves it out
+    app.command("simulate")(simulate.simulate)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"medallion-assets {version('medallion-assets')}")
+        raise typer.Exit(ExitCode.OK)
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import boto3
@@ -204,6 +205,11 @@ def test_the_committed_schemas_are_those_of_the_models(kind: str, tmp_path: Path
     assert medallion("contracts", "schema", kind).stdout == schema_text(kind)  # type: ignore[arg-type]
     medallion("contracts", "schema", "--write", str(tmp_path))
     assert (tmp_path / f"{kind}.schema.json").read_text() == committed.read_text()
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    found = medallion("--version")
+    assert (found.exit_code, found.stdout) == (0, f"medallion-assets {version('medallion-assets')}\n")
 
 
 def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:
