@@ -6,7 +6,7 @@ grant says why, and cdk-nag is told. Does not belong here: which role gets it (s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,13 +32,25 @@ class Grant:
     why: str = ""
 
 
-def give(role: iam.Role, *grants: Grant) -> None:
+def grant(
+    sid: str,
+    actions: Iterable[str],
+    resources: Iterable[str],
+    why: str = "",
+    conditions: Mapping[str, Mapping[str, object]] | None = None,
+) -> Grant:
+    """Return a grant of these actions on these resources; `why` is the reason of every wildcard among them."""
+    statement = iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources), conditions=conditions)
+    return Grant(statement, why)
+
+
+def grant_to(role: iam.Role, *grants: Grant) -> None:
     """Attach the grants to a role and tell cdk-nag of their wildcards. Raises ValueError for one without a reason."""
-    for grant in grants:
-        role.add_to_policy(grant.statement)
-        for resource in grant.statement.resources:
+    for each in grants:
+        role.add_to_policy(each.statement)
+        for resource in each.statement.resources:
             if "*" in resource:
-                acknowledge(role, f"AwsSolutions-IAM5[Resource::{resource}]", grant.why)
+                acknowledge(role, f"AwsSolutions-IAM5[Resource::{resource}]", each.why)
 
 
 def mart_names(domain: Domain) -> list[str]:
@@ -55,19 +67,19 @@ def tables(domain: Domain) -> dict[str, list[str]]:
 def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Put Bronze objects of the domain's tables, and nothing else: not read, not list, not delete."""
     prefixes = [f"bronze/{contract.table}" for contract in domain.tables]
-    return [_grant("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
+    return [grant("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
 
 
 def read_stream(stream_arn: str, table: str) -> Grant:
     """Read one table's stream, as an event source mapping does."""
     actions = ["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"]
-    return _grant(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
+    return grant(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
 
 
 def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
     """Scan the domain's tables, and read single items again: what reconciling and repairing compare the lake with."""
     arns = [settings.table_arn(contract.table) for contract in domain.tables]
-    return [_grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:BatchGetItem"], arns)]
+    return [grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:BatchGetItem"], arns)]
 
 
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
@@ -76,7 +88,7 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     prefixes = [*places, "bronze/_polled"]
     return [
         _list(settings, "ListBronze", prefixes),
-        _grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
+        grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
     ]
 
 
@@ -90,21 +102,21 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
     catalog = _glue(settings, "catalog")
     return [
         _list(settings, "ListLake", prefixes),
-        _grant(
+        grant(
             "WriteLake",
             ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
             _objects(settings, prefixes),
             _KEYS,
         ),
-        _grant(
+        grant(
             "ReadCatalog",
             ["glue:GetDatabase", *_READ_TABLE],
             [catalog, *databases, *_any_table(settings, layers)],
             _TABLES,
         ),
         # Who makes a table asks for its database first; Glue checks the permission before it says that it is there.
-        _grant("NameDatabases", ["glue:CreateDatabase"], [catalog, *databases]),
-        _grant("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries], _OPS),
+        grant("NameDatabases", ["glue:CreateDatabase"], [catalog, *databases]),
+        grant("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries], _OPS),
     ]
 
 
@@ -114,8 +126,8 @@ def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:
     databases = [_glue(settings, f"database/{layer}") for layer in layers]
     return [
         _list(settings, "ListLayers", prefixes),
-        _grant("ReadLayers", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
-        _grant(
+        grant("ReadLayers", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
+        grant(
             "ReadLayersCatalog",
             ["glue:GetDatabase", "glue:GetDatabases", *_READ_TABLE, "glue:GetPartitions"],
             [_glue(settings, "catalog"), *databases, *_any_table(settings, layers)],
@@ -130,35 +142,29 @@ def query(settings: Environment, workgroup: str, results_bucket: str, prefix: st
     actions = ["StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults", "GetWorkGroup"]
     bucket = f"arn:aws:s3:::{results_bucket}"
     return [
-        _grant("Query", [f"athena:{action}" for action in actions], [arn]),
-        _grant(
+        grant("Query", [f"athena:{action}" for action in actions], [arn]),
+        grant(
             "QueryResults",
             ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
             [f"{bucket}/{prefix}/*"],
             _KEYS,
         ),
-        _grant("QueryResultsBucket", ["s3:GetBucketLocation", "s3:ListBucket"], [bucket]),
+        grant("QueryResultsBucket", ["s3:GetBucketLocation", "s3:ListBucket"], [bucket]),
     ]
 
 
 def alert(settings: Environment) -> Grant:
     """Publish to the environment's topic for alerts."""
     topic = f"arn:aws:sns:{settings.region}:{settings.account}:{settings.alerts_topic}"
-    return _grant("Alert", ["sns:Publish"], [topic])
-
-
-def _grant(sid: str, actions: Iterable[str], resources: Iterable[str], why: str = "") -> Grant:
-    return Grant(iam.PolicyStatement(sid=sid, actions=list(actions), resources=list(resources)), why)
+    return grant("Alert", ["sns:Publish"], [topic])
 
 
 def _list(settings: Environment, sid: str, prefixes: Sequence[str]) -> Grant:
-    return Grant(
-        iam.PolicyStatement(
-            sid=sid,
-            actions=["s3:ListBucket"],
-            resources=[f"arn:aws:s3:::{settings.bucket}"],
-            conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
-        )
+    return grant(
+        sid,
+        ["s3:ListBucket"],
+        [f"arn:aws:s3:::{settings.bucket}"],
+        conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
     )
 
 

@@ -16,7 +16,6 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
@@ -24,6 +23,7 @@ from constructs import Construct
 
 from infra import access
 from infra.findings import accept, acknowledge
+from infra.log_groups import log_group
 from infra.package import HANDLER
 from infra.settings import Environment
 from medallion_assets.contracts.loader import Domain
@@ -110,20 +110,13 @@ class CaptureStack(Stack):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description="Capture: reads the domain's streams, puts Bronze objects",
         )
-        access.give(role, *access.write_bronze(self._settings, domain))
+        access.grant_to(role, *access.write_bronze(self._settings, domain))
         return role
 
     def _function(self, role: iam.Role, package: Path) -> lambda_.Function:
         settings = self._settings
         name = f"{settings.prefix}-capture"
-        group = logs.LogGroup(
-            self,
-            "Log",
-            log_group_name=f"/aws/lambda/{name}",
-            retention=log_retention(settings),
-            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
-        )
-        accept(group, CKV_AWS_158="encrypted with CloudWatch's own key; logs hold counts and names, no data")
+        group = log_group(self, "Log", settings, f"/aws/lambda/{name}")
         group.grant_write(role)
         function = lambda_.Function(
             self,
@@ -210,18 +203,4 @@ def _key_type(column: Column) -> dynamodb.AttributeType:
             return dynamodb.AttributeType.NUMBER
 
 
-def log_retention(settings: Environment) -> logs.RetentionDays:
-    """How long log groups keep their events."""
-    return logs.RetentionDays[_RETENTION[settings.retention.log_days]]
-
-
 _ARCHITECTURES: Final = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
-_RETENTION: Final = {
-    7: "ONE_WEEK",
-    14: "TWO_WEEKS",
-    30: "ONE_MONTH",
-    60: "TWO_MONTHS",
-    90: "THREE_MONTHS",
-    180: "SIX_MONTHS",
-    365: "ONE_YEAR",
-}

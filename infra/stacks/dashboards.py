@@ -42,7 +42,7 @@ class DashboardsStack(Stack):
             assumed_by=_principal(settings),
             description="Grafana: queries Gold and the health tables in one workgroup, sends alerts",
         )
-        access.give(
+        access.grant_to(
             role,
             *access.query(settings, name, settings.global_name("athena"), name),
             *access.read_layers(settings, READS),

@@ -1,0 +1,1 @@
+"""Constructs: the parts that the Orchestrator stack puts together, one file each."""

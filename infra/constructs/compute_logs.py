@@ -1,0 +1,67 @@
+"""The bucket of compute logs: what each step of a run printed.
+
+Belongs here: the bucket, and who may read or write a log in it. Does not belong here: how Dagster is told to use it
+(docker/dagster.yaml).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from infra.access import Grant, grant
+from infra.findings import accept
+from infra.settings import Environment
+
+_FOLDER: Final = "compute-logs"
+_WILDCARD: Final = "a log's key holds its run and step"
+
+
+class ComputeLogs(Construct):
+    """A bucket whose objects expire with the environment's logs."""
+
+    def __init__(self, scope: Construct, settings: Environment, *, access_logs: s3.IBucket) -> None:
+        super().__init__(scope, "ComputeLogs")
+        bucket = s3.Bucket(
+            self,
+            "Bucket",
+            bucket_name=settings.global_name("dagster"),
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="expire",
+                    expiration=Duration.days(settings.retention.log_days),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="dagster/",
+            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+        )
+        accept(bucket, CKV_AWS_21="what is in it is written once and expires")
+        self.bucket = bucket
+        # By name, not by reference: the bucket must not wait for the roles, nor the roles for the bucket.
+        self._arn = f"arn:aws:s3:::{settings.global_name('dagster')}"
+
+    def write(self) -> list[Grant]:
+        """Return what a run needs to store its logs."""
+        return [grant("WriteComputeLogs", ["s3:PutObject"], [f"{self._arn}/{_FOLDER}/*"], _WILDCARD)]
+
+    def read(self) -> list[Grant]:
+        """Return what the page needs to show them."""
+        return [
+            grant("ReadComputeLogs", ["s3:GetObject"], [f"{self._arn}/{_FOLDER}/*"], _WILDCARD),
+            grant(
+                "ListComputeLogs",
+                ["s3:ListBucket"],
+                [self._arn],
+                conditions={"StringLike": {"s3:prefix": [f"{_FOLDER}/*"]}},
+            ),
+        ]

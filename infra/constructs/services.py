@@ -1,0 +1,222 @@
+"""Dagster on Fargate: the code server, the daemon and the webserver, and the tasks of runs and of commands by hand.
+
+Belongs here: cluster, image, task definitions, containers, services. Does not belong here: what a task may do (roles),
+how Dagster is configured inside (docker/dagster.yaml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_servicediscovery as discovery
+from constructs import Construct
+
+from infra.constructs.compute_logs import ComputeLogs
+from infra.constructs.database import Database
+from infra.constructs.network import CODE_PORT, WEB_PORT, Network
+from infra.constructs.roles import daemon_role, operator_role, pipeline_role, webserver_role
+from infra.findings import acknowledge
+from infra.log_groups import log_group
+from infra.settings import Environment
+from medallion_assets.contracts.loader import Domain
+
+_EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - in a container of its own, behind its security group
+_WORKSPACE: Final = ("-w", "/opt/dagster/home/workspace.yaml")
+
+
+class Services(Construct):
+    """The cluster with all of Dagster's tasks; `webserver` is the service that the load balancer sends people to."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Environment,
+        domain: Domain,
+        *,
+        image: Path,
+        network: Network,
+        database: Database,
+        compute_logs: ComputeLogs,
+    ) -> None:
+        super().__init__(scope, "Services")
+        self._settings = settings
+        self._network = network
+        self._database = database
+        self._compute_logs = compute_logs
+        self._cluster = ecs.Cluster(
+            self,
+            "Cluster",
+            cluster_name=settings.prefix,
+            vpc=network.vpc,
+            container_insights_v2=ecs.ContainerInsights.ENABLED,
+        )
+        self._namespace = discovery.PrivateDnsNamespace(
+            self, "Namespace", name=f"{settings.prefix}.internal", vpc=network.vpc
+        )
+        built = ecr_assets.DockerImageAsset(
+            self, "Image", directory=str(image), platform=ecr_assets.Platform.LINUX_ARM64
+        )
+        self._image = ecs.ContainerImage.from_docker_image_asset(built)
+
+        pipeline = pipeline_role(self, settings, domain, compute_logs)
+        self._operator(operator_role(self, settings, domain))
+        run = self._run(pipeline)
+        code = self._code(pipeline)
+        service_env = {
+            "DAGSTER_CODE_HOST": f"code.{self._namespace.namespace_name}",
+            "DAGSTER_RUN_TASK_DEFINITION": run.family,
+        }
+        daemon = self._daemon(daemon_role(self, settings, run=run, cluster=self._cluster), service_env)
+        # Its sensors ask the code server; a run is started in the daemon's own network, with its group.
+        daemon.node.add_dependency(code)
+        self.webserver = self._webserver(webserver_role(self, settings, compute_logs), service_env)
+
+    def _operator(self, role: iam.Role) -> None:
+        """A task that a person starts with a command of `medallion`."""
+        orchestrator = self._settings.orchestrator
+        task = self._task("operator", role, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
+        self._container(task, "operator", ["medallion", "status"], environment=self._pipeline_env())
+
+    def _run(self, role: iam.Role) -> ecs.FargateTaskDefinition:
+        """The task definition that the launcher starts every run from; it gives the command."""
+        orchestrator = self._settings.orchestrator
+        task = self._task("run", role, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
+        self._container(task, "run", ["dagster", "--version"], environment=self._pipeline_env())
+        return task
+
+    def _code(self, role: iam.Role) -> ecs.FargateService:
+        task = self._task("code", role, cpu=512, memory_mb=2048)
+        serve = ["dagster", "api", "grpc", "-h", _EVERY_ADDRESS, "-p", str(CODE_PORT)]
+        self._container(
+            task,
+            "code",
+            [*serve, "-m", "medallion_assets.definitions"],
+            environment=self._pipeline_env(),
+            health=["dagster", "api", "grpc-health-check", "-p", str(CODE_PORT)],
+        )
+        service = self._service("code", task)
+        service.enable_cloud_map(
+            name="code",
+            cloud_map_namespace=self._namespace,
+            dns_record_type=discovery.DnsRecordType.A,
+            dns_ttl=Duration.seconds(10),
+        )
+        return service
+
+    def _daemon(self, role: iam.Role, environment: Mapping[str, str]) -> ecs.FargateService:
+        task = self._task("daemon", role, cpu=512, memory_mb=2048)
+        self._container(
+            task,
+            "daemon",
+            ["dagster-daemon", "run", *_WORKSPACE],
+            environment=environment,
+            health=["dagster-daemon", "liveness-check"],
+        )
+        return self._service("daemon", task)
+
+    def _webserver(self, role: iam.Role, environment: Mapping[str, str]) -> ecs.FargateService:
+        task = self._task("webserver", role, cpu=512, memory_mb=1024)
+        self._container(
+            task,
+            "webserver",
+            ["dagster-webserver", "-h", _EVERY_ADDRESS, "-p", str(WEB_PORT), *_WORKSPACE],
+            environment=environment,
+            port=WEB_PORT,
+        )
+        return self._service("webserver", task, replicas_while_deploying=True)
+
+    def _pipeline_env(self) -> dict[str, str]:
+        settings = self._settings
+        return {
+            "AWS_REGION": settings.region,
+            "MEDALLION_BRONZE": settings.bronze,
+            "MEDALLION_WAREHOUSE": settings.warehouse,
+            "MEDALLION_CATALOG": "glue",
+        }
+
+    def _task(self, name: str, role: iam.IRole, *, cpu: int, memory_mb: int) -> ecs.FargateTaskDefinition:
+        task = ecs.FargateTaskDefinition(
+            self,
+            f"Task{name}",
+            family=f"{self._settings.prefix}-{name}",
+            cpu=cpu,
+            memory_limit_mib=memory_mb,
+            task_role=role,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
+            ),
+        )
+        acknowledge(task, "AwsSolutions-ECS2", "places and names only; user and password come from the secret")
+        acknowledge(
+            task.obtain_execution_role(),
+            "AwsSolutions-IAM5[Resource::*]",
+            "ecr:GetAuthorizationToken only: IAM knows no resource for it",
+        )
+        return task
+
+    def _container(
+        self,
+        task: ecs.FargateTaskDefinition,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        health: Sequence[str] = (),
+        port: int | None = None,
+    ) -> None:
+        task.add_container(
+            name,
+            container_name=name,
+            image=self._image,
+            command=list(command),
+            environment={
+                "AWS_DEFAULT_REGION": self._settings.region,
+                "DAGSTER_DB_HOST": self._database.address,
+                "DAGSTER_LOGS_BUCKET": self._compute_logs.bucket.bucket_name,
+                **environment,
+            },
+            secrets={
+                "DAGSTER_DB_USER": ecs.Secret.from_secrets_manager(self._database.secret, "username"),
+                "DAGSTER_DB_PASSWORD": ecs.Secret.from_secrets_manager(self._database.secret, "password"),
+            },
+            logging=ecs.LogDrivers.aws_logs(
+                stream_prefix=name,
+                log_group=log_group(self, f"Log{name}", self._settings, f"/{self._settings.prefix}/{name}"),
+            ),
+            port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
+            health_check=ecs.HealthCheck(
+                command=["CMD", *health],
+                interval=Duration.seconds(30),
+                timeout=Duration.seconds(20),
+                start_period=Duration.seconds(120),
+            )
+            if health
+            else None,
+        )
+
+    def _service(
+        self, name: str, task: ecs.FargateTaskDefinition, *, replicas_while_deploying: bool = False
+    ) -> ecs.FargateService:
+        """One task. Daemon and code server never have a second one: two daemons would start every run twice."""
+        return ecs.FargateService(
+            self,
+            f"Service{name}",
+            service_name=name,
+            cluster=self._cluster,
+            task_definition=task,
+            desired_count=1,
+            min_healthy_percent=100 if replicas_while_deploying else 0,
+            max_healthy_percent=200 if replicas_while_deploying else 100,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            security_groups=[self._network.groups[name]],
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            assign_public_ip=False,
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
