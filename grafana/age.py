@@ -1,6 +1,6 @@
 """How old and how complete the numbers of a dashboard are: three panels every dashboard begins with.
 
-Belongs here: reading the newest look of `ops.health`. Does not belong here: its trends (health).
+Belongs here: reading the latest observation in `ops.health`. Does not belong here: its trends (health).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Final
 from grafana import panels
 from grafana.frame import Panel
 
-_SINCE: Final = "looked_at >= current_date - INTERVAL '1' DAY"
+_SINCE: Final = "observed_at >= current_date - INTERVAL '1' DAY"
 
-NEWEST_LOOK: Final = f"{_SINCE} AND looked_at = (SELECT MAX(looked_at) FROM ops.health WHERE {_SINCE})"
-"""The rows of the newest look, none that is older than yesterday: then nobody looks any more."""
+LATEST_OBSERVATION: Final = f"{_SINCE} AND observed_at = (SELECT MAX(observed_at) FROM ops.health WHERE {_SINCE})"
+"""The rows of the latest observation. No row if it is older than yesterday: the sensor `health` does not run."""
 
 AGE: Final[panels.Steps] = ((None, panels.GREEN), (300, panels.ORANGE), (3600, panels.RED))
 """Seconds: a change is in Gold within half a minute, so five minutes is unusual; an hour is what an alert waits for."""
@@ -38,7 +38,7 @@ def _age(which: str) -> list[Panel]:
         return (
             f"SELECT CASE WHEN COUNT({column}) = COUNT(*) THEN "
             f"date_diff('second', MIN({column}), current_timestamp) END AS seconds "
-            f"FROM ops.health WHERE {NEWEST_LOOK} AND {which}"
+            f"FROM ops.health WHERE {LATEST_OBSERVATION} AND {which}"
         )
 
     return [
@@ -68,8 +68,8 @@ def _age(which: str) -> list[Panel]:
             "Changes set aside or lost",
             "Changes of any table that wait in quarantine or went to the on-failure queue, and gaps in its stream: "
             "they are not in the numbers below. `medallion quarantine list` and the runbook say what to do.",
-            "SELECT COALESCE(SUM(held + dead_letters + gaps), 0) AS missing FROM ops.health "
-            f"WHERE {NEWEST_LOOK} AND layer = 'silver'",
+            "SELECT COALESCE(SUM(quarantined_rows + dead_letters + open_gaps), 0) AS missing FROM ops.health "
+            f"WHERE {LATEST_OBSERVATION} AND layer = 'silver'",
             unit="none",
             width=8,
             height=3,

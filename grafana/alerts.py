@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models import athena as athena_models
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 
-from grafana.age import NEWEST_LOOK
+from grafana.age import LATEST_OBSERVATION
 from grafana.environment import Environment
 from grafana.panels import PLUGIN
 from grafana.sales import DAILY, PRODUCTS
@@ -59,12 +59,12 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             sql=f"""
             SELECT table_name, date_diff('second', contains_to, current_timestamp) AS seconds
             FROM ops.health
-            WHERE {NEWEST_LOOK} AND layer = 'gold'
+            WHERE {LATEST_OBSERVATION} AND layer = 'gold'
             """,
             above=STALE_SECONDS,
             pending="5m",
             severity="page",
-            silence="Alerting",  # nobody has looked since yesterday
+            silence="Alerting",  # no observation since yesterday
         ),
         Alert(
             name="quarantine-rate",
@@ -72,13 +72,15 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             summary="More than half of the share of bad changes that holds a batch of {{ .Labels.table_name }} back.",
             runbook="Rows in quarantine",
             sql=f"""
-            SELECT table_name, CAST(SUM(quarantined) AS DOUBLE) / SUM(changes) / {_allowed(domain)} AS used
+            SELECT
+                table_name,
+                CAST(SUM(newly_quarantined_rows) AS DOUBLE) / SUM(read_changes) / {_allowed(domain)} AS used
             FROM ops.health
-            WHERE looked_at >= current_date - INTERVAL '1' DAY
-              AND looked_at >= current_timestamp - INTERVAL '1' HOUR
+            WHERE observed_at >= current_date - INTERVAL '1' DAY
+              AND observed_at >= current_timestamp - INTERVAL '1' HOUR
               AND layer = 'silver'
             GROUP BY table_name
-            HAVING SUM(changes) > 0
+            HAVING SUM(read_changes) > 0
             """,
             above=HALF,
             pending="0s",
@@ -92,7 +94,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             sql=f"""
             SELECT table_name, dead_letters
             FROM ops.health
-            WHERE {NEWEST_LOOK} AND layer = 'silver'
+            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
             """,
             above=0,
             pending="0s",
@@ -107,9 +109,9 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             SELECT
                 layer || '/' || table_name AS asset,
                 check_name,
-                max_by(CASE WHEN passed THEN 0 ELSE 1 END, looked_at) AS failing
+                max_by(CASE WHEN passed THEN 0 ELSE 1 END, observed_at) AS failing
             FROM ops.checks
-            WHERE looked_at >= current_date - INTERVAL '1' DAY AND blocking
+            WHERE observed_at >= current_date - INTERVAL '1' DAY AND blocking
             GROUP BY layer, table_name, check_name
             """,
             above=0,

@@ -12,14 +12,14 @@ from grafana_foundation_sdk.models import dashboard
 from grafana import panels
 
 _CHECKS: Final = """
-SELECT looked_at AS time, layer || '/' || table_name || ': ' || check_name || ' failed' AS text,
+SELECT observed_at AS time, layer || '/' || table_name || ': ' || check_name || ' failed' AS text,
     layer || ',' || table_name AS tags
-FROM ops.checks WHERE $__timeFilter(looked_at) AND failed > 0 ORDER BY 1
+FROM ops.checks WHERE $__timeFilter(observed_at) AND failures > 0 ORDER BY 1
 """
 _RUNS: Final = """
-SELECT looked_at AS time, layer || '/' || table_name || ' failed in run ' || run_id AS text,
+SELECT observed_at AS time, layer || '/' || table_name || ' failed in run ' || last_run_id AS text,
     layer || ',' || table_name AS tags
-FROM ops.health WHERE $__timeFilter(looked_at) AND failed > 0 ORDER BY 1
+FROM ops.health WHERE $__timeFilter(observed_at) AND failed_steps > 0 ORDER BY 1
 """
 
 

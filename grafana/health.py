@@ -11,12 +11,12 @@ from typing import Final
 from grafana_foundation_sdk.models import dashboard
 
 from grafana import events, frame, panels
-from grafana.age import AGE, BAD_IF_ANY, NEWEST_LOOK, age_of_everything
+from grafana.age import AGE, BAD_IF_ANY, LATEST_OBSERVATION, age_of_everything
 from grafana.environment import Environment
 
 UID: Final = "medallion-health"
 
-IN_RANGE: Final = "$__timeFilter(looked_at) AND table_name IN (${table:sqlstring})"
+IN_RANGE: Final = "$__timeFilter(observed_at) AND table_name IN (${table:sqlstring})"
 
 
 def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
@@ -41,36 +41,36 @@ def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboa
 
 
 def table_choice() -> frame.Variable:
-    """The variable `table`: every table and mart that was looked at since yesterday."""
+    """The variable `table`: every table and mart that was observed since yesterday."""
     return frame.choice(
         "table",
         "Table",
-        "SELECT DISTINCT table_name FROM ops.health WHERE looked_at >= current_date - INTERVAL '1' DAY ORDER BY 1",
+        "SELECT DISTINCT table_name FROM ops.health WHERE observed_at >= current_date - INTERVAL '1' DAY ORDER BY 1",
     )
 
 
 def _now() -> frame.Panel:
     return panels.rows(
         "Every layer of every table",
-        "At the newest look: when the last change was captured, how far what is published lies behind what is captured "
-        "(lag), up to when it is complete by the ledger's account, what is missing from it, and when it was last held "
-        "against DynamoDB.",
+        "As last observed: when the last change was captured, how far what is published is behind what is captured "
+        "(lag), up to when it is complete as the ledger says, what is missing from it, and when it was last compared "
+        "with DynamoDB.",
         f"""
         SELECT
             layer || '/' || table_name AS asset,
-            date_diff('second', newest_at, current_timestamp) AS captured,
-            date_diff('second', contains_to, looked_at) AS lag,
-            date_diff('second', complete_to, looked_at) AS incomplete,
+            date_diff('second', last_captured_at, current_timestamp) AS captured,
+            date_diff('second', contains_to, observed_at) AS lag,
+            date_diff('second', complete_to, observed_at) AS incomplete,
             date_diff('second', published_at, current_timestamp) AS published,
-            "rows" AS row_count,
-            waiting,
-            held,
+            row_count,
+            COALESCE(pending_objects, pending_tables) AS pending,
+            quarantined_rows,
             dead_letters,
-            gaps,
+            open_gaps,
             date_diff('second', verified_at, current_timestamp) AS verified,
-            differences
+            differing_rows
         FROM ops.health
-        WHERE {NEWEST_LOOK} AND table_name IN (${{table:sqlstring}})
+        WHERE {LATEST_OBSERVATION} AND table_name IN (${{table:sqlstring}})
         ORDER BY CASE layer WHEN 'bronze' THEN 1 WHEN 'silver' THEN 2 ELSE 3 END, table_name
         """,
         columns={
@@ -80,12 +80,12 @@ def _now() -> frame.Panel:
             "incomplete": panels.Column("Complete but for", "s", AGE),
             "published": panels.Column("Published", "s"),
             "row_count": panels.Column("Rows", "none"),
-            "waiting": panels.Column("Waiting", "none"),
-            "held": panels.Column("Quarantined", "none", BAD_IF_ANY),
+            "pending": panels.Column("Pending", "none"),
+            "quarantined_rows": panels.Column("Quarantined", "none", BAD_IF_ANY),
             "dead_letters": panels.Column("Dead letters", "none", BAD_IF_ANY),
-            "gaps": panels.Column("Gaps", "none", BAD_IF_ANY),
+            "open_gaps": panels.Column("Gaps", "none", BAD_IF_ANY),
             "verified": panels.Column("Verified", "s"),
-            "differences": panels.Column("Differences", "none", BAD_IF_ANY),
+            "differing_rows": panels.Column("Differences", "none", BAD_IF_ANY),
         },
         width=24,
         height=12,
@@ -96,42 +96,44 @@ def _freshness() -> list[frame.Panel]:
     return [
         _by_table(
             "Lag of Silver",
-            "How long the oldest captured object that is not in the table had been waiting at each look.",
+            "How long the oldest captured object that is not in the table had been waiting, at each observation.",
             "silver",
-            "date_diff('second', contains_to, looked_at)",
+            "date_diff('second', contains_to, observed_at)",
             unit="s",
         ),
         _by_table(
             "Lag of Gold",
-            "How long the oldest captured change that is not in the mart had been waiting at each look.",
+            "How long the oldest captured change that is not in the mart had been waiting, at each observation.",
             "gold",
-            "date_diff('second', contains_to, looked_at)",
+            "date_diff('second', contains_to, observed_at)",
             unit="s",
         ),
         _by_table(
             "From change to Gold, the slowest",
-            "Of the runs since the look before: from the oldest change's time in DynamoDB (whole seconds) to the "
-            "publication of the mart that shows it. No point: no run had news.",
+            "Of the runs since the previous observation: from the oldest change's time in DynamoDB (whole seconds) to "
+            "the publication of the mart that shows it. No point: no run had changes.",
             "gold",
-            "slowest_ms",
+            "max_latency_ms",
             unit="ms",
-            condition="slowest_ms IS NOT NULL",
+            condition="max_latency_ms IS NOT NULL",
         ),
     ]
 
 
 def _throughput() -> list[frame.Panel]:
     return [
-        _by_table("Captured a minute", "Changes that runs read from Bronze.", "bronze", _a_minute("changes")),
-        _by_table("Merged a minute", "Changes that became a row of Silver.", "silver", _a_minute("merged")),
-        _by_table("Quarantined a minute", "Changes that broke their contract.", "silver", _a_minute("quarantined")),
+        _by_table("Captured a minute", "Changes that runs read from Bronze.", "bronze", _a_minute("read_changes")),
+        _by_table("Merged a minute", "Changes that became a row of Silver.", "silver", _a_minute("merged_rows")),
+        _by_table(
+            "Quarantined a minute", "Changes that broke their contract.", "silver", _a_minute("newly_quarantined_rows")
+        ),
     ]
 
 
 def _a_minute(count: str) -> str:
-    """SQL: what was counted since the look before, as so much a minute. Null at the first look of the range."""
-    before = "lag(looked_at) OVER (PARTITION BY table_name ORDER BY looked_at)"
-    return f"{count} * 6e1 / date_diff('second', {before}, looked_at)"
+    """SQL: the count since the previous observation, per minute. Null at the first observation of the range."""
+    before = "lag(observed_at) OVER (PARTITION BY table_name ORDER BY observed_at)"
+    return f"{count} * 6e1 / date_diff('second', {before}, observed_at)"
 
 
 def _by_table(
@@ -141,7 +143,7 @@ def _by_table(
         title,
         description,
         f"""
-        SELECT looked_at AS time, table_name, {value} AS shown
+        SELECT observed_at AS time, table_name, {value} AS shown
         FROM ops.health
         WHERE {IN_RANGE} AND layer = '{layer}' AND {condition}
         ORDER BY 1, 2
@@ -157,9 +159,9 @@ def _trouble() -> list[frame.Panel]:
     return [
         panels.lines(
             "Failed steps",
-            "Steps of runs that failed since the look before, by asset. Dagster tries again by itself.",
+            "Steps of runs that failed since the previous observation, by asset. Dagster tries again by itself.",
             f"""
-            SELECT looked_at AS time, layer || '/' || table_name AS asset, failed
+            SELECT observed_at AS time, layer || '/' || table_name AS asset, failed_steps
             FROM ops.health
             WHERE {IN_RANGE}
             ORDER BY 1, 2
@@ -171,12 +173,12 @@ def _trouble() -> list[frame.Panel]:
         ),
         panels.lines(
             "Failed checks",
-            "Checks that did not pass since the look before, by asset; blocking ones held their batch back.",
+            "Checks that failed since the previous observation, by asset; a blocking one stopped the publication.",
             f"""
-            SELECT looked_at AS time, layer || '/' || table_name AS asset, SUM(failed) AS failed
+            SELECT observed_at AS time, layer || '/' || table_name AS asset, SUM(failures) AS failures
             FROM ops.checks
             WHERE {IN_RANGE}
-            GROUP BY looked_at, layer, table_name
+            GROUP BY observed_at, layer, table_name
             ORDER BY 1, 2
             """,
             unit="none",
@@ -186,21 +188,21 @@ def _trouble() -> list[frame.Panel]:
         ),
         panels.lines(
             "Set aside or lost",
-            "What is missing from Silver at each look: changes held in quarantine, changes that went to the on-failure "
-            "queue and are not made good, gaps in the stream.",
+            "What is missing from Silver at each observation: changes in quarantine, changes that went to the "
+            "on-failure queue and are not repaired, gaps in the stream.",
             f"""
             SELECT
-                looked_at AS time,
-                SUM(held) AS held,
+                observed_at AS time,
+                SUM(quarantined_rows) AS quarantined_rows,
                 SUM(dead_letters) AS dead_letters,
-                SUM(gaps) AS gaps
+                SUM(open_gaps) AS open_gaps
             FROM ops.health
             WHERE {IN_RANGE} AND layer = 'silver'
-            GROUP BY looked_at
+            GROUP BY observed_at
             ORDER BY 1
             """,
             unit="none",
-            names={"held": "Quarantined", "dead_letters": "Dead letters", "gaps": "Gaps"},
+            names={"quarantined_rows": "Quarantined", "dead_letters": "Dead letters", "open_gaps": "Gaps"},
             width=8,
         ),
     ]

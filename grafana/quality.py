@@ -22,12 +22,12 @@ _LAST: Final = f"""
         layer,
         table_name,
         check_name,
-        max_by(blocking, looked_at) AS blocking,
-        max_by(passed, looked_at) AS passed,
-        max_by(found, looked_at) AS found,
-        max(looked_at) AS evaluated_at,
-        sum(evaluated) AS evaluated,
-        sum(failed) AS failed
+        max_by(blocking, observed_at) AS blocking,
+        max_by(passed, observed_at) AS passed,
+        max_by(numbers, observed_at) AS numbers,
+        max(observed_at) AS evaluated_at,
+        sum(evaluations) AS evaluations,
+        sum(failures) AS failures
     FROM ops.checks
     WHERE {IN_RANGE}
     GROUP BY layer, table_name, check_name
@@ -65,7 +65,7 @@ def _counts() -> list[frame.Panel]:
         ),
         panels.number(
             "Failing, blocking",
-            "Checks whose last result holds its batch or refresh back: what is published is as it was before.",
+            "Checks whose last result blocks the publication: readers still see what was published before.",
             f"WITH last AS ({_LAST}) SELECT COUNT_IF(blocking AND NOT passed) AS checks FROM last",
             unit="none",
             width=8,
@@ -91,25 +91,25 @@ def _state() -> frame.Panel:
         SELECT
             layer || '/' || table_name AS asset,
             check_name,
-            CASE WHEN passed THEN 'passed' WHEN blocking THEN 'holds' ELSE 'warns' END AS state,
-            evaluated,
-            failed,
+            CASE WHEN passed THEN 'passed' WHEN blocking THEN 'blocks' ELSE 'warns' END AS state,
+            evaluations,
+            failures,
             evaluated_at,
-            found
+            numbers
         FROM last
-        ORDER BY passed, NOT blocking, failed DESC, 1, 2
+        ORDER BY passed, NOT blocking, failures DESC, 1, 2
         LIMIT 200
         """,
         columns={
             "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}", width=210),
             "check_name": panels.Column("Check"),
             "state": panels.Column(
-                "State", texts={"passed": panels.GREEN, "warns": panels.ORANGE, "holds": panels.RED}
+                "State", texts={"passed": panels.GREEN, "warns": panels.ORANGE, "blocks": panels.RED}
             ),
-            "evaluated": panels.Column("Evaluated", "none"),
-            "failed": panels.Column("Failed", "none", BAD_IF_ANY),
+            "evaluations": panels.Column("Evaluated", "none"),
+            "failures": panels.Column("Failed", "none", BAD_IF_ANY),
             "evaluated_at": panels.Column("Last"),
-            "found": panels.Column("Found"),
+            "numbers": panels.Column("Numbers"),
         },
         width=24,
         height=10,
@@ -120,15 +120,15 @@ def _trend() -> list[frame.Panel]:
     return [
         panels.lines(
             "Passed share",
-            "Of the evaluations since the look before, the share that passed, by table.",
+            "Of the evaluations since the previous observation, the share that passed, by table.",
             f"""
             SELECT
-                looked_at AS time,
+                observed_at AS time,
                 table_name,
-                1 - CAST(SUM(failed) AS DOUBLE) / SUM(evaluated) AS passed
+                1 - CAST(SUM(failures) AS DOUBLE) / SUM(evaluations) AS passed
             FROM ops.checks
             WHERE {IN_RANGE}
-            GROUP BY looked_at, table_name
+            GROUP BY observed_at, table_name
             ORDER BY 1, 2
             """,
             unit="percentunit",
@@ -137,14 +137,14 @@ def _trend() -> list[frame.Panel]:
         ),
         panels.lines(
             "Quarantined share",
-            "Of the changes since the look before, the share that broke the contract, by table.",
+            "Of the changes since the previous observation, the share that broke the contract, by table.",
             f"""
             SELECT
-                looked_at AS time,
+                observed_at AS time,
                 table_name,
-                CAST(quarantined AS DOUBLE) / changes AS quarantined
+                CAST(newly_quarantined_rows AS DOUBLE) / read_changes AS quarantined
             FROM ops.health
-            WHERE {IN_RANGE} AND layer = 'silver' AND changes > 0
+            WHERE {IN_RANGE} AND layer = 'silver' AND read_changes > 0
             ORDER BY 1, 2
             """,
             unit="percentunit",
@@ -156,9 +156,9 @@ def _trend() -> list[frame.Panel]:
             "Failures by rule",
             "How often each check failed in the chosen time; only those that did.",
             f"""
-            SELECT table_name || ': ' || check_name AS rule, SUM(failed) AS failures
+            SELECT table_name || ': ' || check_name AS rule, SUM(failures) AS failures
             FROM ops.checks
-            WHERE {IN_RANGE} AND failed > 0
+            WHERE {IN_RANGE} AND failures > 0
             GROUP BY table_name, check_name
             ORDER BY 2 DESC, 1
             LIMIT 10

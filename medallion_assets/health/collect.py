@@ -71,7 +71,7 @@ def collect_health(
     since = {name: followed_to(lake, name) or until - FIRST_LOOK for name in SCHEMAS}
     events = run_events(min(since.values()), until)
     checks = [
-        {"id": row_id(now, row["layer"], row["table_name"], row["check_name"]), "looked_at": now, **row}
+        {"id": row_id(now, row["layer"], row["table_name"], row["check_name"]), "observed_at": now, **row}
         for row in check_totals(events.after(since["checks"]))
     ]
     if checks:
@@ -80,7 +80,7 @@ def collect_health(
     rows = [
         {
             "id": row_id(now, layer, table),
-            "looked_at": now,
+            "observed_at": now,
             "layer": layer,
             "table_name": table,
             **state,
@@ -103,22 +103,22 @@ def _states(
     verified = _verified(lake)
     complete = {name: Followed.read(told, name).complete_to for name in silver}
     for name, seen in silver.items():
-        yield "bronze", name, {"newest_at": max([*seen.waiting, *filter(None, [seen.newest_at])], default=None)}
+        yield "bronze", name, {"last_captured_at": max([*seen.waiting, *filter(None, [seen.newest_at])], default=None)}
         own = [gap for gap in gaps if gap.table == name]
         counts = RowCounts.read(seen.table.properties.get(ROW_COUNT)) if seen.table else None
         yield (
             "silver",
             name,
             {
-                "newest_at": seen.newest_at,
+                "last_captured_at": seen.newest_at,
                 "contains_to": seen.contains_to(now),
                 "published_at": _published_at(seen.table),
                 "complete_to": complete[name],
-                "rows": counts.rows if counts else None,
-                "waiting": len(seen.waiting),
-                "held": _held(lake, name),
+                "row_count": counts.rows if counts else None,
+                "pending_objects": len(seen.waiting),
+                "quarantined_rows": _held(lake, name),
                 "dead_letters": sum(1 for gap in own if gap.kind == "given_up"),
-                "gaps": len([gap for gap in own if gap.lossy]),
+                "open_gaps": len([gap for gap in own if gap.lossy]),
                 **verified.get(name, {}),
             },
         )
@@ -150,11 +150,11 @@ def _gold(
             behind.append(first)
     known = [at for name in mart.tables if (at := complete[name]) is not None]
     return {
-        "newest_at": max((at for name in mart.tables if (at := silver[name].newest_at)), default=None),
+        "last_captured_at": max((at for name in mart.tables if (at := silver[name].newest_at)), default=None),
         "contains_to": min([*reached, *behind]),
         "published_at": _published_at(table),
         "complete_to": min([*known, *behind]) if len(known) == len(mart.tables) else None,
-        "waiting": len(behind),
+        "pending_tables": len(behind),
     }
 
 
@@ -189,7 +189,7 @@ def _verified(lake: Lake) -> dict[str, dict[str, Any]]:
             "SELECT table_name, max(ended_at), arg_max(missing + extra + different, ended_at) "
             f"FROM {lake.scan_sql(table, None)} GROUP BY table_name"
         ).fetchall()
-    return {name: {"verified_at": at, "differences": differences} for name, at, differences in rows}
+    return {name: {"verified_at": at, "differing_rows": differing} for name, at, differing in rows}
 
 
 def _find(lake: Lake, namespace: str, name: str) -> Table | None:

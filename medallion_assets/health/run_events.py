@@ -68,17 +68,17 @@ def step_totals(events: RunEvents, layer: str, table: str) -> dict[str, Any]:
         return sum(step.numbers.get(name, 0) for step in done)
 
     return {
-        "done": len(done),
-        "failed": len(steps) - len(done),
-        "changes": total(changes),
-        "merged": total("merged"),
-        "quarantined": total("quarantined"),
-        "slowest_ms": _slowest_ms(events, done) if layer != "bronze" else None,
-        "run_id": steps[-1].run_id if steps else None,
+        "succeeded_steps": len(done),
+        "failed_steps": len(steps) - len(done),
+        "read_changes": total(changes),
+        "merged_rows": total("merged"),
+        "newly_quarantined_rows": total("quarantined"),
+        "max_latency_ms": _max_latency_ms(events, done) if layer != "bronze" else None,
+        "last_run_id": steps[-1].run_id if steps else None,
     }
 
 
-def _slowest_ms(events: RunEvents, done: Iterable[StepRun]) -> int | None:
+def _max_latency_ms(events: RunEvents, done: Iterable[StepRun]) -> int | None:
     """The longest time from the oldest change of a run to the end of one of these steps of the same run."""
     oldest: dict[str, datetime] = {}
     for _, step in events.steps:
@@ -96,18 +96,18 @@ def check_totals(events: RunEvents) -> list[dict[str, Any]]:
     rows = []
     for (layer, table, check), results in sorted(by_check.items()):
         failed = [one for one in results if not one.passed]
-        told = (failed or results)[-1]
+        shown = (failed or results)[-1]
         rows.append(
             {
                 "layer": layer,
                 "table_name": table,
                 "check_name": check,
-                "blocking": told.blocking,
+                "blocking": shown.blocking,
                 "passed": results[-1].passed,
-                "evaluated": len(results),
-                "failed": len(failed),
-                "found": json.dumps(dict(told.numbers), ensure_ascii=False) if told.numbers else None,
-                "run_id": told.run_id,
+                "evaluations": len(results),
+                "failures": len(failed),
+                "numbers": json.dumps(dict(shown.numbers), ensure_ascii=False) if shown.numbers else None,
+                "run_id": shown.run_id,
             }
         )
     return rows

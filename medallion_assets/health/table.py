@@ -28,7 +28,7 @@ _UTC: Final = pa.timestamp("us", tz="UTC")
 
 _KEY: Final = [
     pa.field("id", pa.string(), nullable=False),
-    pa.field("looked_at", _UTC, nullable=False),
+    pa.field("observed_at", _UTC, nullable=False),
     pa.field("layer", pa.string(), nullable=False),
     pa.field("table_name", pa.string(), nullable=False),
 ]
@@ -37,24 +37,25 @@ SCHEMAS: Final[Mapping[Name, pa.Schema]] = {
     "health": pa.schema(
         [
             *_KEY,
-            pa.field("newest_at", _UTC),
+            pa.field("last_captured_at", _UTC),
             pa.field("contains_to", _UTC),
             pa.field("published_at", _UTC),
             pa.field("complete_to", _UTC),
-            pa.field("rows", pa.int64()),
-            pa.field("waiting", pa.int64()),
-            pa.field("held", pa.int64()),
+            pa.field("row_count", pa.int64()),
+            pa.field("pending_objects", pa.int64()),
+            pa.field("pending_tables", pa.int64()),
+            pa.field("quarantined_rows", pa.int64()),
             pa.field("dead_letters", pa.int64()),
-            pa.field("gaps", pa.int64()),
+            pa.field("open_gaps", pa.int64()),
             pa.field("verified_at", _UTC),
-            pa.field("differences", pa.int64()),
-            pa.field("done", pa.int64(), nullable=False),
-            pa.field("failed", pa.int64(), nullable=False),
-            pa.field("changes", pa.int64(), nullable=False),
-            pa.field("merged", pa.int64(), nullable=False),
-            pa.field("quarantined", pa.int64(), nullable=False),
-            pa.field("slowest_ms", pa.int64()),
-            pa.field("run_id", pa.string()),
+            pa.field("differing_rows", pa.int64()),
+            pa.field("succeeded_steps", pa.int64(), nullable=False),
+            pa.field("failed_steps", pa.int64(), nullable=False),
+            pa.field("read_changes", pa.int64(), nullable=False),
+            pa.field("merged_rows", pa.int64(), nullable=False),
+            pa.field("newly_quarantined_rows", pa.int64(), nullable=False),
+            pa.field("max_latency_ms", pa.int64()),
+            pa.field("last_run_id", pa.string()),
         ]
     ),
     "checks": pa.schema(
@@ -63,30 +64,42 @@ SCHEMAS: Final[Mapping[Name, pa.Schema]] = {
             pa.field("check_name", pa.string(), nullable=False),
             pa.field("blocking", pa.bool_(), nullable=False),
             pa.field("passed", pa.bool_(), nullable=False),
-            pa.field("evaluated", pa.int64(), nullable=False),
-            pa.field("failed", pa.int64(), nullable=False),
-            pa.field("found", pa.string()),
+            pa.field("evaluations", pa.int64(), nullable=False),
+            pa.field("failures", pa.int64(), nullable=False),
+            pa.field("numbers", pa.string()),
             pa.field("run_id", pa.string(), nullable=False),
         ]
     ),
 }
-"""`health` has one row per look and table of a layer (`bronze`, `silver`, `gold`), `checks` one per look and check that
-was evaluated since the look before.
+"""`ops.health` has one row per observation and table of a layer (`bronze`, `silver`, `gold`); `ops.checks` one per
+observation and check that was evaluated since the previous observation. `observed_at` is when the row was made.
 
-How it stood at the look: `newest_at` is when the newest object in it was captured; everything captured up to
-`contains_to` is in it; it was last `published_at`; the stream's changes up to `complete_to` are in it (the ledger's
-word); `waiting` is how many Bronze objects it lacks (of a mart: Silver tables that have moved on), `held` how many
-changes wait in quarantine, `dead_letters` how often changes went to the on-failure queue and are not made good, `gaps`
-how many gaps leave changes out of it; `verified_at` is when it was last held against its source, and `differences` how
-many rows differed then. Null: it does not apply to the layer, or nobody can tell.
+State at that time. Null: does not apply to the layer, or is not known.
+- `last_captured_at`: capture time of the newest Bronze object in the table
+- `contains_to`: every object captured up to then is in the table
+- `published_at`: when the table was last published
+- `complete_to`: every change of the stream up to then is in the table, as the ledger says
+- `row_count`: live rows of the table
+- `pending_objects`: Bronze objects that are not in the Silver table yet
+- `pending_tables`: Silver tables that were published after the mart was computed from them
+- `quarantined_rows`: rows that are in quarantine
+- `dead_letters`: entries of the on-failure queue that are not repaired yet
+- `open_gaps`: gaps by which changes are missing from the table
+- `verified_at`: when the table was last compared with its source; `differing_rows`: how many rows differed then
 
-What happened since the look before: steps `done` and `failed`, `changes` read, `merged`, `quarantined`, the time from
-the oldest change of a run to the publication that shows it (the longest: `slowest_ms`), the last `run_id`.
+What happened since the previous observation.
+- `succeeded_steps`, `failed_steps`: steps of runs on the table
+- `read_changes`, `merged_rows`, `newly_quarantined_rows`: what these steps read and wrote
+- `max_latency_ms`: the longest time from the oldest change of a run to the publication that shows it
+- `last_run_id`: the run of the last of these steps
 
-Of a check: how often it was `evaluated` and `failed`, whether it `passed` the last time, and the numbers that the last
-one that failed `found`, or else the last (JSON).
+A check.
+- `blocking`: whether a failure stops the publication
+- `evaluations`, `failures`: how often it was evaluated and how often it failed since the previous observation
+- `passed`: whether the last evaluation passed
+- `numbers`: what the last failed evaluation counted, or else the last one (JSON); `run_id`: its run
 
-`id` begins with the time, so that adding to a long table reads none of its files."""
+`id` begins with the time, so that a merge into a long table reads none of its files."""
 
 
 def followed_to(lake: Lake, name: Name) -> datetime | None:
@@ -104,19 +117,19 @@ def add(lake: Lake, name: Name, rows: Sequence[Mapping[str, Any]], *, followed_t
     Raises LakeUnavailable, CommitConflict.
     """
     schema = SCHEMAS[name]
-    table = lake.ensure(OPS, name, schema, key=["id"], partition_by=[("looked_at", "month")])
+    table = lake.ensure(OPS, name, schema, key=["id"], partition_by=[("observed_at", "month")])
     staged = stage_merge(
         lake,
         table,
         pa.Table.from_pylist([dict(row) for row in rows], schema=schema),
         key=["id"],
         branch="health",
-        order_by="looked_at",
+        order_by="observed_at",
     )
     publish(lake, table, staged, properties={FOLLOWED_TO: followed_to.isoformat()})
-    compact(lake, table, order_by="looked_at")
+    compact(lake, table, order_by="observed_at")
 
 
-def row_id(looked_at: datetime, *names: str) -> str:
+def row_id(observed_at: datetime, *names: str) -> str:
     """The key of a row: time first."""
-    return "/".join([f"{looked_at:%Y%m%dT%H%M%S%f}", *names])
+    return "/".join([f"{observed_at:%Y%m%dT%H%M%S%f}", *names])

@@ -221,9 +221,9 @@ def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) 
     with Lake.open(fleet.settings.lake()) as lake:
         store, now = open_store(fleet.settings.bronze), datetime.now(UTC)
         collect_health(lake, store, domain, load_marts(domain), run_events=lambda after, to: RunEvents(), now=now)
-    sql = "SELECT table_name, verified_at, differences FROM ops.health WHERE layer = 'silver' ORDER BY 1"
+    sql = "SELECT table_name, verified_at, differing_rows FROM ops.health WHERE layer = 'silver' ORDER BY 1"
     shown = json.loads(medallion("query", sql, "--json").stdout)
-    assert [(row["table_name"], row["differences"]) for row in shown] == [("trips", 0), ("vehicles", 1)]
+    assert [(row["table_name"], row["differing_rows"]) for row in shown] == [("trips", 0), ("vehicles", 1)]
     assert all(began < datetime.fromisoformat(row["verified_at"]) <= now for row in shown)
 
 

@@ -56,7 +56,7 @@ def rows(lake: Lake, name: str, at: datetime) -> dict[tuple[str, ...], Row]:
     table = lake.table("ops", name)
     with lake.duckdb() as connection:
         found = (
-            connection.execute(f"FROM {lake.scan_sql(table, None)} WHERE looked_at = ?", [at])
+            connection.execute(f"FROM {lake.scan_sql(table, None)} WHERE observed_at = ?", [at])
             .to_arrow_table()
             .to_pylist()
         )
@@ -73,15 +73,21 @@ def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     assert len(health) == 2 * len(DOMAIN.tables) + len(MARTS)
     orders = health["silver", "orders"]
-    assert (orders["done"], orders["failed"], orders["changes"], orders["merged"]) == (1, 0, 2, 2)
-    assert (orders["rows"], orders["waiting"], orders["held"], orders["contains_to"]) == (2, 0, 0, at)
-    assert health["bronze", "orders"]["changes"] == 2
+    assert (orders["succeeded_steps"], orders["failed_steps"], orders["read_changes"], orders["merged_rows"]) == (
+        1,
+        0,
+        2,
+        2,
+    )
+    assert (orders["row_count"], orders["pending_objects"], orders["quarantined_rows"]) == (2, 0, 0)
+    assert orders["contains_to"] == at
+    assert health["bronze", "orders"]["read_changes"] == 2
     sales = health["gold", "daily_sales_by_region"]
-    assert (sales["done"], sales["waiting"], sales["contains_to"]) == (1, 0, at)
-    assert 0 < sales["slowest_ms"] < 3_600_000
+    assert (sales["succeeded_steps"], sales["pending_tables"], sales["contains_to"]) == (1, 0, at)
+    assert 0 < sales["max_latency_ms"] < 3_600_000
     grain = checks["gold", "daily_sales_by_region", "grain"]
-    assert (grain["evaluated"], grain["failed"], grain["passed"], grain["blocking"]) == (1, 0, True, True)
-    assert json.loads(grain["found"])["rows"] == 1
+    assert (grain["evaluations"], grain["failures"], grain["passed"], grain["blocking"]) == (1, 0, True, True)
+    assert json.loads(grain["numbers"])["rows"] == 1
 
 
 def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
@@ -90,7 +96,7 @@ def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg
     just_ended = look_now(lake, instance, later=timedelta(0))
     first = look_now(lake, instance, later=timedelta(seconds=30))
     second = look_now(lake, instance, later=timedelta(seconds=60))
-    done = [rows(lake, "health", at)["silver", "customers"]["done"] for at in (just_ended, first, second)]
+    done = [rows(lake, "health", at)["silver", "customers"]["succeeded_steps"] for at in (just_ended, first, second)]
     assert done == [0, 1, 0]
 
 
@@ -101,7 +107,7 @@ def test_a_run_without_checks_is_counted_once_too(
     capture(customer("c1"))
     assert page_run(shipped, instance, "bronze/customers", days=[today()]).success
     looks_at = [look_now(lake, instance, later=timedelta(seconds=seconds)) for seconds in (30, 60)]
-    assert [rows(lake, "health", at)["bronze", "customers"]["done"] for at in looks_at] == [1, 0]
+    assert [rows(lake, "health", at)["bronze", "customers"]["succeeded_steps"] for at in looks_at] == [1, 0]
 
 
 def test_a_look_that_died_between_its_two_tables_is_made_good(
@@ -120,7 +126,7 @@ def test_a_look_that_died_between_its_two_tables_is_made_good(
         dying.setattr(looks, "_states", die)
         look_now(lake, instance)
     at = look_now(lake, instance, later=timedelta(seconds=60))
-    assert rows(lake, "health", at)["silver", "customers"]["done"] == 1
+    assert rows(lake, "health", at)["silver", "customers"]["succeeded_steps"] == 1
     assert rows(lake, "checks", at) == {}, "they were written before it died"
 
 
@@ -136,13 +142,13 @@ def test_what_failed_what_waits_and_what_is_held_is_told(
     at = look_now(lake, instance)
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     orders = health["silver", "orders"]
-    assert (orders["done"], orders["failed"], orders["waiting"]) == (2, 1, 1)
-    assert orders["held"] >= 1
+    assert (orders["succeeded_steps"], orders["failed_steps"], orders["pending_objects"]) == (2, 1, 1)
+    assert orders["quarantined_rows"] >= 1
     assert orders["contains_to"] < at
     assert health["gold", "key_metrics"]["contains_to"] == orders["contains_to"], "a mart is no newer than its tables"
     share = checks["silver", "orders", "quarantine_rate"]
-    assert (share["evaluated"], share["failed"], share["passed"]) == (3, 1, False)
-    assert json.loads(share["found"])["quarantined"] == 10
+    assert (share["evaluations"], share["failures"], share["passed"]) == (3, 1, False)
+    assert json.loads(share["numbers"])["quarantined"] == 10
 
 
 def test_the_sensor_writes_and_starts_no_run(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 PARTITIONS = {
     **{f"gold.{mart.name}": mart.spec.partition.column for mart in MARTS.values() if mart.spec.partition},
-    **{f"ops.{name}": "looked_at" for name in SCHEMAS},
+    **{f"ops.{name}": "observed_at" for name in SCHEMAS},
 }
 DASHBOARDS = {
     file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "dashboards").glob("*.json"))
@@ -158,7 +158,7 @@ def unknown_source(rule: Json) -> None:
 
 
 def macro(rule: Json) -> None:
-    rule["data"][0]["model"]["rawSQL"] += " AND $__timeFilter(looked_at)"
+    rule["data"][0]["model"]["rawSQL"] += " AND $__timeFilter(observed_at)"
 
 
 def no_runbook(rule: Json) -> None:
