@@ -16,8 +16,8 @@ from grafana_foundation_sdk.models import athena as athena_models
 from grafana_foundation_sdk.models import dashboard
 from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 
-from grafana.age import LATEST_OBSERVATION
 from grafana.environment import Environment
+from grafana.freshness import LATEST_OBSERVATION
 from grafana.panels import PLUGIN
 from grafana.sales import DAILY, PRODUCTS
 from medallion_assets.contracts.loader import Domain

@@ -10,9 +10,9 @@ from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
 
-from grafana import events, frame, panels
-from grafana.age import AGE, BAD_IF_ANY, LATEST_OBSERVATION, age_of_everything
+from grafana import events, layout, panels
 from grafana.environment import Environment
+from grafana.freshness import AGE, BAD_IF_ANY, LATEST_OBSERVATION, overall_freshness
 
 UID: Final = "medallion-health"
 
@@ -21,7 +21,7 @@ IN_RANGE: Final = "$__timeFilter(observed_at) AND table_name IN (${table:sqlstri
 
 def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
-    return frame.framed(
+    return layout.lay_out(
         environment,
         uid=UID,
         title="Pipeline health",
@@ -31,7 +31,7 @@ def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboa
         annotations=[events.failed_checks(), events.failed_runs()],
         assets=assets,
         rows=[
-            ("How old and how complete", age_of_everything()),
+            ("How old and how complete", overall_freshness()),
             ("Every table now", [_now()]),
             ("Freshness and latency", _freshness()),
             ("Throughput", _throughput()),
@@ -40,16 +40,16 @@ def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboa
     )
 
 
-def table_choice() -> frame.Variable:
+def table_choice() -> layout.Variable:
     """The variable `table`: every table and mart that was observed since yesterday."""
-    return frame.choice(
+    return layout.choice(
         "table",
         "Table",
         "SELECT DISTINCT table_name FROM ops.health WHERE observed_at >= current_date - INTERVAL '1' DAY ORDER BY 1",
     )
 
 
-def _now() -> frame.Panel:
+def _now() -> layout.Panel:
     return panels.rows(
         "Every layer of every table",
         "As last observed: when the last change was captured, how far what is published is behind what is captured "
@@ -74,7 +74,7 @@ def _now() -> frame.Panel:
         ORDER BY CASE layer WHEN 'bronze' THEN 1 WHEN 'silver' THEN 2 ELSE 3 END, table_name
         """,
         columns={
-            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}", width=210),
+            "asset": panels.Column("Asset", link=f"{layout.DAGSTER}/assets/${{__value.raw}}", width=210),
             "captured": panels.Column("Captured", "s"),
             "lag": panels.Column("Lag", "s", AGE),
             "incomplete": panels.Column("Complete but for", "s", AGE),
@@ -92,7 +92,7 @@ def _now() -> frame.Panel:
     )
 
 
-def _freshness() -> list[frame.Panel]:
+def _freshness() -> list[layout.Panel]:
     return [
         _by_table(
             "Lag of Silver",
@@ -120,7 +120,7 @@ def _freshness() -> list[frame.Panel]:
     ]
 
 
-def _throughput() -> list[frame.Panel]:
+def _throughput() -> list[layout.Panel]:
     return [
         _by_table("Captured a minute", "Changes that runs read from Bronze.", "bronze", _a_minute("read_changes")),
         _by_table("Merged a minute", "Changes that became a row of Silver.", "silver", _a_minute("merged_rows")),
@@ -138,7 +138,7 @@ def _a_minute(count: str) -> str:
 
 def _by_table(
     title: str, description: str, layer: str, value: str, *, unit: str = "none", condition: str = "TRUE"
-) -> frame.Panel:
+) -> layout.Panel:
     return panels.lines(
         title,
         description,
@@ -155,7 +155,7 @@ def _by_table(
     )
 
 
-def _trouble() -> list[frame.Panel]:
+def _trouble() -> list[layout.Panel]:
     return [
         panels.lines(
             "Failed steps",

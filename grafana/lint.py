@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 
 from grafana.alerts import EXPRESSION
-from grafana.frame import COLUMNS
+from grafana.layout import COLUMNS
 from grafana.panels import ENVIRONMENT
 
 Json = dict[str, Any]

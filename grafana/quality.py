@@ -10,9 +10,9 @@ from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
 
-from grafana import events, frame, panels
-from grafana.age import BAD_IF_ANY, age_of_everything
+from grafana import events, layout, panels
 from grafana.environment import Environment
+from grafana.freshness import BAD_IF_ANY, overall_freshness
 from grafana.health import IN_RANGE, table_choice
 
 UID: Final = "medallion-quality"
@@ -37,7 +37,7 @@ _LAST: Final = f"""
 
 def quality(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
-    return frame.framed(
+    return layout.lay_out(
         environment,
         uid=UID,
         title="Data quality",
@@ -47,14 +47,14 @@ def quality(assets: Sequence[str], environment: Environment) -> dashboard.Dashbo
         annotations=[events.failed_checks(), events.failed_runs()],
         assets=assets,
         rows=[
-            ("How old and how complete", age_of_everything()),
+            ("How old and how complete", overall_freshness()),
             ("Rules now", [*_counts(), _state()]),
             ("Trend", _trend()),
         ],
     )
 
 
-def _counts() -> list[frame.Panel]:
+def _counts() -> list[layout.Panel]:
     return [
         panels.number(
             "Rules checked",
@@ -82,7 +82,7 @@ def _counts() -> list[frame.Panel]:
     ]
 
 
-def _state() -> frame.Panel:
+def _state() -> layout.Panel:
     return panels.rows(
         "Every rule",
         "The last result of each check in the chosen time, failing ones first, and the numbers behind it.",
@@ -101,7 +101,7 @@ def _state() -> frame.Panel:
         LIMIT 200
         """,
         columns={
-            "asset": panels.Column("Asset", link=f"{frame.DAGSTER}/assets/${{__value.raw}}", width=210),
+            "asset": panels.Column("Asset", link=f"{layout.DAGSTER}/assets/${{__value.raw}}", width=210),
             "check_name": panels.Column("Check"),
             "state": panels.Column(
                 "State", texts={"passed": panels.GREEN, "warns": panels.ORANGE, "blocks": panels.RED}
@@ -116,7 +116,7 @@ def _state() -> frame.Panel:
     )
 
 
-def _trend() -> list[frame.Panel]:
+def _trend() -> list[layout.Panel]:
     return [
         panels.lines(
             "Passed share",

@@ -10,9 +10,9 @@ from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
 
-from grafana import events, frame, panels
-from grafana.age import age_of_marts
+from grafana import events, layout, panels
 from grafana.environment import Environment
+from grafana.freshness import mart_freshness
 from medallion_assets.gold.spec import Mart
 
 UID: Final = "medallion-sales"
@@ -28,14 +28,14 @@ _IN_RANGE: Final = "$__dateFilter(order_date) AND region IN (${region:sqlstring}
 
 def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dashboard:
     """The dashboard. Raises ValueError naming a column that a mart no longer has."""
-    return frame.framed(
+    return layout.lay_out(
         environment,
         uid=UID,
         title="Sales",
         description="Orders and revenue of the shop, by day and region, from the audited marts in Gold.",
         since="now-30d",
         variables=[
-            frame.choice(
+            layout.choice(
                 "region",
                 "Region",
                 f"SELECT DISTINCT region FROM gold.{DAILY} "
@@ -45,7 +45,7 @@ def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dash
         annotations=[events.failed_checks(), events.failed_runs()],
         assets=[f"gold/{name}" for name in (DAILY, METRICS, PRODUCTS)],
         rows=[
-            ("How old and how complete", age_of_marts([DAILY, METRICS, PRODUCTS])),
+            ("How old and how complete", mart_freshness([DAILY, METRICS, PRODUCTS])),
             ("Now, beside the time before", [*_revenue(marts[METRICS]), *_orders(marts[METRICS], marts[DAILY])]),
             ("Orders in the chosen time and regions", _days(marts[DAILY])),
             ("Products", _products(marts[PRODUCTS])),
@@ -53,7 +53,7 @@ def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dash
     )
 
 
-def _revenue(mart: Mart) -> list[frame.Panel]:
+def _revenue(mart: Mart) -> list[layout.Panel]:
     return [
         _window(mart, "Revenue today", "revenue_today", "revenue_yesterday", days=1, unit=MONEY),
         *(
@@ -63,14 +63,14 @@ def _revenue(mart: Mart) -> list[frame.Panel]:
     ]
 
 
-def _orders(metrics: Mart, daily: Mart) -> list[frame.Panel]:
+def _orders(metrics: Mart, daily: Mart) -> list[layout.Panel]:
     return [
         _window(metrics, "Orders today", "orders_today", "orders_yesterday", days=1, unit="none"),
         *(_orders_of(daily, days) for days in _WINDOWS),
     ]
 
 
-def _orders_of(mart: Mart, days: int) -> frame.Panel:
+def _orders_of(mart: Mart, days: int) -> layout.Panel:
     """As `_window`, added up from the days: the mart of windows counts orders of today only."""
     count, day = _column(mart, "order_count"), _column(mart, "order_date")
 
@@ -93,7 +93,7 @@ def _orders_of(mart: Mart, days: int) -> frame.Panel:
     )
 
 
-def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit: str) -> frame.Panel:
+def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit: str) -> layout.Panel:
     """A number and the one of the window before it, as two points in time: Grafana shows the change between them."""
     words = f"{_meaning(mart, column)} The percentage is the change from: {_meaning(mart, before).lower()}"
     return panels.number(
@@ -112,7 +112,7 @@ def _window(mart: Mart, title: str, column: str, before: str, *, days: int, unit
     )
 
 
-def _days(mart: Mart) -> list[frame.Panel]:
+def _days(mart: Mart) -> list[layout.Panel]:
     def day(name: str, value: str) -> str:
         return (
             f"SELECT order_date AS time, {value} AS {name} FROM gold.{mart.name} "
@@ -167,7 +167,7 @@ def _days(mart: Mart) -> list[frame.Panel]:
     ]
 
 
-def _products(mart: Mart) -> list[frame.Panel]:
+def _products(mart: Mart) -> list[layout.Panel]:
     return [
         panels.bars(
             "Best sellers, 30 days",

@@ -60,7 +60,7 @@ class DashboardsStack(Stack):
                 permission_type="CUSTOMER_MANAGED",
                 role_arn=role.role_arn,
                 data_sources=["ATHENA"],
-                plugin_admin_enabled=True,  # the Athena plugin is installed by grafana.workspace
+                plugin_admin_enabled=True,  # the Athena plugin is installed by grafana.sync
             )
             CfnOutput(self, "Endpoint", value=workspace.attr_endpoint, description="Where Grafana is")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from grafana import panels
-from grafana.frame import Panel
+from grafana.layout import Panel
 
 _SINCE: Final = "observed_at >= current_date - INTERVAL '1' DAY"
 
@@ -22,13 +22,13 @@ AGE: Final[panels.Steps] = ((None, panels.GREEN), (300, panels.ORANGE), (3600, p
 BAD_IF_ANY: Final[panels.Steps] = ((None, panels.GREEN), (1, panels.RED))
 
 
-def age_of_marts(marts: Sequence[str]) -> list[Panel]:
+def mart_freshness(marts: Sequence[str]) -> list[Panel]:
     """Of these marts."""
     names = ", ".join(f"'{name}'" for name in marts)
     return _age(f"layer = 'gold' AND table_name IN ({names})")
 
 
-def age_of_everything() -> list[Panel]:
+def overall_freshness() -> list[Panel]:
     """Of all marts."""
     return _age("layer = 'gold'")
 

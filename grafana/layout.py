@@ -25,7 +25,7 @@ Panel = Builder[dashboard.Panel]
 Variable = Builder[dashboard.VariableModel]
 
 
-def framed(
+def lay_out(
     environment: Environment,
     *,
     uid: str,

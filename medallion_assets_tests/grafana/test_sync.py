@@ -14,7 +14,7 @@ import pytest
 from grafana.environment import COMMITTED, Environment
 from grafana.files import generated
 from grafana.panels import PLUGIN
-from grafana.workspace import TOKEN, GrafanaRefused, Workspace, main
+from grafana.sync import TOKEN, GrafanaApi, GrafanaRefused, main
 from medallion_assets.errors import SettingsError
 
 FILES = generated(Environment.load(COMMITTED))
@@ -115,7 +115,7 @@ def grafana() -> Iterator[Grafana]:
 
 
 def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Grafana) -> None:
-    done = list(Workspace(grafana.url, SECRET).send(FILES))
+    done = list(GrafanaApi(grafana.url, SECRET).send(FILES))
     source = grafana.kept["/api/datasources/uid/medallion-dev"]
     assert (source["type"], source["jsonData"]["workgroup"]) == (PLUGIN, "medallion-dev-grafana")
     assert f"/api/plugins/{PLUGIN}/settings" in grafana.kept
@@ -142,11 +142,11 @@ def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Graf
 
 
 def test_sending_again_changes_nothing_and_installs_nothing(grafana: Grafana) -> None:
-    workspace = Workspace(grafana.url, SECRET)
-    list(workspace.send(FILES))
+    api = GrafanaApi(grafana.url, SECRET)
+    list(api.send(FILES))
     before, points = dict(grafana.kept), dict(grafana.points)
     grafana.calls.clear()
-    list(workspace.send(FILES))
+    list(api.send(FILES))
     assert (grafana.kept, grafana.points) == (before, points)
     assert {path for method, path in grafana.calls if method == "POST"} == {"/api/dashboards/db"}
 
@@ -155,19 +155,19 @@ def test_sending_again_changes_nothing_and_installs_nothing(grafana: Grafana) ->
 def test_policies_of_somebody_else_are_left_alone_and_nothing_is_sent(grafana: Grafana, other: str) -> None:
     grafana.kept["/api/v1/provisioning/policies"] = {"receiver": other}
     with pytest.raises(SettingsError, match=f"go to {other!r}, so they are not ours to replace"):
-        list(Workspace(grafana.url, SECRET).send(FILES))
+        list(GrafanaApi(grafana.url, SECRET).send(FILES))
     assert not grafana.calls
 
 
 def test_what_grafana_refuses_is_told_with_its_own_words(grafana: Grafana) -> None:
     grafana.refuses = "/api/v1/provisioning/folder/medallion-dev/rule-groups/Shop"
     with pytest.raises(GrafanaRefused, match=r"PUT http://.*/rule-groups/Shop: 400 .*invalid alert rule"):
-        list(Workspace(grafana.url, SECRET).send(FILES))
+        list(GrafanaApi(grafana.url, SECRET).send(FILES))
 
 
 def test_the_token_is_sent_to_https_or_this_machine_only() -> None:
     with pytest.raises(SettingsError, match="expected the https:// address"):
-        Workspace("http://grafana.example.com", SECRET)
+        GrafanaApi("http://grafana.example.com", SECRET)
 
 
 def test_the_command_reads_the_token_from_the_environment(

@@ -1,4 +1,4 @@
-"""Sends the generated files to a running Grafana through its HTTP API: `python -m grafana.workspace --url https://...`.
+"""Sends the generated files to a running Grafana through its HTTP API: `python -m grafana.sync --url https://...`.
 
 For a Grafana that reads no files, such as Amazon Managed Grafana. Sending again changes what differs and nothing else.
 Belongs here: which call brings which file in, and in which order. Does not belong here: what is in the files (files).
@@ -39,7 +39,7 @@ class GrafanaRefused(MedallionError):
     """Grafana did not take what was sent; the text has the call and the answer."""
 
 
-class Workspace:
+class GrafanaApi:
     """One Grafana at `url`. Raises SettingsError for an address that would send the token in the clear."""
 
     def __init__(self, url: str, token: str) -> None:
@@ -141,8 +141,8 @@ class Workspace:
         except urllib.error.HTTPError as error:
             if method == "GET" and error.code == HTTPStatus.NOT_FOUND:
                 return None
-            told = error.read().decode(errors="replace")[:500]
-            raise GrafanaRefused(f"{method} {self._url}{path}: {error.code} {error.reason}: {told}") from error
+            answer_text = error.read().decode(errors="replace")[:500]
+            raise GrafanaRefused(f"{method} {self._url}{path}: {error.code} {error.reason}: {answer_text}") from error
         except urllib.error.URLError as error:
             raise GrafanaRefused(f"{method} {self._url}{path}: {error.reason}") from error
         return json.loads(text) if text else {}
@@ -150,7 +150,7 @@ class Workspace:
 
 def main(arguments: Sequence[str]) -> int:
     """Send an environment's files. Returns the process's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m grafana.workspace", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m grafana.sync", description=__doc__)
     parser.add_argument("--environment", default=COMMITTED, help="the name of a file in infra/environments")
     parser.add_argument("--url", required=True, help=f"where Grafana is; its token is read from {TOKEN}")
     given = parser.parse_args(arguments)
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
         token = os.environ.get(TOKEN, "")
         if not token:
             raise SettingsError(f"{TOKEN} is not set: expected the token of a service account that is an admin")
-        for done in Workspace(given.url, token).send(generated(Environment.load(given.environment))):
+        for done in GrafanaApi(given.url, token).send(generated(Environment.load(given.environment))):
             print(done)  # noqa: T201 - how far it is
     except MedallionError as error:
         print(error, file=sys.stderr)  # noqa: T201
