@@ -32,7 +32,7 @@ _Where = Annotated[
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-_COLUMNS = ("table_name", "event_id", "sequence_number", "column_name", "reason", "status", "held_at")
+_COLUMNS = ("table_name", "event_id", "sequence_number", "column_name", "reason", "status", "quarantined_at")
 
 
 @app.command("list")
@@ -53,7 +53,7 @@ def list_(
     rows = [
         row
         for engine, name in _shown(table)
-        for row in _run(engine, f"SELECT {', '.join(_COLUMNS)} FROM {name} ORDER BY held_at DESC LIMIT {limit}")
+        for row in _run(engine, f"SELECT {', '.join(_COLUMNS)} FROM {name} ORDER BY quarantined_at DESC LIMIT {limit}")
     ]
     if as_json:
         print_json(rows)
@@ -94,11 +94,11 @@ def show(
 
 @app.command()
 def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
-    """Run held changes again, after their contract was mended: into Silver, audited, in the source's order.
+    """Run open changes again, after their contract was mended: into Silver, audited, in the source's order.
 
-    What Silver has newer by now is marked superseded, what went in resolved; the rest stays held, with its new reason.
-    Dropped changes are taken back by a condition on their status. Exits 1 if some stay held, or if the audit held the
-    replay back: then everything is as it was.
+    What Silver has newer by now is marked superseded, what went in resolved; the rest stays open, with its new reason.
+    Dropped changes are taken back by a condition on their status. Exits 1 if some stay open, or if the audit failed:
+    then everything is as it was.
 
     \b
     Examples:
@@ -125,7 +125,7 @@ def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
         print_json({**asdict(done), "follows": follows})
     else:
         _say(done, follows)
-    if done.held:
+    if done.still_open:
         raise typer.Exit(ExitCode.FOUND)
 
 
@@ -137,10 +137,10 @@ def drop(
     where: _Where = None,
     as_json: _Json = False,
 ) -> None:
-    """Give up held changes: they are never merged, also by a rerun under a mended contract. Nothing is deleted.
+    """Give up open changes: they are never merged, also by a rerun under a mended contract. Nothing is deleted.
 
     Needs a reason, and an event id or a condition. Silver stays as it is, and so does a change it has newer: that is
-    marked superseded. Exits 1 if no held change was meant.
+    marked superseded. Exits 1 if no open change was meant.
 
     \b
     Examples:
@@ -159,7 +159,7 @@ def drop(
         raise typer.BadParameter("is empty; say why the changes are given up", param_hint="--reason")
     meant = where if event_id is None else f"event_id = {literal(event_id)}"
     if meant is None or (event_id is not None and where is not None):
-        raise typer.BadParameter("say either an event id or --where; `--where TRUE` means every held change")
+        raise typer.BadParameter("say either an event id or --where; `--where TRUE` means every open change")
     with _opened(table) as (lake, contract, _):
         done = give_up(
             lake,
@@ -175,23 +175,23 @@ def drop(
         typer.echo(f"{table}: dropped {done.dropped}; {done.superseded} were superseded in Silver already.")
     others = ", ".join(f"{count} {status}" for status, count in sorted(done.others.items()))
     if others:
-        typer.echo(f"Not held, so left as they were: {others}.", err=True)
+        typer.echo(f"Not open, so left as they were: {others}.", err=True)
     if not done.dropped + done.superseded:
-        typer.echo(f"medallion: no held change of {table} was meant; see `quarantine list --table {table}`.", err=True)
+        typer.echo(f"medallion: no open change of {table} was meant; see `quarantine list --table {table}`.", err=True)
         raise typer.Exit(ExitCode.FOUND)
 
 
 def _say(done: ReplayResult, follows: list[str]) -> None:
     typer.echo(
         f"{done.table}: {done.taken} replayed: {done.resolved} resolved, {done.superseded} superseded, "
-        f"{done.held} still held."
+        f"{done.still_open} still open."
     )
     if follows:
         typer.echo(
             f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what follows at the next "
             f"tick of its sensor bronze_arrivals, within seconds: {', '.join(follows)}. Without one, materialize these."
         )
-    if done.held:
+    if done.still_open:
         typer.echo(
             f"`medallion quarantine list --table {done.table}` has the reasons: mend the contract and replay again, or "
             "drop them."

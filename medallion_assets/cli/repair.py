@@ -101,7 +101,7 @@ def _show(done: Repair, *, dry_run: bool, as_json: bool) -> None:
     differences = found.missing + found.extra + found.different
     typer.echo(
         f"{done.table}: {found.source:,} items scanned, {found.missing:,} missing, {found.extra:,} extra, "
-        f"{found.different:,} different, {found.held:,} held in quarantine, {found.in_flight:,} in flight."
+        f"{found.different:,} different, {found.in_quarantine:,} in quarantine, {found.in_flight:,} in flight."
     )
     for difference in found.differences:
         typer.echo(f"  {difference}")

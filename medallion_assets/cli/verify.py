@@ -91,7 +91,7 @@ def show_verification(found: Verification) -> None:
     from medallion_assets.cli.output import print_table
 
     compared = [*found.tables, *found.marts]
-    counts = ["source", "lake", "equal", "missing", "extra", "different", "held", "in_flight", "unconfirmed"]
+    counts = ["source", "lake", "equal", "missing", "extra", "different", "in_quarantine", "in_flight", "unconfirmed"]
     print_table(
         "Verification against a scan of DynamoDB: " + ("no difference" if found.agrees else "DIFFERENCES"),
         ["", "source rows", "lake rows", *(name.replace("_", " ") for name in counts[2:])],

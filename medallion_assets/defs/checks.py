@@ -16,7 +16,7 @@ DESCRIPTIONS: Final = {
     "columns": "The staged snapshot has exactly the declared columns and types.",
     "bronze_counts": "Every row of the Bronze objects is merged, superseded, unchanged, quarantined or dropped.",
     "quarantine_rate": "The share of rows that break the contract is within what the contract allows.",
-    "quarantine": "No change is held in quarantine.",
+    "quarantine": "No change is open in quarantine.",
     "row_rules": "Rows keep those of the contract's rules that only warn.",
     "references": "What rows refer to in other tables is there.",
     "row_count": "The table has not lost more of its rows since the day before than the contract allows.",

@@ -52,8 +52,8 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
         check_specs=check_specs(key, checks),
         pool=pool("gold", mart.name),
         freshness_policy=freshness(contracts),
-        automation_condition=at_new_day() if mart.clock else None,
-        code_version=mart.definition,
+        automation_condition=at_new_day() if mart.uses_current_date else None,
+        code_version=mart.code_version,
         metadata={
             "dagster/table_name": f"gold.{mart.name}",
             "dagster/column_schema": mart_columns(mart),

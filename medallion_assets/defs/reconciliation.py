@@ -96,7 +96,7 @@ def reconciliation_schedule() -> dg.ScheduleDefinition:
 
 
 def _result(found: "Comparison") -> CheckResult:
-    names = ("source", "lake", "equal", "missing", "extra", "different", "held", "in_flight", "unconfirmed")
+    names = ("source", "lake", "equal", "missing", "extra", "different", "in_quarantine", "in_flight", "unconfirmed")
     behind = f" Not all could be told: {found.behind}." if found.behind else ""
     return CheckResult(
         _CHECK,

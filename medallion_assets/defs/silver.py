@@ -37,7 +37,8 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     lineage = silver_lineage(contract)
     partitions = daily(domain.since)
     checks = check_names(contract)
-    # How much is held, and up to when all is there, are matters of the table, not of the day that is merged.
+    # How many changes are in quarantine, and up to when all is there, are matters of the
+    # table, not of the day that is merged.
     waiting: list[tuple[str, Severity]] = [("quarantine", "warn"), (COMPLETENESS, "warn")]
 
     @dg.asset(
@@ -62,10 +63,10 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     )
     def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
         from medallion_assets.ledger.status import known
-        from medallion_assets.silver.batches import merge_day, merge_news
-        from medallion_assets.silver.quarantine import check_held
+        from medallion_assets.silver.batches import merge_pending, remerge_day
+        from medallion_assets.silver.quarantine import check_quarantine
 
-        merge = merge_news if NEWS_TAG in context.run.tags else merge_day
+        merge = merge_pending if NEWS_TAG in context.run.tags else remerge_day
         with translate_errors(context), pipeline.lake() as lake:
             done: list[BatchResult] = []
             for day in context.partition_keys:
@@ -91,9 +92,9 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 if any(not result.published for result in merged):
                     break
             results = first_failure_per_check(check for result in done for check in result.checks)
-            held_changes = check_held(lake, contract)
+            quarantine = check_quarantine(lake, contract)
             complete = check_table(contract, known(lake, [name])[name], now=utc_now())
-            yield from check_results(key, [*checks, *waiting], [*results, held_changes, complete])
+            yield from check_results(key, [*checks, *waiting], [*results, quarantine, complete])
             if any(not result.published for result in done):
                 raise audit_failure(
                     results,
@@ -102,7 +103,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 )
             metadata = {
                 **_totals(done),
-                "held_changes": held_changes.numbers["held"],
+                "in_quarantine": quarantine.numbers["open"],
                 **_row_count(lake, name),
                 "dagster/column_lineage": lineage,
             }

@@ -35,14 +35,14 @@ _NOT_FIXED = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtim
 class Query:
     """A checked SELECT.
 
-    `columns` are its output columns with Trino's types, `clock` says that it uses current_date, `typed` is the parsed
+    `columns` are its output columns with Trino's types, `typed` is the parsed
     SQL with every name resolved and every expression typed.
     """
 
     sql: str
     tables: tuple[str, ...]
     columns: Mapping[str, exp.DataType]
-    clock: bool
+    uses_current_date: bool
     typed: exp.Query = field(repr=False)
     _exact: exp.Query = field(repr=False)
 
@@ -174,7 +174,7 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
         sql=sql,
         tables=tuple(used),
         columns={select.alias_or_name: select.type or exp.DType.UNKNOWN.into_expr() for select in typed.selects},
-        clock=tree.find(exp.CurrentDate) is not None,
+        uses_current_date=tree.find(exp.CurrentDate) is not None,
         typed=typed,
         _exact=exact,
     )

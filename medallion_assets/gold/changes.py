@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,33 +21,37 @@ from medallion_assets.lake.history import changed_rows
 from medallion_assets.silver.table import DELETED, SILVER
 
 # Table properties of a mart, written in the commit that publishes it.
-FROM_SILVER, AS_OF, DEFINITION = "medallion.silver", "medallion.as-of", "medallion.definition"
+INPUT_SNAPSHOTS: Final = "medallion.input-snapshots"
+CURRENT_DATE: Final = "medallion.current-date"
+CODE_VERSION: Final = "medallion.code-version"
 
 
 @dataclass(frozen=True)
-class Basis:
+class InputVersions:
     """What a mart's rows follow from: a snapshot of each Silver table, the day of `current_date`, its definition."""
 
     silver: Mapping[str, int | None]
     as_of: date | None
-    definition: str
+    code_version: str
 
     @classmethod
     def recorded(cls, table: Table) -> Self | None:
         """The basis of the published mart as a whole; None before it was first computed as a whole."""
         written = table.properties
-        if FROM_SILVER not in written:
+        if INPUT_SNAPSHOTS not in written:
             return None
-        as_of = written[AS_OF]
-        return cls(json.loads(written[FROM_SILVER]), date.fromisoformat(as_of) if as_of else None, written[DEFINITION])
+        as_of = written[CURRENT_DATE]
+        return cls(
+            json.loads(written[INPUT_SNAPSHOTS]), date.fromisoformat(as_of) if as_of else None, written[CODE_VERSION]
+        )
 
     @property
     def properties(self) -> dict[str, str]:
         """The basis as table properties."""
         return {
-            FROM_SILVER: json.dumps(self.silver, sort_keys=True),
-            AS_OF: self.as_of.isoformat() if self.as_of else "",
-            DEFINITION: self.definition,
+            INPUT_SNAPSHOTS: json.dumps(self.silver, sort_keys=True),
+            CURRENT_DATE: self.as_of.isoformat() if self.as_of else "",
+            CODE_VERSION: self.code_version,
         }
 
 
@@ -56,20 +60,20 @@ def silver_tables(lake: Lake, mart: Mart) -> dict[str, Table | None]:
     return {name: lake.table(SILVER, name) if lake.exists(SILVER, name) else None for name in mart.tables}
 
 
-def touched_days(
+def affected_days(
     lake: Lake,
     mart: Mart,
     domain: Domain,
     tables: Mapping[str, Table | None],
     *,
-    before: Basis | None,
-    now: Basis,
+    before: InputVersions | None,
+    now: InputVersions,
 ) -> frozenset[date] | None:
     """The days of a mart that may differ between two bases; None for all of it, an empty set for nothing.
 
     A mart without a partition knows only nothing and all. `tables` are the handles that `now` names snapshots of.
     """
-    if before is None or (before.as_of, before.definition) != (now.as_of, now.definition):
+    if before is None or (before.as_of, before.code_version) != (now.as_of, now.code_version):
         return None
     found: set[date] = set()
     for name, table in tables.items():

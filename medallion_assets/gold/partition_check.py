@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from medallion_assets.gold.spec import Partition
 
 
-def refuse_other_days(query: Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, where: str) -> None:
+def require_day_independence(
+    query: Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, where: str
+) -> None:
     """Raise MartError, naming the file `where`, if a day's rows may depend on more than the spec says.
 
     `keys` are the key columns of each table the query reads.

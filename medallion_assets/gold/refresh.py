@@ -20,7 +20,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
-from medallion_assets.gold.changes import FROM_SILVER, Basis, silver_tables, touched_days
+from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days, silver_tables
 from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
@@ -92,16 +92,16 @@ def _refresh(
     lake: Lake, mart: Mart, domain: Domain, *, today: date, now: datetime, run_id: str, named: Sequence[date] | None
 ) -> RefreshResult:
     tables = silver_tables(lake, mart)
-    basis = Basis(
+    basis = InputVersions(
         silver={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
-        as_of=today if mart.clock else None,
-        definition=mart.definition,
+        as_of=today if mart.uses_current_date else None,
+        code_version=mart.code_version,
     )
     partition = mart.spec.partition
     layout = [(partition.column, "day")] if partition else []
     table = lake.ensure(GOLD, mart.name, gold_schema(mart), partition_by=layout)
-    recorded = Basis.recorded(table)
-    touched = touched_days(lake, mart, domain, tables, before=recorded, now=basis)
+    recorded = InputVersions.recorded(table)
+    touched = affected_days(lake, mart, domain, tables, before=recorded, now=basis)
     # Never the named days alone: rows that came to one of them and left it would be no news of it to the next refresh.
     days = None if touched is None else sorted(touched.union(named or ()))
     main = table.metadata.current_snapshot_id
@@ -120,7 +120,7 @@ def _refresh(
         branch=branch,
         partitions=days,
         partition_column=partition.column if partition else None,
-        properties={RUN_ID: run_id, FROM_SILVER: basis.properties[FROM_SILVER]},
+        properties={RUN_ID: run_id, INPUT_SNAPSHOTS: basis.properties[INPUT_SNAPSHOTS]},
         sort_by=mart.spec.grain,
     )
     checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days, schema=gold_schema(mart))
@@ -148,7 +148,7 @@ def _compute(
     mart: Mart,
     domain: Domain,
     tables: Mapping[str, Table | None],
-    basis: Basis,
+    basis: InputVersions,
     *,
     today: date,
     now: datetime,
@@ -166,7 +166,7 @@ def _compute(
                 session.show(table)
         only = (partition.column, days) if partition and days is not None else None
         rows = session.compute(mart.query, today=today, days=only)
-    constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: basis.properties[FROM_SILVER]}
+    constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: basis.properties[INPUT_SNAPSHOTS]}
     for field in list(gold_schema(mart))[len(mart.columns) :]:
         rows = rows.append_column(field, pa.repeat(pa.scalar(constants[field.name], field.type), rows.num_rows))
     return rows

@@ -22,7 +22,7 @@ from medallion_assets.engines.binding import refuse_unbindable
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError
-from medallion_assets.gold.partition_check import refuse_other_days
+from medallion_assets.gold.partition_check import require_day_independence
 
 # Columns every Gold table has after the mart's own.
 COMPUTED_AT = "computed_at"
@@ -106,9 +106,9 @@ class Mart:
         return self.query.tables
 
     @property
-    def clock(self) -> bool:
+    def uses_current_date(self) -> bool:
         """Whether it must be refreshed when only the UTC day has changed."""
-        return self.query.clock
+        return self.query.uses_current_date
 
     @property
     def columns(self) -> Mapping[str, MartColumn]:
@@ -116,7 +116,7 @@ class Mart:
         return self.spec.columns
 
     @property
-    def definition(self) -> str:
+    def code_version(self) -> str:
         """A fingerprint of what its rows depend on besides Silver; another one means: compute everything again."""
         parts = {
             "sql": self.query.sql,
@@ -163,7 +163,7 @@ def load_mart(folder: Path, domain: Domain) -> Mart:
     _check_columns(path, spec, query)
     if spec.partition is not None:
         _check_partition(path, spec.partition, query, domain)
-        refuse_other_days(
+        require_day_independence(
             query, spec.partition, {name: domain.by_name[name].key_names for name in query.tables}, where=str(file)
         )
     return Mart(name=folder.name, folder=folder, spec=spec, query=query)

@@ -21,7 +21,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import TableMissing
-from medallion_assets.gold.changes import Basis
+from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.health.run_events import RunEvents, check_totals, step_totals
@@ -31,7 +31,7 @@ from medallion_assets.ledger.gaps import open_gaps
 from medallion_assets.ledger.table import LEDGER, Followed, find
 from medallion_assets.ops.reconciliations import OPS, RECONCILIATIONS
 from medallion_assets.silver.audit import RowCounts
-from medallion_assets.silver.table import HELD, POSITION, QUARANTINE, ROW_COUNT, SILVER
+from medallion_assets.silver.table import OPEN, POSITION, QUARANTINE, ROW_COUNT, SILVER
 
 SETTLED: Final = timedelta(seconds=5)
 """A run that ended this long ago is whole in Dagster's storage; younger ones are left to the next look."""
@@ -116,7 +116,7 @@ def _states(
                 "complete_to": complete[name],
                 "row_count": counts.rows if counts else None,
                 "pending_objects": len(seen.waiting),
-                "quarantined_rows": _held(lake, name),
+                "quarantined_rows": _quarantined_rows(lake, name),
                 "dead_letters": sum(1 for gap in own if gap.kind == "given_up"),
                 "open_gaps": len([gap for gap in own if gap.lossy]),
                 **verified.get(name, {}),
@@ -141,7 +141,7 @@ def _gold(
     lake: Lake, mart: Mart, silver: Mapping[str, _Silver], complete: Mapping[str, datetime | None], now: datetime
 ) -> dict[str, Any]:
     table = _find(lake, GOLD, mart.name)
-    basis = Basis.recorded(table) if table else None
+    basis = InputVersions.recorded(table) if table else None
     reached = [silver[name].contains_to(now) for name in mart.tables]
     behind = []
     for name in mart.tables:
@@ -168,15 +168,15 @@ def _first_since(table: Table | None, snapshot_id: int | None) -> datetime | Non
     return first
 
 
-def _held(lake: Lake, name: str) -> int:
+def _quarantined_rows(lake: Lake, name: str) -> int:
     table = _find(lake, QUARANTINE, name)
     if table is None or table.metadata.current_snapshot_id is None:
         return 0
     with lake.duckdb() as connection:
-        ((held,),) = connection.execute(
-            f"SELECT count(*) FROM {lake.scan_sql(table, None)} WHERE status = '{HELD}'"
+        ((count,),) = connection.execute(
+            f"SELECT count(*) FROM {lake.scan_sql(table, None)} WHERE status = '{OPEN}'"
         ).fetchall()
-    return int(held)
+    return int(count)
 
 
 def _verified(lake: Lake) -> dict[str, dict[str, Any]]:

@@ -19,12 +19,12 @@ from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import TableMissing
-from medallion_assets.gold.changes import Basis
+from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets.silver.table import CHANGED_AT, HELD, POSITION, QUARANTINE, SILVER
+from medallion_assets.silver.table import CHANGED_AT, OPEN, POSITION, QUARANTINE, SILVER
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Observer:
         waiting = [ObjectName.parse(path).captured_at for path in position.pending(self._store, contract.table)]
         merged = [ObjectName.parse(position.newest).captured_at] if position.newest else []
         rows, changed_at = _aggregates(engine, silver, f"count(*), max({CHANGED_AT})") or (0, None)
-        (quarantined,) = _aggregates(engine, self._found(QUARANTINE, name), f"count_if(status = '{HELD}')") or (0,)
+        (quarantined,) = _aggregates(engine, self._found(QUARANTINE, name), f"count_if(status = '{OPEN}')") or (0,)
         return TableState(
             table=name,
             captured_at=max([*merged, *waiting], default=None),
@@ -114,7 +114,7 @@ class Observer:
 
     def _mart(self, engine: Embedded, mart: Mart, silver: Mapping[str, Table | None]) -> MartState:
         gold = self._found(GOLD, mart.name)
-        basis = Basis.recorded(gold) if gold else None
+        basis = InputVersions.recorded(gold) if gold else None
         published = {
             name: table.metadata.current_snapshot_id if (table := silver[name]) else None for name in mart.tables
         }

@@ -18,7 +18,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.gold.changes import FROM_SILVER
+from medallion_assets.gold.changes import INPUT_SNAPSHOTS
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
@@ -121,7 +121,7 @@ def _published(table: Table, silver: str, places: Mapping[int, int]) -> list[tup
     """When the mart's main moved, and up to which place of that Silver table it was computed."""
     moved: list[tuple[datetime, int]] = []
     for entry in table.metadata.snapshot_log:
-        computed_from = json.loads(snapshot_summary(table, entry.snapshot_id).get(FROM_SILVER, "{}")).get(silver)
+        computed_from = json.loads(snapshot_summary(table, entry.snapshot_id).get(INPUT_SNAPSHOTS, "{}")).get(silver)
         if computed_from in places:
             moved.append((_utc(entry.timestamp_ms), places[computed_from]))
     return moved

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.gold.changes import FROM_SILVER
+from medallion_assets.gold.changes import INPUT_SNAPSHOTS
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
 from medallion_assets.ledger.table import LEDGER, Followed, find
-from medallion_assets.silver.table import ENRICHED, SILVER
+from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 
 
 def maintain(
@@ -48,13 +48,13 @@ def maintain(
 
 def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -> set[int]:
     referred = {
-        json.loads(lake.table(GOLD, mart.name).properties.get(FROM_SILVER, "{}")).get(name)
+        json.loads(lake.table(GOLD, mart.name).properties.get(INPUT_SNAPSHOTS, "{}")).get(name)
         for mart in marts
         if lake.exists(GOLD, mart.name)
     }
     for contract in domain.tables:
         if lake.exists(SILVER, contract.lake_name):
-            referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED}{name}"))
+            referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED_FROM}{name}"))
     if (ledger := find(lake, LEDGER)) is not None:
         referred.add(Followed.read(ledger.properties, name).snapshot_id)
     return {int(snapshot) for snapshot in referred if snapshot is not None}

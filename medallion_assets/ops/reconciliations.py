@@ -66,7 +66,7 @@ RECONCILIATIONS_SCHEMA: Final = pa.schema(
         pa.field("missing", pa.int64(), nullable=False),
         pa.field("extra", pa.int64(), nullable=False),
         pa.field("different", pa.int64(), nullable=False),
-        pa.field("held", pa.int64(), nullable=False),
+        pa.field("in_quarantine", pa.int64(), nullable=False),
         pa.field("in_flight", pa.int64(), nullable=False),
         pa.field("unconfirmed", pa.int64(), nullable=False),
         pa.field("behind", pa.string()),
@@ -90,7 +90,7 @@ def note_reconciliation(lake: Lake, found: Reconciliation, *, run_id: str) -> No
         "lake_rows": counts.lake,
         "read_units": found.units,
     }
-    names = ("equal", "missing", "extra", "different", "held", "in_flight", "unconfirmed", "behind")
+    names = ("equal", "missing", "extra", "different", "in_quarantine", "in_flight", "unconfirmed", "behind")
     row |= {name: getattr(counts, name) for name in names}
     _add(lake, RECONCILIATIONS, RECONCILIATIONS_SCHEMA, [row], key="reconciliation", order_by="ended_at", run_id=run_id)
 

@@ -16,10 +16,10 @@ Row = Mapping[str, Any]
 class Comparison:
     """One table or mart of the lake beside the source, in rows.
 
-    `missing` rows are in the source only, `extra` ones in the lake only. `held` are keys whose newest change is in
-    quarantine (held or dropped there): they are not compared. `in_flight` rows differed and were changing while they
-    were compared; `unconfirmed` ones differ, and the pipeline is behind, so they may be on their way: `behind` says
-    how. `differences` describes the first few.
+    `missing` rows are in the source only, `extra` ones in the lake only. `in_quarantine` are keys whose newest change
+    is in quarantine (open or dropped there): they are not compared. `in_flight` rows differed and were changing while
+    they were compared; `unconfirmed` ones differ, and the pipeline is behind, so they may be on their way: `behind`
+    says how. `differences` describes the first few.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Comparison:
     missing: int = 0
     extra: int = 0
     different: int = 0
-    held: int = 0
+    in_quarantine: int = 0
     in_flight: int = 0
     unconfirmed: int = 0
     behind: str | None = None

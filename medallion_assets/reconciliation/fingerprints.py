@@ -43,7 +43,7 @@ from medallion_assets.silver.table import (
     DELETED,
     DROPPED,
     EXTRA,
-    HELD,
+    OPEN,
     QUARANTINE,
     SEQUENCE,
     SEQUENCE_DIGITS,
@@ -141,13 +141,13 @@ def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
     return Fingerprints(folder, 0).add(lake, sql)
 
 
-def of_held(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """The keys in quarantine, with `_sequence_number` of each change that is held or dropped there."""
+def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
+    """The keys in quarantine, with `_sequence_number` of each change that is open or dropped there."""
     folder.mkdir()
     table = lake.table(QUARANTINE, contract.lake_name)
     changes = f"""
         SELECT keys AS _item, sequence_number AS {SEQUENCE} FROM {lake.scan_sql(table, None)}
-        WHERE status IN ('{HELD}', '{DROPPED}')"""
+        WHERE status IN ('{OPEN}', '{DROPPED}')"""
     reading = _SourceRows(contract, carried=[SEQUENCE])
     with lake.duckdb() as connection:
         return Fingerprints(folder, reading.write(connection, changes, folder / "keys.parquet"))

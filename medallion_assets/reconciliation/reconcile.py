@@ -41,7 +41,7 @@ from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.fingerprints import (
     Fingerprints,
     differing,
-    of_held,
+    of_quarantined,
     of_silver,
     of_silver_keys,
     of_source,
@@ -158,20 +158,24 @@ class _Reconciler:
         published = self._published(table)
         suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
         enriched = self._wrongly_enriched(table)
-        held = self._held(self.folder / "held")
-        first = self._rows(table, self.folder / "first", only=[suspects, enriched, held])
+        quarantined = self._quarantined(self.folder / "quarantined")
+        first = self._rows(table, self.folder / "first", only=[suspects, enriched, quarantined])
         comparison = Comparison(
             f"{SILVER}/{self.contract.lake_name}", source=scanned.rows, lake=published.rows, behind=behind
         )
         with self.lake.duckdb() as connection:
-            ((comparison.held,),) = connection.execute(f"SELECT count(*) FROM {_held_now(held, first)}").fetchall()
+            ((comparison.in_quarantine,),) = connection.execute(
+                f"SELECT count(*) FROM {_newer_in(quarantined, first)}"
+            ).fetchall()
             doubtful = f"(SELECT _key_hash FROM {suspects.sql} UNION SELECT _key_hash FROM {enriched.sql})"
             ((comparison.equal,),) = connection.execute(
                 f"SELECT count(*) FROM {scanned.sql} WHERE _key_hash NOT IN {doubtful} "
-                f"AND _key_hash NOT IN {_held_now(held, first)}"
+                f"AND _key_hash NOT IN {_newer_in(quarantined, first)}"
             ).fetchall()
         candidates = select(
-            self.lake, f"FROM {doubtful} WHERE _key_hash NOT IN {_held_now(held, first)}", self.folder / "candidates"
+            self.lake,
+            f"FROM {doubtful} WHERE _key_hash NOT IN {_newer_in(quarantined, first)}",
+            self.folder / "candidates",
         )
         confirmed, position = self._confirm(candidates, scanned, first, _Times(started, read_at), comparison)
         for one in _differences(self.contract, self.domain, confirmed):
@@ -222,14 +226,14 @@ class _Reconciler:
             behind = comparison.behind or self._wait_past(read_at)
             # The oldest position will do: what came later shows in the sequence numbers of the rows.
             position = position or position_now(self.lake, self.contract)
-            held = self._held(here / "held")
-            now = self._rows(silver_now(self.lake, self.contract), here / "rows", only=[candidates, held])
+            quarantined = self._quarantined(here / "quarantined")
+            now = self._rows(silver_now(self.lake, self.contract), here / "rows", only=[candidates, quarantined])
             judged = self._judge(
-                candidates, (read, again), (rows, now), held, began=times.began, folder=here / "judged"
+                candidates, (read, again), (rows, now), quarantined, began=times.began, folder=here / "judged"
             )
             counts = self._verdicts(judged)
             comparison.equal += counts.get("equal", 0)
-            comparison.held += counts.get("held", 0)
+            comparison.in_quarantine += counts.get("in_quarantine", 0)
             comparison.in_flight += counts.get("newer", 0)
             if behind is not None:
                 comparison.unconfirmed = counts.get("differs", 0) + counts.get("moving", 0)
@@ -255,7 +259,7 @@ class _Reconciler:
         candidates: Fingerprints,
         read: tuple[Fingerprints, Fingerprints],
         rows: tuple[Fingerprints, Fingerprints],
-        held: Fingerprints,
+        quarantined: Fingerprints,
         *,
         began: datetime,
         folder: Path,
@@ -271,7 +275,7 @@ class _Reconciler:
                 l.* EXCLUDE (_key_hash, {", ".join(keys)}), l.{SEQUENCE} AS _newest,
                 CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({" OR ".join(wrong) or "FALSE"})
                         THEN 'equal'
-                    WHEN c._key_hash IN {_held_now(held, rows[1])} THEN 'held'
+                    WHEN c._key_hash IN {_newer_in(quarantined, rows[1])} THEN 'in_quarantine'
                     WHEN l.{CHANGED_AT} > TIMESTAMPTZ '{began.isoformat()}' THEN 'newer'
                     WHEN {" OR ".join(moved)} THEN 'moving'
                     ELSE 'differs' END AS _verdict
@@ -303,10 +307,10 @@ class _Reconciler:
             return self._nothing(folder)
         return of_silver(self.lake, self.contract, self._scan(table, self.contract), folder)
 
-    def _held(self, folder: Path) -> Fingerprints:
+    def _quarantined(self, folder: Path) -> Fingerprints:
         if not self.lake.exists(QUARANTINE, self.contract.lake_name):
             return self._nothing(folder)
-        return of_held(self.lake, self.contract, folder)
+        return of_quarantined(self.lake, self.contract, folder)
 
     def _rows(self, table: Table | None, folder: Path, *, only: Sequence[Fingerprints]) -> Fingerprints:
         """Silver's rows of some keys, deleted ones too, with `_now_...`: what enriched columns should be."""
@@ -375,9 +379,9 @@ class _Reconciler:
         )
 
 
-def _held_now(held: Fingerprints, rows: Fingerprints) -> str:
+def _newer_in(quarantined: Fingerprints, rows: Fingerprints) -> str:
     """SQL: the keys whose change in quarantine is newer than what Silver has."""
-    return f"""(SELECT DISTINCT h._key_hash FROM {held.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
+    return f"""(SELECT DISTINCT h._key_hash FROM {quarantined.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
         WHERE h.{SEQUENCE} > coalesce(r.{SEQUENCE}, ''))"""
 
 

@@ -23,7 +23,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import TableMissing
-from medallion_assets.gold.changes import Basis, touched_days
+from medallion_assets.gold.changes import InputVersions, affected_days
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
@@ -146,8 +146,8 @@ class _Marts:
             for name, snapshot in compared.items()
             if (table := tables[name]) is not None and not _holds(table, basis.silver.get(name), snapshot)
         }
-        now = Basis({**basis.silver, **older}, basis.as_of, basis.definition)
-        if older and touched_days(self.lake, mart, self.domain, tables, before=basis, now=now) != frozenset():
+        now = InputVersions({**basis.silver, **older}, basis.as_of, basis.code_version)
+        if older and affected_days(self.lake, mart, self.domain, tables, before=basis, now=now) != frozenset():
             return f"it lacks what {', '.join(older)} got before the comparison"
         return None
 
@@ -198,9 +198,9 @@ class _Marts:
         )
 
 
-def _basis(lake: Lake, mart: Mart) -> Basis | None:
+def _basis(lake: Lake, mart: Mart) -> InputVersions | None:
     try:
-        return Basis.recorded(lake.table(GOLD, mart.name))
+        return InputVersions.recorded(lake.table(GOLD, mart.name))
     except TableMissing:
         return None
 

@@ -37,16 +37,16 @@ from medallion_assets.silver.bronze import Chunk, refuse_bad_json
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.enrich import Source, enrich, outdated, sources
 from medallion_assets.silver.latest import latest
-from medallion_assets.silver.quarantine import hold, settle, unsettled
+from medallion_assets.silver.quarantine import close_rows, quarantine_rows, unmerged_statuses
 from medallion_assets.silver.table import (
+    CAPTURE_DAY,
     COUNTS,
     DELETED,
     DROPPED,
-    ENRICHED,
+    ENRICHED_FROM,
     EVENT_ID,
-    HELD,
     OBJECTS,
-    PARTITION,
+    OPEN,
     POSITION,
     ROW_COUNT,
     RUN_ID,
@@ -125,24 +125,24 @@ class Changes:
 
 def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chunk) -> Changes:
     """Decode a chunk of `store`. Raises CorruptObject for an image that is no JSON."""
-    unsettled_changes = unsettled(lake, contract)
-    statuses = unsettled_changes["status"]
-    given_up = unsettled_changes.filter(pc.equal(statuses, DROPPED))["event_id"]
-    held = unsettled_changes.filter(pc.equal(statuses, HELD))["event_id"]
+    known = unmerged_statuses(lake, contract)
+    statuses = known["status"]
+    dropped = known.filter(pc.equal(statuses, DROPPED))["event_id"]
+    still_open = known.filter(pc.equal(statuses, OPEN))["event_id"]
     with lake.duckdb() as connection:
         try:
             decoded = decode(connection, chunk.rows, contract)
         except duckdb.InvalidInputException:
             refuse_bad_json(chunk.rows, store)
             raise
-    rows, rejected = _without(decoded.rows, EVENT_ID, given_up), _without(decoded.rejected, "event_id", given_up)
+    rows, rejected = _without(decoded.rows, EVENT_ID, dropped), _without(decoded.rejected, "event_id", dropped)
     return Changes(
         chunk.names,
         chunk.rows.num_rows,
         rows,
         rejected,
         dropped=chunk.rows.num_rows - rows.num_rows - rejected.num_rows,
-        waiting=bool(len(held) and pc.any(pc.is_in(rows[EVENT_ID], held.combine_chunks())).as_py()),
+        waiting=bool(len(still_open) and pc.any(pc.is_in(rows[EVENT_ID], still_open.combine_chunks())).as_py()),
     )
 
 
@@ -174,7 +174,7 @@ class Merger:
         other writers win every time.
         """
         if changes is not None:
-            hold(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
+            quarantine_rows(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
         with self.lake.duckdb() as connection:
             return retry_on_conflict(
                 lambda: self._merge_once(connection, changes, advance), what=f"silver.{self.contract.lake_name}"
@@ -195,7 +195,7 @@ class Merger:
             discard(self.lake, table, staged)
             raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
         enriched = {
-            f"{ENRICHED}{source.part.table}": str(source.snapshot_id)
+            f"{ENRICHED_FROM}{source.part.table}": str(source.snapshot_id)
             for source in found
             if source.snapshot_id is not None
         }
@@ -216,7 +216,7 @@ class Merger:
         # That a change set aside just now is superseded already is for a rerun or a replay to say: it takes a look at
         # the whole of Silver.
         if changes is not None and (changes.waiting or (self.whole and changes.rejected.num_rows)):
-            resolved = settle(
+            resolved = close_rows(
                 self.lake,
                 self.contract,
                 valid=changes.rows[EVENT_ID],
@@ -283,7 +283,7 @@ class Merger:
             properties={
                 OBJECTS: json.dumps(changes.objects if changes else ()),
                 RUN_ID: self.run_id,
-                PARTITION: self.day.isoformat(),
+                CAPTURE_DAY: self.day.isoformat(),
                 COUNTS: json.dumps(counts),
             },
             rewrite_equal=self.whole or plan.enriched > 0,

@@ -25,7 +25,7 @@ from medallion_assets.silver.table import POSITION, silver_table
 log = logging.getLogger(__name__)
 
 
-def merge_news(
+def merge_pending(
     lake: Lake,
     store: BronzeStore,
     contract: Contract,
@@ -52,7 +52,7 @@ def merge_news(
     yield from _merge(merger, store, [name for name in pending if days[name] == day], may_advance=True)
 
 
-def merge_day(
+def remerge_day(
     lake: Lake,
     store: BronzeStore,
     contract: Contract,

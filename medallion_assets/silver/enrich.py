@@ -21,7 +21,7 @@ from medallion_assets.contracts.model import Contract, Enrichment
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, ENRICHED, silver_table
+from medallion_assets.silver.table import DELETED, ENRICHED_FROM, silver_table
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def sources(lake: Lake, table: Table, contract: Contract, domain: Domain) -> tup
     for part in contract.enrich:
         referenced = domain.by_name[part.table]
         there = silver_table(lake, referenced, domain)
-        since = table.properties.get(f"{ENRICHED}{part.table}")
+        since = table.properties.get(f"{ENRICHED_FROM}{part.table}")
         found.append(
             Source(
                 part=part,

@@ -38,7 +38,7 @@ from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import (
     DROPPED,
     EVENT_ID,
-    HELD,
+    OPEN,
     QUARANTINE,
     QUARANTINE_SCHEMA,
     RESOLVED,
@@ -53,7 +53,7 @@ _BATCH_ROWS: Final = 2048
 
 
 @dataclass(frozen=True)
-class Settled:
+class ClosedRows:
     """How many changes are held no longer, by what became of them."""
 
     resolved: int
@@ -73,7 +73,7 @@ class Dropped:
 
 
 @translate_outages()
-def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
+def quarantine_rows(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
     """Keep what `decode` rejected.
 
     A change that is held already only gets its new reason; one that was superseded or dropped stays so.
@@ -81,7 +81,7 @@ def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now
     if rejected.num_rows == 0:
         return
     lake.ensure(QUARANTINE, contract.lake_name, QUARANTINE_SCHEMA, key=["event_id"])
-    rows = _held_rows(contract, rejected, run_id=run_id, now=now)
+    rows = _new_rows(contract, rejected, run_id=run_id, now=now)
 
     def news(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
         connection.register("rejected", rows)
@@ -92,44 +92,44 @@ def hold(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now
             UNION ALL BY NAME
             SELECT k.* REPLACE (i.column_name AS column_name, i.reason AS reason)
             FROM known k JOIN incoming i USING (event_id)
-            WHERE k.status = '{HELD}' AND (k.column_name, k.reason) IS DISTINCT FROM (i.column_name, i.reason)
+            WHERE k.status = '{OPEN}' AND (k.column_name, k.reason) IS DISTINCT FROM (i.column_name, i.reason)
         """).to_arrow_table()
 
     _write(lake, contract, news, run_id)
 
 
 @translate_outages()
-def check_held(lake: Lake, contract: Contract) -> CheckResult:
+def check_quarantine(lake: Lake, contract: Contract) -> CheckResult:
     """Whether no change waits in quarantine, with how many there are and since when."""
-    table, held, since = _published(lake, QUARANTINE, contract), 0, None
+    table, count, since = _published(lake, QUARANTINE, contract), 0, None
     if table is not None:
         with lake.duckdb() as connection:
-            ((held, since),) = connection.execute(
-                f"SELECT count(*), min(held_at) FROM {table} WHERE status = '{HELD}'"
+            ((count, since),) = connection.execute(
+                f"SELECT count(*), min(quarantined_at) FROM {table} WHERE status = '{OPEN}'"
             ).fetchall()
     return CheckResult(
         "quarantine",
-        held == 0,
+        count == 0,
         "warn",
         f"No change of {contract.lake_name} is held in quarantine. `medallion quarantine list --table "
         f"{contract.lake_name}` shows those that are.",
-        {"held": held, "since": "none" if since is None else since.isoformat()},
+        {"open": count, "since": "none" if since is None else since.isoformat()},
     )
 
 
 @translate_outages()
-def unsettled(lake: Lake, contract: Contract) -> pa.Table:
+def unmerged_statuses(lake: Lake, contract: Contract) -> pa.Table:
     """The `event_id` and `status` of every change that is held or dropped."""
     table = _published(lake, QUARANTINE, contract)
     if table is None:
         return QUARANTINE_SCHEMA.empty_table().select(["event_id", "status"])
     with lake.duckdb() as connection:
         return connection.execute(
-            f"SELECT event_id, status FROM {table} WHERE status IN ('{HELD}', '{DROPPED}')"
+            f"SELECT event_id, status FROM {table} WHERE status IN ('{OPEN}', '{DROPPED}')"
         ).to_arrow_table()
 
 
-def chosen(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Table]:
+def open_rows(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Table]:
     """The held changes for which `where` is true, all of them without it, a few thousand rows at a time.
 
     A condition on `status` chooses among the dropped ones, too: so they can be taken back. Raises MartError for a
@@ -139,7 +139,7 @@ def chosen(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Tab
     table = _published(lake, QUARANTINE, contract)
     if table is None:
         return
-    statuses = (HELD, DROPPED) if condition is not None and "status" in condition.columns else (HELD,)
+    statuses = (OPEN, DROPPED) if condition is not None and "status" in condition.columns else (OPEN,)
     with lake.duckdb() as connection, _telling(where):
         yield from (
             pa.Table.from_batches([batch])
@@ -158,16 +158,16 @@ def bronze_rows(quarantined: pa.Table) -> pa.Table:
 
 
 @translate_outages()
-def settle(
+def close_rows(
     lake: Lake,
     contract: Contract,
     *,
     valid: pa.ChunkedArray,
     rejected: pa.Table,
-    taken: Collection[str] = (HELD,),
+    taken: Collection[str] = (OPEN,),
     run_id: str,
     now: datetime,
-) -> Settled:
+) -> ClosedRows:
     """Give changes that were just decoded the status that follows from Silver as published.
 
     `valid` are event ids, `rejected` is what `decode` says of the others; of these only the ones that are `taken` now
@@ -180,7 +180,7 @@ def settle(
         connection.register("rejected", rejected.select(["event_id", "column_name", "reason"]))
         rows = connection.execute(f"""
             SELECT * FROM {quarantine}
-            WHERE status IN ('{HELD}', '{DROPPED}') AND event_id IN (SELECT event_id FROM valid)
+            WHERE status IN ('{OPEN}', '{DROPPED}') AND event_id IN (SELECT event_id FROM valid)
                OR status IN ({_texts(taken)}) AND event_id IN (SELECT event_id FROM rejected)
         """).to_arrow_table()
         connection.register("rows", rows)
@@ -190,20 +190,20 @@ def settle(
             WITH said AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id),
             judged AS (
                 SELECT q.* REPLACE (
-                    CASE WHEN t.newer THEN '{SUPERSEDED}' WHEN s.event_id IS NOT NULL THEN '{HELD}'
+                    CASE WHEN t.newer THEN '{SUPERSEDED}' WHEN s.event_id IS NOT NULL THEN '{OPEN}'
                          WHEN NOT t.newer THEN '{RESOLVED}' ELSE q.status END AS status,
                     CASE WHEN t.newer OR s.event_id IS NULL THEN q.column_name ELSE s.column_name END AS column_name,
                     CASE WHEN t.newer OR s.event_id IS NULL THEN q.reason ELSE s.reason END AS reason),
                     (q.status, q.column_name, q.reason) AS known
                 FROM rows q LEFT JOIN said s USING (event_id) LEFT JOIN there t USING (event_id))
-            SELECT * EXCLUDE (known) REPLACE (CASE WHEN status <> '{HELD}' THEN $now END AS resolved_at)
+            SELECT * EXCLUDE (known) REPLACE (CASE WHEN status <> '{OPEN}' THEN $now END AS resolved_at)
             FROM judged WHERE (status, column_name, reason) IS DISTINCT FROM known
         """,
             {"now": now},
         ).to_arrow_table()
 
     statuses = _write(lake, contract, marked, run_id)["status"].to_pylist()
-    return Settled(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
+    return ClosedRows(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
 
 
 @translate_outages()
@@ -219,9 +219,9 @@ def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str
         with _telling(where):
             found = f"SELECT * FROM {quarantine} WHERE {_sql(condition)}"
             counts = connection.execute(f"SELECT status, count(*) FROM ({found}) GROUP BY status").fetchall()
-            rows = connection.execute(f"SELECT * FROM ({found}) WHERE status = '{HELD}'").to_arrow_table()
+            rows = connection.execute(f"SELECT * FROM ({found}) WHERE status = '{OPEN}'").to_arrow_table()
         others.clear()
-        others.update({status: count for status, count in counts if status != HELD})
+        others.update({status: count for status, count in counts if status != OPEN})
         connection.register("rows", rows)
         connection.register("there", _in_silver(connection, lake, contract, rows))
         return connection.execute(
@@ -263,12 +263,12 @@ def _in_silver(connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Cont
         connection.unregister("keyed")
 
 
-def _held_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
+def _new_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
     constant = {
         "table_name": contract.table,
         "run_id": run_id,
-        "status": HELD,
-        "held_at": now,
+        "status": OPEN,
+        "quarantined_at": now,
         "resolved_at": None,
         "note": None,
     }

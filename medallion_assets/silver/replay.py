@@ -24,7 +24,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.batch import BatchResult, Changes, Merger
 from medallion_assets.silver.bronze import MAX_BYTES
 from medallion_assets.silver.decode import Decoded, decode
-from medallion_assets.silver.quarantine import bronze_rows, chosen, settle
+from medallion_assets.silver.quarantine import bronze_rows, close_rows, open_rows
 from medallion_assets.silver.table import EVENT_ID
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class ReplayResult:
     taken: int
     resolved: int
     superseded: int
-    held: int
+    still_open: int
     snapshot_id: int | None
 
 
@@ -56,15 +56,15 @@ def replay(
     be; and what Merger.merge raises.
     """
     merger = Merger(lake, contract, domain, day=now.astimezone(UTC).date(), run_id=run_id, now=now, whole=False)
-    taken = resolved = superseded = held = 0
+    taken = resolved = superseded = still_open = 0
     snapshot_id = None
-    for rows in _chunks(chosen(lake, contract, where)):
+    for rows in _chunks(open_rows(lake, contract, where)):
         with lake.duckdb() as connection:
             decoded = decode(connection, bronze_rows(rows), contract)
         if decoded.rows.num_rows:
             result = _merged(merger, decoded)
             snapshot_id = result.snapshot_id if result.merged or result.enriched else snapshot_id
-        settled = settle(
+        closed = close_rows(
             lake,
             contract,
             valid=decoded.rows[EVENT_ID],
@@ -74,11 +74,11 @@ def replay(
             now=now,
         )
         taken += rows.num_rows
-        resolved += settled.resolved
-        superseded += settled.superseded
-        held += rows.num_rows - settled.resolved - settled.superseded
+        resolved += closed.resolved
+        superseded += closed.superseded
+        still_open += rows.num_rows - closed.resolved - closed.superseded
     log.info("silver.%s: replayed %d, resolved %d, superseded %d", contract.lake_name, taken, resolved, superseded)
-    return ReplayResult(contract.lake_name, taken, resolved, superseded, held, snapshot_id)
+    return ReplayResult(contract.lake_name, taken, resolved, superseded, still_open, snapshot_id)
 
 
 def _merged(merger: Merger, decoded: Decoded) -> BatchResult:

@@ -28,17 +28,17 @@ CAPTURED_AT: Final = "_captured_at"
 POSITION: Final = "medallion.position"
 ROW_COUNT: Final = "medallion.row-count"
 # Followed by the name of the referenced table: the snapshot of it that the enriched columns are from.
-ENRICHED: Final = "medallion.enriched."
+ENRICHED_FROM: Final = "medallion.enriched-from."
 
 # Properties in the summary of a snapshot of a Silver table.
 OBJECTS: Final = "medallion.objects"
 RUN_ID: Final = "medallion.run-id"
-PARTITION: Final = "medallion.partition"
+CAPTURE_DAY: Final = "medallion.capture-day"
 COUNTS: Final = "medallion.counts"
 
 # What a row of a quarantine table is: not in Silver and waiting; in Silver after all; overtaken there by a newer change
 # of its key; given up by somebody, who said why.
-HELD: Final = "held"
+OPEN: Final = "open"
 RESOLVED: Final = "resolved"
 SUPERSEDED: Final = "superseded"
 DROPPED: Final = "dropped"
@@ -80,7 +80,7 @@ QUARANTINE_SCHEMA: Final = pa.schema(
         pa.field("capture_day", pa.date32(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
-        pa.field("held_at", _UTC, nullable=False),
+        pa.field("quarantined_at", _UTC, nullable=False),
         pa.field("resolved_at", _UTC),
         pa.field("note", pa.string()),
     ]

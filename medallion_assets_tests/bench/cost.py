@@ -18,7 +18,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import process
 from medallion_assets.cost.data import MEASURED
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.silver.batches import merge_news
+from medallion_assets.silver.batches import merge_pending
 from medallion_assets_tests.bench.capture import BATCH_SIZE, _measured, _records
 from medallion_assets_tests.gold.shop import DOMAIN, TODAY, Shop, order
 
@@ -71,7 +71,7 @@ def _lake() -> dict[str, int]:
             left = process(_orders(batch), store=store, captured_at=now + timedelta(milliseconds=batch))
             assert left == []
         contract = DOMAIN.by_name["orders"]
-        list(merge_news(lake, store, contract, DOMAIN, day=now.date(), run_id="bench", now=now))
+        list(merge_pending(lake, store, contract, DOMAIN, day=now.date(), run_id="bench", now=now))
         table = lake.table("silver", "orders")
         data_bytes = sum(task.file.file_size_in_bytes for task in table.scan().plan_files())
 

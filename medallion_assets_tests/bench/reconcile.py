@@ -39,7 +39,7 @@ from medallion_assets.reconciliation.reconcile import reconcile
 from medallion_assets.reconciliation.reference_decoder import key_of, row_of
 from medallion_assets.reconciliation.scan import Description, DynamoTable, Keys, Source
 from medallion_assets.repair.repair import repair
-from medallion_assets.silver.batches import merge_news
+from medallion_assets.silver.batches import merge_pending
 from medallion_assets.silver.table import silver_table
 from medallion_assets_tests.silver.changes import contract, domain
 
@@ -224,7 +224,7 @@ def _backfill(lake: Lake, source: Source, folder: Path, rows: int) -> None:
 
     def merge(_seconds: float) -> None:
         now = datetime.now(UTC)
-        for result in merge_news(lake, store, ORDERS, shop, day=now.date(), run_id=f"run-{next(runs)}", now=now):
+        for result in merge_pending(lake, store, ORDERS, shop, day=now.date(), run_id=f"run-{next(runs)}", now=now):
             if not result.published:
                 raise RuntimeError(f"held: {result.checks}")
 

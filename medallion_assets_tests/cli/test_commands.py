@@ -124,7 +124,7 @@ def test_quarantine_lists_and_shows_what_breaks_its_contract(fleet: Fleet) -> No
     assert medallion("quarantine", "list").stdout == "Nothing is quarantined.\n"
     fleet.publish()
     [row] = json.loads(medallion("quarantine", "list", "--json").stdout)
-    assert (row["table_name"], row["column_name"], row["status"]) == ("fleet-Vehicles", "battery_kwh", "held")
+    assert (row["table_name"], row["column_name"], row["status"]) == ("fleet-Vehicles", "battery_kwh", "open")
     assert row["event_id"] in medallion("quarantine", "list", "--table", "vehicles").stdout
     assert medallion("quarantine", "list", "--table", "trips").stdout == "Nothing is quarantined.\n"
     [shown] = json.loads(medallion("quarantine", "show", row["event_id"], "--json").stdout)
@@ -146,7 +146,7 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     fleet.capture()
     fleet.publish()
     rows = json.loads(medallion("quarantine", "list", "--json").stdout)
-    assert [row["status"] for row in rows] == ["held"] * 3
+    assert [row["status"] for row in rows] == ["open"] * 3
 
     bad = medallion("quarantine", "replay", "vehicles", "--where", "battery = 1")
     assert bad.exit_code == 2 and "no column battery; expected one of event_id" in bad.stderr
@@ -155,7 +155,7 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     nothing = medallion("quarantine", "replay", "trips", "--json")
     assert nothing.exit_code == 0
     assert json.loads(nothing.stdout) == {
-        **dict.fromkeys(["taken", "resolved", "superseded", "held"], 0),
+        **dict.fromkeys(["taken", "resolved", "superseded", "still_open"], 0),
         "table": "trips",
         "snapshot_id": None,
         "follows": [],
@@ -168,15 +168,15 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     monkeypatch.setenv("MEDALLION_DOMAIN", str(mended))
     one = medallion("quarantine", "replay", "vehicles", "--where", "json_extract_scalar(keys, '$.VehicleNo.N') = '7'")
     assert one.exit_code == 0, one.output
-    assert "1 replayed: 1 resolved, 0 superseded, 0 still held" in one.stdout
+    assert "1 replayed: 1 resolved, 0 superseded, 0 still open" in one.stdout
     assert "next tick of its sensor bronze_arrivals, within seconds: gold/daily_distance, silver/trips" in one.stdout
     rest = medallion("quarantine", "replay", "vehicles")
     assert rest.exit_code == 1, "one does not fit still"
-    assert "2 replayed: 1 resolved, 0 superseded, 1 still held" in rest.stdout and "or drop them" in rest.stdout
+    assert "2 replayed: 1 resolved, 0 superseded, 1 still open" in rest.stdout and "or drop them" in rest.stdout
     sql = "SELECT vehicle_no FROM silver.vehicles WHERE vehicle_no < 10 ORDER BY 1"
     assert json.loads(medallion("query", sql, "--json").stdout) == [{"vehicle_no": 7}, {"vehicle_no": 9}]
 
-    [left] = [row for row in json.loads(medallion("quarantine", "list", "--json").stdout) if row["status"] == "held"]
+    [left] = [row for row in json.loads(medallion("quarantine", "list", "--json").stdout) if row["status"] == "open"]
     dropped = medallion("quarantine", "drop", "vehicles", left["event_id"], "--reason", "a typo", "--json")
     assert dropped.exit_code == 0, dropped.output
     assert json.loads(dropped.stdout) == {"table": "vehicles", "dropped": 1, "superseded": 0, "others": {}}
@@ -184,12 +184,12 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     assert (shown["status"], shown["note"]) == ("dropped", "a typo") and shown["resolved_at"]
     again = medallion("quarantine", "drop", "vehicles", "--where", "TRUE", "--reason", "twice")
     assert again.exit_code == 1
-    assert "left as they were: 1 dropped, 2 resolved" in again.stderr and "no held change" in again.stderr
+    assert "left as they were: 1 dropped, 2 resolved" in again.stderr and "no open change" in again.stderr
     assert medallion("quarantine", "replay", "vehicles").exit_code == 0
     verified = medallion("verify", "--json")
     assert verified.exit_code == 0, verified.output
     [vehicles] = [one for one in json.loads(verified.stdout)["tables"] if one["name"] == "silver/vehicles"]
-    assert vehicles["held"] == 1, "what was dropped is not compared"
+    assert vehicles["in_quarantine"] == 1, "what was dropped is not compared"
 
 
 def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:

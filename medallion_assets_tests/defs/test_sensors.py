@@ -220,7 +220,7 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
     first = ticker.run(request)
     assert first.success
     told = checks(first, "silver/orders")["quarantine"]
-    assert (told.passed, told.severity, told.metadata["held"].value) == (False, dg.AssetCheckSeverity.WARN, 1)
+    assert (told.passed, told.severity, told.metadata["open"].value) == (False, dg.AssetCheckSeverity.WARN, 1)
     assert ticker.tick() is None
 
     for amount, total in (("-4.00", Decimal("6.00")), ("-3.00", Decimal("3.00"))):
@@ -241,7 +241,7 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
         run = ticker.run(request)
         assert run.success
         told = checks(run, "silver/orders")["quarantine"]
-        assert (told.passed, told.metadata["held"].value) == (True, 0)
+        assert (told.passed, told.metadata["open"].value) == (True, 0)
         assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == total
         assert ticker.tick() is None
 

@@ -127,9 +127,9 @@ def test_a_mart_that_asks_for_doubles_may_use_them_but_not_add_them_up() -> None
 
 def test_the_day_is_pinned_and_known() -> None:
     query = read("SELECT COUNT(*) AS v FROM silver.orders WHERE CAST(order_date AS DATE) = current_date")
-    assert query.clock
+    assert query.uses_current_date
     assert "CAST('2026-03-15' AS DATE)" in query.duckdb(date(2026, 3, 15))
-    assert not read("SELECT COUNT(*) AS v FROM silver.orders").clock
+    assert not read("SELECT COUNT(*) AS v FROM silver.orders").uses_current_date
 
 
 def test_the_tables_a_query_reads_are_known_but_not_its_own_names() -> None:

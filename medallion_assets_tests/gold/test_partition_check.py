@@ -6,7 +6,7 @@ import pytest
 
 from medallion_assets.engines.query import read_query
 from medallion_assets.errors import MartError
-from medallion_assets.gold.partition_check import refuse_other_days
+from medallion_assets.gold.partition_check import require_day_independence
 from medallion_assets.gold.spec import Partition, silver_columns
 from medallion_assets_tests.gold.shop import DOMAIN
 
@@ -23,7 +23,7 @@ DAY = "CAST(order_date AS DATE)"
 def check(sql: str) -> None:
     tables = {name: silver_columns(name, DOMAIN) for name in DOMAIN.by_name}
     query = read_query(sql, tables, schema="silver", where="query.sql")
-    refuse_other_days(query, PARTITION, {name: KEYS[name] for name in query.tables}, where="query.sql")
+    require_day_independence(query, PARTITION, {name: KEYS[name] for name in query.tables}, where="query.sql")
 
 
 @pytest.mark.parametrize(

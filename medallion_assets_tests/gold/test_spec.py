@@ -28,7 +28,7 @@ def edit(domain: Domain, file: str, old: str, new: str) -> None:
 
 def test_the_shop_has_its_three_marts() -> None:
     assert sorted(MARTS) == ["daily_sales_by_region", "key_metrics", "product_performance"]
-    assert [name for name, mart in MARTS.items() if mart.clock] == ["key_metrics", "product_performance"]
+    assert [name for name, mart in MARTS.items() if mart.uses_current_date] == ["key_metrics", "product_performance"]
     assert MARTS["product_performance"].tables == ("orders", "products")
     assert [name for name, mart in MARTS.items() if mart.spec.partition] == ["daily_sales_by_region"]
 
@@ -84,7 +84,7 @@ def test_a_domain_may_have_no_marts(domain: Domain) -> None:
 
 def test_the_definition_follows_sql_and_columns_but_not_descriptions(domain: Domain) -> None:
     def definition() -> str:
-        return next(mart for mart in load_marts(domain) if mart.name == "daily_sales_by_region").definition
+        return next(mart for mart in load_marts(domain) if mart.name == "daily_sales_by_region").code_version
 
     before = definition()
     edit(domain, "mart.yaml", "Orders and revenue", "Revenue and orders")

@@ -161,14 +161,14 @@ def test_an_undeclared_attribute_counts_and_a_dropped_one_does_not(source: Sourc
     assert source.comparison("silver/customers").different == 1
 
 
-def test_a_row_held_in_quarantine_is_held_and_no_difference(source: Source) -> None:
+def test_a_row_in_quarantine_is_counted_apart_and_no_difference(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.put("Orders", order(5, "0.001"))
     source.pipeline()
     found = source.verify()
     assert found.agrees, found
     orders = next(one for one in found.tables if one.name == "silver/orders")
-    assert (orders.source, orders.lake, orders.equal, orders.held) == (4, 3, 2, 2)
+    assert (orders.source, orders.lake, orders.equal, orders.in_quarantine) == (4, 3, 2, 2)
 
 
 def test_a_dropped_row_is_not_compared_until_a_newer_change_of_its_key_comes(source: Source) -> None:
@@ -179,13 +179,13 @@ def test_a_dropped_row_is_not_compared_until_a_newer_change_of_its_key_comes(sou
     found = source.verify()
     assert found.agrees, "Silver and Gold stay as they were; nobody asks for more"
     orders = next(one for one in found.tables if one.name == "silver/orders")
-    assert (orders.source, orders.lake, orders.equal, orders.held) == (4, 3, 2, 2)
+    assert (orders.source, orders.lake, orders.equal, orders.in_quarantine) == (4, 3, 2, 2)
     source.put("Orders", order(1, "7"))
     source.pipeline()
     found = source.verify()
     assert found.agrees
     orders = next(one for one in found.tables if one.name == "silver/orders")
-    assert (orders.equal, orders.held) == (3, 1)
+    assert (orders.equal, orders.in_quarantine) == (3, 1)
 
 
 def test_a_superseded_row_is_compared(source: Source) -> None:
@@ -196,15 +196,15 @@ def test_a_superseded_row_is_compared(source: Source) -> None:
     assert source.bench.replay("orders").superseded == 1
     source.put("Orders", order(1, "4"), heard=False)
     found = source.comparison("silver/orders")
-    assert (found.held, found.different) == (0, 1)
+    assert (found.in_quarantine, found.different) == (0, 1)
 
 
-def test_a_held_row_that_was_mended_at_the_source_is_compared_again(source: Source) -> None:
+def test_a_quarantined_row_that_was_mended_at_the_source_is_compared_again(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.put("Orders", order(1, "3"))
     source.pipeline()
     found = source.comparison("silver/orders")
-    assert (found.held, found.equal, found.agrees) == (0, 3, True)
+    assert (found.in_quarantine, found.equal, found.agrees) == (0, 3, True)
 
 
 def test_a_value_that_does_not_fit_and_was_never_captured_is_a_difference(source: Source) -> None:

@@ -291,14 +291,14 @@ def test_a_row_that_waits_in_quarantine_is_left_alone(shop: Shop) -> None:
     shop.put("a", "0.001")
     shop.merge()
     found = shop.repair()
-    assert (found.comparison.held, found.comparison.agrees, found.objects) == (1, True, ())
+    assert (found.comparison.in_quarantine, found.comparison.agrees, found.objects) == (1, True, ())
 
 
 def test_a_missing_row_that_does_not_fit_ends_in_quarantine(shop: Shop) -> None:
     shop.put("a", "0.001", heard=False)
     assert shop.repair().complete
-    [held] = shop.bench.rows("orders", namespace="quarantine")
-    assert held["status"] == "held" and held["event_id"] == "repair-mend1-0"
+    [change] = shop.bench.rows("orders", namespace="quarantine")
+    assert change["status"] == "open" and change["event_id"] == "repair-mend1-0"
     assert shop.wrong() == (0, 0, 0)
 
 

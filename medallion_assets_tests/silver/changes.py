@@ -17,7 +17,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.silver.batch import BatchResult
-from medallion_assets.silver.batches import merge_day, merge_news
+from medallion_assets.silver.batches import merge_pending, remerge_day
 from medallion_assets.silver.quarantine import Dropped, drop
 from medallion_assets.silver.replay import ReplayResult, replay
 from medallion_assets.silver.table import SILVER
@@ -85,7 +85,7 @@ class Bench:
 
     def news(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
         return list(
-            merge_news(
+            merge_pending(
                 self.lake,
                 self.store,
                 self.domain.by_name[table],
@@ -98,7 +98,7 @@ class Bench:
 
     def whole(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
         return list(
-            merge_day(
+            remerge_day(
                 self.lake,
                 self.store,
                 self.domain.by_name[table],

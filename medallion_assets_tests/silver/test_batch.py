@@ -25,7 +25,7 @@ from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.maintenance import COMMITS_BETWEEN
 from medallion_assets.silver import batch as batch_module
 from medallion_assets.silver.batch import BatchResult
-from medallion_assets.silver.table import OBJECTS, PARTITION, POSITION, QUARANTINE, RUN_ID, SILVER
+from medallion_assets.silver.table import CAPTURE_DAY, OBJECTS, POSITION, QUARANTINE, RUN_ID, SILVER
 from medallion_assets_tests.silver.changes import (
     DAY,
     NOON,
@@ -97,7 +97,7 @@ def test_a_batch_is_merged_once_and_says_what_it_holds(either: Bench) -> None:
     summary = snapshot_summary(table, result.snapshot_id)
     assert tuple(json.loads(summary[OBJECTS])) == result.objects
     assert len(result.objects) == 2
-    assert (summary[RUN_ID], summary[PARTITION]) == ("run-1", "2026-03-01")
+    assert (summary[RUN_ID], summary[CAPTURE_DAY]) == ("run-1", "2026-03-01")
     position = Position.from_json(table.properties[POSITION])
     assert position.pending(either.store, "Orders") == []
     assert either.news("orders") == []
@@ -241,7 +241,7 @@ def test_rows_that_break_the_contract_are_set_aside_and_their_neighbours_are_mer
     assert (result.rows_in, result.quarantined, result.merged) == (3, 2, 1)
     assert amounts(bench) == {"a": 1}
     (held,) = bench.rows("orders", namespace=QUARANTINE)
-    assert (held["event_id"], held["column_name"], held["status"]) == ("Orders-2", "amount", "held")
+    assert (held["event_id"], held["column_name"], held["status"]) == ("Orders-2", "amount", "open")
     assert held["reason"] == 'expected int, saw {"N":"1.5"}'
     assert json.loads(held["new_image"])["Amount"] == {"N": "1.5"}
     assert (held["capture_day"], held["run_id"], held["object"]) == (DAY, "run-1", result.objects[0])
@@ -264,7 +264,7 @@ def test_a_held_batch_leaves_everything_as_it_was_until_the_contract_is_mended(e
     assert set(table.metadata.refs) == {"main"}
     assert Position.from_json(table.properties[POSITION]).pending(either.store, "Orders") == list(held.objects)
     (waiting,) = either.rows("orders", namespace=QUARANTINE)
-    assert waiting["status"] == "held"
+    assert waiting["status"] == "open"
 
     with_orders(either, rules={"quarantine_share": {"max": 1}})
     (passed,) = either.whole("orders")

@@ -21,7 +21,7 @@ from medallion_assets.lake.publish import publish
 from medallion_assets.silver import batch as batch_module
 from medallion_assets.silver import quarantine as quarantine_module
 from medallion_assets.silver import replay as replay_module
-from medallion_assets.silver.quarantine import Settled, chosen
+from medallion_assets.silver.quarantine import ClosedRows, open_rows
 from medallion_assets.silver.table import QUARANTINE, SILVER
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
 
@@ -58,7 +58,7 @@ def amounts(bench: Bench) -> dict[str, Any]:
     return {row["id"]: row["amount"] for row in bench.rows("orders") if not row["_deleted"]}
 
 
-def held(bench: Bench) -> dict[str, str]:
+def statuses(bench: Bench) -> dict[str, str]:
     """The status of every change in quarantine, by sequence number."""
     return {str(int(row["sequence_number"])): row["status"] for row in bench.rows("orders", namespace=QUARANTINE)}
 
@@ -80,7 +80,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield opened
 
 
-def test_what_is_held_is_replayed_from_its_own_images_as_if_it_had_been_valid_from_the_start(
+def test_what_is_open_is_replayed_from_its_own_images_as_if_it_had_been_valid_from_the_start(
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.put(customer(1, "c1", "EU"), order(2, "a", "11"), order(3, "b", "2"))
@@ -94,11 +94,11 @@ def test_what_is_held_is_replayed_from_its_own_images_as_if_it_had_been_valid_fr
     shutil.rmtree(tmp_path / "bronze" / "Orders")
     mend(bench)
     done = bench.replay("orders", now=LATER)
-    assert (done.taken, done.resolved, done.superseded, done.held) == (1, 1, 0, 0)
+    assert (done.taken, done.resolved, done.superseded, done.still_open) == (1, 1, 0, 0)
     assert done.snapshot_id == snapshots(bench)[0]
     assert sorted(bench.rows("orders"), key=lambda row: row["id"]) == sorted(expected, key=lambda row: row["id"])
     row = quarantined(bench, 2)
-    assert (row["status"], row["resolved_at"], row["held_at"]) == ("resolved", LATER, NOON)
+    assert (row["status"], row["resolved_at"], row["quarantined_at"]) == ("resolved", LATER, NOON)
     assert row["sequence_number"] == "2".zfill(40)
 
 
@@ -110,10 +110,10 @@ def test_both_kinds_of_lake_replay(lake: Lake, tmp_path: Path) -> None:
     bench.news("orders")
     mend(bench)
     done = bench.replay("orders", where="capture_day = DATE '2026-03-01' AND column_name = 'amount'")
-    assert (done.taken, done.resolved, done.superseded, done.held) == (3, 1, 1, 1)
+    assert (done.taken, done.resolved, done.superseded, done.still_open) == (3, 1, 1, 1)
     assert amounts(bench) == {"a": 11}
     assert bench.drop("orders", where="json_extract_scalar(keys, '$.Id.S') = 'c'").dropped == 1
-    assert held(bench) == {"1": "resolved", "2": "superseded", "4": "dropped"}
+    assert statuses(bench) == {"1": "resolved", "2": "superseded", "4": "dropped"}
 
 
 def test_what_silver_has_newer_is_superseded_valid_or_not_tombstones_included(bench: Bench) -> None:
@@ -122,26 +122,26 @@ def test_what_silver_has_newer_is_superseded_valid_or_not_tombstones_included(be
     bench.put(order(6, "a", "6"), order(7, "b", None), order(8, "c", "8"))
     bench.news("orders")
     assert amounts(bench) == {"a": 6, "c": 8}, "later valid changes go on as usual"
-    assert set(held(bench).values()) == {"held"}
+    assert set(statuses(bench).values()) == {"open"}
     mend(bench)
     done = bench.replay("orders")
-    assert (done.taken, done.resolved, done.superseded, done.held) == (5, 1, 3, 1)
+    assert (done.taken, done.resolved, done.superseded, done.still_open) == (5, 1, 3, 1)
     assert amounts(bench) == {"a": 6, "c": 8, "d": 13}
-    assert held(bench) == {"1": "superseded", "2": "superseded", "3": "superseded", "4": "resolved", "5": "held"}
+    assert statuses(bench) == {"1": "superseded", "2": "superseded", "3": "superseded", "4": "resolved", "5": "open"}
     before = snapshots(bench)
     again = bench.replay("orders")
-    assert (again.taken, again.held, again.snapshot_id) == (1, 1, None)
+    assert (again.taken, again.still_open, again.snapshot_id) == (1, 1, None)
     assert snapshots(bench) == before
 
 
-def test_a_held_change_older_than_another_held_one_never_comes_out_on_top(bench: Bench) -> None:
+def test_an_open_change_older_than_another_open_one_never_comes_out_on_top(bench: Bench) -> None:
     bench.put(order(9, "a", "19"), order(5, "a", "15"), order(2, "a", "2"))
     bench.news("orders")
     mend(bench)
     bench.replay("orders", where="sequence_number LIKE '%9'")
     bench.replay("orders")
     assert amounts(bench) == {"a": 19}
-    assert held(bench) == {"9": "resolved", "5": "superseded"}
+    assert statuses(bench) == {"9": "resolved", "5": "superseded"}
 
 
 def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(bench: Bench) -> None:
@@ -162,30 +162,30 @@ def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(b
     assert amounts(bench) == {"a": 1, "b": 15, "c": 1}
 
 
-def test_what_still_breaks_the_contract_stays_held_and_says_the_new_reason(bench: Bench) -> None:
+def test_what_still_breaks_the_contract_stays_open_and_says_the_new_reason(bench: Bench) -> None:
     bench.put(order(1, "a", "50"))
     bench.news("orders")
     assert quarantined(bench, 1)["reason"] == "breaks the rule max 10"
     mend(bench, 20)
     done = bench.replay("orders", now=LATER)
-    assert (done.taken, done.held, done.snapshot_id) == (1, 1, None)
+    assert (done.taken, done.still_open, done.snapshot_id) == (1, 1, None)
     row = quarantined(bench, 1)
-    assert (row["reason"], row["status"], row["held_at"], row["resolved_at"]) == (
+    assert (row["reason"], row["status"], row["quarantined_at"], row["resolved_at"]) == (
         "breaks the rule max 20",
-        "held",
+        "open",
         NOON,
         None,
     )
 
 
-def test_a_change_whose_key_does_not_fit_stays_held(bench: Bench) -> None:
+def test_a_change_whose_key_does_not_fit_stays_open(bench: Bench) -> None:
     bench.put(record("Orders", 1, {"Id": {"N": "1"}}, {"Amount": {"N": "11"}}), order(2, "x", "11"))
     bench.put(record("Orders", 3, {"Id": {"B": "AA=="}}, {"Amount": {"N": "1"}}))
     bench.news("orders")
     mend(bench)
     done = bench.replay("orders")
-    assert (done.resolved, done.held) == (2, 1)
-    assert held(bench)["3"] == "held"
+    assert (done.resolved, done.still_open) == (2, 1)
+    assert statuses(bench)["3"] == "open"
 
 
 def test_many_changes_are_replayed_in_commits_of_bounded_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_many_changes_are_replayed_in_commits_of_bounded_size(bench: Bench, monk
     before = bench.snapshots("orders")
     done = bench.replay("orders")
     assert bench.snapshots("orders") - before > 1
-    assert (done.taken, done.resolved + done.superseded, done.held) == (100, 100, 0)
+    assert (done.taken, done.resolved + done.superseded, done.still_open) == (100, 100, 0)
     newest = {row["id"]: int(row["_sequence_number"]) for row in bench.rows("orders")}
     assert newest == {f"o{number % 40}": number for number in range(61, 101)}
 
@@ -206,11 +206,11 @@ class Died(BaseException):
     """The process ends here."""
 
 
-def _die(*_: Any, **__: Any) -> Settled:
+def _die(*_: Any, **__: Any) -> ClosedRows:
     raise Died
 
 
-@pytest.mark.parametrize("dies_in", ["batch publish", "replay settle", "quarantine publish"])
+@pytest.mark.parametrize("dies_in", ["batch publish", "replay close_rows", "quarantine publish"])
 def test_a_replay_that_dies_is_finished_by_the_next_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
@@ -225,11 +225,11 @@ def test_a_replay_that_dies_is_finished_by_the_next_one(
         dying.setattr(module, call, _die)
         with pytest.raises(Died):
             bench.replay("orders")
-    assert set(held(bench).values()) == {"held"}
+    assert set(statuses(bench).values()) == {"open"}
     before = bench.snapshots("orders")
     bench.replay("orders")
     assert amounts(bench) == {"a": 11, "b": 3}
-    assert held(bench) == {"1": "resolved", "2": "superseded"}
+    assert statuses(bench) == {"1": "resolved", "2": "superseded"}
     assert bench.snapshots("orders") - before == (1 if dies_in == "batch publish" else 0)
     table = bench.lake.table(QUARANTINE, "orders")
     assert bench.replay("orders").taken == 0
@@ -243,13 +243,13 @@ def test_a_change_that_came_in_after_the_crash_does_not_hide_that_it_is_supersed
     bench.news("orders")
     mend(bench)
     with monkeypatch.context() as dying, pytest.raises(Died):
-        dying.setattr(replay_module, "settle", _die)
+        dying.setattr(replay_module, "close_rows", _die)
         bench.replay("orders")
     bench.put(order(2, "a", "2"))
     bench.news("orders")
     bench.replay("orders")
     assert amounts(bench) == {"a": 2}
-    assert held(bench) == {"1": "superseded"}
+    assert statuses(bench) == {"1": "superseded"}
 
 
 def test_a_blocking_check_leaves_everything_as_it_is(bench: Bench) -> None:
@@ -274,7 +274,7 @@ def test_what_stays_bad_does_not_stop_a_replay_by_its_share(bench: Bench) -> Non
     bench.news("orders")
     mend(bench, rules={"quarantine_share": {"max": 0}})
     done = bench.replay("orders")
-    assert (done.resolved, done.held) == (1, 199)
+    assert (done.resolved, done.still_open) == (1, 199)
     assert amounts(bench) == {"a": 11}
 
 
@@ -319,7 +319,7 @@ def test_a_rival_that_merges_in_between_is_planned_around(bench: Bench, monkeypa
     assert amounts(bench) == {"a": 2}
 
 
-def test_nothing_held_is_nothing_done(bench: Bench) -> None:
+def test_nothing_open_is_nothing_done(bench: Bench) -> None:
     assert bench.replay("orders").taken == 0
     assert not bench.lake.exists(SILVER, "orders")
     bench.put(order(1, "a", "1"))
@@ -334,11 +334,11 @@ def test_a_rerun_of_the_day_resolves_and_supersedes_what_it_reads_again(bench: B
     bench.news("orders")
     bench.put(order(7, "d", "7"))
     bench.news("orders")
-    assert held(bench) == dict.fromkeys("1246", "held")
+    assert statuses(bench) == dict.fromkeys("1246", "open")
     mend(bench)
     (again,) = bench.whole("orders", now=LATER)
     assert again.resolved == 1
-    assert held(bench) == {"1": "resolved", "2": "superseded", "4": "superseded", "6": "superseded"}
+    assert statuses(bench) == {"1": "resolved", "2": "superseded", "4": "superseded", "6": "superseded"}
     before = snapshots(bench)
     bench.whole("orders")
     assert snapshots(bench) == before
@@ -351,18 +351,18 @@ def test_a_superseded_change_that_is_delivered_again_stays_so(bench: Bench) -> N
     before = snapshots(bench)[1]
     bench.put(order(1, "a", "11"))
     (result,) = bench.news("orders")
-    assert (result.quarantined, held(bench)) == (1, {"1": "superseded"})
+    assert (result.quarantined, statuses(bench)) == (1, {"1": "superseded"})
     assert snapshots(bench)[1] == before
 
 
-def test_a_resolved_change_that_a_stricter_contract_rejects_is_held_again(bench: Bench) -> None:
+def test_a_resolved_change_that_a_stricter_contract_rejects_is_open_again(bench: Bench) -> None:
     bench.put(order(1, "a", "11"))
     bench.news("orders")
     mend(bench)
     bench.replay("orders")
     mend(bench, 5)
     bench.whole("orders")
-    assert held(bench) == {"1": "held"}
+    assert statuses(bench) == {"1": "open"}
     assert amounts(bench) == {"a": 11}, "Silver keeps what it published"
     mend(bench)
     assert bench.replay("orders").resolved == 1
@@ -384,7 +384,7 @@ def test_dropping_is_recorded_and_neither_reruns_nor_replays_bring_the_change_ba
     (twice,) = bench.news("orders")
     assert (twice.published, twice.dropped, twice.rows_in) == (True, 1, 1)
     assert amounts(bench) == {"a": 1, "b": 12}
-    assert held(bench) == {"2": "dropped", "3": "resolved"}
+    assert statuses(bench) == {"2": "dropped", "3": "resolved"}
     assert bench.drop("orders", where="TRUE").others == {"dropped": 1, "resolved": 1}
     assert quarantined(bench, 2)["note"] == "load test"
 
@@ -396,8 +396,8 @@ def test_a_dropped_change_is_taken_back_by_name(bench: Bench) -> None:
     mend(bench)
     assert bench.replay("orders").taken == 0
     done = bench.replay("orders", where="status = 'dropped'")
-    assert (done.taken, done.resolved, done.held) == (2, 1, 1)
-    assert held(bench) == {"1": "resolved", "2": "held"}
+    assert (done.taken, done.resolved, done.still_open) == (2, 1, 1)
+    assert statuses(bench) == {"1": "resolved", "2": "open"}
     assert amounts(bench) == {"a": 11}
 
 
@@ -408,7 +408,7 @@ def test_there_is_nothing_to_drop_where_silver_is_newer(bench: Bench) -> None:
     bench.news("orders")
     done = bench.drop("orders", where="column_name = 'amount'")
     assert (done.dropped, done.superseded) == (1, 1)
-    assert held(bench) == {"1": "superseded", "2": "dropped"}
+    assert statuses(bench) == {"1": "superseded", "2": "dropped"}
     assert quarantined(bench, 1)["note"] is None
 
 
@@ -430,7 +430,7 @@ def test_a_drop_and_a_mark_at_the_same_time_both_count(
 ) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "500"))
     bench.news("orders")
-    mend(bench, 50)  # the second is held for another reason then: a mark of its own
+    mend(bench, 50)  # the second is open for another reason then: a mark of its own
     real = getattr(quarantine_module, call)
 
     def late(*args: Any, **more: Any) -> Any:
@@ -440,7 +440,7 @@ def test_a_drop_and_a_mark_at_the_same_time_both_count(
 
     monkeypatch.setattr(quarantine_module, call, late)
     bench.replay("orders", where="sequence_number LIKE '%1' OR sequence_number LIKE '%2'")
-    assert held(bench) == {"1": "resolved", "2": "dropped"}
+    assert statuses(bench) == {"1": "resolved", "2": "dropped"}
 
 
 def test_conflicts_without_end_are_an_error_and_the_next_replay_marks(
@@ -468,7 +468,7 @@ def test_a_condition_that_is_none_is_refused_before_anything_is_done(bench: Benc
     for where, said in [
         ("colum = 'a'", "no column colum; expected one of event_id"),
         ("TRUE; DROP TABLE x", "not one condition"),
-        ("held_at > 'yesterday'", "cannot be run"),
+        ("quarantined_at > 'yesterday'", "cannot be run"),
     ]:
         with pytest.raises(MartError, match=said):
             bench.replay("orders", where=where)
@@ -489,11 +489,11 @@ def test_a_condition_chooses_by_column_reason_day_and_key(bench: Bench) -> None:
         ("capture_day > DATE '2026-03-01' OR event_name = 'REMOVE'", set()),
         ("json_extract_scalar(keys, '$.Id.S') IN ('b', 'it''s')", {2, 3}),
         ("event_id = 'Orders-3'", {3}),
-        ("held_at <= TIMESTAMP '2026-03-01 12:00:00 UTC' AND NOT column_name = 'amount'", {3}),
+        ("quarantined_at <= TIMESTAMP '2026-03-01 12:00:00 UTC' AND NOT column_name = 'amount'", {3}),
         ("column_name IS NULL", set()),
         (None, {1, 2, 3}),
     ]:
-        parts = chosen(bench.lake, bench.domain.by_name["orders"], where)
+        parts = open_rows(bench.lake, bench.domain.by_name["orders"], where)
         assert {int(one) for part in parts for one in part["sequence_number"].to_pylist()} == expected, where
 
 
@@ -516,4 +516,4 @@ def test_one_bad_row_does_not_stop_a_table_and_more_than_its_contract_allows_do(
     (result,) = bench.news("orders")
     assert (result.published, result.quarantined) == (published, bad)
     assert len(bench.rows("orders")) == (rows - bad if published else 0)
-    assert len(held(bench)) == bad, "what is set aside is kept either way"
+    assert len(statuses(bench)) == bad, "what is set aside is kept either way"

@@ -1,4 +1,4 @@
-"""Whatever was held, mended, replayed and run again: in the end all is as if it had been valid from the start.
+"""Whatever was quarantined, mended, replayed and run again: in the end all is as if it had been valid from the start.
 
 The oracle folds the change log with the mended contract, in plain Python.
 """
@@ -97,7 +97,7 @@ def do(bench: Bench, step: list[Change] | str) -> None:
             with pytest.MonkeyPatch.context() as dying, pytest.raises(Died):
                 dying.setattr(replay_module, "settle", _die)
                 bench.replay("orders")
-                raise Died  # nothing was held
+                raise Died  # nothing was quarantined
 
 
 def _die(*_: Any, **__: Any) -> None:
@@ -132,7 +132,7 @@ def check_quarantine(bench: Bench, log: list[Change]) -> None:
     for sequence, status in statuses.items():
         overtaken = silver.get(changes[sequence][0], 0) > sequence
         if sequence in never:
-            assert status == ("superseded" if overtaken else "held")
+            assert status == ("superseded" if overtaken else "open")
         else:
             assert status in ({"superseded", "resolved"} if overtaken else {"resolved"})
 

@@ -10,7 +10,7 @@ import pytest
 
 from medallion_assets.capture.write_bronze import process
 from medallion_assets.errors import LakeUnavailable
-from medallion_assets.silver.batches import merge_news
+from medallion_assets.silver.batches import merge_pending
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.faults import (
     AFTER,
@@ -57,7 +57,7 @@ class Bench:
 
     def merge(self) -> None:
         with self.warehouse.open() as lake:
-            for result in merge_news(lake, self.store, ORDERS, SHOP, day=DAY, run_id="run", now=self.clock()):
+            for result in merge_pending(lake, self.store, ORDERS, SHOP, day=DAY, run_id="run", now=self.clock()):
                 assert result.published
 
     def rows(self) -> set[tuple[str, int | None]]:

@@ -45,7 +45,7 @@ from medallion_assets.scheduling.planner import (
     read_outcomes,
 )
 from medallion_assets.silver.batch import BatchResult
-from medallion_assets.silver.batches import merge_day, merge_news
+from medallion_assets.silver.batches import merge_pending, remerge_day
 from medallion_assets.silver.quarantine import drop
 from medallion_assets.silver.replay import replay
 from medallion_assets.simulation.clock import Clock
@@ -142,7 +142,7 @@ class Daemon:
             layer, name = node.split("/")
             if node in request.oldest_pending:
                 run.steps[f"bronze__{name}"] = "SUCCESS"
-            act = self._refresh(name, None) if is_mart(node) else self._merge(merge_news, name, request.day)
+            act = self._refresh(name, None) if is_mart(node) else self._merge(merge_pending, name, request.day)
             error = self._step(act, run.run_id)
             run.steps[f"{layer}__{name}"] = "FAILURE" if error else "SUCCESS"
             if error:
@@ -156,7 +156,7 @@ class Daemon:
     def rerun(self, table: str, day: date) -> str | None:
         """A person materializes one Silver table for one day; returns why it failed, None if it did not."""
         run_id = self._run_id()
-        error = self._step(self._merge(merge_day, table, day), run_id)
+        error = self._step(self._merge(remerge_day, table, day), run_id)
         if error is None:
             self._materialized(f"silver/{table}", run_id)
         return error
@@ -257,7 +257,7 @@ class Daemon:
     @property
     def clock_marts(self) -> list[str]:
         """The marts that look at the current day: they are refreshed when a new one begins."""
-        return [name for name, mart in self.marts.items() if mart.clock]
+        return [name for name, mart in self.marts.items() if mart.uses_current_date]
 
     def _merge(self, merge: Callable[..., Iterator[BatchResult]], table: str, day: date) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:

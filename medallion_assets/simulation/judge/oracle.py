@@ -235,12 +235,12 @@ class Oracle:
         for contract in self.domain.tables:
             self._judge_end(contract)
         for mart, (_, properties) in self._gold.items():
-            for table, snapshot in json.loads(properties["medallion.silver"]).items():
+            for table, snapshot in json.loads(properties["medallion.input-snapshots"]).items():
                 known = self._silver[table]
                 if snapshot != known.snapshot and known.rows_at(snapshot) != known.rows_at(known.snapshot):
                     self._wrong(f"end: gold.{mart} is of {table} at {snapshot}, Silver is at {known.snapshot}")
-            if properties["medallion.as-of"] not in {"", today.isoformat()}:
-                self._wrong(f"end: gold.{mart} is as of {properties['medallion.as-of']}, today is {today}")
+            if properties["medallion.current-date"] not in {"", today.isoformat()}:
+                self._wrong(f"end: gold.{mart} is as of {properties['medallion.current-date']}, today is {today}")
 
     def read_again(self, contract: Contract, events: Sequence[str]) -> None:
         """Another reader found the rows of these events in a table."""
@@ -258,7 +258,7 @@ class Oracle:
             {
                 _time(row["object"]).date()
                 for event, row in self._quarantine[contract.lake_name].items()
-                if row["status"] == "held" and self._verdict(self.changes[event]).row is not None
+                if row["status"] == "open" and self._verdict(self.changes[event]).row is not None
             }
         )
 
@@ -378,8 +378,8 @@ class Oracle:
             for event in self._objects[path].events:
                 change = self.changes[event]
                 there = self._quarantine[contract.lake_name].get(event)
-                if there is not None and there["status"] in ("held", "dropped"):
-                    continue  # held, and valid by now: until its day is merged again, or it is replayed
+                if there is not None and there["status"] in ("open", "dropped"):
+                    continue  # open, and valid by now: until its day is merged again, or it is replayed
                 if self._verdict(change).broken:
                     if there is None:
                         self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
@@ -400,7 +400,7 @@ class Oracle:
 
     def _check_enriched(self, contract: Contract, known: _Silver, live: list[Row]) -> None:
         for part in contract.enrich:
-            at = known.properties.get(f"medallion.enriched.{part.table}")
+            at = known.properties.get(f"medallion.enriched-from.{part.table}")
             there = self._silver[part.table].states.get(int(at)) if at else []
             if there is None:
                 self._wrong(f"silver.{contract.lake_name}: enriched from {part.table} at {at}, never published")
@@ -445,7 +445,7 @@ class Oracle:
     def _check_status(self, contract: Contract, change: Change, status: str) -> None:
         at = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET)
         right = {
-            "held": True,
+            "open": True,
             "resolved": at >= change.number and self._verdict(change).row is not None,
             "superseded": at > change.number,
             "dropped": self._may_be_dropped(contract.lake_name, change.event_id),
@@ -455,7 +455,7 @@ class Oracle:
 
     def _may_be_dropped(self, table: str, event: str) -> bool:
         before = self._quarantine[table].get(event, {})
-        held_for = (table, before.get("column_name")) if before.get("status") == "held" else None
+        held_for = (table, before.get("column_name")) if before.get("status") == "open" else None
         return before.get("status") == "dropped" or (held_for is not None and held_for == self._dropping)
 
     def _judge_ledger(self, metadata: TableMetadata, location: str) -> None:
@@ -561,7 +561,7 @@ class Oracle:
     def _judge_gold(self, mart: str, metadata: TableMetadata, location: str) -> None:
         basis: dict[str, str] = {
             name: metadata.properties[name]
-            for name in ("medallion.silver", "medallion.as-of")
+            for name in ("medallion.input-snapshots", "medallion.current-date")
             if name in metadata.properties
         }
         main = metadata.current_snapshot_id
@@ -575,8 +575,8 @@ class Oracle:
         rows = self._read(location) if main is not None else []
         for row in rows:
             del row["computed_at"]
-        silver = basis["medallion.silver"]
-        self._compare_mart(mart, rows, json.loads(silver), basis["medallion.as-of"])
+        silver = basis["medallion.input-snapshots"]
+        self._compare_mart(mart, rows, json.loads(silver), basis["medallion.current-date"])
         # A day that no news touched is as it was computed: whole, and from what its rows say.
         groups: dict[tuple[Any, str], list[Row]] = defaultdict(list)
         for row in rows:
@@ -638,8 +638,8 @@ class Oracle:
         for event, row in there.items():
             change = self.changes[event]
             self._check_status(contract, change, row["status"])
-            if self._verdict(change).row is not None and row["status"] == "held":
-                self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still held")
+            if self._verdict(change).row is not None and row["status"] == "open":
+                self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still open")
 
     def _check_source(self, contract: Contract) -> None:
         """Each key is as the source has it, unless the newest of its changes that was captured is in quarantine.
@@ -658,7 +658,7 @@ class Oracle:
                 newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
         for key, change in last.items():
             aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
-            if self._verdict(change).row is None or (aside is not None and aside["status"] in {"held", "dropped"}):
+            if self._verdict(change).row is None or (aside is not None and aside["status"] in {"open", "dropped"}):
                 continue
             published = self.changes[known.events[key]].image if key in known.events else None
             if published != change.image:
