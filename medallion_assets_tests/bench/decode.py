@@ -68,7 +68,7 @@ def _write(store: BronzeStore) -> None:
 def _record(number: int) -> dict[str, Any]:
     """An order as the demo's traffic writes it, with four products."""
     keys = {"OrderID": {"S": f"O{number:07}"}}
-    image = {
+    image: dict[str, Any] = {
         **keys,
         "CustomerID": {"S": f"C{number % 5000:06}"},
         "ProductID": {"L": [{"S": f"P{number % prime:05}"} for prime in (83, 89, 97, 101)]},

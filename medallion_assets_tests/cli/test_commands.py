@@ -142,7 +142,7 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     fleet.write()
     for number, battery in ((7, {"N": "-1"}), (8, {"S": "full"}), (9, {"N": "-2"})):
         van = {"VehicleNo": {"N": str(number)}, "Plate": {"S": "X"}, "Depot": {"S": "North"}, "Battery": battery}
-        boto3.client("dynamodb").put_item(TableName="fleet-Vehicles", Item=van)  # type: ignore[arg-type]
+        boto3.client("dynamodb").put_item(TableName="fleet-Vehicles", Item=van)
     fleet.capture()
     fleet.publish()
     rows = json.loads(medallion("quarantine", "list", "--json").stdout)

@@ -59,7 +59,7 @@ def without_repeats(rows: list[Row], key: str) -> list[Row]:
     return list({row[key]: row for row in rows}.values())
 
 
-steps = st.one_of(
+steps: st.SearchStrategy[tuple[str, list[Row], list[str]]] = st.one_of(
     st.lists(orders, min_size=1, max_size=6).map(lambda rows: ("orders", without_repeats(rows, "order_id"), [])),
     st.lists(products, min_size=1, max_size=3).map(lambda rows: ("products", without_repeats(rows, "product_id"), [])),
     st.sets(st.integers(1, 8), min_size=1, max_size=3).map(lambda gone: ("orders", [], [f"o{one}" for one in gone])),

@@ -17,6 +17,7 @@ from medallion_assets.gold import refresh as refresh_module
 from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.publish import publish
 from medallion_assets_tests.gold.shop import (
     DOMAIN,
     MARTS,
@@ -305,13 +306,11 @@ def test_a_warning_rule_is_told_and_holds_nothing(shop: Shop, tmp_path: Path) ->
 
 @FILES
 def test_another_writer_in_between_makes_the_refresh_plan_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = refresh_module.publish
-
     def beaten_once(*args: Any, **kwargs: Any) -> None:
-        monkeypatch.setattr(refresh_module, "publish", published)
+        monkeypatch.setattr(refresh_module, "publish", publish)
         shop.write("orders", order(3, TUESDAY, "9.00"))
         shop.refresh(DAILY)
-        published(*args, **kwargs)
+        publish(*args, **kwargs)
 
     shop.write("orders", order(1, MONDAY, "0.30"))
     monkeypatch.setattr(refresh_module, "publish", beaten_once)

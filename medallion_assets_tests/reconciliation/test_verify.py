@@ -42,12 +42,12 @@ class Source:
         self._numbers = itertools.count(1)
 
     def put(self, table: str, item: Item, *, heard: bool = True) -> None:
-        self.client.put_item(TableName=table, Item=item)  # type: ignore[arg-type]
+        self.client.put_item(TableName=table, Item=item)
         if heard:
             self._hear(table, item, item)
 
     def delete(self, table: str, key: Item, *, heard: bool = True) -> None:
-        self.client.delete_item(TableName=table, Key=key)  # type: ignore[arg-type]
+        self.client.delete_item(TableName=table, Key=key)
         if heard:
             self._hear(table, key, None)
 

@@ -115,7 +115,7 @@ def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws:
     shop.delete("b", heard=False)
     for item in shop.source.items.values():
         more = {"More": {"B": b"\x00\xff"}} if "More" in item else {}
-        client.put_item(TableName="Orders", Item={**item, **more})  # type: ignore[arg-type]
+        client.put_item(TableName="Orders", Item={**item, **more})
     table = DynamoTable(client, "Orders")
     done = shop.repair(source=table)
     found = done.comparison

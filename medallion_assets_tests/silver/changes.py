@@ -133,7 +133,8 @@ class Bench:
         """What the published table holds, tombstones included."""
         table = self.lake.table(namespace, name)
         with self.lake.duckdb() as connection:
-            return connection.execute(f"SELECT * FROM {self.lake.scan_sql(table, None)}").to_arrow_table().to_pylist()
+            found = connection.execute(f"SELECT * FROM {self.lake.scan_sql(table, None)}").to_arrow_table()
+        return list(found.to_pylist())
 
     def snapshots(self, name: str) -> int:
         return len(self.lake.table(SILVER, name).metadata.snapshots)

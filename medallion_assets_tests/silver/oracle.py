@@ -38,10 +38,12 @@ def read(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:
 
 
 def _nested(type_: ColumnType, tag: str, raw: Any) -> Any:
-    if type_.kind == "struct" and tag == "M":
+    if type_.kind == "struct":
+        if tag != "M":
+            raise Misfit
         return {name: read(field, raw[attr]) if attr in raw else None for attr, name, field in type_.fields}
     element = type_.element
-    assert element is not None or type_.kind == "struct"
+    assert element is not None
     if type_.kind == "list" and tag == "L":
         return [read(element, item) for item in raw]
     if type_.kind == "map" and tag == "M":

@@ -23,6 +23,7 @@ from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.maintenance import COMMITS_BETWEEN
+from medallion_assets.lake.publish import publish
 from medallion_assets.silver import batch as batch_module
 from medallion_assets.silver.batch import BatchResult
 from medallion_assets.silver.table import CAPTURE_DAY, OBJECTS, POSITION, QUARANTINE, RUN_ID, SILVER
@@ -94,6 +95,7 @@ def test_a_batch_is_merged_once_and_says_what_it_holds(either: Bench) -> None:
     assert amounts(either) == {"a": 3}
     table = either.lake.table(SILVER, "orders")
     assert result.snapshot_id == table.metadata.current_snapshot_id
+    assert result.snapshot_id is not None
     summary = snapshot_summary(table, result.snapshot_id)
     assert tuple(json.loads(summary[OBJECTS])) == result.objects
     assert len(result.objects) == 2
@@ -333,14 +335,13 @@ def test_an_object_that_cannot_be_read_stops_its_table_and_is_named(bench: Bench
 def _parquet(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def test_a_conflict_is_planned_again_on_the_new_state(either: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     either.put(order(1, "a", "1"))
     either.news("orders")
     either.put(order(5, "a", "5"), order(6, "b", "6"))
-    publish = batch_module.publish
     rivals: list[BatchResult] = []
 
     def late(*args: Any, **more: Any) -> None:

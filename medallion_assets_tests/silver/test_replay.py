@@ -306,12 +306,11 @@ def test_a_rival_that_merges_in_between_is_planned_around(bench: Bench, monkeypa
     bench.news("orders")
     bench.put(order(2, "a", "2"))
     mend(bench)
-    real = batch_module.publish
 
     def late(*args: Any, **more: Any) -> None:
-        monkeypatch.setattr(batch_module, "publish", real)
+        monkeypatch.setattr(batch_module, "publish", publish)
         Bench(bench.lake, bench.store, bench.domain).news("orders")
-        real(*args, **more)
+        publish(*args, **more)
 
     monkeypatch.setattr(batch_module, "publish", late)
     done = bench.replay("orders")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from medallion_assets.contracts.model import Contract
 from medallion_assets.silver import replay as replay_module
 from medallion_assets.silver.table import QUARANTINE
-from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
+from medallion_assets_tests.silver.changes import Bench, Item, bench_on_files, contract, domain, record
 
 CUSTOMERS = contract("Customers", {"Id": "string", "Region": "string"}, key="Id")
 STRICT, MENDED = 10, 100
@@ -38,7 +38,7 @@ def orders(most: int) -> Contract:
 
 def as_record(change: Change) -> dict[str, Any]:
     table, sequence, key, value = change
-    new = {"Region": {"S": value}} if table == "Customers" else {"Customer": {"S": "c"}, "Amount": {"N": value}}
+    new: Item = {"Region": {"S": value}} if table == "Customers" else {"Customer": {"S": "c"}, "Amount": {"N": value}}
     return record(table, sequence, {"Id": {"S": key}}, None if value is None else new)
 
 
