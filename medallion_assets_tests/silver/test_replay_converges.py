@@ -95,7 +95,7 @@ def do(bench: Bench, step: list[Change] | str) -> None:
             bench.replay("orders", where="json_extract_scalar(keys, '$.Id.S') = 'a' AND reason LIKE 'breaks%'")
         case _:
             with pytest.MonkeyPatch.context() as dying, pytest.raises(Died):
-                dying.setattr(replay_module, "settle", _die)
+                dying.setattr(replay_module, "close_rows", _die)
                 bench.replay("orders")
                 raise Died  # nothing was quarantined
 

@@ -147,7 +147,7 @@ def publish_before_the_audit() -> Iterator[None]:
 @contextmanager
 def publish_whatever_the_audit_says() -> Iterator[None]:
     """A failed audit is shown, and the batch is published all the same."""
-    with patched((CheckResult, "holds", property(lambda self: False))):
+    with patched((CheckResult, "blocks_publish", property(lambda self: False))):
         yield
 
 
@@ -247,7 +247,7 @@ def commit_whoever_was_faster() -> Iterator[None]:
 @contextmanager
 def drop_bad_rows() -> Iterator[None]:
     """A row that breaks its contract is counted and not kept."""
-    with patched((batch, "hold", lambda *given, **more: None)):
+    with patched((batch, "quarantine_rows", lambda *given, **more: None)):
         yield
 
 
