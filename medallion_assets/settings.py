@@ -1,76 +1,113 @@
-"""The one settings object: what differs between a laptop, dev, stg and prod.
+"""Where one domain lives: what differs between a laptop, dev, stg and prod.
 
-Every setting is an environment variable `MEDALLION_...`; AWS itself (region, credentials, endpoint) is configured by
-boto3's own variables. Nothing here opens a client, and nothing is read before `Settings.load()` is called.
+Belongs here: the settings, the environment variables they come from, and what is wrong with them. Does not belong here:
+opening anything. Credentials and endpoints are boto3's own variables (`AWS_PROFILE`, `AWS_ENDPOINT_URL_S3`, ...).
+
+A command reads the variables with `Settings.load()`. In Dagster they are `EnvVar`s of the resource
+(`defs.resources.MedallionResource`), which holds the same `DomainSettings`.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from medallion_assets.errors import SettingsError
 
 if TYPE_CHECKING:
     from medallion_assets.lake.catalog import LakeSettings
 
+VARIABLES: Final = {
+    "domain": "MEDALLION_DOMAIN",
+    "bronze": "MEDALLION_BRONZE",
+    "warehouse": "MEDALLION_WAREHOUSE",
+    "catalog": "MEDALLION_CATALOG",
+    "region": "AWS_REGION",
+    "read_capacity": "MEDALLION_READ_CAPACITY",
+    "checkpoint": "MEDALLION_CHECKPOINT",
+}
+"""The environment variable of each setting."""
 
-class Settings(BaseSettings):
-    """Where the layers live and which domain runs on them."""
 
-    model_config = SettingsConfigDict(env_prefix="MEDALLION_", frozen=True, extra="ignore")
+class DomainSettings(BaseModel):
+    """Where the layers of one domain are, and how fast its source may be read."""
 
-    domain: str = Field(description="Name of a shipped domain, or the path of a user's own folder.")
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     bronze: str = Field(description="Where Bronze objects are: s3://bucket/prefix, or a directory.")
     warehouse: str = Field(description="Where Silver and Gold tables are: s3://bucket/prefix, or a directory.")
     catalog: Literal["glue", "sqlite"] = Field(description="glue on AWS; sqlite keeps its file in the warehouse.")
-    region: str = Field(description="The AWS region.", validation_alias="AWS_REGION")
-    endpoint: str | None = Field(
-        default=None, description="The endpoint of a local AWS.", validation_alias="AWS_ENDPOINT_URL"
-    )
+    region: str = Field(description="The AWS region.")
     read_capacity: float = Field(
         default=100, gt=0, description="Read capacity units a second that verifying may use of each DynamoDB table."
     )
-    checkpoint: Path | None = Field(default=None, description="The poller's checkpoint file, where our poller runs.")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _require_place(cls, value: str) -> str:
+        if not value.startswith("s3://") and not Path(value).is_absolute():
+            raise ValueError("neither s3://bucket/prefix nor an absolute directory")
+        return value
 
     @classmethod
-    def load(cls) -> Self:
-        """The settings of this process's environment. Raises SettingsError naming each variable that is wrong."""
+    def parse(cls, values: Mapping[str, object], variables: Mapping[str, str]) -> Self:
+        """Return the settings with these values, by field; a field without a value is not set.
+
+        `variables` names the environment variable that a field is read from. Raises SettingsError, which names each
+        field or variable that is wrong.
+        """
         try:
-            return cls()
+            return cls.model_validate(values)
         except ValidationError as invalid:
             lines = []
             for mistake in invalid.errors():
                 field = str(mistake["loc"][0])
-                name = field if field.startswith("AWS_") else f"MEDALLION_{field.upper()}"
-                about = next(
-                    (
-                        info.description
-                        for key, info in cls.model_fields.items()
-                        if field in (key, info.validation_alias)
-                    ),
-                    "",
-                )
                 seen = "is not set" if mistake["type"] == "missing" else f"is {mistake['input']!r}: {mistake['msg']}"
-                lines.append(f"{name} {seen}. {about}")
+                lines.append(f"{variables.get(field, field)} {seen}. {cls.model_fields[field].description}")
             raise SettingsError(
                 "\n".join(lines) + "\nSet it, or start the local stack with `medallion demo` and try again."
-            ) from invalid
+            ) from None
 
     def lake(self) -> LakeSettings:
-        """What the lake needs of these settings. Raises SettingsError when the warehouse is no place."""
+        """Return what the lake needs of these settings. An S3 warehouse is at the endpoint that boto3 would use."""
         from medallion_assets.lake.catalog import LakeSettings
 
-        try:
-            return LakeSettings(
-                warehouse=self.warehouse,
-                catalog=self.catalog,
-                region=self.region,
-                s3_endpoint=self.endpoint,
-                glue_endpoint=self.endpoint,
-            )
-        except ValidationError as invalid:
-            raise SettingsError(f"MEDALLION_WAREHOUSE: {invalid.errors()[0]['msg']}") from invalid
+        return LakeSettings(
+            warehouse=self.warehouse,
+            catalog=self.catalog,
+            region=self.region,
+            s3_endpoint=_configured_s3_endpoint(self.region) if self.warehouse.startswith("s3://") else None,
+        )
+
+
+class Settings(DomainSettings):
+    """What a command needs to know: the settings of a domain, and which domain it is."""
+
+    domain: str = Field(description="Name of a shipped domain, or the path of a user's own folder.")
+    checkpoint: Path | None = Field(default=None, description="The poller's checkpoint file, where our poller runs.")
+
+    @classmethod
+    def load(cls) -> Self:
+        """Return the settings of this process's environment. Raises SettingsError, which names each wrong variable."""
+        found = {field: os.environ.get(VARIABLES[field]) for field in cls.model_fields}
+        return cls.parse({field: value for field, value in found.items() if value is not None}, VARIABLES)
+
+
+def _configured_s3_endpoint(region: str) -> str | None:
+    """Return the endpoint that variables or the AWS configuration file give to boto3's S3 clients; None on AWS.
+
+    boto3 keeps the rule (docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html) and has no function for it:
+    an endpoint is configured if a client that ignores the configuration has another one. Takes 40 ms.
+    """
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.Session(region_name=region)
+    configured = session.client("s3").meta.endpoint_url
+    ignoring = Config(ignore_configured_endpoint_urls=True)  # type: ignore[call-arg] # the stubs do not know it
+    default = session.client("s3", config=ignoring).meta.endpoint_url
+    return configured if configured != default else None

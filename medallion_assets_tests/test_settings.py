@@ -1,9 +1,11 @@
 """Settings come from the environment; what is missing is named, and nothing is guessed."""
 
+from pathlib import Path
+
 import pytest
 
 from medallion_assets.errors import SettingsError
-from medallion_assets.settings import Settings
+from medallion_assets.settings import DomainSettings, Settings
 
 GIVEN = {
     "MEDALLION_DOMAIN": "ecommerce",
@@ -15,17 +17,36 @@ GIVEN = {
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "MEDALLION_READ_CAPACITY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name, value in GIVEN.items():
         monkeypatch.setenv(name, value)
 
 
 def test_settings_are_what_the_environment_says() -> None:
-    lake = Settings.load().lake()
+    settings = Settings.load()
+    assert (settings.domain, settings.bronze, settings.read_capacity) == ("ecommerce", "s3://lake/bronze", 100)
+    lake = settings.lake()
     assert (lake.warehouse, lake.catalog, lake.region) == ("s3://lake/warehouse", "glue", "eu-central-1")
     assert lake.s3_endpoint is None
-    assert lake.glue_endpoint is None
+
+
+def test_the_lake_is_at_the_endpoint_that_boto3_would_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def endpoint() -> str | None:
+        return Settings.load().lake().s3_endpoint
+
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://file:1\n")
+    assert endpoint() == "http://file:1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all:1")
+    assert endpoint() == "http://all:1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3:1")
+    assert endpoint() == "http://s3:1"
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert endpoint() == "http://s3:1"
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert endpoint() is None
 
 
 @pytest.mark.parametrize("name", GIVEN)
@@ -35,11 +56,23 @@ def test_a_missing_setting_is_named_with_its_variable(name: str, monkeypatch: py
         Settings.load()
 
 
-def test_a_setting_that_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEDALLION_CATALOG", "hive")
-    with pytest.raises(SettingsError, match="MEDALLION_CATALOG is 'hive'"):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("MEDALLION_CATALOG", "hive", "MEDALLION_CATALOG is 'hive'"),
+        ("MEDALLION_WAREHOUSE", "relative/folder", "MEDALLION_WAREHOUSE is 'relative/folder'.*absolute directory"),
+        ("MEDALLION_READ_CAPACITY", "0", "MEDALLION_READ_CAPACITY is '0'.*greater than 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(
+    name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=message):
         Settings.load()
-    monkeypatch.setenv("MEDALLION_CATALOG", "sqlite")
-    monkeypatch.setenv("MEDALLION_WAREHOUSE", "relative/folder")
-    with pytest.raises(SettingsError, match=r"MEDALLION_WAREHOUSE: .*relative/folder"):
-        Settings.load().lake()
+
+
+def test_a_value_that_no_variable_gave_is_named_by_its_field() -> None:
+    with pytest.raises(SettingsError, match="catalog is 'hive'") as refused:
+        DomainSettings.parse({"catalog": "hive"}, {"bronze": "SHOP_BRONZE"})
+    assert "SHOP_BRONZE is not set" in str(refused.value) and "region is not set" in str(refused.value)

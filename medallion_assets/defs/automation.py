@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
 
-from medallion_assets.defs.names import NEWS_TAG
+from medallion_assets.defs.names import NEWS_TAG, Names
+from medallion_assets.gold.spec import Mart
 
 RETRY_CRON: Final = "*/10 * * * *"
 
@@ -24,11 +26,11 @@ def at_new_day() -> dg.AutomationCondition[dg.AssetKey]:
     return (new_day | again) & condition.in_latest_time_window() & idle & ~held
 
 
-def new_day_sensor() -> dg.AutomationConditionSensorDefinition:
+def new_day_sensor(marts: Sequence[Mart], names: Names) -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions. Declared, because Dagster's own such sensor is slow and starts switched off."""
     return dg.AutomationConditionSensorDefinition(
-        "new_day",
-        target=dg.AssetSelection.groups("gold"),
+        names.definition("new_day"),
+        target=dg.AssetSelection.assets(*(names.asset_key("gold", mart.name) for mart in marts)),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=5,
         run_tags={NEWS_TAG: "true"},

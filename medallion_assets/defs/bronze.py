@@ -16,8 +16,8 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.defs.columns import source_columns
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import NEWS_TAG, Names, code_version, daily
+from medallion_assets.defs.resources import resource_of
 from medallion_assets.errors import CorruptObject
 from medallion_assets.scheduling.pending import list_pending, read_published
 
@@ -25,46 +25,48 @@ _CONCURRENCY: Final = 16
 """Objects looked at side by side; the wait is the store's round trip."""
 
 
-def source_spec(contract: Contract) -> dg.AssetSpec:
+def source_spec(contract: Contract, names: Names) -> dg.AssetSpec:
     """The DynamoDB table, which nothing here writes."""
     return dg.AssetSpec(
-        asset_key("dynamodb", contract.lake_name),
+        names.asset_key("dynamodb", contract.lake_name),
         description=contract.description,
-        group_name="source",
+        group_name=names.group("source"),
         kinds={"dynamodb"},
         owners=[contract.owner],
         metadata={"table": contract.table, "dagster/column_schema": source_columns(contract)},
     )
 
 
-def bronze_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsDefinition:
     """The captured objects of one table, one partition per UTC capture day."""
     name = contract.lake_name
 
     @dg.asset(
-        key=asset_key("bronze", name),
-        deps=[asset_key("dynamodb", name)],
+        key=names.asset_key("bronze", name),
+        deps=[names.asset_key("dynamodb", name)],
         description=f"Every captured change of {contract.table} as it happened, by UTC capture day.",
-        group_name="bronze",
+        group_name=names.group("bronze"),
         kinds={"s3", "parquet"},
         owners=[contract.owner],
         partitions_def=daily(domain.since),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        pool=pool("bronze", name),
+        pool=names.pool("bronze", name),
         freshness_policy=freshness([contract]),
         code_version=code_version(contract),
+        required_resource_keys={names.resource_key},
     )
-    def bronze(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.MaterializeResult[Any]:
+    def bronze(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        pipeline = resource_of(context, names)
         with translate_errors(context):
-            store = pipeline.bronze()
+            store = pipeline.bronze_store()
             days = [date.fromisoformat(key) for key in context.partition_keys]
             if NEWS_TAG in context.run.tags:
                 with pipeline.lake() as lake:
                     positions = {name: read_published(lake, contract).position}
-                names = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
+                objects = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
             else:
-                names = [path for day in days for path in store.list(contract.table, day=day)]
-            return dg.MaterializeResult(metadata=survey(store, names))
+                objects = [path for day in days for path in store.list(contract.table, day=day)]
+            return dg.MaterializeResult(metadata=survey(store, objects))
 
     return bronze
 

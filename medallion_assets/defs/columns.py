@@ -8,7 +8,7 @@ import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Column, Contract
-from medallion_assets.defs.names import asset_key
+from medallion_assets.defs.names import Names
 
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
@@ -30,16 +30,16 @@ def silver_columns(contract: Contract, domain: Domain) -> dg.TableSchema:
     return dg.TableSchema([*own, *added, dg.TableColumn("_extra", "json", "Attributes the contract does not name.")])
 
 
-def silver_lineage(contract: Contract) -> dg.TableColumnLineage:
+def silver_lineage(contract: Contract, names: Names) -> dg.TableColumnLineage:
     """A column comes from its attribute; an enriched one from the other table's column, found by the column here."""
-    source = asset_key("dynamodb", contract.lake_name)
+    source = names.asset_key("dynamodb", contract.lake_name)
     deps = {
         column.name: [dg.TableColumnDep(asset_key=source, column_name=column.attribute)]
         for column in contract.columns.values()
     }
     for part in contract.enrich:
         on = dg.TableColumnDep(asset_key=source, column_name=contract.by_name[part.on].attribute)
-        there = asset_key("silver", part.table)
+        there = names.asset_key("silver", part.table)
         for name, column in part.columns.items():
             deps[name] = [dg.TableColumnDep(asset_key=there, column_name=column), on]
     return dg.TableColumnLineage(deps)
@@ -54,7 +54,7 @@ def mart_columns(mart: Mart) -> dg.TableSchema:
     return dg.TableSchema([*(_column(column, column.name) for column in mart.contract_columns()), *added])
 
 
-def mart_lineage(mart: Mart) -> dg.TableColumnLineage:
+def mart_lineage(mart: Mart, names: Names) -> dg.TableColumnLineage:
     """The Silver columns each column of a mart is computed from, by its SQL."""
     from sqlglot import exp
     from sqlglot.lineage import lineage
@@ -68,7 +68,7 @@ def mart_lineage(mart: Mart) -> dg.TableColumnLineage:
             for node in root.walk()
             if isinstance(node.source, exp.Table) and node.source.db
         }
-        deps[name] = [dg.TableColumnDep(asset_key("silver", table), column) for table, column in sorted(sources)]
+        deps[name] = [dg.TableColumnDep(names.asset_key("silver", table), column) for table, column in sorted(sources)]
     return dg.TableColumnLineage(deps)
 
 

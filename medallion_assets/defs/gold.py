@@ -12,8 +12,8 @@ from medallion_assets.defs.checks import audit_failure, check_results, check_spe
 from medallion_assets.defs.columns import mart_columns, mart_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, asset_key, daily, pool, utc_now
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import NEWS_TAG, Names, daily, utc_now
+from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.audit import check_names
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart, mart_severity
 
@@ -24,36 +24,38 @@ if TYPE_CHECKING:
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 
-def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
+def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinition:
     """One mart; its partitions, if it has any, are order days, and any capture day may touch any of them.
 
     They are declared like the capture days, so that one run can hold all layers. A run of the sensor is of a capture
     day, so there the step does not yield its asset: it reports the days it refreshed, one by one.
     """
-    key = asset_key("gold", mart.name)
+    key = names.asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.spec.partition else None
-    lineage = mart_lineage(mart)
+    lineage = mart_lineage(mart, names)
     checks = [*check_names(mart), (COMPLETENESS, mart_severity(mart, domain))]
     contracts = [domain.by_name[table] for table in mart.tables]
 
     @dg.asset(
         key=key,
         deps=[
-            dg.AssetDep(asset_key("silver", table), partition_mapping=dg.AllPartitionMapping()) for table in mart.tables
+            dg.AssetDep(names.asset_key("silver", table), partition_mapping=dg.AllPartitionMapping())
+            for table in mart.tables
         ],
         output_required=False,
         description=mart.spec.description,
-        group_name="gold",
+        group_name=names.group("gold"),
         kinds={"sql", "duckdb", "iceberg"},
         owners=[mart.spec.owner],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
         # One audit is of everything a refresh staged, so its results belong to no single day.
         check_specs=check_specs(key, checks),
-        pool=pool("gold", mart.name),
+        pool=names.pool("gold", mart.name),
         freshness_policy=freshness(contracts),
         automation_condition=at_new_day() if mart.uses_current_date else None,
         code_version=mart.code_version,
+        required_resource_keys={names.resource_key},
         metadata={
             "dagster/table_name": f"gold.{mart.name}",
             "dagster/column_schema": mart_columns(mart),
@@ -61,10 +63,11 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
             "query": dg.MetadataValue.md(f"```sql\n{mart.query.sql}\n```"),
         },
     )
-    def gold(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+    def gold(context: dg.AssetExecutionContext) -> Events:
         from medallion_assets.gold.refresh import refresh
         from medallion_assets.ledger.status import known
 
+        pipeline = resource_of(context, names)
         named = None
         if partitions and NEWS_TAG not in context.run.tags:
             named = [date.fromisoformat(day) for day in context.partition_keys]
@@ -82,7 +85,7 @@ def gold_asset(mart: "Mart", domain: Domain) -> dg.AssetsDefinition:
                 raise audit_failure(
                     result.checks,
                     what=f"the refresh of {mart.name}",
-                    what_to_do=f"Mend the cause, then materialize gold/{mart.name} again.",
+                    what_to_do=f"Mend the cause, then materialize {key.to_user_string()} again.",
                 )
             metadata = {**_metadata(result), "complete_up_to": complete.numbers["complete_up_to"]}
             if complete.examples:

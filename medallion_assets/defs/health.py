@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.defs.names import utc_now
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import Names, utc_now
+from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
 
 if TYPE_CHECKING:
@@ -28,25 +28,27 @@ _OF_INTEREST: Final = {
 _SLACK: Final = timedelta(minutes=1)
 
 
-def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
+def health_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
 
     @dg.sensor(
-        name="health",
+        name=names.definition("health"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=EVERY_SECONDS,
+        required_resource_keys={names.resource_key},
         description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
     )
-    def health(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SkipReason:
+    def health(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         from medallion_assets.health.collect import collect_health
 
+        pipeline = resource_of(context, names)
         with pipeline.lake() as lake:
             rows = collect_health(
                 lake,
-                pipeline.bronze(),
+                pipeline.bronze_store(),
                 domain,
                 marts,
-                run_events=lambda after, to: read_run_events(context.instance, after=after, to=to),
+                run_events=lambda after, to: read_run_events(context.instance, names, after=after, to=to),
                 now=utc_now(),
             )
         return dg.SkipReason(f"Wrote {rows} rows about the pipeline's health.")
@@ -54,7 +56,7 @@ def health_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
     return health
 
 
-def read_run_events(instance: dg.DagsterInstance, *, after: datetime, to: datetime) -> "RunEvents":
+def read_run_events(instance: dg.DagsterInstance, names: Names, *, after: datetime, to: datetime) -> "RunEvents":
     """What the runs did that ended after the one time and up to the other."""
     from medallion_assets.health.run_events import RunEvents
 
@@ -67,7 +69,7 @@ def read_run_events(instance: dg.DagsterInstance, *, after: datetime, to: dateti
         ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
         if ended is None or not after < ended <= to:
             continue
-        for step, evaluation in _events(instance, record.dagster_run.run_id):
+        for step, evaluation in _events(instance, names, record.dagster_run.run_id):
             if step is not None:
                 steps.append((ended, step))
             if evaluation is not None:
@@ -75,27 +77,34 @@ def read_run_events(instance: dg.DagsterInstance, *, after: datetime, to: dateti
     return RunEvents(steps, evaluations)
 
 
-def _events(instance: dg.DagsterInstance, run_id: str) -> Iterable[tuple["StepRun | None", "CheckEvaluation | None"]]:
+def _events(
+    instance: dg.DagsterInstance, names: Names, run_id: str
+) -> Iterable[tuple["StepRun | None", "CheckEvaluation | None"]]:
+    from medallion_assets.health.run_events import StepRun
+
     for record in instance.get_records_for_run(run_id, of_type=_OF_INTEREST).records:
         event = record.event_log_entry.get_dagster_event()
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, UTC)
         if event.is_step_materialization:
-            yield _done(run_id, at, event.step_materialization_data.materialization), None
+            made = event.step_materialization_data.materialization
+            if (table := names.layer_and_table(made.asset_key)) is not None:
+                yield _done(run_id, at, table, made), None
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-            yield None, _evaluation(run_id, at, event.asset_check_evaluation_data)
-        elif event.step_key is not None and (step := _failed(run_id, at, event.step_key)) is not None:
-            yield step, None
+            found = event.asset_check_evaluation_data
+            if (table := names.layer_and_table(found.asset_key)) is not None:
+                yield None, _evaluation(run_id, at, table, found)
+        elif event.step_key is not None and (node := names.step_node(event.step_key)) is not None:
+            layer, _, name = node.partition("/")
+            yield StepRun(layer, name, run_id, at, done=False, numbers={}), None
 
 
-def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "StepRun":
+def _done(run_id: str, at: datetime, table: tuple[str, str], made: dg.AssetMaterialization) -> "StepRun":
     from medallion_assets.health.run_events import StepRun
 
-    layer, table = made.asset_key.path
     numbers = {name: value.value for name, value in made.metadata.items() if isinstance(value.value, int)}
     oldest = made.metadata.get("oldest_change")
     return StepRun(
-        layer,
-        table,
+        *table,
         run_id,
         at,
         done=True,
@@ -106,21 +115,11 @@ def _done(run_id: str, at: datetime, made: dg.AssetMaterialization) -> "StepRun"
     )
 
 
-def _failed(run_id: str, at: datetime, step_key: str) -> "StepRun | None":
-    """A failed step; None for one that is no table's (maintenance)."""
-    from medallion_assets.health.run_events import StepRun
-
-    layer, _, table = step_key.partition("__")
-    return StepRun(layer, table, run_id, at, done=False, numbers={}) if table else None
-
-
-def _evaluation(run_id: str, at: datetime, found: dg.AssetCheckEvaluation) -> "CheckEvaluation":
+def _evaluation(run_id: str, at: datetime, table: tuple[str, str], found: dg.AssetCheckEvaluation) -> "CheckEvaluation":
     from medallion_assets.health.run_events import CheckEvaluation
 
-    layer, table = found.asset_key.path
     return CheckEvaluation(
-        layer,
-        table,
+        *table,
         found.check_name,
         run_id,
         at,

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.checks import evaluation
-from medallion_assets.defs.names import asset_key, utc_now
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import Names, utc_now
+from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
 from medallion_assets.ledger.completeness_check import check_mart, check_table
 
@@ -60,25 +60,27 @@ class _Cursor(BaseModel):
     told: dict[str, _Told] = {}
 
 
-def ledger_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
+def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
 
     @dg.sensor(
-        name="ledger",
+        name=names.definition("ledger"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=LOOK_SECONDS,
+        required_resource_keys={names.resource_key},
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
-    def ledger(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         from medallion_assets.ledger.inspect import Memory
         from medallion_assets.ledger.record import record
 
+        pipeline = resource_of(context, names)
         cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()
         now = utc_now()
         with pipeline.lake() as lake:
             found = record(
                 lake,
-                pipeline.bronze(),
+                pipeline.bronze_store(),
                 domain,
                 run_id=f"ledger-{now:%Y%m%dT%H%M%S}",
                 now=now,
@@ -86,7 +88,7 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
             )
         told = dict(cursor.told)
         events = []
-        for key, result in _results(domain, marts, found, now):
+        for key, result in _results(domain, marts, names, found, now):
             name = key.to_user_string()
             if name not in told or told[name].is_old(result, now):
                 told[name] = _Told(passed=result.passed, examples=tuple(result.examples), at=now)
@@ -101,13 +103,13 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart]) -> dg.SensorDefinition:
 
 
 def _results(
-    domain: Domain, marts: Sequence[Mart], found: "Recording", now: datetime
+    domain: Domain, marts: Sequence[Mart], names: Names, found: "Recording", now: datetime
 ) -> Iterator[tuple[dg.AssetKey, CheckResult]]:
     for contract in domain.tables:
         result = check_table(contract, found.states[contract.lake_name], now=now)
-        yield asset_key("silver", contract.lake_name), result
+        yield names.asset_key("silver", contract.lake_name), result
     for mart in marts:
-        yield asset_key("gold", mart.name), check_mart(mart, domain, found.states)
+        yield names.asset_key("gold", mart.name), check_mart(mart, domain, found.states)
 
 
 def _remembered(memories: Mapping[str, "Memory"]) -> dict[str, _Remembered]:

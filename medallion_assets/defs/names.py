@@ -1,14 +1,18 @@
-"""What things are called in Dagster: keys, pools, tags, versions; and the daily partitions and the clock all share.
+"""What things are called in Dagster: keys, groups, pools, jobs; and the daily partitions and the clock all share.
 
-A key is `layer/table`; a step's name is its key with `__`; every table of the lake is a pool of its own, so that it has
-one writer at a time.
+Belongs here: names, and what follows from a contract alone. Does not belong here: definitions that bear the names.
+
+A key is `layer/table`, below the prefix of the domain; a step's name is its key with `__`; every table of the lake is a
+pool of its own, so that it has one writer at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import dagster as dg
 
@@ -19,27 +23,74 @@ Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
 NEWS_TAG: Final = "medallion/news"
 """On a run that a sensor started: bring up to date. A run without it makes exactly its partitions again, in whole."""
 
-
-def asset_key(layer: Layer, table: str) -> dg.AssetKey:
-    """The key of a table in a layer."""
-    return dg.AssetKey([layer, table])
+_PART: Final = re.compile(r"[A-Za-z0-9_]+")
 
 
-def pool(layer: Layer | Literal["quarantine", "ops"], table: str) -> str:
-    """The pool that lets one step at a time write the table."""
-    return f"{layer}/{table}"
+@dataclass(frozen=True)
+class Names:
+    """What the definitions of one domain are called in their code location.
+
+    Two domains in one code location need different prefixes: everything that has a name there starts with the prefix.
+    With a `group_name` all assets of the domain are in that group; without one each layer is a group.
+    """
+
+    key_prefix: tuple[str, ...] = ()
+    group_name: str | None = None
+
+    def __post_init__(self) -> None:
+        for part in (*self.key_prefix, *([self.group_name] if self.group_name is not None else [])):
+            if not _PART.fullmatch(part):
+                raise ValueError(f"{part!r} cannot be part of a key or a group: expected letters, digits and _ only")
+
+    @property
+    def resource_key(self) -> str:
+        """The key of the domain's resource."""
+        return self.definition("medallion")
+
+    def asset_key(self, layer: Layer, table: str) -> dg.AssetKey:
+        """Return the key of a table in a layer."""
+        return dg.AssetKey([*self.key_prefix, layer, table])
+
+    def node_key(self, node: str) -> dg.AssetKey:
+        """Return the key of a node of the planner, such as `silver/orders`."""
+        return dg.AssetKey([*self.key_prefix, *node.split("/")])
+
+    def layer_and_table(self, key: dg.AssetKey) -> tuple[str, str] | None:
+        """Return what `asset_key` was given; None for an asset that is not of this domain."""
+        *prefix, layer, table = ["", "", *key.path]
+        ours = prefix == ["", "", *self.key_prefix] and layer in get_args(Layer)
+        return (layer, table) if ours else None
+
+    def step_node(self, step_key: str) -> str | None:
+        """Return the planner's node of an asset's step: `silver/orders`; None for a step of anything else."""
+        prefix = "".join(f"{part}__" for part in self.key_prefix)
+        layer, _, table = step_key.removeprefix(prefix).partition("__")
+        ours = step_key.startswith(prefix) and layer in get_args(Layer) and table
+        return f"{layer}/{table}" if ours else None
+
+    def group(self, layer: Literal["source"] | Layer) -> str:
+        """Return the group of a layer's assets."""
+        return self.group_name or self.definition(layer)
+
+    def pool(self, layer: Layer | Literal["quarantine", "ops"], table: str) -> str:
+        """Return the pool that lets one step at a time write the table."""
+        return "/".join([*self.key_prefix, layer, table])
+
+    def definition(self, name: str) -> str:
+        """Return the name of a sensor, schedule, job, op or resource."""
+        return "_".join([*self.key_prefix, name])
 
 
 def daily(since: date) -> dg.DailyPartitionsDefinition:
-    """One partition per UTC day, from `since` to today (which has begun, so it is there)."""
+    """Return one partition per UTC day, from `since` to today (which has begun, so it is there)."""
     return dg.DailyPartitionsDefinition(start_date=since.isoformat(), timezone="UTC", end_offset=1)
 
 
 def code_version(contract: Contract) -> str:
-    """A fingerprint of the contract: another one means that rows may come out differently."""
+    """Return a fingerprint of the contract: another one means that rows may come out differently."""
     return hashlib.sha256(contract.model_dump_json().encode()).hexdigest()[:16]
 
 
 def utc_now() -> datetime:
-    """Now, aware."""
+    """Return the current time, aware."""
     return datetime.now(UTC)

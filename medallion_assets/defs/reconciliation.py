@@ -16,39 +16,38 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
 from medallion_assets.defs.checks import check_results, check_specs
 from medallion_assets.defs.failures import translate_errors
-from medallion_assets.defs.names import asset_key, pool
-from medallion_assets.defs.resources import Pipeline
-from medallion_assets.settings import Settings
+from medallion_assets.defs.names import Names
+from medallion_assets.defs.resources import resource_of
 
 if TYPE_CHECKING:
     from medallion_assets.reconciliation.comparison import Comparison
 
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
-GROUP: Final = "reconciliation"
 _CHECK: Final = "source"
 
 
-def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsDefinition:
     """One table beside its source, as `ops.reconciliations` records it.
 
     A scan takes read capacity of the application's table: at most MEDALLION_READ_CAPACITY units a second.
     """
     name = contract.lake_name
-    key = asset_key("reconciliation", name)
+    key = names.asset_key("reconciliation", name)
     checks: list[tuple[str, Severity]] = [(_CHECK, "warn")]
 
     @dg.asset(
         key=key,
-        deps=[asset_key("dynamodb", name), asset_key("silver", name)],
+        deps=[names.asset_key("dynamodb", name), names.asset_key("silver", name)],
         description=f"Whether Silver equals {contract.table}: a scan of the source, compared with silver.{name}.",
-        group_name=GROUP,
+        group_name=names.group("reconciliation"),
         kinds={"dynamodb", "iceberg"},
         owners=[contract.owner],
         check_specs=check_specs(key, checks),
-        pool=pool("reconciliation", name),
+        pool=names.pool("reconciliation", name),
+        required_resource_keys={names.resource_key},
     )
-    def reconciliation(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+    def reconciliation(context: dg.AssetExecutionContext) -> Events:
         import boto3
 
         from medallion_assets.ops.reconciliations import note_reconciliation
@@ -56,18 +55,24 @@ def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinit
         from medallion_assets.reconciliation.reconcile import reconcile
         from medallion_assets.reconciliation.scan import DynamoTable
 
-        source = DynamoTable(boto3.client("dynamodb"), contract.table, read_capacity=Settings.load().read_capacity)
+        pipeline = resource_of(context, names)
         with (
             translate_errors(context),
             pipeline.lake() as lake,
             tempfile.TemporaryDirectory(prefix="medallion-reconciliation-") as folder,
         ):
+            settings = pipeline.settings()
+            source = DynamoTable(
+                boto3.client("dynamodb", region_name=settings.region),
+                contract.table,
+                read_capacity=settings.read_capacity,
+            )
             found = reconcile(
                 lake,
                 domain,
                 contract,
                 source=source,
-                store=pipeline.bronze(),
+                store=pipeline.bronze_store(),
                 folder=Path(folder) / name,
                 patience=Patience(),
             )
@@ -84,11 +89,14 @@ def reconciliation_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinit
     return reconciliation
 
 
-def reconciliation_schedule() -> dg.ScheduleDefinition:
+def reconciliation_schedule(domain: Domain, names: Names) -> dg.ScheduleDefinition:
     """All of them, every night; switched on unless somebody switches it off."""
     return dg.ScheduleDefinition(
-        name="nightly_reconciliation",
-        job=dg.define_asset_job("reconciliation", selection=dg.AssetSelection.groups(GROUP)),
+        name=names.definition("nightly_reconciliation"),
+        job=dg.define_asset_job(
+            names.definition("reconciliation"),
+            selection=[names.asset_key("reconciliation", contract.lake_name) for contract in domain.tables],
+        ),
         cron_schedule="15 3 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

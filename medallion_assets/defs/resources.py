@@ -1,48 +1,92 @@
-"""What steps need of the world outside: the lake and the Bronze store, by the settings of the process they run in."""
+"""The resource of a domain: its settings, and the lake and the Bronze store that steps and sensors open with them.
+
+Belongs here: what a step needs of the world outside. Does not belong here: which settings there are (settings).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
+from pydantic import Field, PrivateAttr
 
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.settings import Settings
+from medallion_assets.settings import VARIABLES, DomainSettings
 
 if TYPE_CHECKING:
+    from medallion_assets.defs.names import Names
     from medallion_assets.lake.catalog import Lake
 
+Text: TypeAlias = str | Mapping[str, str]
+"""A value, or where to read it when it is needed: `dg.EnvVar("NAME")`, in YAML `{env: NAME}`."""
 
-class Pipeline:
-    """Opens lake and store when they are asked for: settings come from the environment then, not at load.
 
-    The steps of a run share one lake: opening it, with DuckDB's extensions, takes a quarter of a second.
+class MedallionResource(dg.ConfigurableResource[Any]):
+    """Where one domain lives. What is not given is read from the environment when a step or a sensor needs it.
+
+    The fields have no type for Dagster, because it reads the variable of a text field before any step begins, fails on
+    one that is not set with a trace of its own, and knows no default. Here a missing variable is a SettingsError that
+    names it, and an optional one may be left out.
     """
 
-    def __init__(self) -> None:
-        self._lake: Lake | None = None
+    bronze: Any = Field(description=DomainSettings.model_fields["bronze"].description)
+    warehouse: Any = Field(description=DomainSettings.model_fields["warehouse"].description)
+    catalog: Any = Field(description=DomainSettings.model_fields["catalog"].description)
+    region: Any = Field(description=DomainSettings.model_fields["region"].description)
+    read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
+
+    _lake: Lake | None = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        *,
+        bronze: Text = dg.EnvVar(VARIABLES["bronze"]),
+        warehouse: Text = dg.EnvVar(VARIABLES["warehouse"]),
+        catalog: Text = dg.EnvVar(VARIABLES["catalog"]),
+        region: Text = dg.EnvVar(VARIABLES["region"]),
+        read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
+    ) -> None:
+        super().__init__(
+            bronze=bronze, warehouse=warehouse, catalog=catalog, region=region, read_capacity=read_capacity
+        )
+
+    def settings(self) -> DomainSettings:
+        """Return the settings, with variables read now. Raises SettingsError, which names each wrong variable."""
+        values: dict[str, object] = {}
+        variables: dict[str, str] = {}
+        for field in DomainSettings.model_fields:
+            value = getattr(self, field)
+            variable = _variable(value)
+            if variable is None:
+                values[field] = value
+            else:
+                variables[field] = variable
+                if (found := dg.EnvVar(variable).get_value()) is not None:
+                    values[field] = found
+        return DomainSettings.parse(values, variables)
 
     @contextmanager
     def lake(self) -> Iterator[Lake]:
-        """The open lake. Left with an error it is closed, so that another attempt opens it anew.
+        """Open the lake, once for all steps of a run: with DuckDB's extensions it takes a quarter of a second.
 
-        Raises SettingsError, LakeUnavailable.
+        If the caller leaves with an error, the lake is closed, so that another attempt opens a new one. Raises
+        SettingsError, LakeUnavailable.
         """
         from medallion_assets.lake.catalog import Lake
 
         if self._lake is None:
-            self._lake = Lake.open(Settings.load().lake())
+            self._lake = Lake.open(self.settings().lake())
         try:
             yield self._lake
         except BaseException:
             self.close()
             raise
 
-    def bronze(self) -> BronzeStore:
-        """The Bronze store. Raises SettingsError."""
-        return open_store(Settings.load().bronze)
+    def bronze_store(self) -> BronzeStore:
+        """Return the Bronze store. Raises SettingsError."""
+        return open_store(self.settings().bronze)
 
     def close(self) -> None:
         """Close the lake, if it is open."""
@@ -50,9 +94,23 @@ class Pipeline:
             self._lake.close()
             self._lake = None
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the lake at the end of a run or of a tick."""
+        self.close()
 
-@dg.resource(description="The lake and the Bronze store, by the MEDALLION_ and AWS_ variables of the process.")
-def pipeline() -> Iterator[Pipeline]:
-    """One Pipeline for all steps of a run, or for a tick; closed at its end. It has nothing to configure in Dagster."""
-    with closing(Pipeline()) as opened:
-        yield opened
+
+def resource_of(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext | dg.SensorEvaluationContext, names: Names
+) -> MedallionResource:
+    """Return the resource of the domain with these names. The definition requires `names.resource_key`."""
+    found: MedallionResource = getattr(context.resources, names.resource_key)
+    return found
+
+
+def _variable(value: object) -> str | None:
+    """Return the name of the environment variable that a value stands for; None for a value that is given."""
+    if isinstance(value, dg.EnvVar):
+        return value.env_var_name
+    if isinstance(value, Mapping) and set(value) == {"env"}:
+        return str(value["env"])
+    return None

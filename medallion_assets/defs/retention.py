@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-from medallion_assets.defs.names import NEWS_TAG, utc_now
+from medallion_assets.defs.names import NEWS_TAG, Names, utc_now
 
 KEEP: Final = timedelta(days=3)
 _PAGE: Final = 500
@@ -48,17 +48,14 @@ def _latest_run(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str |
     return instance.fetch_materializations(wanted, limit=1).records[0].run_id
 
 
-@dg.job(description="Forgets the sensor's old runs.")
-def retention() -> None:
-    """The job the schedule starts."""
-    forget_old_runs()
-
-
-def retention_schedule() -> dg.ScheduleDefinition:
+def retention_schedule(names: Names) -> dg.ScheduleDefinition:
     """The job `retention`, every night; switched on unless somebody switches it off."""
+    job = dg.GraphDefinition(
+        name=names.definition("retention"), node_defs=[forget_old_runs], description="Forgets the sensor's old runs."
+    ).to_job(executor_def=dg.in_process_executor)
     return dg.ScheduleDefinition(
-        name="nightly_retention",
-        job=retention,
+        name=names.definition("nightly_retention"),
+        job=job,
         cron_schedule="30 1 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,

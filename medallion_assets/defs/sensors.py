@@ -5,14 +5,14 @@ answers is decided in scheduling.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.defs.names import NEWS_TAG, asset_key, utc_now
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import NEWS_TAG, Names, utc_now
+from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.gold.spec import Mart
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
@@ -40,18 +40,21 @@ BATCH_TAG: Final = "medallion/batch"
 """On a run of the sensor: the key of the request it was launched for."""
 
 
-def arrivals_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinition:
+def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
     graph = Graph.of(domain, marts)
+    nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
 
     @dg.sensor(
-        name="bronze_arrivals",
-        target=dg.AssetSelection.groups("bronze", "silver", "gold"),
+        name=names.definition("bronze_arrivals"),
+        target=dg.AssetSelection.assets(*map(names.node_key, nodes)),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
+        required_resource_keys={names.resource_key},
         description="Runs what has news: Bronze and Silver of the tables with new objects, and the marts over them.",
     )
-    def bronze_arrivals(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    def bronze_arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        pipeline = resource_of(context, names)
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         until = time.monotonic() + WATCH_SECONDS
         run = _run(context.instance, cursor)
@@ -60,24 +63,24 @@ def arrivals_sensor(domain: Domain, marts: Iterable[Mart]) -> dg.SensorDefinitio
                 return _skip(cursor, f"Run {run.run_id} is under way")
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, cursor)
-        store = pipeline.bronze()
+        store = pipeline.bronze_store()
         tables = _read_published(domain, pipeline)
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(store, domain.tables, positions, utc_now().date())
-        cursor = _with_run_outcome(context.instance, cursor, run, pending)
-        cursor = _with_external_changes(context.instance, cursor, run, graph, tables)
+        cursor = _with_run_outcome(context.instance, names, cursor, run, pending)
+        cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
         while (request := plan_run(graph, cursor, pending, utc_now())) is None:
             if time.monotonic() >= until:
                 return _skip(cursor, _skip_message(pending))
             time.sleep(LIST_PAUSE_SECONDS)
             pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = cursor.model_copy(update={"request": request})
-        return dg.SensorResult(run_requests=[_run_request(request)], cursor=cursor.model_dump_json())
+        return dg.SensorResult(run_requests=[_run_request(request, names)], cursor=cursor.model_dump_json())
 
     return bronze_arrivals
 
 
-def _read_published(domain: Domain, pipeline: Pipeline) -> dict[str, PublishedTable]:
+def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, PublishedTable]:
     with pipeline.lake() as lake:
         return {contract.lake_name: read_published(lake, contract) for contract in domain.tables}
 
@@ -91,11 +94,11 @@ def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
 
 
 def _with_run_outcome(
-    instance: dg.DagsterInstance, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending
+    instance: dg.DagsterInstance, names: Names, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending
 ) -> Cursor:
     """The cursor after its run ended, if there was one."""
     if run is not None and cursor.request is not None:
-        return apply_outcome(cursor, _outcomes(instance, run, cursor.request), pending, utc_now())
+        return apply_outcome(cursor, _outcomes(instance, names, run, cursor.request), pending, utc_now())
     return cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
 
 
@@ -105,15 +108,14 @@ def _with_external_changes(
     run: dg.DagsterRun | None,
     graph: Graph,
     tables: Mapping[str, PublishedTable],
+    *,
+    names: Names,
 ) -> Cursor:
     """The cursor after whatever others than its own run did: runs by hand, and processes that are none of Dagster's."""
     own = run.run_id if run is not None else None
-    records = instance.get_asset_records([dg.AssetKey(node.split("/")) for node in graph.tables])
-    made = {
-        record.asset_entry.asset_key.to_user_string(): last
-        for record in records
-        if (last := record.asset_entry.last_materialization_record) is not None
-    }
+    records = instance.get_asset_records([names.node_key(node) for node in graph.tables])
+    found = {record.asset_entry.asset_key: record.asset_entry.last_materialization_record for record in records}
+    made = {node: last for node in graph.tables if (last := found.get(names.node_key(node))) is not None}
     latest = {node: last.storage_id for node, last in made.items()}
     cursor = observe_materializations(
         cursor, graph, latest, own={node for node, last in made.items() if last.run_id == own}
@@ -125,17 +127,22 @@ def _with_external_changes(
     )
 
 
-def _outcomes(instance: dg.DagsterInstance, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
+def _outcomes(instance: dg.DagsterInstance, names: Names, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
     """How each node fared."""
     if run.is_success:
         return dict.fromkeys(request.nodes, "succeeded")
     stats = instance.get_run_step_stats(run.run_id)
-    return read_outcomes(request.nodes, {step.step_key: step.status.value for step in stats if step.status is not None})
+    steps = {
+        node.replace("/", "__"): step.status.value
+        for step in stats
+        if step.status is not None and (node := names.step_node(step.step_key)) is not None
+    }
+    return read_outcomes(request.nodes, steps)
 
 
-def _run_request(request: Request) -> dg.RunRequest:
-    keys = [dg.AssetKey(node.split("/")) for node in request.nodes]
-    keys += [asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
+def _run_request(request: Request, names: Names) -> dg.RunRequest:
+    keys = [names.node_key(node) for node in request.nodes]
+    keys += [names.asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
     return dg.RunRequest(
         run_key=request.key,
         partition_key=request.day.isoformat(),

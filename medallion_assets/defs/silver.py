@@ -18,8 +18,8 @@ from medallion_assets.defs.checks import (
 from medallion_assets.defs.columns import silver_columns, silver_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, asset_key, code_version, daily, pool, utc_now
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import NEWS_TAG, Names, code_version, daily, utc_now
+from medallion_assets.defs.resources import resource_of
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_table
 from medallion_assets.silver.audit import RowCounts, check_names
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
 
 
-def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
+def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsDefinition:
     """The Silver table of one contract, one partition per UTC capture day of the changes merged into it."""
     name = contract.lake_name
-    key = asset_key("silver", name)
-    lineage = silver_lineage(contract)
+    key = names.asset_key("silver", name)
+    lineage = silver_lineage(contract, names)
     partitions = daily(domain.since)
     checks = check_names(contract)
     # How many changes are in quarantine, and up to when all is there, are matters of the
@@ -44,28 +44,30 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         # The day's own capture, and the tables that columns are copied from: in one run they are merged first.
-        deps=[asset_key("bronze", name), *(asset_key("silver", part.table) for part in contract.enrich)],
+        deps=[names.asset_key("bronze", name), *(names.asset_key("silver", part.table) for part in contract.enrich)],
         description=contract.description,
-        group_name="silver",
+        group_name=names.group("silver"),
         kinds={"iceberg", "parquet"},
         owners=[contract.owner],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
         check_specs=[*check_specs(key, checks, partitions), *check_specs(key, waiting)],
-        pool=pool("silver", name),
+        pool=names.pool("silver", name),
         freshness_policy=freshness([contract]),
         code_version=code_version(contract),
+        required_resource_keys={names.resource_key},
         metadata={
             "dagster/table_name": f"silver.{name}",
             "dagster/column_schema": silver_columns(contract, domain),
             "dagster/column_lineage": lineage,
         },
     )
-    def silver(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]) -> Events:
+    def silver(context: dg.AssetExecutionContext) -> Events:
         from medallion_assets.ledger.status import known
         from medallion_assets.silver.batches import merge_pending, remerge_day
         from medallion_assets.silver.quarantine import check_quarantine
 
+        pipeline = resource_of(context, names)
         merge = merge_pending if NEWS_TAG in context.run.tags else remerge_day
         with translate_errors(context), pipeline.lake() as lake:
             done: list[BatchResult] = []
@@ -73,7 +75,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 merged = list(
                     merge(
                         lake,
-                        pipeline.bronze(),
+                        pipeline.bronze_store(),
                         contract,
                         domain,
                         day=date.fromisoformat(day),
@@ -99,7 +101,7 @@ def silver_asset(contract: Contract, domain: Domain) -> dg.AssetsDefinition:
                 raise audit_failure(
                     results,
                     what=f"a batch of {name}",
-                    what_to_do=f"Mend the cause, then materialize silver/{name} for this day again.",
+                    what_to_do=f"Mend the cause, then materialize {key.to_user_string()} for this day again.",
                 )
             metadata = {
                 **_totals(done),

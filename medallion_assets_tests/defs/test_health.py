@@ -13,7 +13,8 @@ import pytest
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.defs.health import read_run_events
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.names import Names
+from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.health import collect as looks
 from medallion_assets.health.collect import collect_health
@@ -45,7 +46,7 @@ def look_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = tim
         open_store(Settings.load().bronze),
         DOMAIN,
         MARTS,
-        run_events=lambda after, to: read_run_events(instance, after=after, to=to),
+        run_events=lambda after, to: read_run_events(instance, Names(), after=after, to=to),
         now=at,
     )
     return at
@@ -152,9 +153,8 @@ def test_what_failed_what_waits_and_what_is_held_is_told(
 
 
 def test_the_sensor_writes_and_starts_no_run(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
-    pipeline = Pipeline()
-    context = dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}, definitions=shipped)
-    tick = shipped.resolve_sensor_def("health").evaluate_tick(context)
-    pipeline.close()
+    resources = {"medallion": MedallionResource()}
+    with dg.build_sensor_context(instance=instance, resources=resources, definitions=shipped) as context:
+        tick = shipped.resolve_sensor_def("health").evaluate_tick(context)
     assert not tick.run_requests
     assert lake.exists("ops", "health")

@@ -15,7 +15,7 @@ from medallion_assets.capture.gap_marker import Gap, put_gap
 from medallion_assets.capture.heartbeat import Polled, put_polled
 from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.definitions import defs
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.settings import Settings
@@ -36,12 +36,13 @@ class Looker:
 
     def tick(self) -> dict[str, dg.AssetCheckEvaluation]:
         """The check results that the tick tells Dagster, by asset."""
-        pipeline = Pipeline()
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={"pipeline": pipeline}, definitions=self.definitions
-        )
-        result = self.definitions.resolve_sensor_def("ledger").evaluate_tick(context)
-        pipeline.close()
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            resources={"medallion": MedallionResource()},
+            definitions=self.definitions,
+        ) as context:
+            result = self.definitions.resolve_sensor_def("ledger").evaluate_tick(context)
         self.cursor, self.said = result.cursor, result.skip_message or ""
         told: dict[str, Any] = {}
         for event in result.asset_events:

@@ -28,11 +28,11 @@ def test_old_runs_of_the_sensor_are_forgotten_but_not_what_is_known_of_a_partiti
     sales = dg.AssetKey(["gold", "daily_sales_by_region"])
     before = instance.get_materialized_partitions(sales)
 
-    assert retention.retention.execute_in_process(instance=instance).success
+    assert shipped.resolve_job_def("retention").execute_in_process(instance=instance).success
     assert {run.run_id for run in instance.get_runs()} >= {superseded, holds_the_old_day, by_hand, latest}
 
     monkeypatch.setattr(retention, "KEEP", timedelta(0))
-    assert retention.retention.execute_in_process(instance=instance).success
+    assert shipped.resolve_job_def("retention").execute_in_process(instance=instance).success
     left = {run.run_id for run in instance.get_runs()}
     assert superseded not in left
     assert left >= {holds_the_old_day, by_hand, latest}

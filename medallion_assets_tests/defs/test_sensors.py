@@ -17,7 +17,7 @@ from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
 from medallion_assets.defs.names import NEWS_TAG
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
@@ -37,12 +37,13 @@ class Ticker:
         self.skipped = ""
 
     def tick(self) -> dg.RunRequest | None:
-        pipeline = Pipeline()
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={"pipeline": pipeline}, definitions=self.definitions
-        )
-        result = self.definitions.resolve_sensor_def("bronze_arrivals").evaluate_tick(context)
-        pipeline.close()
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            resources={"medallion": MedallionResource()},
+            definitions=self.definitions,
+        ) as context:
+            result = self.definitions.resolve_sensor_def("bronze_arrivals").evaluate_tick(context)
         self.cursor = result.cursor
         self.skipped = result.skip_message or ""
         return result.run_requests[0] if result.run_requests else None

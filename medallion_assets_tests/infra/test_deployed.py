@@ -16,7 +16,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -29,7 +28,7 @@ import pytest
 
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.definitions import defs
-from medallion_assets.defs.resources import Pipeline
+from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.reconciliation.catch_up import Patience
@@ -157,9 +156,12 @@ def test_looks_and_reconciling_need_no_more_than_their_roles_may_do(
 ) -> None:
     monkeypatch.setattr("medallion_assets.reconciliation.catch_up.Patience", partial(Patience, settle_seconds=0))
     definitions, orchestrator = defs(), deployed.assembly["Orchestrator"]
-    with dg.DagsterInstance.ephemeral() as instance, closing(Pipeline()) as pipeline:
-        context = dg.build_sensor_context(instance=instance, resources={"pipeline": pipeline}, definitions=definitions)
-        with recorded() as needs:
+    resources = {"medallion": MedallionResource()}
+    with dg.DagsterInstance.ephemeral() as instance:
+        with (
+            recorded() as needs,
+            dg.build_sensor_context(instance=instance, resources=resources, definitions=definitions) as context,
+        ):
             for name in ("bronze_arrivals", "ledger", "health"):
                 definitions.resolve_sensor_def(name).evaluate_tick(context)
             definitions.resolve_job_def("reconciliation").execute_in_process(instance=instance)

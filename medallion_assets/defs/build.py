@@ -1,0 +1,78 @@
+"""`build_defs`: the Dagster definitions of one domain, for any code location.
+
+Belongs here: which definitions a domain has. Does not belong here: what they do, and where a domain is named
+(`medallion_assets.definitions`, the component).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.defs.names import Names
+from medallion_assets.defs.resources import MedallionResource
+
+
+def build_defs(
+    domain: Domain | str | Path,
+    *,
+    key_prefix: str | Sequence[str] = (),
+    group_name: str | None = None,
+    resource: MedallionResource | None = None,
+) -> dg.Definitions:
+    """Return the definitions of a domain: its assets, checks, sensors, schedules and its resource.
+
+    `domain` is the name of a shipped domain, the path of a folder with a `domain.yaml`, or a loaded Domain. Only these
+    files are read: no client is made, no variable of the environment is read, nothing is listed.
+
+    An asset's key is the prefix, the layer and the table: `gold/daily_sales`, or `shop/gold/daily_sales` with the
+    prefix `shop`. Sensors, schedules, jobs, pools and the resource get the prefix, too, so two domains in one code
+    location need two prefixes. `group_name` puts all assets of the domain into one group; without it each layer is one.
+
+    `resource` says where the domain lives; without it the variables `MEDALLION_...` do. Raises ContractError or
+    MartError, which name file and field, and ValueError for a prefix that cannot be part of a name.
+    """
+    from medallion_assets.defs.automation import new_day_sensor
+    from medallion_assets.defs.bronze import bronze_asset, source_spec
+    from medallion_assets.defs.gold import gold_asset
+    from medallion_assets.defs.health import health_sensor
+    from medallion_assets.defs.ledger import ledger_sensor
+    from medallion_assets.defs.maintenance import maintenance_schedule
+    from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
+    from medallion_assets.defs.retention import retention_schedule
+    from medallion_assets.defs.sensors import arrivals_sensor
+    from medallion_assets.defs.silver import silver_asset
+    from medallion_assets.gold.spec import load_marts
+
+    loaded = domain if isinstance(domain, Domain) else load_domain(str(domain))
+    marts = load_marts(loaded)
+    names = Names((key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix), group_name)
+    with warnings.catch_warnings():
+        # Partitioned checks are marked preview and backfill policies beta in the pinned version; both are tested.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.Definitions(
+            assets=[
+                *(source_spec(contract, names) for contract in loaded.tables),
+                *(bronze_asset(contract, loaded, names) for contract in loaded.tables),
+                *(silver_asset(contract, loaded, names) for contract in loaded.tables),
+                *(gold_asset(mart, loaded, names) for mart in marts),
+                *(reconciliation_asset(contract, loaded, names) for contract in loaded.tables),
+            ],
+            sensors=[
+                arrivals_sensor(loaded, marts, names),
+                new_day_sensor(marts, names),
+                ledger_sensor(loaded, marts, names),
+                health_sensor(loaded, marts, names),
+            ],
+            schedules=[
+                maintenance_schedule(loaded, marts, names),
+                retention_schedule(names),
+                reconciliation_schedule(loaded, names),
+            ],
+            resources={names.resource_key: resource or MedallionResource()},
+        )
