@@ -85,7 +85,7 @@ def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """List and read Bronze: objects, gap markers and the poller's marks."""
     places = [f"bronze/{folder}{contract.table}" for contract in domain.tables for folder in ("", "_gaps/")]
-    prefixes = [*places, "bronze/_polled"]
+    prefixes = [*places, "bronze/_heartbeat"]
     return [
         _list(settings, "ListBronze", prefixes),
         grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),

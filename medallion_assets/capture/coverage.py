@@ -1,7 +1,8 @@
-"""What a Bronze object says about the shard it was read from, so that a missing object shows.
+"""Which part of a shard a Bronze object covers, so that a missing object can be detected.
 
-Belongs here: the claim, how it is written into an object's Parquet footer and read back. Does not belong here: the
-judgement whether claims are complete. The poller makes claims; a Lambda function cannot, its event names no shard.
+Belongs here: the statement, and how it is written to and read from the object's Parquet footer. Does not belong here:
+deciding whether a shard is covered completely (ledger). Only the poller states coverage: the event that a Lambda
+function receives does not name the shard.
 """
 
 import json
@@ -10,52 +11,55 @@ from typing import Final, Self
 
 from medallion_assets.errors import CorruptObject
 
-CLAIM_KEY: Final = "medallion.shard"
-"""The key of a claim in a Parquet file's key-value metadata."""
+COVERAGE_KEY: Final = "medallion.shard-coverage"
+"""The key of a ShardCoverage in the key-value metadata of a Parquet file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One object accounts for every record of the shard after `after` and up to `upto`.
+class ShardCoverage:
+    """One object accounts for every record of the shard after `after` and up to and including `up_to`.
 
-    Sequence numbers are text as sent, compared as integers. Each such record is a row of the object, but for `given_up`
-    of them, which went to the on-failure queue. `after` is the `upto` of the object before it; None: this is the first
-    object of this capture from that shard, and accounts for all that was there to read up to `upto`. After a crash, and
-    after a write whose outcome was unknown, the next object claims from the same `after` again: claims overlap then,
-    but they never leave a hole. What was given up behind the last object of a shard is in no claim yet.
+    Sequence numbers are text as DynamoDB sends them; they are compared as integers. Each covered record is a row of the
+    object, except for `dead_lettered` records, which went to the dead-letter queue.
+
+    `after` is the `up_to` of the object before. None: this is the first object that this capture wrote from the shard;
+    it covers everything that could be read up to `up_to`. After a crash, or after a write with an unknown outcome, the
+    next object starts again at the same `after`. Ranges can overlap for that reason, but they never leave a range out.
+    Records that were dead-lettered after the last object of a shard are in no coverage yet (see heartbeat).
     """
 
     stream_arn: str
     shard_id: str
     after: str | None
-    upto: str
-    given_up: int
+    up_to: str
+    dead_lettered: int
 
     def to_json(self) -> str:
-        """Return the claim as the value that stands under CLAIM_KEY."""
+        """Return the coverage as the value to store under COVERAGE_KEY."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Return the claim that `to_json` wrote. Raises CorruptObject for anything else."""
+        """Return the coverage that `to_json` wrote. Raises CorruptObject for anything else."""
         try:
-            claim = cls(**json.loads(text))
-            int(claim.upto), int(claim.after or 0)
+            coverage = cls(**json.loads(text))
+            int(coverage.up_to), int(coverage.after or 0)
         except (ValueError, TypeError) as error:
             raise CorruptObject(
-                f"not a claim on a shard: {text[:200]!r} ({error}); it is what {CLAIM_KEY} holds"
+                f"the Parquet metadata {COVERAGE_KEY} holds {text[:200]!r}, which is not a shard coverage ({error}); "
+                "expected the JSON that the poller writes. Restore the object from an older version."
             ) from error
-        return claim
+        return coverage
 
 
-def read_claim(data: bytes) -> Claim | None:
-    """Return the claim in a Bronze object's bytes, None if it has none (a Lambda function wrote it, or a backfill).
+def read_coverage(data: bytes) -> ShardCoverage | None:
+    """Return the coverage in a Bronze object's bytes; None if it has none (written by a Lambda function or a repair).
 
-    For many objects at once DuckDB's `parquet_kv_metadata` reads the footers alone. Raises CorruptObject.
+    To read many objects at once, use DuckDB's `parquet_kv_metadata`: it reads only the footers. Raises CorruptObject.
     """
     import io
 
     from arro3.io import read_parquet
 
-    text = read_parquet(io.BytesIO(data)).schema.metadata_str.get(CLAIM_KEY)
-    return None if text is None else Claim.from_json(text)
+    text = read_parquet(io.BytesIO(data)).schema.metadata_str.get(COVERAGE_KEY)
+    return None if text is None else ShardCoverage.from_json(text)

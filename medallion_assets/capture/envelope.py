@@ -1,7 +1,7 @@
-"""A stream record becomes a Bronze row, and rows become the bytes of one Parquet file.
+"""The envelope: a stream record becomes a Bronze row, and rows become the bytes of one Parquet file.
 
-Belongs here: the columns of Bronze and how the two shapes of a stream record (Lambda's event, boto3's `get_records`)
-fill them. Does not belong here: names and places of objects, or any opinion about what an image says.
+Belongs here: the columns of Bronze, and how the two shapes of a stream record (Lambda's event, boto3's `get_records`)
+fill them. Does not belong here: names and paths of objects, and the content of an image.
 """
 
 import base64
@@ -17,7 +17,8 @@ import orjson
 from arro3.core import Array, DataType, Field, Schema, Table
 from arro3.io import write_parquet
 
-from medallion_assets.capture.coverage import CLAIM_KEY, Claim
+from medallion_assets.capture.coverage import COVERAGE_KEY, ShardCoverage
+from medallion_assets.capture.sequence import SEQUENCE_DIGITS, is_sequence
 from medallion_assets.errors import CaptureError
 
 _TIMESTAMP: Final = DataType.timestamp("us", tz="UTC")
@@ -40,11 +41,11 @@ BRONZE_SCHEMA: Final = Schema(
 
 BRONZE_COLUMNS: Final[tuple[str, ...]] = tuple(BRONZE_SCHEMA.names)
 
-# Level 1 is the fastest, and on images of orders no larger than level 6. Images never repeat: a dictionary of them only
-# costs.
+# Level 1 is the fastest, and on images of orders its files are as small as those of level 6. Images do not repeat, so a
+# dictionary costs time and saves nothing.
 _COMPRESSION: Final = "zstd(1)"
 
-# The two thirds of capture's time that are spent here go without a function of our own around it.
+# Two thirds of capture's time are spent in this call, so no function of our own wraps it.
 _json: Final = orjson.dumps
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -55,7 +56,7 @@ _STREAM_ARN: Final = re.compile(r"arn:[a-z-]+:dynamodb:[^:]*:[^:]*:table/([A-Za-
 
 
 class Row(NamedTuple):
-    """One row of Bronze but for `captured_at`, which the whole file shares. Images are DynamoDB JSON text."""
+    """One row of Bronze without `captured_at`, which is the same for the whole file. Images are DynamoDB JSON text."""
 
     event_id: str
     event_name: str
@@ -73,10 +74,10 @@ def envelope(record: Mapping[str, Any]) -> Row:
     """Return the Bronze row of one stream record.
 
     The record has the shape of a Lambda event's record, or of boto3's `dynamodbstreams.get_records` with
-    `eventSourceARN` added: there binary values are `bytes`, the time is a `datetime` and the names inside
+    `eventSourceARN` added: in that shape binary values are `bytes`, the time is a `datetime`, and the names in
     `userIdentity` are capitalised. Both shapes of one change give the same row.
 
-    Raises CaptureError when a field is missing or cannot be written as UTF-8 JSON; its text holds no values.
+    Raises CaptureError when a field is missing or cannot be written as UTF-8 JSON; the message holds no values.
     """
     try:
         change = record["dynamodb"]
@@ -96,27 +97,30 @@ def envelope(record: Mapping[str, Any]) -> Row:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CaptureError(
             f"stream record cannot be enveloped ({type(error).__name__}: {error}); expected the shape that DynamoDB "
-            "Streams documents, with text that is valid UTF-8. Look at the record in the on-failure queue."
+            "Streams documents, with text that is valid UTF-8. Inspect it in the dead-letter queue."
         ) from error
 
 
 def sequence_number(record: Mapping[str, Any]) -> str:
     """Return the sequence number of a stream record, as sent.
 
-    Raises CaptureError when there is none: such a record cannot be reported, only its whole batch can.
+    Raises CaptureError when there is none: such a record cannot be reported alone, only its whole batch can.
     """
     try:
         text = record["dynamodb"]["SequenceNumber"]
     except (KeyError, TypeError) as error:
-        raise CaptureError("stream record without dynamodb.SequenceNumber; nothing can be reported for it") from error
-    if not isinstance(text, str) or not (text.isascii() and text.isdecimal() and len(text) <= 40):
-        raise CaptureError("stream record whose dynamodb.SequenceNumber is not 1 to 40 digits; expected text of digits")
-    return text
+        raise CaptureError(
+            "stream record without dynamodb.SequenceNumber; expected text of digits, no failure can be reported without"
+        ) from error
+    if not is_sequence(text):
+        raise CaptureError(f"stream record whose dynamodb.SequenceNumber is not text of 1 to {SEQUENCE_DIGITS} digits")
+    number: str = text
+    return number
 
 
 @lru_cache(maxsize=1024)
 def table_of(stream_arn: str) -> str:
-    """Return the table name inside a stream's ARN. Raises CaptureError when it is no DynamoDB stream ARN."""
+    """Return the table name in the ARN of a stream. Raises CaptureError for anything else."""
     match = _STREAM_ARN.fullmatch(stream_arn)
     if match is None:
         raise CaptureError(
@@ -127,19 +131,19 @@ def table_of(stream_arn: str) -> str:
 
 
 def content_hash(rows: Sequence[Row]) -> str:
-    """Return 16 hex digits that are the same for the same rows, whenever they were captured."""
+    """Return 16 hex digits: a hash of the rows, which does not depend on the time of capture."""
     digest = hashlib.sha256()
     for column in zip(*rows, strict=True):
-        # A line feed separates: JSON escapes it, and ids, names and numbers have none. No image is the text None.
+        # A line feed separates the values: JSON escapes it, the others have none. No image is the text None.
         digest.update("\n".join(map(str, column)).encode())
         digest.update(b"\n\n")
     return digest.hexdigest()[:16]
 
 
-def parquet(rows: Sequence[Row], *, captured_at: datetime, claim: Claim | None = None) -> bytes:
+def to_parquet(rows: Sequence[Row], *, captured_at: datetime, coverage: ShardCoverage | None = None) -> bytes:
     """Return one Parquet file (zstd) of `rows` with the columns of `BRONZE_SCHEMA`, in the order given.
 
-    `claim` goes into its key-value metadata, for who knows the shard that the rows are from.
+    `coverage` is stored in its key-value metadata; None when the shard of the rows is not known.
     """
     columns: list[Sequence[object]] = [*zip(*rows, strict=True), [(captured_at - _EPOCH) // _MICROSECOND] * len(rows)]
     types: list[DataType] = BRONZE_SCHEMA.types
@@ -153,7 +157,7 @@ def parquet(rows: Sequence[Row], *, captured_at: datetime, claim: Claim | None =
         file,
         compression=_COMPRESSION,
         dictionary_enabled=False,
-        key_value_metadata={CLAIM_KEY: claim.to_json()} if claim else None,
+        key_value_metadata={COVERAGE_KEY: coverage.to_json()} if coverage else None,
     )
     return file.getvalue()
 
@@ -166,7 +170,7 @@ def _text(value: object) -> str:
 
 
 def _base64(value: object) -> str:
-    """Binary as Lambda's events carry it; anything else has no place in an image."""
+    """Return binary as Lambda's events carry it. Raises TypeError for anything else that JSON cannot hold."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} in an image")
@@ -178,7 +182,7 @@ def _identity(who: Mapping[str, Any]) -> str:
 
 
 def _microseconds(time: datetime | float | None) -> int | None:
-    """Lambda sends seconds since 1970, boto3 an aware datetime."""
+    """Return microseconds since 1970. Lambda sends seconds since 1970, boto3 an aware datetime."""
     if time is None:
         return None
     since_epoch = (time - _EPOCH) // _MICROSECOND if isinstance(time, datetime) else round(time * 1_000_000)

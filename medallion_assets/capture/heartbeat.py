@@ -1,61 +1,75 @@
-"""How far the poller has read a table, told beside Bronze: "read up to then, and there was no more".
+"""The heartbeat of the poller in Bronze: up to when it has read the stream of a table.
 
-Belongs here: the marker, where it lies, writing and reading it. Does not belong here: how far is far (poller), or what
-follows (ledger). One object per table, `_polled/<table>.json` below the Bronze root, written again every half minute:
-an idle shard writes no Bronze object, and without this nobody could tell it from one that is not read.
+Belongs here: the heartbeat, its path, writing and reading it. Does not belong here: how the poller infers the time
+(poller/progress), and what follows from it (ledger). There is one object per table, `_heartbeat/<table>.json` below the
+Bronze root, and the poller overwrites it every 30 seconds. An idle shard writes no Bronze object; without a heartbeat
+it could not be told apart from a shard that nobody reads.
 """
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
 
-_TIMES: Final = ("began_at", "written_at", "read_to")
+_TIMES: Final = ("started_at", "written_at", "read_up_to")
+
+FINISHED_SHARDS_LISTED_FOR: Final = timedelta(hours=24)
+"""How long the heartbeat still lists a shard that has ended, so that a ledger that runs seldom sees its last object."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolledShard:
-    """One shard: what the newest Bronze object from it claims, None before the first one, and the records since then
-    that went to the on-failure queue."""
+class ShardHeartbeat:
+    """One shard of the stream.
+
+    `up_to` is the end of the coverage of the newest Bronze object from the shard, None before the first object.
+    `dead_lettered` counts the records after that object that went to the dead-letter queue.
+    `finished`: the shard is closed and delivered to its end.
+    """
 
     shard_id: str
-    upto: str | None
-    given_up: int
+    up_to: str | None
+    dead_lettered: int
     finished: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Polled:
+class PollerHeartbeat:
     """One table. Times are aware UTC.
 
-    Every change that the stream shows as made before `read_to` was read, and is in a Bronze object or given up; None
-    until all shards have answered. `began_at` is when this capture of the table began, None for one that has gone on
-    since before that was noted. `shards` are those that are not
-    read to their end, and those that ended in the last 24 hours.
+    `started_at` is when this capture of the table started.
+    `read_up_to`: every change that the stream shows as made before this time was read, and is in a Bronze object or in
+    the dead-letter queue. None until all shards have answered.
+    `shards` are those not yet read to their end, and those that ended within FINISHED_SHARDS_LISTED_FOR.
     """
 
     table: str
     stream_arn: str
-    began_at: datetime | None
+    started_at: datetime
     written_at: datetime
-    read_to: datetime | None
-    shards: tuple[PolledShard, ...]
+    read_up_to: datetime | None
+    shards: tuple[ShardHeartbeat, ...]
 
 
-def put_polled(store: BronzeStore, polled: Polled) -> None:
-    """Write the marker in place of the last one. Raises what the store raises."""
-    fields = asdict(polled)
+def write_heartbeat(store: BronzeStore, heartbeat: PollerHeartbeat) -> None:
+    """Write the heartbeat in place of the last one. Raises what the store raises."""
+    fields = asdict(heartbeat)
     for name in _TIMES:
         time: datetime | None = fields[name]
         fields[name] = time.astimezone(UTC).isoformat() if time else None
-    store.put(_path(polled.table), json.dumps(fields).encode())
+    store.put(_path(heartbeat.table), json.dumps(fields).encode())
 
 
-def read_polled(store: BronzeStore, table: str) -> Polled | None:
-    """Return the marker of a table, None if no poller ever wrote one. Raises CorruptObject for something else there."""
+def read_heartbeat(store: BronzeStore, table: str, *, now: datetime) -> PollerHeartbeat | None:
+    """Return the heartbeat of a table, None if no poller ever wrote one.
+
+    `read_up_to` is never later than `now`, aware UTC: a poller whose clock is ahead writes a time in the future, and
+    nobody can know that no change will be made until then.
+
+    Raises CorruptObject for a file that is not a heartbeat, and what the store raises when it does not answer.
+    """
     path = _path(table)
     try:
         data = store.read(path)
@@ -64,13 +78,15 @@ def read_polled(store: BronzeStore, table: str) -> Polled | None:
     try:
         fields = json.loads(data)
         times = {name: datetime.fromisoformat(fields[name]) for name in _TIMES if fields[name] is not None}
-        shards = tuple(PolledShard(**shard) for shard in fields["shards"])
-        return Polled(**{**fields, **times, "shards": shards})
+        if "read_up_to" in times:
+            times["read_up_to"] = min(times["read_up_to"], now)
+        shards = tuple(ShardHeartbeat(**shard) for shard in fields["shards"])
+        return PollerHeartbeat(**{**fields, **times, "shards": shards})
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptObject(
-            f"{store.uri(path)} is not what the poller writes ({error}); delete it, the poller writes it again"
+            f"{store.uri(path)} is not a heartbeat of the poller ({error}); delete it, the poller writes it again"
         ) from error
 
 
 def _path(table: str) -> str:
-    return f"_polled/{table}.json"
+    return f"_heartbeat/{table}.json"

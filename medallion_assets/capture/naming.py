@@ -1,7 +1,7 @@
-"""The name of a Bronze object: where it lies, when it was captured, what it starts with.
+"""The name of a Bronze object: its table, the time of capture, its first sequence number and a hash of its rows.
 
-Belongs here: how a name is written, read and ordered. Does not belong here: which names a reader has seen (position).
-Names of one table sort by time of capture, so "everything since" is one listing that starts after a name.
+Belongs here: how a name is written, parsed and ordered. Does not belong here: which names a reader has seen (position).
+The names of one table sort by time of capture, so "everything since" is one listing that starts after a name.
 """
 
 import re
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from medallion_assets.capture.sequence import SEQUENCE_DIGITS, pad_sequence
 from medallion_assets.errors import CaptureError
 
 _PATH: Final = re.compile(
     r"(?P<table>[A-Za-z0-9_.-]{3,255})/(?P<day>year=\d{4}/month=\d{2}/day=\d{2})/"
-    r"(?P<stamp>\d{8}T\d{12}Z)_(?P<sequence>\d{40})_(?P<hash>[0-9a-f]{16})\.parquet",
+    rf"(?P<stamp>\d{{8}}T\d{{12}}Z)_(?P<sequence>\d{{{SEQUENCE_DIGITS}}})_(?P<hash>[0-9a-f]{{16}})\.parquet",
     re.ASCII,
 )
 
@@ -30,11 +31,12 @@ class ObjectName:
     @property
     def path(self) -> str:
         """Return the path below the Bronze root."""
-        return f"{floor(self.table, self.captured_at)}_{self.first_sequence:040d}_{self.content_hash}.parquet"
+        first = pad_sequence(self.first_sequence)
+        return f"{floor(self.table, self.captured_at)}_{first}_{self.content_hash}.parquet"
 
     @classmethod
     def parse(cls, path: str) -> Self:
-        """Return the name that `path` (below the Bronze root) spells. Raises CaptureError for a foreign one."""
+        """Return the parts of a path below the Bronze root. Raises CaptureError for a foreign name."""
         match = _PATH.fullmatch(path)
         if match is None or _day(at := _time(match["stamp"], path)) != match["day"]:
             raise CaptureError(
@@ -46,7 +48,7 @@ class ObjectName:
 
 
 def floor(table: str, captured_at: datetime) -> str:
-    """Return text that sorts before every name of `table` captured at that microsecond or later, after all others."""
+    """Return text that sorts before every name of `table` captured at `captured_at` or later, and after all others."""
     at = captured_at.astimezone(UTC)
     clock = f"{at.hour:02d}{at.minute:02d}{at.second:02d}{at.microsecond:06d}"
     return f"{table}/{_day(at)}/{at.year:04d}{at.month:02d}{at.day:02d}T{clock}Z"

@@ -1,11 +1,12 @@
-"""How far a reader has come among a table's Bronze objects.
+"""The position of a reader among a table's Bronze objects.
 
-Belongs here: which names are new, and how a position moves and is written down. Does not belong here: who keeps it
-(the sensor's cursor, the Silver table's property).
+Belongs here: which names are new, how a position advances, and its JSON. Does not belong here: where it is stored (the
+sensor's cursor, a property of the Silver table).
 
-A writer names its object before it writes it, and a function runs at most 15 minutes: so a name can appear up to
-15 minutes after the time it carries, and behind newer ones. A reader therefore lists again from 15 minutes before
-the newest name it knows, and leaves out those it has seen. The cost follows the last 15 minutes, not the bucket.
+A writer names its object before it writes it, and a Lambda function runs for at most 15 minutes. A name can therefore
+appear up to 15 minutes after the time that it carries, and after newer names. So a reader lists again from 15 minutes
+before the newest name that it knows, and leaves out the names that it has seen. The cost depends on the last 15
+minutes, not on the size of the bucket.
 """
 
 import base64
@@ -20,13 +21,13 @@ from medallion_assets.capture.naming import ObjectName, floor
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CaptureError
 
-# The longest a Lambda function may run; our poller abandons a write well before.
+# The longest time that a Lambda function can run. Our poller repeats a write that took 10 minutes.
 LATEST_WRITE: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The newest object name handed out, and all those handed out of the 15 minutes up to it. One table each."""
+    """What a reader of one table has read: the newest name, and all names of the 15 minutes up to it."""
 
     newest: str | None
     seen: frozenset[str]
@@ -37,28 +38,28 @@ class Position:
         return cls(None, frozenset())
 
     @property
-    def reach(self) -> str | None:
-        """Text that sorts after every name that is handed out or passed over for good; None at the start."""
-        return _reach(self.newest) if self.newest else None
+    def list_after(self) -> str | None:
+        """Text after which the next listing starts: names up to it are read or skipped for good. None at the start."""
+        return _list_after(self.newest) if self.newest else None
 
     def pending(self, store: BronzeStore, table: str) -> list[str]:
-        """Return the names of `table` not handed out yet, oldest first. Raises CaptureError for a foreign name."""
-        names = [name for name in store.list(table, after=self.reach) if name not in self.seen]
+        """Return the names of `table` not read yet, oldest first. Raises CaptureError for a foreign name."""
+        names = [name for name in store.list(table, after=self.list_after) if name not in self.seen]
         for name in names:
             ObjectName.parse(name)
         return names
 
-    def advanced(self, names: Iterable[str]) -> Self:
-        """Return the position after `names` of the same table were handed out."""
+    def advance(self, names: Iterable[str]) -> Self:
+        """Return the position after `names` of the same table were read."""
         known = self.seen.union(names)
         if not known:
             return self
         newest = max(known)
-        reach = _reach(newest)
-        return type(self)(newest, frozenset(name for name in known if name > reach))
+        list_after = _list_after(newest)
+        return type(self)(newest, frozenset(name for name in known if name > list_after))
 
     def to_json(self) -> str:
-        """Return the position as JSON. The names are packed: a busy table has thousands in 15 minutes."""
+        """Return the position as JSON. The names are compressed: a busy table has thousands in 15 minutes."""
         packed = zlib.compress("\n".join(sorted(self.seen)).encode(), 9)
         return json.dumps({"newest": self.newest, "seen": base64.b85encode(packed).decode()})
 
@@ -70,12 +71,14 @@ class Position:
             seen = zlib.decompress(base64.b85decode(fields["seen"])).decode()
             position = cls(fields["newest"], frozenset(seen.split("\n")) if seen else frozenset())
         except (ValueError, KeyError, TypeError, zlib.error) as error:
-            raise CaptureError(f"not a position among Bronze objects: {text[:80]!r} ({error})") from error
+            raise CaptureError(
+                f"{text[:80]!r} is not a position among Bronze objects ({error}); expected the JSON that to_json writes"
+            ) from error
         if position.newest is not None:
             ObjectName.parse(position.newest)
         return position
 
 
-def _reach(newest: str) -> str:
+def _list_after(newest: str) -> str:
     name = ObjectName.parse(newest)
     return floor(name.table, name.captured_at - LATEST_WRITE)

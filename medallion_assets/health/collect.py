@@ -117,7 +117,7 @@ def _states(
                 "row_count": counts.rows if counts else None,
                 "pending_objects": len(seen.waiting),
                 "quarantined_rows": _quarantined_rows(lake, name),
-                "dead_letters": sum(1 for gap in own if gap.kind == "given_up"),
+                "dead_letters": sum(1 for gap in own if gap.kind == "dead_lettered"),
                 "open_gaps": len([gap for gap in own if gap.lossy]),
                 **verified.get(name, {}),
             },

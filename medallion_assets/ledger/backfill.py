@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from medallion_assets.capture import gap_marker as markers
-from medallion_assets.capture.heartbeat import read_polled
+from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
@@ -34,11 +34,11 @@ def backfilled(lake: Lake, store: BronzeStore, contract: Contract, *, at: dateti
     Raises LakeUnavailable, SettingsError, CommitConflict.
     """
     note(lake, untold(lake, store, contract), run_id=run_id)
-    polled = read_polled(store, contract.table)
+    polled = read_heartbeat(store, contract.table, now=at)
 
     def mended(gap: Gap) -> bool:
-        began_at = polled.began_at if polled else None
-        resumed = gap.kind != "stream" or (began_at is not None and gap.noticed_at < began_at <= at)
+        started_at = polled.started_at if polled else None
+        resumed = gap.kind != "stream" or (started_at is not None and gap.noticed_at < started_at <= at)
         return gap.noticed_at <= at and resumed
 
     found = open_gaps(lake, contract.lake_name)
@@ -48,7 +48,7 @@ def backfilled(lake: Lake, store: BronzeStore, contract: Contract, *, at: dateti
 
 def untold(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
     """What the poller has marked as lost in Bronze and `ops.gaps` does not hold yet."""
-    marked = markers.read_gaps(store, contract.table)
+    marked = markers.read_gap_markers(store, contract.table)
     if not marked:
         return []
     ledger = find(lake, LEDGER)
@@ -57,7 +57,7 @@ def untold(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
     return [gap for marker in marked if (gap := _stream_gap(contract, marker, since)).gap not in known]
 
 
-def _stream_gap(contract: Contract, marker: markers.Gap, since: datetime | None) -> Gap:
+def _stream_gap(contract: Contract, marker: markers.GapMarker, since: datetime | None) -> Gap:
     return Gap(
         gap=f"{contract.lake_name}/stream/{marker.detected_at.isoformat()}",
         table=contract.lake_name,

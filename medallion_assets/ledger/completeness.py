@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from medallion_assets.capture.heartbeat import Polled
-from medallion_assets.ledger.ranges import START, Range, padded
+from medallion_assets.capture.heartbeat import PollerHeartbeat
+from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
+from medallion_assets.ledger.ranges import Range
 
 TOLD: Final = timedelta(hours=24)
 """How long the poller's marker tells of a shard that has ended."""
@@ -21,7 +22,7 @@ TOLD: Final = timedelta(hours=24)
 class Reached:
     """How far the recorded objects of one shard reach, and the newest change in them."""
 
-    upto: str
+    up_to: str
     newest_change: datetime | None
 
 
@@ -37,7 +38,7 @@ class Judgement:
 
 
 def judge(
-    polled: Polled,
+    polled: PollerHeartbeat,
     reached: Mapping[str, Reached],
     *,
     waiting: Iterable[datetime],
@@ -54,21 +55,21 @@ def judge(
     whose objects wait is complete up to the newest change recorded of it: a shard's records are in the order of time.
     """
     early = [at for at in waiting if at <= polled.written_at]
-    if behind or polled.read_to is None or any(at < polled.written_at - TOLD for at in early):
+    if behind or polled.read_up_to is None or any(at < polled.written_at - TOLD for at in early):
         return Judgement(before, {})
-    bounds: list[datetime | None] = [polled.read_to]
+    bounds: list[datetime | None] = [polled.read_up_to]
     tails = {}
     for shard in polled.shards:
-        if shard.upto is None:
+        if shard.up_to is None:
             continue
         known = reached.get(shard.shard_id)
-        upto = padded(shard.upto)
-        if known is not None and known.upto >= upto:
+        up_to = pad_sequence(shard.up_to)
+        if known is not None and known.up_to >= up_to:
             continue
         if early:
             bounds.append(known.newest_change if known else None)
         else:
-            tails[shard.shard_id] = Range(known.upto if known else START, upto)
+            tails[shard.shard_id] = Range(known.up_to if known else SEQUENCE_START, up_to)
     times = [bound for bound in bounds if bound is not None]
     if tails or len(times) < len(bounds):
         return Judgement(before, tails)

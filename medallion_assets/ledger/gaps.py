@@ -14,13 +14,13 @@ from typing import Any, Final, Literal
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.table import GAPS, find, write
 
-Kind = Literal["stream", "away", "hole", "given_up", "late", "missing", "changed"]
+Kind = Literal["stream", "away", "hole", "dead_lettered", "late", "missing", "changed"]
 """`stream`: the poller found that the stream lost records. `away`: the poller began anew, without its checkpoint, when
-the stream had forgotten records that it had not read. `hole`: part of a shard is in no Bronze object. `given_up`:
+the stream had forgotten records that it had not read. `hole`: part of a shard is in no Bronze object. `dead_lettered`:
 records went to the on-failure queue. `late`: an object in Bronze that the table passed over. `missing`, `changed`: an
 object that the table contains is gone from Bronze, or is not what it was."""
 
-_LOSSY: Final[frozenset[Kind]] = frozenset({"stream", "away", "hole", "given_up", "late"})
+_LOSSY: Final[frozenset[Kind]] = frozenset({"stream", "away", "hole", "dead_lettered", "late"})
 
 
 @dataclass(frozen=True)

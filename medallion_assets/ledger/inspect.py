@@ -13,16 +13,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
-from medallion_assets.capture.heartbeat import Polled, read_polled
+from medallion_assets.capture.heartbeat import PollerHeartbeat, read_heartbeat
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
+from medallion_assets.capture.sequence import SEQUENCE_START, STREAM_RETENTION, pad_sequence
 from medallion_assets.capture.store import BronzeStore, Entry
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import TableMissing
@@ -32,7 +33,7 @@ from medallion_assets.ledger.backfill import untold
 from medallion_assets.ledger.completeness import Reached, judge
 from medallion_assets.ledger.gaps import Gap, Kind
 from medallion_assets.ledger.object_stats import Facts, read_facts
-from medallion_assets.ledger.ranges import START, Range, covered, holes, padded
+from medallion_assets.ledger.ranges import Range, covered, holes
 from medallion_assets.ledger.reader import Recorded
 from medallion_assets.ledger.silver_contains import contains
 from medallion_assets.ledger.table import CHANGED, HELD, MISSING, Followed
@@ -46,9 +47,6 @@ MAX_OBJECTS: Final = 1000
 
 MAX_DOUBTS: Final = 100
 """Doubtful objects of a kind read in one look; the others wait for the next."""
-
-RETENTION: Final = timedelta(hours=24)
-"""How long a stream keeps a record."""
 
 # A shard by its stream and its id: a stream that is made again may use an id again.
 Shard = tuple[str, str]
@@ -120,7 +118,7 @@ def look(
     """Look at one table. Changes nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
     # In this order: what the marker tells of was put before, so it is in the listing; and what Silver publishes after
     # its position was read counts as waiting.
-    polled = read_polled(store, contract.table)
+    polled = read_heartbeat(store, contract.table, now=now)
     try:
         silver = lake.table(SILVER, contract.lake_name)
     except TableMissing:
@@ -140,7 +138,7 @@ class _Listing:
     page: str | None
 
     def covers(self, name: str) -> bool:
-        return any((after or "") < name <= upto for after, upto in self.covered)
+        return any((after or "") < name <= up_to for after, up_to in self.covered)
 
 
 def _last(table: str) -> str:
@@ -150,7 +148,7 @@ def _last(table: str) -> str:
 
 def _list(store: BronzeStore, table: str, position: Position, page: str | None) -> _Listing:
     last = _last(table)
-    reach = position.reach
+    reach = position.list_after
     found = {entry.path: entry for entry in islice(store.entries(table, after=page), PAGE)}
     end = max(found, default=None)
     if len(found) < PAGE or end is None:
@@ -169,7 +167,7 @@ class _Look:
     contract: Contract
     recorded: Recorded
     gaps: GapsBefore
-    polled: Polled | None
+    polled: PollerHeartbeat | None
     silver: Table | None
     position: Position
     listing: _Listing
@@ -238,14 +236,14 @@ class _Look:
 
     def _waiting(self) -> list[str]:
         """The objects that the table's position has still before it."""
-        reach, seen = self.position.reach, self.position.seen
+        reach, seen = self.position.list_after, self.position.seen
         return [name for name in self.listing.entries if name not in seen and (reach is None or name > reach)]
 
     def _old_rows(self) -> dict[str, dict[str, Any]]:
         """What is recorded of the names that were looked at."""
         found: dict[str, dict[str, Any]] = {}
-        for after, upto in self.listing.covered:
-            found |= self.recorded.objects(self.name, after=after, upto=upto)
+        for after, up_to in self.listing.covered:
+            found |= self.recorded.objects(self.name, after=after, up_to=up_to)
         return found
 
     def _record(self, told: Mapping[str, tuple[int | None, str | None]]) -> None:
@@ -267,7 +265,7 @@ class _Look:
 
     def _doubt(self, names: Collection[str]) -> None:
         """Look into objects that the table's position has passed over and no snapshot tells of."""
-        reach, current = self.position.reach, self.silver.metadata.current_snapshot_id if self.silver else None
+        reach, current = self.position.list_after, self.silver.metadata.current_snapshot_id if self.silver else None
         over = sorted(name for name in names if reach is not None and name <= reach)
         adopted = [name for name in over if self.followed.adopted is not None and name <= self.followed.adopted]
         self._record(dict.fromkeys(adopted, (current, None)))
@@ -328,7 +326,11 @@ class _Look:
 
     def _note_bronze(self, kind: Kind, name: str, row: Mapping[str, Any], facts: Facts | None) -> None:
         rows = "" if row["rows"] is None else f" with {row['rows']} records"
-        range_ = "" if row["upto"] is None else f", {Range(row['after'] or START, row['upto'])} of {row['shard_id']}"
+        range_ = (
+            ""
+            if row["up_to"] is None
+            else f", {Range(row['after'] or SEQUENCE_START, row['up_to'])} of {row['shard_id']}"
+        )
         if kind == "missing":
             reason = f"Bronze object {name}{rows}{range_} is gone; the table contains it"
         else:
@@ -356,13 +358,13 @@ class _Look:
         for stream in streams:
             shards = {shard for at, shard in claims if at == stream}
             if self.polled and self.polled.stream_arn == stream:
-                shards |= {shard.shard_id for shard in self.polled.shards if shard.upto is not None}
+                shards |= {shard.shard_id for shard in self.polled.shards if shard.up_to is not None}
             found = self.recorded.reached(self.name, stream, shards)
             self.reached |= {(stream, shard): reached for shard, reached in found.items()}
-        for (stream, shard), upto in self._noted_ends().items():
+        for (stream, shard), up_to in self._noted_ends().items():
             before = self.reached.get((stream, shard))
-            if before is None or before.upto < upto:
-                self.reached[stream, shard] = Reached(upto, before.newest_change if before else None)
+            if before is None or before.up_to < up_to:
+                self.reached[stream, shard] = Reached(up_to, before.newest_change if before else None)
         for at, rows in claims.items():
             self._extend(at, rows)
             self._fill(at, rows)
@@ -373,20 +375,20 @@ class _Look:
         A capture begins with the oldest records its stream has, so what lies further back than that is lost. Not if the
         poller was told to begin anew after a gap: that one says so already.
         """
-        began_at = self.polled.began_at if self.polled else None
+        started_at = self.polled.started_at if self.polled else None
         complete_to = self.followed.complete_to
-        if began_at is None or complete_to is None:
+        if started_at is None or complete_to is None:
             return
         prefix = self._key("stream", "")
         keys = [*self.gaps.keys, *(gap.gap for gap in self.noted)]
         told = [datetime.fromisoformat(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)]
-        if began_at - complete_to > RETENTION and not any(complete_to <= at <= began_at for at in told):
+        if started_at - complete_to > STREAM_RETENTION and not any(complete_to <= at <= started_at for at in told):
             self._note(
                 "away",
-                began_at.isoformat(),
+                started_at.isoformat(),
                 since=complete_to,
                 reason=(
-                    f"the poller began anew at {began_at:%Y-%m-%d %H:%M:%S}, more than 24 hours after what is "
+                    f"the poller began anew at {started_at:%Y-%m-%d %H:%M:%S}, more than 24 hours after what is "
                     "complete, and the stream keeps no more than that"
                 ),
                 remedy=f"Run `medallion repair {self.name}`, and keep the poller's checkpoint file",
@@ -399,27 +401,27 @@ class _Look:
         noted = [gap for gap in self.gaps.open if gap.gap.startswith(prefix)]
         if noted:
             ranges = self.recorded.claims(self.name, stream, shard)
-            ranges += [Range(row["after"] or START, row["upto"]) for row in rows]
+            ranges += [Range(row["after"] or SEQUENCE_START, row["up_to"]) for row in rows]
             whole = covered(ranges)
             self.closed |= {gap.gap: gap for gap in noted if any(_holds(part, gap.subject) for part in whole)}
 
     def _extend(self, at: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
         before = self.reached.get(at)
-        ordered = sorted(rows, key=lambda row: (row["after"] or START, row["upto"]))
-        ranges = [Range(row["after"] or START, row["upto"]) for row in ordered]
-        for hole in holes([*ranges, *([Range(START, before.upto)] if before else [])]):
-            if hole.after == START and self.followed.adopted is not None:
+        ordered = sorted(rows, key=lambda row: (row["after"] or SEQUENCE_START, row["up_to"]))
+        ranges = [Range(row["after"] or SEQUENCE_START, row["up_to"]) for row in ordered]
+        for hole in holes([*ranges, *([Range(SEQUENCE_START, before.up_to)] if before else [])]):
+            if hole.after == SEQUENCE_START and self.followed.adopted is not None:
                 continue  # its beginning may be from before the ledger's
             known = before.newest_change if before else None
-            earlier = [row["newest_change"] for row in ordered if row["upto"] <= hole.after and row["newest_change"]]
+            earlier = [row["newest_change"] for row in ordered if row["up_to"] <= hole.after and row["newest_change"]]
             self._note_hole(at, hole, since=max(earlier, default=known))
         for row in ordered:
-            if row["given_up"]:
-                self._note_given_up(at, row["after"], row["given_up"])
+            if row["dead_lettered"]:
+                self._note_given_up(at, row["after"], row["dead_lettered"])
         changes = [row["newest_change"] for row in ordered if row["newest_change"]]
         changes += [before.newest_change] if before and before.newest_change else []
-        upto = max([row["upto"] for row in ordered] + ([before.upto] if before else []))
-        self.reached[at] = Reached(upto, max(changes, default=None))
+        up_to = max([row["up_to"] for row in ordered] + ([before.up_to] if before else []))
+        self.reached[at] = Reached(up_to, max(changes, default=None))
 
     def _noted_ends(self) -> dict[Shard, str]:
         """How far holes that are noted already reach, of the streams that are known."""
@@ -432,7 +434,7 @@ class _Look:
                 label, shard, text = key.removeprefix(prefix).rsplit("/", 2)
                 if label in labels:
                     at = (labels[label], shard)
-                    ends[at] = max(ends.get(at, START), Range.parse(text).upto)
+                    ends[at] = max(ends.get(at, SEQUENCE_START), Range.parse(text).up_to)
         return ends
 
     def _done(self) -> Look:
@@ -451,9 +453,9 @@ class _Look:
             for shard, tail in judgement.tails.items():
                 self._note_hole((stream, shard), tail, since=self._reached_change((stream, shard)))
             for polled in self.polled.shards:
-                if polled.given_up:
-                    after = padded(polled.upto) if polled.upto else None
-                    self._note_given_up((stream, polled.shard_id), after, polled.given_up)
+                if polled.dead_lettered:
+                    after = pad_sequence(polled.up_to) if polled.up_to else None
+                    self._note_given_up((stream, polled.shard_id), after, polled.dead_lettered)
         gaps = [gap for gap in self.gaps.open if gap.gap not in self.closed] + self.noted
         if complete_to is not None:
             since = [gap.since for gap in gaps if gap.lossy]
@@ -489,9 +491,9 @@ class _Look:
 
     def _note_given_up(self, at: Shard, after: str | None, count: int) -> None:
         stream, shard = at
-        behind = Range(START, after or START).upto.lstrip("0") or "start"
+        behind = Range(SEQUENCE_START, after or SEQUENCE_START).up_to.lstrip("0") or "start"
         self._note(
-            "given_up",
+            "dead_lettered",
             f"{_label(stream)}/{shard}/{behind}/{count}",
             since=self.followed.complete_to,
             reason=f"{count} records of {shard} after {behind} went to the on-failure queue",
@@ -525,31 +527,31 @@ _FACTS: Final = (
     "stream_arn",
     "shard_id",
     "after",
-    "upto",
-    "given_up",
+    "up_to",
+    "dead_lettered",
 )
 
 
 def _facts(facts: Facts) -> dict[str, Any]:
-    claim = facts.claim
+    coverage = facts.coverage
     return {
         "rows": facts.rows,
         "first_sequence": facts.first_sequence,
         "last_sequence": facts.last_sequence,
         "newest_change": facts.newest_change,
         "content_hash": facts.content_hash,
-        "stream_arn": claim.stream_arn if claim else None,
-        "shard_id": claim.shard_id if claim else None,
-        "after": padded(claim.after) if claim and claim.after is not None else None,
-        "upto": padded(claim.upto) if claim else None,
-        "given_up": claim.given_up if claim else None,
+        "stream_arn": coverage.stream_arn if coverage else None,
+        "shard_id": coverage.shard_id if coverage else None,
+        "after": pad_sequence(coverage.after) if coverage and coverage.after is not None else None,
+        "up_to": pad_sequence(coverage.up_to) if coverage else None,
+        "dead_lettered": coverage.dead_lettered if coverage else None,
     }
 
 
 def _holds(part: Range, subject: str) -> bool:
     """Whether a covered range holds the hole that is a gap's subject."""
     hole = Range.parse(subject.rpartition("/")[2])
-    return part.after <= hole.after and hole.upto <= part.upto
+    return part.after <= hole.after and hole.up_to <= part.up_to
 
 
 def _label(stream_arn: str) -> str:

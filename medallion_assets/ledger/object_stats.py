@@ -1,4 +1,4 @@
-"""What a Bronze object is: its count, its range, its claim and its hash, from its bytes.
+"""What a Bronze object is: its count, its range, its coverage and its hash, from its bytes.
 
 Belongs here: reading objects for what the ledger records. Does not belong here: what their rows mean (silver).
 """
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from medallion_assets.capture.coverage import CLAIM_KEY, Claim
+from medallion_assets.capture.coverage import COVERAGE_KEY, ShardCoverage
+from medallion_assets.capture.sequence import SEQUENCE_DIGITS
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
-from medallion_assets.ledger.ranges import padded
 
 _CONCURRENCY: Final = 16
 
@@ -34,7 +34,7 @@ class Facts:
     oldest_change: datetime | None
     newest_change: datetime | None
     content_hash: str
-    claim: Claim | None
+    coverage: ShardCoverage | None
 
 
 def read_facts(store: BronzeStore, names: Iterable[str]) -> dict[str, Facts | None]:
@@ -59,8 +59,8 @@ def parse(data: bytes) -> Facts:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         rows = file.read(["sequence_number", "approximate_creation_time"], use_threads=False)
-        claim = (file.metadata.metadata or {}).get(CLAIM_KEY.encode())
-        numbers = pc.min_max(pc.utf8_lpad(rows["sequence_number"], len(padded("")), "0"))
+        coverage = (file.metadata.metadata or {}).get(COVERAGE_KEY.encode())
+        numbers = pc.min_max(pc.utf8_lpad(rows["sequence_number"], SEQUENCE_DIGITS, "0"))
         changes = pc.min_max(rows["approximate_creation_time"])
     except (pa.ArrowException, KeyError, ValueError, OSError) as broken:
         raise CorruptObject(f"no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
@@ -73,5 +73,5 @@ def parse(data: bytes) -> Facts:
         oldest_change=changes["min"].as_py(),
         newest_change=changes["max"].as_py(),
         content_hash=hashlib.sha256(data).hexdigest(),
-        claim=Claim.from_json(claim) if claim is not None else None,
+        coverage=ShardCoverage.from_json(coverage) if coverage is not None else None,
     )

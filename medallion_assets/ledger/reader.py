@@ -12,9 +12,10 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from medallion_assets.capture.sequence import SEQUENCE_START
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.completeness import Reached
-from medallion_assets.ledger.ranges import START, Range
+from medallion_assets.ledger.ranges import Range
 from medallion_assets.ledger.table import HELD, LEDGER, LEDGER_SCHEMA, find
 
 
@@ -38,9 +39,9 @@ class Recorded:
             else:
                 yield cls(connection, lake.scan_sql(table, None), table.properties)
 
-    def objects(self, table: str, *, after: str | None, upto: str) -> dict[str, dict[str, Any]]:
-        """The recorded objects with names after `after` up to `upto`, by name."""
-        return self._by_name("object > ? AND object <= ?", table, [after or START, upto])
+    def objects(self, table: str, *, after: str | None, up_to: str) -> dict[str, dict[str, Any]]:
+        """The recorded objects with names after `after` up to `up_to`, by name."""
+        return self._by_name("object > ? AND object <= ?", table, [after or SEQUENCE_START, up_to])
 
     def named(self, table: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
         """Those of the objects that are recorded, by name."""
@@ -56,23 +57,23 @@ class Recorded:
         if not shards:
             return {}
         found = self._connection.execute(
-            f"SELECT shard_id, max(upto), max(newest_change) FROM {self._rows} "
+            f"SELECT shard_id, max(up_to), max(newest_change) FROM {self._rows} "
             "WHERE table_name = ? AND stream_arn = ? AND list_contains(?, shard_id) GROUP BY shard_id",
             [table, stream_arn, sorted(shards)],
         ).fetchall()
-        return {shard: Reached(upto, newest) for shard, upto, newest in found}
+        return {shard: Reached(up_to, newest) for shard, up_to, newest in found}
 
     def claims(self, table: str, stream_arn: str, shard_id: str) -> list[Range]:
         """The claims on one shard of the objects that are in Bronze as they were recorded."""
         found = self._connection.execute(
-            f"SELECT after, upto FROM {self._rows} "
+            f"SELECT after, up_to FROM {self._rows} "
             f"WHERE table_name = ? AND stream_arn = ? AND shard_id = ? AND state = '{HELD}'",
             [table, stream_arn, shard_id],
         ).fetchall()
-        return [Range(after or START, upto) for after, upto in found]
+        return [Range(after or SEQUENCE_START, up_to) for after, up_to in found]
 
     def shards(self, table: str) -> list[tuple[str, str]]:
-        """The stream and id of every shard that the recorded objects claim of."""
+        """The stream and id of every shard that the recorded objects coverage of."""
         found = self._connection.execute(
             f"SELECT DISTINCT stream_arn, shard_id FROM {self._rows} "
             "WHERE table_name = ? AND shard_id IS NOT NULL ORDER BY ALL",

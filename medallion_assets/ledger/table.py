@@ -50,8 +50,8 @@ LEDGER_SCHEMA: Final = pa.schema(
         pa.field("stream_arn", pa.string()),
         pa.field("shard_id", pa.string()),
         pa.field("after", pa.string()),
-        pa.field("upto", pa.string()),
-        pa.field("given_up", pa.int64()),
+        pa.field("up_to", pa.string()),
+        pa.field("dead_lettered", pa.int64()),
         pa.field("snapshot_id", pa.int64()),
         pa.field("run_id", pa.string()),
         pa.field("state", pa.string(), nullable=False),
@@ -59,7 +59,7 @@ LEDGER_SCHEMA: Final = pa.schema(
     ]
 )
 """`table_name` is the lake name. Sequence numbers are padded to 40 digits, so that their order is that of the text;
-`after` and `upto` are the object's claim on its shard, null for an object without one. `snapshot_id` is the first
+`after` and `up_to` are the object's coverage on its shard, null for an object without one. `snapshot_id` is the first
 Silver snapshot known to contain the object: all later ones do too. `tag` is the store's, for the bytes as recorded."""
 
 GAPS_SCHEMA: Final = pa.schema(

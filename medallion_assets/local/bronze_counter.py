@@ -26,5 +26,5 @@ class Captured:
             for path in new:
                 found = pq.read_table(io.BytesIO(self._store.read(path)), columns=["event_id"])
                 self._events[table].update(found["event_id"].to_pylist())
-            self._positions[table] = position.advanced(new)
+            self._positions[table] = position.advance(new)
         return {table: len(events) for table, events in self._events.items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LocalStackError
 
 
@@ -33,14 +33,14 @@ class Redelivery:
         """Look at the objects that are new since the last step; redeliver some of them."""
         for table, position in self._positions.items():
             new = position.pending(self._store, table)
-            self._positions[table] = position.advanced(new)
+            self._positions[table] = position.advance(new)
             for path in new:
                 if self._rng.random() < self._share:
                     self._deliver(path)
 
     def _deliver(self, path: str) -> None:
         records = stream_records(self._store.read(path))
-        if failed := process(records, store=self._store, captured_at=datetime.now(UTC)):
+        if failed := write_bronze(records, store=self._store, captured_at=datetime.now(UTC)):
             raise LocalStackError(
                 f"{path}: {len(failed)} of its {len(records)} records failed on their second delivery"
             )

@@ -123,7 +123,7 @@ def _create_resources(domain: Domain) -> str:
 
 def _start_poller(domain: Domain, folder: Path, queue: str, owned: _Owned) -> Child:
     settings = Settings.load()
-    places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint), "--on-failure", queue]
+    places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint), "--dead-letter-queue", queue]
     tables = [contract.table for contract in domain.tables]
     command = [sys.executable, "-m", "medallion_assets.capture.poller", *places, *tables]
     return owned.start("the stream poller", command, log=folder / "poller.log")

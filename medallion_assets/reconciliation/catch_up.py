@@ -14,7 +14,7 @@ from typing import Final
 
 from pyiceberg.table import Table
 
-from medallion_assets.capture.heartbeat import read_polled
+from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
@@ -86,11 +86,12 @@ def _captured(
     store: BronzeStore, contract: Contract, past: datetime, patience: Patience
 ) -> tuple[datetime | None, str | None]:
     """When everything from before `past` was in Bronze, or why that is not known."""
-    now, polled = patience.now(), read_polled(store, contract.table)
+    now = patience.now()
+    polled = read_heartbeat(store, contract.table, now=now)
     if polled is not None and now - polled.written_at < _MARKER_AGE:
-        if polled.read_to is not None and polled.read_to > past:
+        if polled.read_up_to is not None and polled.read_up_to > past:
             return polled.written_at, None
-        return None, f"the poller has read {contract.table} up to {polled.read_to or 'no known time'}"
+        return None, f"the poller has read {contract.table} up to {polled.read_up_to or 'no known time'}"
     settled = past + timedelta(seconds=patience.settle_seconds)
     return (settled, None) if now >= settled else (None, f"changes made until {past} may not be captured yet")
 

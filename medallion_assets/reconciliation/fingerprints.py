@@ -22,6 +22,7 @@ import duckdb
 import orjson
 import pyarrow as pa
 
+from medallion_assets.capture.sequence import SEQUENCE_DIGITS
 from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import apart_by_case, identifier, literal, sql_types
@@ -46,7 +47,6 @@ from medallion_assets.silver.table import (
     OPEN,
     QUARANTINE,
     SEQUENCE,
-    SEQUENCE_DIGITS,
 )
 
 BUCKETS: Final = 4096

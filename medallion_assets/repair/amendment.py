@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from medallion_assets.capture.envelope import Row
+from medallion_assets.capture.sequence import pad_sequence
 from medallion_assets.contracts.model import Contract
 from medallion_assets.reconciliation.reconcile import Difference, Kind
 from medallion_assets.reconciliation.scan import Description
-from medallion_assets.silver.table import SEQUENCE_DIGITS
 
 EVENT_PREFIX: Final = "repair-"
 """The event ids of amendments begin so; those of streams are hexadecimal."""
@@ -31,7 +31,7 @@ def amended_sequence(newest: str | None, at: datetime) -> str:
 
     `newest` is as Silver has it: 40 digits, and what an amendment adds. A clock that went back makes no older one.
     """
-    number, _, before = (newest or "0" * SEQUENCE_DIGITS).partition("+")
+    number, _, before = (newest or pad_sequence(0)).partition("+")
     microseconds = (at - _EPOCH) // (datetime.resolution)
     return f"{number}+{max(microseconds, int(before or 0) + 1):016d}"
 

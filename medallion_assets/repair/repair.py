@@ -17,8 +17,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from medallion_assets.capture.envelope import Row, content_hash, parquet
+from medallion_assets.capture.envelope import Row, content_hash, to_parquet
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.sequence import parse_sequence
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
@@ -138,7 +139,7 @@ class _Amending:
         while some := list(islice(objects, _OBJECTS_A_NOTE)):
             note_repairs(self.lake, [row for one in some for row in one.repairs], run_id=self.run_id)
             for one in some:
-                self.store.put(one.name, parquet(one.rows, captured_at=one.at))
+                self.store.put(one.name, to_parquet(one.rows, captured_at=one.at))
                 yield one.name
 
     def _objects(self, differences: Iterator[Difference]) -> Iterator[_Object]:
@@ -159,7 +160,7 @@ class _Amending:
                     break
             if not rows:
                 return
-            lowest = min(int(row.sequence_number.partition("+")[0]) for row in rows)
+            lowest = min(parse_sequence(row.sequence_number) for row in rows)
             name = ObjectName(self.contract.table, at, lowest, content_hash(rows)).path
             yield _Object(name, rows, at, [self._noted(name, at, *one) for one in zip(rows, wrong, strict=True)])
 

@@ -81,7 +81,7 @@ def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance:
     for chunk in read_chunks(store, names):
 
         def advance(position: Position, taken: tuple[str, ...] = chunk.names) -> Position:
-            return position.advanced(taken) if may_advance else position
+            return position.advance(taken) if may_advance else position
 
         changes = read_changes(merger.lake, store, merger.contract, chunk)
         if (result := merger.merge(changes, advance=advance)) is not None:

@@ -19,12 +19,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS
 from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.duck import apart_by_case, literal
 from medallion_assets.silver.attribute_value import MACROS, broken, has_struct, structure, undeclared, value
 from medallion_assets.silver.json_text import holds_json, plain_column
-from medallion_assets.silver.table import AMENDED_SEQUENCE, META_COLUMNS, SEQUENCE, SEQUENCE_DIGITS
+from medallion_assets.silver.table import META_COLUMNS, SEQUENCE
 
 # Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
 _SHOWN_CHARACTERS = 200

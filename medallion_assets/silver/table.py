@@ -43,12 +43,6 @@ RESOLVED: Final = "resolved"
 SUPERSEDED: Final = "superseded"
 DROPPED: Final = "dropped"
 
-# DynamoDB's sequence numbers have at most 40 digits; padded to that, the order of text is the order of integers. What a
-# repair writes carries the padded number of the change that it amends, a plus sign and the microseconds since 1970: as
-# text it is newer than that change and older than every later one.
-SEQUENCE_DIGITS: Final = 40
-AMENDED_SEQUENCE: Final = r"[0-9]{40}\+[0-9]{16}"
-
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
 META_COLUMNS: Final = pa.schema(

@@ -115,11 +115,11 @@ def _records() -> list[dict[str, Any]]:
 
 
 def _ours() -> Callable[[Sequence[dict[str, Any]]], object]:
-    from medallion_assets.capture.envelope import content_hash, envelope, parquet
+    from medallion_assets.capture.envelope import content_hash, envelope, to_parquet
 
     def write(records: Sequence[dict[str, Any]]) -> object:
         rows = [envelope(record) for record in records]
-        return content_hash(rows), parquet(rows, captured_at=datetime.now(UTC))
+        return content_hash(rows), to_parquet(rows, captured_at=datetime.now(UTC))
 
     return write
 

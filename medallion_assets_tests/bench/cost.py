@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from medallion_assets.capture.envelope import envelope, parquet
+from medallion_assets.capture.envelope import envelope, to_parquet
 from medallion_assets.capture.store import open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.cost.data import MEASURED
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.silver.batches import merge_pending
@@ -55,7 +55,7 @@ def _bronze() -> dict[str, int]:
     """Bytes of an object without changes and of each change in it, from an object of one and one of a thousand."""
     rows = [envelope(record) for record in _records()]
     now = datetime.now(UTC)
-    one, many = len(parquet(rows[:1], captured_at=now)), len(parquet(rows, captured_at=now))
+    one, many = len(to_parquet(rows[:1], captured_at=now)), len(to_parquet(rows, captured_at=now))
     each = (many - one) / (BATCH_SIZE - 1)
     return {"bronze_object_bytes": round(one - each), "bronze_change_bytes": round(each)}
 
@@ -68,7 +68,7 @@ def _lake() -> dict[str, int]:
     ):
         store, now = open_store(f"{folder}/bronze"), datetime.now(UTC)
         for batch in range(BATCHES):
-            left = process(_orders(batch), store=store, captured_at=now + timedelta(milliseconds=batch))
+            left = write_bronze(_orders(batch), store=store, captured_at=now + timedelta(milliseconds=batch))
             assert left == []
         contract = DOMAIN.by_name["orders"]
         list(merge_pending(lake, store, contract, DOMAIN, day=now.date(), run_id="bench", now=now))

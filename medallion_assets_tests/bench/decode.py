@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from medallion_assets.capture.envelope import envelope, parquet
+from medallion_assets.capture.envelope import envelope, to_parquet
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import load_domain
@@ -62,7 +62,7 @@ def _write(store: BronzeStore) -> None:
         rows = [envelope(_record(number * ROWS_EACH + at)) for at in range(ROWS_EACH)]
         at = NOON + timedelta(seconds=number)
         name = ObjectName("Orders", at, number * ROWS_EACH + 1, f"{number:016x}")
-        store.put(name.path, parquet(rows, captured_at=at))
+        store.put(name.path, to_parquet(rows, captured_at=at))
 
 
 def _record(number: int) -> dict[str, Any]:

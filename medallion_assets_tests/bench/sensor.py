@@ -41,12 +41,12 @@ def run() -> list[dict[str, Any]]:
         store = S3Store("bench", "bronze", client=client)
         calls: list[str] = []
         client.meta.events.register("before-call.s3.*", lambda model, **_: calls.append(model.name))
-        cursor = Position.start().advanced(names[:-NEW]).to_json()
+        cursor = Position.start().advance(names[:-NEW]).to_json()
 
         def tick() -> list[str]:
             position = Position.from_json(cursor)
             news = position.pending(store, "Orders")
-            position.advanced(news).to_json()
+            position.advance(news).to_json()
             return news
 
         seen = frozenset(names[:-NEW])

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.envelope import BRONZE_COLUMNS, content_hash, envelope, parquet, table_of
+from medallion_assets.capture.envelope import BRONZE_COLUMNS, content_hash, envelope, table_of, to_parquet
 from medallion_assets.errors import CaptureError
 from medallion_assets_tests.capture.events import DOCUMENTED_EVENT, as_boto3, change, poison
 
@@ -51,7 +51,7 @@ def table(data: bytes) -> pa.Table:
 
 def test_the_documented_event_becomes_rows_with_every_field_as_sent() -> None:
     rows = [envelope(record) for record in DOCUMENTED_EVENT["Records"]]
-    stored = table(parquet(rows, captured_at=NOW))
+    stored = table(to_parquet(rows, captured_at=NOW))
     assert tuple(stored.column_names) == BRONZE_COLUMNS
     assert stored.to_pylist()[1] == {
         "event_id": "2",
@@ -79,7 +79,7 @@ def test_an_image_comes_back_value_by_value_from_both_shapes_of_a_record(
     record["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
     row = envelope(record)
     assert row == envelope(as_boto3(record))
-    stored = table(parquet([row], captured_at=NOW)).to_pylist()[0]
+    stored = table(to_parquet([row], captured_at=NOW)).to_pylist()[0]
     assert json.loads(stored["new_image"]) == new
     assert json.loads(stored["old_image"]) == old
     assert json.loads(stored["user_identity"]) == record["userIdentity"]
@@ -101,7 +101,7 @@ def test_a_time_is_the_same_from_seconds_and_from_a_datetime() -> None:
 
 def test_duckdb_reads_the_file_with_its_types(tmp_path: Any) -> None:
     file = tmp_path / "one.parquet"
-    file.write_bytes(parquet([envelope(change(n)) for n in range(3)], captured_at=NOW))
+    file.write_bytes(to_parquet([envelope(change(n)) for n in range(3)], captured_at=NOW))
     with duckdb.connect() as session:
         session.execute("SET TimeZone = 'UTC'")
         types = dict(session.sql(f"SELECT column_name, column_type FROM (DESCRIBE FROM '{file}')").fetchall())

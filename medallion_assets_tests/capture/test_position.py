@@ -54,7 +54,7 @@ def test_no_interleaving_of_late_writers_and_ticks_loses_or_doubles_a_name(
         news = position.pending(store, "Orders")
         assert news == sorted(news)
         handed += news
-        position = position.advanced(news)
+        position = position.advance(news)
         if packed:
             position = Position.from_json(position.to_json())
     assert sorted(handed) == sorted(path for _, path in written)
@@ -73,14 +73,14 @@ def test_names_may_be_taken_in_part_and_in_any_grouping(
     for cut in [*cuts, len(writers)]:
         part = position.pending(store, "Orders")[:cut]
         handed += part
-        position = position.advanced(part)
+        position = position.advance(part)
     assert handed == list(store.list("Orders")) and len(handed) == len(writers)
 
 
 def test_a_name_that_appears_exactly_fifteen_minutes_late_is_still_handed_out(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     newest, late = MIDNIGHT, MIDNIGHT - timedelta(minutes=15)
-    position = Position.start().advanced([name(newest)])
+    position = Position.start().advance([name(newest)])
     store.put(name(late, 1), b"")
     assert position.pending(store, "Orders") == [name(late, 1)]
 
@@ -88,7 +88,7 @@ def test_a_name_that_appears_exactly_fifteen_minutes_late_is_still_handed_out(tm
 def test_what_is_remembered_follows_the_last_fifteen_minutes_not_the_bucket() -> None:
     position = Position.start()
     for second in range(5_000):
-        position = position.advanced([name(MIDNIGHT + timedelta(seconds=second), second)])
+        position = position.advance([name(MIDNIGHT + timedelta(seconds=second), second)])
     assert len(position.seen) == 15 * 60 + 1
     assert len(position.to_json()) < 40 * len(position.seen)
 
@@ -96,7 +96,7 @@ def test_what_is_remembered_follows_the_last_fifteen_minutes_not_the_bucket() ->
 def test_an_empty_table_has_nothing_pending_and_leaves_the_start_where_it_is(tmp_path: Path) -> None:
     start = Position.start()
     assert start.pending(open_store(str(tmp_path)), "Orders") == []
-    assert start.advanced([]) == start
+    assert start.advance([]) == start
     assert Position.from_json(start.to_json()) == start
 
 
@@ -119,7 +119,7 @@ def test_a_tick_over_days_of_objects_in_s3_takes_one_listing(bucket: str) -> Non
     names = [name(MIDNIGHT + timedelta(hours=hour), hour) for hour in range(100)]
     for path in names:
         store.put(path, b"")
-    position = Position.start().advanced(names)
+    position = Position.start().advance(names)
     late = name(MIDNIGHT + timedelta(hours=99, minutes=-10), 7)
     store.put(late, b"")
     calls: list[str] = []

@@ -58,7 +58,7 @@ def test_a_listing_can_be_of_one_day(store: BronzeStore) -> None:
 
 def test_only_parquet_objects_are_listed_and_an_unknown_table_is_empty(store: BronzeStore) -> None:
     store.put("Orders/_SUCCESS", b"")
-    store.put("failed/Orders/1.json", b"{}")
+    store.put("_dead_letters/Orders/1.json", b"{}")
     assert list(store.list("Orders")) == []
     assert list(store.list("failed")) == []
     assert list(store.list("Nothing")) == []

@@ -13,8 +13,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from medallion_assets.capture.gap_marker import Gap, put_gap
-from medallion_assets.capture.heartbeat import Polled, put_polled
+from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
+from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
@@ -59,14 +59,16 @@ def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fle
     unknown = json.loads(medallion("status", "--json").stdout)
     assert {table["complete_to"] for table in unknown["tables"]} == {None}, "no poller has said anything"
     for table in ("fleet-Vehicles", "fleet-Trips"):
-        put_polled(
+        write_heartbeat(
             store,
-            Polled(table=table, stream_arn="arn/1", began_at=now, written_at=now, read_to=now, shards=()),
+            PollerHeartbeat(table=table, stream_arn="arn/1", started_at=now, written_at=now, read_up_to=now, shards=()),
         )
     whole = json.loads(medallion("status", "--json").stdout)
     assert {table["complete_to"] for table in whole["tables"]} == {now.isoformat()}
     assert [mart["complete_to"] for mart in whole["marts"]] == [now.isoformat()]
-    put_gap(store, Gap(table="fleet-Trips", detected_at=now, reason="shard shardId-1 was trimmed before it was read"))
+    write_gap_marker(
+        store, GapMarker(table="fleet-Trips", detected_at=now, reason="shard shardId-1 was trimmed before it was read")
+    )
     found = medallion("status", "--json")
     assert found.exit_code == 1
     assert "trips needs a backfill" in found.stderr and "medallion repair trips" in found.stderr

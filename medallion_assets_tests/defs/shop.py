@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
 
@@ -25,7 +25,7 @@ def store() -> BronzeStore:
 def capture(*records: Mapping[str, Any], at: datetime | None = None) -> None:
     """Write the records to Bronze as captured at `at`, or now."""
     at = at or datetime.now(UTC)
-    failures = process(records, store=store(), captured_at=at + timedelta(microseconds=next(_moment)))
+    failures = write_bronze(records, store=store(), captured_at=at + timedelta(microseconds=next(_moment)))
     assert failures == []
 
 

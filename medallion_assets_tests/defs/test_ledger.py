@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from medallion_assets.capture.gap_marker import Gap, put_gap
-from medallion_assets.capture.heartbeat import Polled, put_polled
+from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
+from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.definitions import defs
 from medallion_assets.defs.resources import MedallionResource
@@ -60,17 +60,19 @@ def looker(shipped: dg.Definitions, instance: dg.DagsterInstance) -> Looker:
 def lose(table: str) -> datetime:
     """The poller finds that the table's stream lost records; when it did."""
     at = datetime.now(UTC)
-    put_gap(store(), Gap(table=table, detected_at=at, reason="shard shardId-1 was trimmed before it was read"))
+    write_gap_marker(
+        store(), GapMarker(table=table, detected_at=at, reason="shard shardId-1 was trimmed before it was read")
+    )
     return at
 
 
-def read(table: str, *, began_at: datetime | None = None) -> datetime:
+def read(table: str, *, started_at: datetime | None = None) -> datetime:
     """The poller says that it has read the table up to now."""
     at = datetime.now(UTC)
-    marker = Polled(
-        table=table, stream_arn="arn/stream/1", began_at=began_at or at, written_at=at, read_to=at, shards=()
+    marker = PollerHeartbeat(
+        table=table, stream_arn="arn/stream/1", started_at=started_at or at, written_at=at, read_up_to=at, shards=()
     )
-    put_polled(store(), marker)
+    write_heartbeat(store(), marker)
     return at
 
 
@@ -149,9 +151,11 @@ def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(l
     capture(customer("c1"))
     news_run(looker.definitions, looker.instance, today())
     at = datetime.now(UTC) - timedelta(days=2)
-    put_polled(
+    write_heartbeat(
         store(),
-        Polled(table="Customers", stream_arn="arn/stream/1", began_at=at, written_at=at, read_to=at, shards=()),
+        PollerHeartbeat(
+            table="Customers", stream_arn="arn/stream/1", started_at=at, written_at=at, read_up_to=at, shards=()
+        ),
     )
     told = looker.tick()["silver/customers"]
     assert not told.passed

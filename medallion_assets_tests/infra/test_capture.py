@@ -33,7 +33,7 @@ def test_every_table_has_a_mapping_that_loses_nothing(assembly: Assembly) -> Non
     poller = PollerSettings()
     for mapping in mappings:
         assert mapping["BatchSize"] == poller.batch_size == 1_000
-        assert mapping["MaximumBatchingWindowInSeconds"] == poller.window_s == 1
+        assert mapping["MaximumBatchingWindowInSeconds"] == poller.window_seconds == 1
         assert mapping["StartingPosition"] == "TRIM_HORIZON"
         assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         assert mapping["BisectBatchOnFunctionError"] is True

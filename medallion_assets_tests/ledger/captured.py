@@ -1,4 +1,4 @@
-"""A table captured as the poller captures it: objects with claims, markers, and looks of the ledger at them."""
+"""A table captured as the poller captures it: objects with coverages, markers, and looks of the ledger at them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from medallion_assets.capture.coverage import Claim
-from medallion_assets.capture.heartbeat import Polled, PolledShard, put_polled
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.coverage import ShardCoverage
+from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, write_heartbeat
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.ledger.inspect import Memory, State
 from medallion_assets.ledger.reader import Recorded
 from medallion_assets.ledger.record import Recording, record
@@ -29,7 +29,7 @@ class Captured:
     root: Path
     now: datetime = NOON
     claimed: dict[str, str | None] = field(default_factory=dict)
-    given_up: dict[str, int] = field(default_factory=dict)
+    dead_lettered: dict[str, int] = field(default_factory=dict)
     memories: dict[str, Memory] = field(default_factory=dict)
     runs: int = 0
 
@@ -41,15 +41,15 @@ class Captured:
         """One object with these records of a shard, each an item of its own; its path."""
         self.pass_(seconds=1)
         records = [order(number, "x" if bad else "1", self.now) for number in numbers]
-        claim = Claim(
+        coverage = ShardCoverage(
             stream_arn=STREAM,
             shard_id=shard,
             after=self.claimed.get(shard),
-            upto=str(numbers[-1]),
-            given_up=self.given_up.pop(shard, 0),
+            up_to=str(numbers[-1]),
+            dead_lettered=self.dead_lettered.pop(shard, 0),
         )
         before = set(self.paths())
-        assert process(records, store=self.bench.store, captured_at=self.now, claim=claim) == []
+        assert write_bronze(records, store=self.bench.store, captured_at=self.now, coverage=coverage) == []
         self.claimed[shard] = str(numbers[-1])
         (path,) = set(self.paths()) - before
         return path
@@ -59,21 +59,26 @@ class Captured:
         self.pass_(seconds=1)
         before = set(self.paths())
         records = [order(number, "1", self.now) for number in numbers]
-        assert process(records, store=self.bench.store, captured_at=self.now) == []
+        assert write_bronze(records, store=self.bench.store, captured_at=self.now) == []
         (path,) = set(self.paths()) - before
         return path
 
-    def poll(self, *, read_to: datetime | None = None, began_at: datetime = NOON) -> datetime:
+    def poll(self, *, read_up_to: datetime | None = None, started_at: datetime = NOON) -> datetime:
         """The poller's marker: everything put is read, up to now unless said."""
-        to = read_to or self.now
+        to = read_up_to or self.now
         shards = tuple(
-            PolledShard(shard_id=shard, upto=upto, given_up=self.given_up.get(shard, 0), finished=False)
-            for shard, upto in self.claimed.items()
+            ShardHeartbeat(shard_id=shard, up_to=up_to, dead_lettered=self.dead_lettered.get(shard, 0), finished=False)
+            for shard, up_to in self.claimed.items()
         )
-        put_polled(
+        write_heartbeat(
             self.bench.store,
-            Polled(
-                table="Orders", stream_arn=STREAM, began_at=began_at, written_at=self.now, read_to=to, shards=shards
+            PollerHeartbeat(
+                table="Orders",
+                stream_arn=STREAM,
+                started_at=started_at,
+                written_at=self.now,
+                read_up_to=to,
+                shards=shards,
             ),
         )
         return to
@@ -107,7 +112,7 @@ class Captured:
     def recorded(self) -> dict[str, str]:
         """The state of every recorded object."""
         with Recorded.open(self.bench.lake) as rows:
-            return {name: row["state"] for name, row in rows.objects("orders", after=None, upto="Orders0").items()}
+            return {name: row["state"] for name, row in rows.objects("orders", after=None, up_to="Orders0").items()}
 
     def paths(self) -> list[str]:
         return list(self.bench.store.list("Orders"))

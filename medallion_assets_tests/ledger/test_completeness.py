@@ -7,22 +7,27 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.capture.heartbeat import Polled, PolledShard
+from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat
+from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
 from medallion_assets.ledger.completeness import Reached, judge
-from medallion_assets.ledger.ranges import START, Range, padded
+from medallion_assets.ledger.ranges import Range
 from medallion_assets_tests.silver.changes import NOON
 
 READ_TO = NOON - timedelta(seconds=10)
 EARLIER = NOON - timedelta(hours=1)
 
 
-def marker(**upto: str | None) -> Polled:
-    shards = tuple(PolledShard(shard_id=name, upto=to, given_up=0, finished=False) for name, to in upto.items())
-    return Polled(table="Orders", stream_arn="arn", began_at=EARLIER, written_at=NOON, read_to=READ_TO, shards=shards)
+def marker(**up_to: str | None) -> PollerHeartbeat:
+    shards = tuple(
+        ShardHeartbeat(shard_id=name, up_to=to, dead_lettered=0, finished=False) for name, to in up_to.items()
+    )
+    return PollerHeartbeat(
+        table="Orders", stream_arn="arn", started_at=EARLIER, written_at=NOON, read_up_to=READ_TO, shards=shards
+    )
 
 
 def reached(number: str, seconds_ago: int = 60) -> Reached:
-    return Reached(padded(number), NOON - timedelta(seconds=seconds_ago))
+    return Reached(pad_sequence(number), NOON - timedelta(seconds=seconds_ago))
 
 
 def test_a_shard_without_records_holds_nothing_up() -> None:
@@ -42,12 +47,12 @@ def test_a_shard_whose_objects_wait_holds_the_table_up_to_its_newest_change() ->
 def test_what_was_captured_after_the_marker_cannot_be_what_it_tells_of() -> None:
     waiting = [NOON + timedelta(seconds=5)]
     found = judge(marker(a="7"), {"a": reached("5")}, waiting=waiting, behind=False, before=EARLIER)
-    assert (found.complete_to, found.tails) == (EARLIER, {"a": Range(padded("5"), padded("7"))})
+    assert (found.complete_to, found.tails) == (EARLIER, {"a": Range(pad_sequence("5"), pad_sequence("7"))})
 
 
 def test_a_shard_of_which_nothing_is_recorded_misses_everything() -> None:
     found = judge(marker(a="7"), {}, waiting=[], behind=False, before=None)
-    assert (found.complete_to, found.tails) == (None, {"a": Range(START, padded("7"))})
+    assert (found.complete_to, found.tails) == (None, {"a": Range(SEQUENCE_START, pad_sequence("7"))})
 
 
 def test_nothing_new_is_said_while_the_ledger_is_behind_or_the_marker_may_have_forgotten_shards() -> None:

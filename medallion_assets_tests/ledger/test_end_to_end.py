@@ -14,14 +14,14 @@ from pathlib import Path
 
 import boto3
 
-from medallion_assets.capture.gap_marker import put_gap
-from medallion_assets.capture.heartbeat import put_polled
+from medallion_assets.capture.gap_marker import write_gap_marker
+from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.inspect import State
@@ -48,12 +48,12 @@ def polling(fleet: Fleet, folder: Path) -> Iterator[None]:
                 table,
                 dynamodb=boto3.client("dynamodb"),
                 streams=boto3.client("dynamodbstreams"),
-                process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
-                on_failure=OnFailureQueue(sqs, queue, store=store),
-                on_gap=partial(put_gap, store),
-                on_polled=partial(put_polled, store),
+                write=partial(write_bronze, store=store),
+                dead_letters=DeadLetterQueue(sqs, queue, store=store),
+                on_gap=partial(write_gap_marker, store),
+                on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,
-                settings=replace(FAST, tell_s=0.1),
+                settings=replace(FAST, heartbeat_seconds=0.1),
                 clock=lambda: datetime.now(UTC),
             )
             for table in TABLES

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from medallion_assets.capture.gap_marker import Gap, put_gap
+from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import inspect as look_module
 from medallion_assets.ledger.backfill import backfilled, needs_backfill
@@ -46,7 +46,7 @@ def test_what_is_recorded_is_what_the_objects_and_snapshots_say(either: Captured
         assert rows.shards("orders") == [(found[first]["stream_arn"], "a")]
     assert [found[path]["rows"] for path in (first, second, third)] == [2, 1, 1]
     assert (found[first]["first_sequence"], found[first]["last_sequence"]) == ("7".zfill(40), "9".zfill(40))
-    assert (found[third]["after"], found[third]["upto"]) == ("9".zfill(40), "20".zfill(40))
+    assert (found[third]["after"], found[third]["up_to"]) == ("9".zfill(40), "20".zfill(40))
     assert found[second]["shard_id"] is None
     silver = either.bench.lake.table("silver", "orders")
     assert set(by_snapshot) == {snapshot.snapshot_id for snapshot in silver.snapshots()}
@@ -130,7 +130,7 @@ def test_an_object_missing_at_the_end_of_a_chain_is_a_hole_too(captured: Capture
     captured.put("a", 4)
     captured.merge()
     captured.poll()
-    assert captured.look().gaps == (gap, second), "the next object's claim says nothing new"
+    assert captured.look().gaps == (gap, second), "the next object's coverage says nothing new"
 
 
 def test_a_first_object_that_is_missing_is_a_hole_from_the_start(captured: Captured) -> None:
@@ -166,9 +166,9 @@ def test_what_is_repaired_is_not_noticed_again_while_it_still_shows(captured: Ca
     captured.put("a", 1)
     captured.merge()
     captured.file(captured.put("a", 2)).unlink()
-    captured.given_up["a"] = 1
+    captured.dead_lettered["a"] = 1
     captured.poll()
-    assert sorted(gap.kind for gap in captured.look().gaps) == ["given_up", "hole"]
+    assert sorted(gap.kind for gap in captured.look().gaps) == ["dead_lettered", "hole"]
     captured.pass_(seconds=1)
     assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
     to = captured.poll()
@@ -183,7 +183,9 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     captured.look()
     lake, store = captured.bench.lake, captured.bench.store
     captured.pass_(hours=30)
-    put_gap(store, Gap(table="Orders", detected_at=captured.now, reason="shard a was trimmed before it was read"))
+    write_gap_marker(
+        store, GapMarker(table="Orders", detected_at=captured.now, reason="shard a was trimmed before it was read")
+    )
     told = needs_backfill(lake, store, ORDERS)
     assert told is not None, "before the ledger has looked, too"
     assert (told.kind, told.since) == ("stream", complete)
@@ -192,7 +194,7 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     captured.pass_(minutes=1)
     assert backfilled(lake, store, ORDERS, at=captured.now, run_id="early") == [told], "changes go on being lost"
     captured.pass_(minutes=1)
-    to = captured.poll(began_at=captured.now)
+    to = captured.poll(started_at=captured.now)
     assert backfilled(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
     assert backfilled(lake, store, ORDERS, at=captured.now, run_id="repair") == []
     assert needs_backfill(lake, store, ORDERS) is None
@@ -284,18 +286,18 @@ def test_a_poller_that_began_anew_too_late_has_lost_what_the_stream_forgot(captu
     captured.look()
     captured.memories = {}
     captured.pass_(hours=23)
-    captured.poll(began_at=captured.now)
+    captured.poll(started_at=captured.now)
     assert captured.look().gaps == (), "all of it was still there"
     captured.pass_(hours=25)
     complete = captured.look().complete_to
     assert complete is not None
-    captured.poll(began_at=captured.now)
+    captured.poll(started_at=captured.now)
     state = captured.look()
     assert [(gap.kind, gap.since) for gap in state.gaps] == [("away", complete)]
     assert state.complete_to == complete
     captured.pass_(minutes=1)
     assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
-    to = captured.poll(began_at=captured.now - timedelta(minutes=1))
+    to = captured.poll(started_at=captured.now - timedelta(minutes=1))
     state = captured.look()
     assert (state.gaps, state.complete_to) == ((), to)
 
@@ -303,11 +305,11 @@ def test_a_poller_that_began_anew_too_late_has_lost_what_the_stream_forgot(captu
 def test_records_given_up_are_a_gap_until_a_repair(captured: Captured) -> None:
     captured.put("a", 1)
     captured.merge()
-    captured.given_up["a"] = 2  # after record 1 two went to the queue
+    captured.dead_lettered["a"] = 2  # after record 1 two went to the queue
     captured.poll()
     (gap,) = captured.look().gaps
-    assert gap.kind == "given_up" and "2 records of a after 1" in gap.reason
-    captured.put("a", 5)  # its claim says the same
+    assert gap.kind == "dead_lettered" and "2 records of a after 1" in gap.reason
+    captured.put("a", 5)  # its coverage says the same
     captured.merge()
     captured.poll()
     assert captured.look().gaps == (gap,)

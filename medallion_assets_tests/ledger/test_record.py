@@ -135,7 +135,7 @@ def test_a_look_without_news_writes_nothing(either: Captured) -> None:
     either.memories = {}
     either.pass_(seconds=10)
     either.put("a", 2)
-    either.poll(read_to=either.now)
+    either.poll(read_up_to=either.now)
     assert either.look().complete_to == to, "told every few minutes, for those who do not look themselves"
 
 
@@ -202,8 +202,8 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
             for gap in state.gaps:
                 label, _, text = gap.subject.rpartition("/")
                 if label.endswith(f"/{shard}"):
-                    after, _, upto = text.partition("-")
-                    found |= set(range(0 if after == "start" else int(after) + 1, int(upto) + 1))
+                    after, _, up_to = text.partition("-")
+                    found |= set(range(0 if after == "start" else int(after) + 1, int(up_to) + 1))
             written = {n for n in found if n >= 10}
             others = {n for n in written if n not in really}
             # A range names the numbers between its ends; those of the other shard are in it, too.
@@ -216,7 +216,7 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
 def _of(captured: Captured, shard: str) -> set[int]:
     """The records that Bronze holds of a shard."""
     with Recorded.open(captured.bench.lake) as rows:
-        found = rows.objects("orders", after=None, upto="Orders0").values()
+        found = rows.objects("orders", after=None, up_to="Orders0").values()
     return {
         number
         for row in found

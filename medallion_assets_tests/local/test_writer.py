@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from medallion_assets.capture.store import open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.generator import Generator
@@ -86,7 +86,7 @@ def test_a_redelivered_batch_is_the_same_records_in_another_object(client: Any, 
     Writer(client).write(changes(FLEET, 3, 200), stop=threading.Event())
     store = open_store(str(tmp_path))
     sent = stream("fleet-Trips")
-    assert process(sent, store=store, captured_at=datetime.now(UTC)) == []
+    assert write_bronze(sent, store=store, captured_at=datetime.now(UTC)) == []
     [first] = store.list("fleet-Trips")
     redelivery = Redelivery(store, ["fleet-Trips"], share=1.0, seed=1)
     redelivery.step()

@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 import pytest
 
-from medallion_assets.capture.gap_marker import Gap, put_gap
-from medallion_assets.capture.heartbeat import Polled, put_polled
+from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
+from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import needs_backfill
@@ -323,15 +323,17 @@ def test_a_table_that_lost_history_needs_a_backfill_until_it_is_merged(shop: Sho
     store = shop.bench.store
     shop.put("kept", "1.00")
     shop.merge()
-    put_gap(store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
+    write_gap_marker(store, GapMarker(table="Orders", detected_at=NOON, reason="trimmed"))
     for number in range(300):
         shop.put(f"lost{number}", f"{number}.00", heard=False)
     early = shop.repair(dry_run=True)
     assert early.comparison.missing == 300 and needs_backfill(shop.bench.lake, store, ORDERS) is not None
     resumed = NOON + timedelta(seconds=1)
-    put_polled(
+    write_heartbeat(
         store,
-        Polled(table="Orders", stream_arn="arn", began_at=resumed, written_at=resumed, read_to=None, shards=()),
+        PollerHeartbeat(
+            table="Orders", stream_arn="arn", started_at=resumed, written_at=resumed, read_up_to=None, shards=()
+        ),
     )
     shop.clock.time = NOON + timedelta(minutes=10)
     shop.clock.waited = lambda: None
@@ -353,7 +355,7 @@ def test_the_ledger_takes_amendments_for_objects_like_any(shop: Shop) -> None:
 
 
 def test_a_gap_stays_while_capture_has_not_resumed(shop: Shop) -> None:
-    put_gap(shop.bench.store, Gap(table="Orders", detected_at=NOON, reason="trimmed"))
+    write_gap_marker(shop.bench.store, GapMarker(table="Orders", detected_at=NOON, reason="trimmed"))
     done = shop.repair()
     assert done.merged and not done.complete and [gap.kind for gap in done.gaps] == ["stream"]
 
@@ -363,15 +365,15 @@ def test_the_poller_tells_when_all_is_captured(shop: Shop) -> None:
     shop.put("a", "1.00", heard=False)
     began = shop.clock.time
 
-    def mark(read_to: datetime) -> None:
-        put_polled(
+    def mark(read_up_to: datetime) -> None:
+        write_heartbeat(
             shop.bench.store,
-            Polled(
+            PollerHeartbeat(
                 table="Orders",
                 stream_arn="arn",
-                began_at=began,
+                started_at=began,
                 written_at=shop.clock.time,
-                read_to=read_to,
+                read_up_to=read_up_to,
                 shards=(),
             ),
         )

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from medallion_assets.capture.envelope import envelope, parquet
+from medallion_assets.capture.envelope import envelope, to_parquet
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake, LakeSettings
@@ -64,7 +64,7 @@ def record(table: str, sequence: int, keys: Item, new: Item | None, *, name: str
 
 
 def bronze_bytes(*records: Mapping[str, Any], at: datetime = NOON) -> bytes:
-    return parquet([envelope(one) for one in records], captured_at=at)
+    return to_parquet([envelope(one) for one in records], captured_at=at)
 
 
 @dataclass
@@ -80,7 +80,9 @@ class Bench:
     def put(self, *records: Mapping[str, Any], day: date = DAY) -> None:
         """Capture the records now, as one batch."""
         noon = datetime.combine(day, NOON.timetz())
-        failed = process(list(records), store=self.store, captured_at=noon + timedelta(seconds=next(self._seconds)))
+        failed = write_bronze(
+            list(records), store=self.store, captured_at=noon + timedelta(seconds=next(self._seconds))
+        )
         assert failed == []
 
     def news(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:

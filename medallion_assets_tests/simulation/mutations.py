@@ -194,7 +194,7 @@ def skip_the_enrichment_refresh() -> Iterator[None]:
 @contextmanager
 def acknowledge_before_the_write() -> Iterator[None]:
     """Capture says a batch is done although Bronze did not take it."""
-    real = write_bronze.process
+    real = write_bronze.write_bronze
 
     def hasty(*given: Any, **more: Any) -> list[str]:
         try:
@@ -202,7 +202,7 @@ def acknowledge_before_the_write() -> Iterator[None]:
         except LakeUnavailable:
             return []
 
-    with patched((handler, "process", hasty), (simulated_capture, "process", hasty)):
+    with patched((handler, "write_bronze", hasty), (simulated_capture, "write_bronze", hasty)):
         yield
 
 
@@ -221,12 +221,12 @@ def float_instead_of_decimal() -> Iterator[None]:
 @contextmanager
 def report_the_highest_failure() -> Iterator[None]:
     """The function reports the last record that failed: the stream goes on after the first."""
-    real = write_bronze.process
+    real = write_bronze.write_bronze
 
-    def process_(*given: Any, **more: Any) -> list[str]:
+    def lowest_left_out(*given: Any, **more: Any) -> list[str]:
         return real(*given, **more)[-1:]
 
-    with patched((handler, "process", process_), (simulated_capture, "process", process_)):
+    with patched((handler, "write_bronze", lowest_left_out), (simulated_capture, "write_bronze", lowest_left_out)):
         yield
 
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.gap_marker import read_gaps
-from medallion_assets.capture.heartbeat import read_polled
+from medallion_assets.capture.gap_marker import read_gap_markers
+from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard, list_shards
@@ -32,7 +32,7 @@ ROUGH = {
     "": Rates(before=0.02, after=0.02, delay=0.02, death=0.004, outage=0.002, odd=0.1),
     "checkpoint": Rates(death=0.004),
 }
-SLOW = PollerSettings(window_s=60, idle_s=60, discover_s=300)
+SLOW = PollerSettings(window_seconds=60, idle_seconds=60, discover_seconds=300)
 """Minutes where our poller looks every quarter of a second: days of virtual time, a second of ours."""
 
 
@@ -58,7 +58,7 @@ def traffic(cloud: Cloud, table: Table, writes: int) -> Iterator[StreamRecord]:
 def poller(cloud: Cloud, **changes: Any) -> PollerProcess:
     parts: dict[str, Any] = {
         "store": cloud.store(),
-        "on_failure": cloud.create_queue("failed"),
+        "dead_letters": cloud.create_queue("failed"),
         "settings": SLOW,
     }
     return PollerProcess(cloud, ["Orders"], **{**parts, **changes})
@@ -92,7 +92,7 @@ def test_what_the_marker_says_is_read_is_in_bronze(seed: int) -> None:
     """At any moment, with shards that split and show late, answers that hold records back, faults and deaths."""
     cloud = Cloud(seed, rates=ROUGH)
     table = cloud.create_table("Orders", {"id": "S"}, shards=2, split_rate=0.3)
-    process = poller(cloud, settings=replace(SLOW, quiet_answers=8))
+    process = poller(cloud, settings=replace(SLOW, empty_answers=8))
     process.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("medallion_assets.capture.poller.table.list_shards", listed_late(cloud))
@@ -117,19 +117,19 @@ def _check_markers(cloud: Cloud, table: Table, process: PollerProcess) -> None:
     told: list[datetime] = []
     for record in traffic(cloud, table, 80):
         written.append(record)
-        marker = read_polled(store, "Orders")
-        if marker is not None and marker.read_to is not None and marker.read_to not in told:
-            told.append(marker.read_to)
+        marker = read_heartbeat(store, "Orders", now=cloud.clock())
+        if marker is not None and marker.read_up_to is not None and marker.read_up_to not in told:
+            told.append(marker.read_up_to)
             there = set(numbers(store))
-            assert all(one.sequence_number in there for one in written if one.at < marker.read_to)
+            assert all(one.sequence_number in there for one in written if one.at < marker.read_up_to)
     assert len(told) > 10
     assert told == sorted(told)
     cloud.faults.calm()
     quiet = cloud.clock()
     cloud.scheduler.run(until=quiet + timedelta(minutes=30))
-    marker = read_polled(store, "Orders")
+    marker = read_heartbeat(store, "Orders", now=cloud.clock())
     assert marker is not None
-    assert marker.read_to is None or marker.read_to > quiet, "None: shards have just rolled"
+    assert marker.read_up_to is None or marker.read_up_to > quiet, "None: shards have just rolled"
 
 
 def test_the_same_seed_gives_the_same_bronze() -> None:
@@ -148,7 +148,7 @@ def test_the_same_seed_gives_the_same_bronze() -> None:
 
 def test_each_call_of_the_poller_fails_once_before_and_after_and_at_its_death() -> None:
     """Every fault point of a short run, one at a time: the run without faults says which there are."""
-    quick = PollerSettings(window_s=1, idle_s=1, discover_s=5)
+    quick = PollerSettings(window_seconds=1, idle_seconds=1, discover_seconds=5)
 
     def story(script: list[Fault]) -> tuple[Cloud, PollerProcess, list[StreamRecord]]:
         cloud = Cloud(2, script=script)
@@ -195,7 +195,7 @@ def test_a_poller_that_was_away_for_a_day_says_that_changes_were_lost() -> None:
     cloud.scheduler.run(until=cloud.clock() + timedelta(hours=1))
     assert "trimmed" in process.gaps["Orders"]
     store = process._store
-    assert [gap.table for gap in read_gaps(store, "Orders")] == ["Orders"]
+    assert [gap.table for gap in read_gap_markers(store, "Orders")] == ["Orders"]
     process.start(resume_after_gap=["Orders"])
     cloud.scheduler.run(until=cloud.clock() + timedelta(hours=1))
     assert process.gaps == {}

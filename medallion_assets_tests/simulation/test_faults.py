@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from medallion_assets.capture.poller.reader import passes
+from medallion_assets.capture.poller.reader import is_transient
 from medallion_assets.capture.store import BronzeStore, FileStore
 from medallion_assets.errors import CorruptObject, LakeUnavailable
 from medallion_assets.simulation.clock import Clock
@@ -170,7 +170,7 @@ def test_errors_of_the_clients_are_botocores_and_pass() -> None:
                 act()
             except (ClientError, BotoCoreError) as error:
                 seen.add(error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__)
-                assert passes(error) or "RequestThrottled" in str(error)
+                assert is_transient(error) or "RequestThrottled" in str(error)
     assert seen >= {
         "ThrottlingException",
         "ProvisionedThroughputExceededException",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.silver.batches import merge_pending
 from medallion_assets.simulation.clock import Clock
@@ -53,7 +53,7 @@ class Bench:
 
     def put(self, *records: dict[str, object]) -> None:
         self.clock.advance(1)
-        assert process(records, store=self.store, captured_at=self.clock()) == []
+        assert write_bronze(records, store=self.store, captured_at=self.clock()) == []
 
     def merge(self) -> None:
         with self.warehouse.open() as lake:

@@ -21,7 +21,7 @@ from pathlib import Path
 import boto3
 import dagster as dg
 
-from medallion_assets.capture.coverage import read_claim
+from medallion_assets.capture.coverage import read_coverage
 from medallion_assets.capture.store import open_store
 from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
@@ -244,8 +244,8 @@ def _look_at_bronze(stack: Stack, report: Report) -> None:
     for contract in stack.domain.tables:
         paths = list(store.list(contract.table))
         report.objects += len(paths)
-        claims = [claim for path in paths if (claim := read_claim(store.read(path)))]
-        if not claims or has_hole(claims):
+        coverages = [coverage for path in paths if (coverage := read_coverage(store.read(path)))]
+        if not coverages or has_hole(coverages):
             report.wrong.append(f"the objects of {contract.table} do not follow each other without a hole")
 
 

@@ -1,7 +1,7 @@
-"""`python -m medallion_assets.capture.poller`: arguments, clients, signals; prints one line when it is ready.
+"""`python -m medallion_assets.capture.poller`: arguments, clients and signals; prints one line when it is ready.
 
 Region, endpoint and credentials are boto3's own (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, ...).
-Exit codes: 0 stopped as asked, 1 a table lost changes and stopped, 2 it could not start.
+Exit codes: 0 stopped by a signal, 1 a table lost changes and stopped, 2 it could not start.
 """
 
 import argparse
@@ -18,15 +18,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from medallion_assets.capture.gap_marker import put_gap
-from medallion_assets.capture.heartbeat import put_polled
+from medallion_assets.capture.gap_marker import write_gap_marker
+from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.poller.table import TablePoller, enabled_stream, no_stream
+from medallion_assets.capture.poller.stream import find_stream, stream_missing
+from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import MedallionError
 
 
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
-    # One attempt each: the poller has its own backoff, which ends at once when it is asked to stop.
+    # One attempt per call: the poller has its own backoff, which a signal ends at once.
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=100)
     dynamodb = boto3.client("dynamodb", config=config)
     streams = boto3.client("dynamodbstreams", config=config)
@@ -68,19 +69,19 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
         for table in asked.resume_after_gap:
             checkpoint.forget(table)
         for table in tables:
-            if enabled_stream(dynamodb, table) is None and checkpoint.table(table) is None:
-                raise no_stream(table)
+            if find_stream(dynamodb, table) is None and checkpoint.table(table) is None:
+                raise stream_missing(table)
             next(store.list(table), None)
-        sqs.get_queue_attributes(QueueUrl=asked.on_failure)
+        sqs.get_queue_attributes(QueueUrl=asked.dead_letter_queue)
         pollers = [
             TablePoller(
                 table,
                 dynamodb=dynamodb,
                 streams=streams,
-                process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
-                on_failure=OnFailureQueue(sqs, asked.on_failure, store=store),
-                on_gap=partial(put_gap, store),
-                on_polled=partial(put_polled, store),
+                write=partial(write_bronze, store=store),
+                dead_letters=DeadLetterQueue(sqs, asked.dead_letter_queue, store=store),
+                on_gap=partial(write_gap_marker, store),
+                on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,
                 settings=PollerSettings(),
                 clock=lambda: datetime.now(UTC),
@@ -105,15 +106,17 @@ def _parser() -> argparse.ArgumentParser:
         "--bronze", required=True, metavar="URL", help="root of Bronze: s3://bucket/prefix, or a directory"
     )
     parser.add_argument(
-        "--checkpoint", required=True, type=Path, metavar="FILE", help="file that remembers what is done"
+        "--checkpoint", required=True, type=Path, metavar="FILE", help="file that stores what was delivered"
     )
-    parser.add_argument("--on-failure", required=True, metavar="QUEUE_URL", help="SQS queue for records given up")
+    parser.add_argument(
+        "--dead-letter-queue", required=True, metavar="QUEUE_URL", help="SQS queue for records that cannot be written"
+    )
     parser.add_argument(
         "--resume-after-gap",
         action="append",
         default=[],
         metavar="TABLE",
-        help="begin this table anew after it lost changes; run a backfill of it once the poller is ready",
+        help="restart the capture of this table after it lost changes; backfill it once the poller is ready",
     )
     return parser
 

@@ -1,8 +1,7 @@
-"""What the poller has delivered, on disk: survives kill -9 and power cuts.
+"""The checkpoint: what the poller has delivered, on disk; it survives kill -9 and power cuts.
 
-Belongs here: the file, who may write it, what it says about tables and shards. Does not belong here: what follows from
-it (lineage, gaps). One SQLite file in WAL mode with full sync: a commit that returned is on the disk, and `status` may
-read while the poller writes.
+Belongs here: the file, its lock, and what it stores about tables and shards. Does not belong here: what follows from it
+(shards, table). It is one SQLite file in WAL mode with full sync: a commit that returned is on disk.
 """
 
 import fcntl
@@ -15,36 +14,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from medallion_assets.capture.coverage import Claim
-from medallion_assets.capture.heartbeat import PolledShard
+from medallion_assets.capture.coverage import ShardCoverage
+from medallion_assets.capture.heartbeat import ShardHeartbeat
 from medallion_assets.errors import CheckpointUnusable, SettingsError
 
-# A finished shard is remembered well past the 24 hours in which its children can still name it as their parent.
-_FORGET_AFTER: Final = timedelta(days=7)
+# Well past the stream's retention of 24 hours, in which the children of a finished shard can name it as their parent.
+_FORGET_FINISHED_AFTER: Final = timedelta(days=7)
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS tables (
-    table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT, began_at TEXT
+    table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, started_at TEXT NOT NULL, gap TEXT, captured_at TEXT
 );
 CREATE TABLE IF NOT EXISTS shards (
-    stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL, first INTEGER NOT NULL,
-    sequence_number TEXT, finished_at TEXT, claimed TEXT, given_up INTEGER NOT NULL DEFAULT 0,
+    stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, discovered_at TEXT NOT NULL, initial INTEGER NOT NULL,
+    sequence_number TEXT, finished_at TEXT, covered_up_to TEXT, dead_lettered INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (stream_arn, shard_id)
 );
 """
 
 
-# For a file from before objects made claims, and before the marker told since when a table is captured.
-_CLAIMS: Final = """
-ALTER TABLE shards ADD COLUMN claimed TEXT;
-ALTER TABLE shards ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
-"""
-_BEGAN: Final = "ALTER TABLE tables ADD COLUMN began_at TEXT"
-_TABLES: Final = "SELECT table_name, stream_arn, gap, captured_at FROM tables"
-
-
 @dataclass(frozen=True, slots=True)
-class TableMark:
+class TableCheckpoint:
     """One captured table. `gap` says why it needs a backfill; `captured_at` is the time of its newest object."""
 
     table: str
@@ -54,35 +44,37 @@ class TableMark:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardMark:
-    """One shard: the last sequence number delivered, as sent. `first`: it was there when capture began."""
+class ShardCheckpoint:
+    """One shard. `sequence_number` is the last one delivered, as sent.
 
-    known_at: datetime
-    first: bool
+    `initial`: the shard existed when the capture of the table started. `finished`: it is delivered to its end.
+    """
+
+    discovered_at: datetime
+    initial: bool
     sequence_number: str | None
     finished: bool
 
 
 class Checkpoint:
-    """The poller's memory, safe to use from several threads. One process at a time writes it.
+    """What the poller has delivered. Safe to use from several threads; one process at a time writes it.
 
-    Over a connection (in autocommit mode) it is the memory's logic alone; `open` is what makes it durable. Every method
-    raises CheckpointUnusable when the file cannot be read or written, with nothing noted.
+    On a plain connection (in autocommit mode) it is the logic without durability; `open` makes it durable. Every method
+    raises CheckpointUnusable when the file cannot be read or written; then nothing was stored.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._lock = threading.Lock()
         connection.executescript(_SCHEMA)
-        if "claimed" not in {column[1] for column in connection.execute("PRAGMA table_info(shards)")}:
-            connection.executescript(_CLAIMS)
-        if "began_at" not in {column[1] for column in connection.execute("PRAGMA table_info(tables)")}:
-            connection.execute(_BEGAN)
 
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Open or create the file for writing. SettingsError if another poller has it or it is no checkpoint."""
+        """Open or create the file for writing.
+
+        Raises SettingsError if another poller uses it or if it is not a checkpoint.
+        """
         with _locked(path), ExitStack() as opened:
             try:
                 connection = opened.enter_context(
@@ -93,59 +85,67 @@ class Checkpoint:
                 checkpoint = cls(connection)
             except sqlite3.DatabaseError as error:
                 raise SettingsError(
-                    f"{path} cannot be used as the poller's checkpoint ({error}); mend that or move it. Without it "
-                    "the poller starts from the oldest records of the streams, and a table may need a backfill."
+                    f"{path} cannot be used as the poller's checkpoint ({error}); fix that, or move the file away. "
+                    "Without it the poller starts at the oldest records of the streams; a table may need a backfill."
                 ) from error
             yield checkpoint
 
-    def table(self, table: str) -> TableMark | None:
-        """Return what is known of a table; None before its capture began."""
-        marks = _tables(self._run(f"{_TABLES} WHERE table_name = ?", table))
-        return marks[0] if marks else None
+    def table(self, table: str) -> TableCheckpoint | None:
+        """Return the checkpoint of a table; None before its capture started."""
+        found = self._run("SELECT table_name, stream_arn, gap, captured_at FROM tables WHERE table_name = ?", table)
+        if not found:
+            return None
+        name, stream_arn, gap, captured_at = found[0]
+        return TableCheckpoint(name, stream_arn, gap, datetime.fromisoformat(captured_at) if captured_at else None)
 
-    def shards(self, stream_arn: str) -> dict[str, ShardMark]:
+    def shards(self, stream_arn: str) -> dict[str, ShardCheckpoint]:
         """Return the known shards of a stream by id."""
         rows = self._run(
-            "SELECT shard_id, known_at, first, sequence_number, finished_at FROM shards WHERE stream_arn = ?",
+            "SELECT shard_id, discovered_at, initial, sequence_number, finished_at FROM shards WHERE stream_arn = ?",
             stream_arn,
         )
         return {
-            shard_id: ShardMark(datetime.fromisoformat(known_at), bool(first), sequence_number, finished_at is not None)
-            for shard_id, known_at, first, sequence_number, finished_at in rows
+            shard_id: ShardCheckpoint(
+                datetime.fromisoformat(discovered_at), bool(initial), sequence_number, finished_at is not None
+            )
+            for shard_id, discovered_at, initial, sequence_number, finished_at in rows
         }
 
-    def begin(self, table: str, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
-        """Note that capture of a table begins now with this stream and these shards: what they hold is promised."""
+    def begin_capture(self, table: str, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
+        """Store that capture of a table starts now, with this stream and these shards: their records are promised."""
         with self._transaction():
             self._connection.execute(
-                "INSERT INTO tables (table_name, stream_arn, began_at) VALUES (?, ?, ?)",
+                "INSERT INTO tables (table_name, stream_arn, started_at) VALUES (?, ?, ?)",
                 (table, stream_arn, _text(now)),
             )
-            self._insert(stream_arn, shard_ids, first=True, now=now)
+            self._insert(stream_arn, shard_ids, initial=True, now=now)
 
-    def know(self, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
-        """Note shards that came after capture began, all or none of them."""
+    def add_shards(self, stream_arn: str, shard_ids: Iterable[str], *, now: datetime) -> None:
+        """Store shards that were discovered after capture started, all or none of them."""
         with self._transaction():
-            self._insert(stream_arn, shard_ids, first=False, now=now)
+            self._insert(stream_arn, shard_ids, initial=False, now=now)
 
-    def _insert(self, stream_arn: str, shard_ids: Iterable[str], *, first: bool, now: datetime) -> None:
+    def _insert(self, stream_arn: str, shard_ids: Iterable[str], *, initial: bool, now: datetime) -> None:
         self._connection.executemany(
-            "INSERT INTO shards (stream_arn, shard_id, known_at, first) VALUES (?, ?, ?, ?)",
-            [(stream_arn, shard_id, now.isoformat(), first) for shard_id in shard_ids],
+            "INSERT INTO shards (stream_arn, shard_id, discovered_at, initial) VALUES (?, ?, ?, ?)",
+            [(stream_arn, shard_id, now.isoformat(), initial) for shard_id in shard_ids],
         )
 
     def advance(self, table: str, shard_id: str, sequence_number: str, captured_at: datetime | None) -> None:
-        """Note that a shard is delivered up to this number: in an object named so, or by giving the record up."""
+        """Store that a shard is delivered up to this number.
+
+        `captured_at` is the time in the name of the object that ends with it; None: the record was dead-lettered.
+        """
         with self._transaction():
             self._connection.execute(
-                "UPDATE shards SET sequence_number = ?, given_up = given_up + 1 WHERE shard_id = ? AND stream_arn = "
-                "(SELECT stream_arn FROM tables WHERE table_name = ?)",
+                "UPDATE shards SET sequence_number = ?, dead_lettered = dead_lettered + 1 WHERE shard_id = ? "
+                "AND stream_arn = (SELECT stream_arn FROM tables WHERE table_name = ?)",
                 (sequence_number, shard_id, table),
             )
             if captured_at:
                 self._connection.execute(
-                    "UPDATE shards SET claimed = sequence_number, given_up = 0 WHERE shard_id = ? AND stream_arn = "
-                    "(SELECT stream_arn FROM tables WHERE table_name = ?)",
+                    "UPDATE shards SET covered_up_to = sequence_number, dead_lettered = 0 WHERE shard_id = ? "
+                    "AND stream_arn = (SELECT stream_arn FROM tables WHERE table_name = ?)",
                     (shard_id, table),
                 )
                 self._connection.execute(
@@ -153,44 +153,53 @@ class Checkpoint:
                     (_text(captured_at), table),
                 )
 
-    def claim(self, stream_arn: str, shard_id: str, *, upto: str) -> Claim:
-        """Return what the shard's next object accounts for if it ends with `upto`."""
-        ((after, given_up),) = self._run(
-            "SELECT claimed, given_up FROM shards WHERE stream_arn = ? AND shard_id = ?", stream_arn, shard_id
+    def next_coverage(self, stream_arn: str, shard_id: str, *, up_to: str) -> ShardCoverage:
+        """Return what the shard's next object covers if it ends with `up_to`."""
+        ((after, dead_lettered),) = self._run(
+            "SELECT covered_up_to, dead_lettered FROM shards WHERE stream_arn = ? AND shard_id = ?",
+            stream_arn,
+            shard_id,
         )
-        return Claim(stream_arn=stream_arn, shard_id=shard_id, after=after, upto=upto, given_up=given_up)
+        return ShardCoverage(
+            stream_arn=stream_arn, shard_id=shard_id, after=after, up_to=up_to, dead_lettered=dead_lettered
+        )
 
-    def polled(self, table: str, *, ended_since: datetime) -> tuple[datetime | None, tuple[PolledShard, ...]]:
-        """Return when the capture of a table began, None if that is not known, and what each shard has claimed.
+    def shard_heartbeats(self, table: str, *, finished_since: datetime) -> tuple[datetime, tuple[ShardHeartbeat, ...]]:
+        """Return when the capture of a table started, and how far the objects of each shard reach.
 
-        Left out are shards that ended before `ended_since`.
+        Leaves out shards that were finished before `finished_since`. The capture of the table must have started.
         """
-        began = self._run("SELECT began_at FROM tables WHERE table_name = ?", table)
+        ((started_at,),) = self._run("SELECT started_at FROM tables WHERE table_name = ?", table)
         rows = self._run(
-            "SELECT shard_id, claimed, given_up, finished_at FROM shards WHERE stream_arn = "
+            "SELECT shard_id, covered_up_to, dead_lettered, finished_at FROM shards WHERE stream_arn = "
             "(SELECT stream_arn FROM tables WHERE table_name = ?1) AND ifnull(finished_at, ?2) >= ?2",
             table,
-            _text(ended_since),
+            _text(finished_since),
         )
-        began_at = datetime.fromisoformat(began[0][0]) if began and began[0][0] else None
-        return began_at, tuple(
-            PolledShard(shard_id=shard_id, upto=claimed, given_up=given_up, finished=finished_at is not None)
-            for shard_id, claimed, given_up, finished_at in rows
+        return datetime.fromisoformat(started_at), tuple(
+            ShardHeartbeat(
+                shard_id=shard_id, up_to=up_to, dead_lettered=dead_lettered, finished=finished_at is not None
+            )
+            for shard_id, up_to, dead_lettered, finished_at in rows
         )
 
-    def finish(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
-        """Note that a closed shard is delivered to its end; forget those that ended long ago."""
+    def finish_shard(self, stream_arn: str, shard_id: str, *, now: datetime) -> None:
+        """Store that a closed shard is delivered to its end; forget those that ended more than seven days ago."""
         self._run(
             "UPDATE shards SET finished_at = ? WHERE stream_arn = ? AND shard_id = ?", _text(now), stream_arn, shard_id
         )
-        self._run("DELETE FROM shards WHERE stream_arn = ? AND finished_at < ?", stream_arn, _text(now - _FORGET_AFTER))
+        self._run(
+            "DELETE FROM shards WHERE stream_arn = ? AND finished_at < ?",
+            stream_arn,
+            _text(now - _FORGET_FINISHED_AFTER),
+        )
 
     def mark_gap(self, table: str, reason: str) -> None:
-        """Note that a table lost changes; it stays so until `forget`."""
+        """Store that a table lost changes; it stays so until `forget`."""
         self._run("UPDATE tables SET gap = ? WHERE table_name = ?", reason, table)
 
     def forget(self, table: str) -> None:
-        """Forget a table, so that its capture begins anew with the oldest records of its current stream."""
+        """Forget a table: its next capture starts at the oldest records of its current stream."""
         with self._transaction():
             self._connection.execute(
                 "DELETE FROM shards WHERE stream_arn IN (SELECT stream_arn FROM tables WHERE table_name = ?)", (table,)
@@ -199,7 +208,7 @@ class Checkpoint:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All that is executed inside is noted, or none of it."""
+        """Commit everything that is executed inside, or nothing."""
         with self._lock, _usable(), self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             yield
@@ -209,17 +218,9 @@ class Checkpoint:
             return self._connection.execute(statement, values).fetchall()
 
 
-def read_tables(path: Path) -> list[TableMark]:
-    """Return the captured tables of a checkpoint file, while a poller may be writing it; none if there is no file."""
-    if not path.exists():
-        return []
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return _tables(connection.execute(f"{_TABLES} ORDER BY table_name").fetchall())
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the file against other pollers. Raises SettingsError if one has it, or if it cannot be written here."""
+    """Lock the file for this poller. Raises SettingsError if another one has it, or if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(path.name + ".lock").open("w")
@@ -239,18 +240,11 @@ def _usable() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise CheckpointUnusable(
-            f"the poller's checkpoint cannot be used ({error}). Mend that (a full disk, rights, a file that was moved) "
-            "and start the poller again: it goes on where it was."
+            f"the poller's checkpoint cannot be used ({error}). Fix the cause (a full disk, permissions, a file "
+            "that was moved or that another version wrote) and start the poller again: it continues where it stopped."
         ) from error
 
 
-def _tables(rows: Iterable[tuple[Any, ...]]) -> list[TableMark]:
-    return [
-        TableMark(table, stream_arn, gap, datetime.fromisoformat(captured_at) if captured_at else None)
-        for table, stream_arn, gap, captured_at in rows
-    ]
-
-
 def _text(time: datetime) -> str:
-    """Times of one width, so that SQLite's text order is their order."""
+    """Return a time as text of fixed width, so that SQLite's order of text is the order of times."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")

@@ -1,7 +1,7 @@
-"""Several tables at once, until told to stop.
+"""Several tables at once, until stopped.
 
-Belongs here: the threads that drive the tables and their shards, saying when all are ready, collecting how they ended.
-Does not belong here: arguments and signals (__main__), or what the threads do.
+Belongs here: the threads of the tables and their shards, reporting when all are ready, and collecting how they ended.
+Does not belong here: arguments and signals (__main__), and the work of the threads.
 """
 
 import threading
@@ -13,19 +13,19 @@ from medallion_assets.capture.poller.steps import drive
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.errors import StreamGap
 
-# More than a stream has open shards: threads are made as shards are found, and one must never wait for another's.
+# More than a stream has open shards: threads are created as shards are found, and no shard may wait for another.
 _MAX_SHARDS: Final = 10_000
 
 
 def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callable[[], None]) -> list[str]:
-    """Capture the tables until `halt` is set, or none goes on; return the tables that stopped for a gap.
+    """Capture the tables until `halt` is set or no table goes on; return the tables that stopped for a gap.
 
-    Calls `ready` once, when every table that goes on is. A table with a gap does not stop the others. An error that
-    nobody foresaw stops all and is raised, after the others came to a clean end.
+    Calls `ready` once, when every running table is ready. A table with a gap does not stop the others. An unexpected
+    error stops all tables, and is raised after the others have stopped cleanly.
     """
     halts = [threading.Event() for _ in tables]
     with ThreadPoolExecutor(len(tables), thread_name_prefix="table") as pool:
-        ends = {table: pool.submit(capture, table, stop) for table, stop in zip(tables, halts, strict=True)}
+        ends = {table: pool.submit(capture_table, table, stop) for table, stop in zip(tables, halts, strict=True)}
         announced = False
         while not halt.wait(0.05):
             running = [table for table, end in ends.items() if not end.done()]
@@ -45,10 +45,11 @@ def poll(tables: Sequence[TablePoller], *, halt: threading.Event, ready: Callabl
     return gaps
 
 
-def capture(table: TablePoller, halt: threading.Event) -> None:
-    """Capture one table until `halt` is set, and end with it set: one thread looks for shards, each shard has its own.
+def capture_table(table: TablePoller, halt: threading.Event) -> None:
+    """Capture one table until `halt` is set; it is set when this returns. A write in progress is finished first.
 
-    So one slow shard delays no other. A write at hand is finished first. Raises what the table raises.
+    One thread lists the shards, and each shard has its own thread, so a slow shard delays no other. Raises what the
+    table raises.
     """
     with ThreadPoolExecutor(_MAX_SHARDS, thread_name_prefix=table.table) as pool:
         try:

@@ -1,6 +1,6 @@
-"""Up to when a shard is read: what its answers so far allow to say.
+"""Up to when a shard is read, inferred from its answers.
 
-Belongs here: the inference from answers to a time. Does not belong here: asking (reader), telling others (table).
+Belongs here: the inference from answers to a time. Does not belong here: asking (reader), and publishing (table).
 """
 
 from collections import deque
@@ -9,33 +9,33 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medallion_assets.capture.poller.mapping import Record
+    from medallion_assets.capture.poller.delivery import Record
 
 
 class ShardProgress:
-    """One shard's answers. `read_to` is written by the shard's work and read by the table's, None at the beginning.
+    """The answers of one shard. Its reader writes `read_up_to` and the table's poller reads it; None at the start.
 
-    A shard's records are in the order of time, so it is read up to the creation of the last one delivered. An open
-    shard may answer empty though more follows: "nothing there" is believed when `quiet_answers` in a row say so, and
-    then for the time when the first of them was asked for.
+    The records of a shard are ordered by time, so it is read up to the creation time of the last record delivered. An
+    open shard may answer empty although more follows. So "no more records" counts only after `empty_answers` empty
+    answers in a row, and then for the time of the first of these requests.
     """
 
-    def __init__(self, *, quiet_answers: int) -> None:
-        self.read_to: datetime | None = None
+    def __init__(self, *, empty_answers: int) -> None:
+        self.read_up_to: datetime | None = None
         self._newest: datetime | None = None
-        self._quiet: deque[datetime] = deque(maxlen=quiet_answers)
+        self._empty: deque[datetime] = deque(maxlen=empty_answers)
 
-    def answered(self, records: Sequence["Record"], *, asked_at: datetime) -> None:
-        """Note an answer to a question asked then, aware UTC."""
+    def add_answer(self, records: Sequence["Record"], *, asked_at: datetime) -> None:
+        """Note the answer to a request sent at `asked_at`, aware UTC."""
         if records:
-            self._quiet.clear()
+            self._empty.clear()
             created = records[-1]["dynamodb"].get("ApproximateCreationDateTime")
             self._newest = created or self._newest
         else:
-            self._quiet.append(asked_at)
+            self._empty.append(asked_at)
 
-    def delivered(self) -> None:
-        """Note that everything answered so far is delivered."""
-        believed = self._quiet[0] if len(self._quiet) == self._quiet.maxlen else None
-        times = [time for time in (self.read_to, self._newest, believed) if time is not None]
-        self.read_to = max(times, default=None)
+    def confirm_delivery(self) -> None:
+        """Note that all records answered so far are delivered."""
+        empty_since = self._empty[0] if len(self._empty) == self._empty.maxlen else None
+        times = [time for time in (self.read_up_to, self._newest, empty_since) if time is not None]
+        self.read_up_to = max(times, default=None)

@@ -1,29 +1,28 @@
-"""One shard's records, page by page, in order.
+"""Read one shard's records, page by page, in order.
 
-Belongs here: iterators (where they start, that they expire), how long to wait when AWS is busy or away, and noticing
-that records were trimmed. Does not belong here: batches, or what is done with a record.
+Belongs here: iterators (where they start, that they expire), waiting while AWS is busy or not reachable, and detecting
+that records were trimmed. Does not belong here: batches, and what is done with a record.
 """
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from medallion_assets.capture.poller.checkpoint import ShardMark
+from medallion_assets.capture.poller.checkpoint import ShardCheckpoint
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard
 from medallion_assets.capture.poller.steps import Steps
+from medallion_assets.capture.sequence import STREAM_RETENTION
 from medallion_assets.errors import StreamGap
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_dynamodbstreams.type_defs import GetShardIteratorInputTypeDef
 
-_log = logging.getLogger(__name__)
-
-RETENTION: Final = timedelta(hours=24)
+log = logging.getLogger(__name__)
 
 _BUSY: Final = frozenset(
     {
@@ -37,8 +36,8 @@ _BUSY: Final = frozenset(
 )
 
 
-def passes(error: BotoCoreError | ClientError) -> bool:
-    """Return whether the same call may succeed later: AWS is busy, failing, or out of reach."""
+def is_transient(error: BotoCoreError | ClientError) -> bool:
+    """Return whether the same call may succeed later: AWS is busy, failing, or not reachable."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return error.response["Error"]["Code"] in _BUSY or status >= 500
@@ -46,21 +45,21 @@ def passes(error: BotoCoreError | ClientError) -> bool:
 
 
 class Page(NamedTuple):
-    """Records in Lambda's event shape but for boto3's types. `closed`: the shard ends with this page."""
+    """Records in the shape of Lambda's event with boto3's types. `closed`: the shard ends with this page."""
 
     records: list[dict[str, Any]]
     closed: bool
 
 
 class ShardReader:
-    """A place in one shard, from the checkpoint's mark on."""
+    """Reads one shard, starting after the record that the checkpoint names."""
 
     def __init__(
         self,
         client: "DynamoDBStreamsClient",
         stream_arn: str,
         shard: Shard,
-        mark: ShardMark,
+        checkpoint: ShardCheckpoint,
         *,
         settings: PollerSettings,
         clock: Callable[[], datetime],
@@ -68,18 +67,18 @@ class ShardReader:
         self._client = client
         self._stream_arn = stream_arn
         self._shard = shard
-        self._after = mark.sequence_number
+        self._after = checkpoint.sequence_number
         self._settings = settings
         self._clock = clock
-        self._mark = mark
+        self._checkpoint = checkpoint
         self._iterator: str | None = None
-        # A shard that was there when capture began may have lost its beginning before that, which is no gap.
-        self._at = None if mark.first else shard.first_sequence
+        # A shard that existed when capture started may have lost records before that, which is no gap.
+        self._at = None if checkpoint.initial else shard.first_sequence
 
     def page(self) -> Steps[Page]:
-        """Return the next records, possibly none of an open shard, once AWS is neither busy nor out of reach.
+        """Return the next records (an open shard may have none), waiting while AWS is busy or not reachable.
 
-        Raises StreamGap when records were trimmed unread, and botocore's errors for what waiting does not cure.
+        Raises StreamGap when records were trimmed unread, and botocore's errors that waiting does not resolve.
         """
         failures = 0
         while True:
@@ -87,14 +86,14 @@ class ShardReader:
                 return self._read()
             except (ClientError, BotoCoreError) as error:
                 if self._recovers(error):
-                    wait_s = 0.0
-                elif passes(error):
+                    wait_seconds = 0.0
+                elif is_transient(error):
                     failures += 1
-                    wait_s = self._settings.backoff(failures)
-                    _log.warning("shard %s: read failed, attempt %d: %s", self._shard.shard_id, failures, error)
+                    wait_seconds = self._settings.backoff(failures)
+                    log.warning("shard %s: read failed, attempt %d: %s", self._shard.shard_id, failures, error)
                 else:
                     raise
-            yield wait_s
+            yield wait_seconds
 
     def _read(self) -> Page:
         if self._iterator is None:
@@ -117,27 +116,27 @@ class ShardReader:
         if self._after is not None:
             return {**shard, "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": self._after}
         if self._at is not None:
-            # TRIM_HORIZON would pass over what was trimmed of a child without a word; this raises.
+            # TRIM_HORIZON would silently skip trimmed records of a child; this raises.
             return {**shard, "ShardIteratorType": "AT_SEQUENCE_NUMBER", "SequenceNumber": self._at}
-        if self._clock() - self._mark.known_at > RETENTION:
+        if self._clock() - self._checkpoint.discovered_at > STREAM_RETENTION:
             raise StreamGap(f"shard {self._shard.shard_id} went unread for more than 24 hours")
         return shard
 
     def _recovers(self, error: ClientError | BotoCoreError) -> bool:
-        """Return whether a new iterator is all it takes. Raises StreamGap when records are gone."""
+        """Return whether a new iterator resolves the error. Raises StreamGap when records are lost."""
         code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
         unread = self._after is None
         if code == "ExpiredIteratorException":
-            # Iterators live 15 minutes; the next one starts after the last record read.
+            # Iterators expire after 15 minutes; the next one starts after the last record read.
             self._iterator = None
             return True
         if code == "ValidationException" and unread and self._at is not None and self._iterator is None:
-            # Not every first number that DescribeStream tells is one that an iterator may start at.
+            # An iterator cannot start at every StartingSequenceNumber that DescribeStream returns.
             self._at = None
             return True
         if code == "TrimmedDataAccessException":
-            if unread and self._mark.first:
-                # What the stream drops before the first read was never this capture's to lose.
+            if unread and self._checkpoint.initial:
+                # What the stream drops before the first read was never promised by this capture.
                 self._iterator = None
                 return True
             raise StreamGap(f"records of shard {self._shard.shard_id} were trimmed before they were read") from error

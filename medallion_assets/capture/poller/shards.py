@@ -1,14 +1,14 @@
-"""The shards of a stream: which may be read now, and whether history was lost between two looks.
+"""The shards of a stream: which can be read now, and whether records were lost between two listings.
 
-Belongs here: lineage, pure functions over a listing and the checkpoint's marks. Does not belong here: reading records.
-A shard's records come wholly before its children's, so a child waits until its parent is delivered to the end.
+Belongs here: lineage, as pure functions over a listing and the checkpoint. Does not belong here: reading records.
+All records of a shard come before those of its children, so a child waits until its parent is delivered to the end.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medallion_assets.capture.poller.checkpoint import ShardMark
+from medallion_assets.capture.poller.checkpoint import ShardCheckpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One shard as DescribeStream tells it. `first_sequence` is missing while a shard has no records."""
+    """One shard as DescribeStream lists it. `first_sequence` is None while the shard has no records."""
 
     shard_id: str
     parent_id: str | None = None
@@ -24,7 +24,7 @@ class Shard:
 
 
 def list_shards(client: "DynamoDBStreamsClient", stream_arn: str) -> list[Shard]:
-    """Return all shards that a stream still has, a hundred a call."""
+    """Return all shards that a stream still has, a hundred per call. Raises botocore's errors."""
     shards: list[Shard] = []
     start: str | None = None
     while True:
@@ -46,43 +46,44 @@ def list_shards(client: "DynamoDBStreamsClient", stream_arn: str) -> list[Shard]
             return shards
 
 
-def readable(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> list[Shard]:
-    """Return the shards with something left to deliver whose parent has nothing left."""
+def select_readable(shards: Iterable[Shard], known: Mapping[str, ShardCheckpoint]) -> list[Shard]:
+    """Return the shards with records left to deliver whose parent has none left."""
     listed = {shard.shard_id: shard for shard in shards}
 
-    def done(shard_id: str) -> bool:
-        return shard_id in marks and marks[shard_id].finished
+    def is_done(shard_id: str) -> bool:
+        return shard_id in known and known[shard_id].finished
 
     return [
         shard
         for shard in listed.values()
-        if not done(shard.shard_id) and (shard.parent_id not in listed or done(shard.parent_id))
+        if not is_done(shard.shard_id) and (shard.parent_id not in listed or is_done(shard.parent_id))
     ]
 
 
-def followed(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> bool:
-    """Return whether every shard that is delivered to its end has a child listed, which holds what comes after it."""
+def have_children(shards: Iterable[Shard], known: Mapping[str, ShardCheckpoint]) -> bool:
+    """Return whether every shard that is delivered to its end has a child in the listing, which continues it."""
     listed = list(shards)
     parents = {shard.parent_id for shard in listed}
     return all(
         shard.shard_id in parents
         for shard in listed
-        if (mark := marks.get(shard.shard_id)) is not None and mark.finished
+        if (checkpoint := known.get(shard.shard_id)) is not None and checkpoint.finished
     )
 
 
-def lost(shards: Iterable[Shard], marks: Mapping[str, ShardMark]) -> str | None:
-    """Return what shows that records went unread, or None. `marks` are from before this listing.
+def find_loss(shards: Iterable[Shard], known: Mapping[str, ShardCheckpoint]) -> str | None:
+    """Return the reason why records must have been lost unread, or None. `known` is from before this listing.
 
-    A listing shows every shard that still has records. So a shard that is not finished and no longer listed was
-    trimmed with its rest unread, and a parent that is neither listed nor known was born and trimmed unseen.
+    A listing shows every shard that still has records. So an unfinished shard that is no longer listed was trimmed
+    before the rest of it was read. And a parent that is neither listed nor known was created and trimmed between two
+    listings.
     """
     listed = {shard.shard_id: shard for shard in shards}
-    for shard_id, mark in marks.items():
-        if shard_id not in listed and not mark.finished:
+    for shard_id, checkpoint in known.items():
+        if shard_id not in listed and not checkpoint.finished:
             return f"shard {shard_id} was trimmed before it was read to its end"
     for shard in listed.values():
         parent = shard.parent_id
-        if marks and shard.shard_id not in marks and parent and parent not in marks and parent not in listed:
-            return f"shard {parent}, the parent of {shard.shard_id}, was trimmed before it was ever seen"
+        if known and shard.shard_id not in known and parent and parent not in known and parent not in listed:
+            return f"shard {parent}, the parent of {shard.shard_id}, was trimmed before it was ever listed"
     return None

@@ -1,8 +1,8 @@
-"""Work that waits without sleeping: a generator that yields the seconds to wait, and returns what it worked for.
+"""Work that waits without sleeping: a generator that yields the seconds to wait, and returns its result.
 
-Belongs here: the shape of such work, one way of driving it, and how a wait is measured. Does not belong here: any work.
-All of the poller that waits has this shape, so a thread drives it (`drive`), or one loop many of them on a clock of its
-own. A driver may stop at any wait, and forget the rest.
+Belongs here: the type of such work, a driver for it, and how a wait is measured. Does not belong here: any work.
+Everything in the poller that waits is such a generator. So a thread can drive one of them (`drive`), and the simulation
+can drive many in one loop, on a clock of its own. A driver may stop at any wait and drop the rest.
 """
 
 import threading
@@ -15,19 +15,18 @@ T = TypeVar("T")
 
 Steps: TypeAlias = Generator[float, None, T]
 
-
 Start: TypeAlias = Callable[[Steps[None]], object]
-"""Sets work going beside the work that calls it."""
+"""Starts work that runs at the same time as the caller."""
 
 
 def drive(steps: Steps[None], halt: threading.Event) -> None:
-    """Do the work in this thread, until it ends or `halt` is set while it waits. Raises what it raises."""
+    """Do the work in this thread until it ends, or until `halt` is set while it waits. Raises what the work raises."""
     with closing(steps):
         for seconds in steps:
             if halt.wait(seconds):
                 return
 
 
-def passed(seconds: float, *, since: datetime, now: datetime) -> bool:
-    """Return whether the time is over. A clock that was set back ends a wait, rather than make it longer."""
+def has_elapsed(seconds: float, *, since: datetime, now: datetime) -> bool:
+    """Return whether the time is over. A clock that was set back ends a wait instead of extending it."""
     return not timedelta(0) <= now - since < timedelta(seconds=seconds)

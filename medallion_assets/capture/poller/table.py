@@ -1,42 +1,41 @@
-"""One table's stream: find its shards, start the work on each that may be read, notice lost history.
+"""Capture one table's stream: discover its shards, start reading each when it is readable, detect lost records.
 
-Belongs here: the life of one table in the poller. Does not belong here: what drives it and several tables at once
-(poller), or one shard (worker).
+Belongs here: the life of one table in the poller. Does not belong here: the threads of several tables (poller), and
+reading one shard (read_shard).
 """
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from medallion_assets.capture.gap_marker import Gap
-from medallion_assets.capture.heartbeat import Polled
-from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark
-from medallion_assets.capture.poller.failed import OnFailure
-from medallion_assets.capture.poller.mapping import Process, ShardMapping, TableClock
+from medallion_assets.capture.gap_marker import GapMarker
+from medallion_assets.capture.heartbeat import FINISHED_SHARDS_LISTED_FOR, PollerHeartbeat
+from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardCheckpoint
+from medallion_assets.capture.poller.clock import MonotonicClock
+from medallion_assets.capture.poller.dead_letter import DeadLetterSink
+from medallion_assets.capture.poller.delivery import ShardDelivery, WriteBatch
 from medallion_assets.capture.poller.progress import ShardProgress
+from medallion_assets.capture.poller.read_shard import read_shard
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.poller.shards import Shard, followed, list_shards, lost, readable
-from medallion_assets.capture.poller.steps import Start, Steps, passed
-from medallion_assets.capture.poller.worker import work
+from medallion_assets.capture.poller.shards import Shard, find_loss, have_children, list_shards, select_readable
+from medallion_assets.capture.poller.steps import Start, Steps, has_elapsed
+from medallion_assets.capture.poller.stream import find_stream, stream_missing
 from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
-_log = logging.getLogger(__name__)
-
-# Readers of the marker learn of a shard that ended, also when they look seldom.
-_TOLD: Final = timedelta(hours=24)
+log = logging.getLogger(__name__)
 
 
 class TablePoller:
-    """Captures one table. `ready` is set when all shards that may be read at the beginning have answered."""
+    """Captures one table. `ready` becomes true when all shards that are readable at the start have answered."""
 
     def __init__(
         self,
@@ -44,10 +43,10 @@ class TablePoller:
         *,
         dynamodb: "DynamoDBClient",
         streams: "DynamoDBStreamsClient",
-        process: Process,
-        on_failure: OnFailure,
-        on_gap: Callable[[Gap], None],
-        on_polled: Callable[[Polled], None],
+        write: WriteBatch,
+        dead_letters: DeadLetterSink,
+        on_gap: Callable[[GapMarker], None],
+        on_heartbeat: Callable[[PollerHeartbeat], None],
         checkpoint: Checkpoint,
         settings: PollerSettings,
         clock: Callable[[], datetime],
@@ -56,199 +55,189 @@ class TablePoller:
         self.ready = False
         self._dynamodb = dynamodb
         self._streams = streams
-        self._process = process
-        self._on_failure = on_failure
+        self._write = write
+        self._dead_letters = dead_letters
         self._on_gap = on_gap
-        self._on_polled = on_polled
+        self._on_heartbeat = on_heartbeat
         self._checkpoint = checkpoint
         self._settings = settings
         self._clock = clock
-        self._working: dict[str, ShardProgress] = {}
-        self._followed = False
-        self._told_at: datetime | None = None
-        self._told: datetime | None = None
-        self._open: set[str] = set()
+        self._reading: dict[str, ShardProgress] = {}
+        self._lineage_complete = False
+        self._heartbeat_at: datetime | None = None
+        self._published_up_to: datetime | None = None
+        self._answered: set[str] = set()
         self._ended: dict[str, Exception | None] = {}
 
     def capture(self, start: Start) -> Steps[None]:
-        """Look for shards again and again, and `start` the work on each that may be read, which raises nothing.
+        """Discover shards repeatedly, and `start` reading each one that is readable; what is started raises nothing.
 
-        Raises StreamGap, once the gap is told to `on_gap` and marked in the checkpoint, when changes were lost; a table
-        so marked is not captured. What AWS refuses otherwise is tried again, with the table's other shards going on.
-        Who drives this drops the work it started when it ends, and it ends by raising only.
+        Raises StreamGap when changes were lost, after the gap went to `on_gap` and into the checkpoint. A table with a
+        gap in its checkpoint is not captured. Other errors of AWS are retried, while the table's other shards go on.
+        This only ends by raising; the driver then drops the work that was started.
         """
-        mark = self._checkpoint.table(self.table)
-        if mark is not None and mark.gap:
-            raise StreamGap(mark.gap)
-        names = TableClock(self._clock, newest=mark.captured_at if mark else None)
+        checkpoint = self._checkpoint.table(self.table)
+        if checkpoint is not None and checkpoint.gap:
+            raise StreamGap(checkpoint.gap)
+        name_clock = MonotonicClock(self._clock, newest=checkpoint.captured_at if checkpoint else None)
         failures = 0
         while True:
             try:
-                self._look(start, names)
+                self._discover(start, name_clock)
             except (ClientError, BotoCoreError, SettingsError) as error:
                 failures += 1
-                _log.error("%s: attempt %d: %s", self.table, failures, error)
+                log.error("%s: attempt %d: %s", self.table, failures, error)
                 yield self._settings.backoff(failures)
             except StreamGap as gap:
-                yield from self._end(gap)
+                yield from self._stop_for(gap)
             else:
                 failures = 0
-                yield from self._until_next_look(names)
+                yield from self._wait_for_discovery(name_clock)
 
-    def _until_next_look(self, names: TableClock) -> Steps[None]:
-        """Wait until it is time, or some work came to an end: then there may be a shard's children to read."""
+    def _wait_for_discovery(self, name_clock: MonotonicClock) -> Steps[None]:
+        """Wait until it is time, or until a shard ended: then its children may be readable."""
         since = self._clock()
-        while not passed(self._settings.discover_s, since=since, now=self._clock()):
+        while not has_elapsed(self._settings.discover_seconds, since=since, now=self._clock()):
             if self._ended:
                 return
-            self.ready = self.ready or self._working.keys() <= self._open
-            self._tell(names)
-            yield min(self._settings.idle_s, self._settings.discover_s)
+            self.ready = self.ready or self._reading.keys() <= self._answered
+            self._publish_heartbeat(name_clock)
+            yield min(self._settings.idle_seconds, self._settings.discover_seconds)
 
-    def _end(self, gap: StreamGap) -> Steps[None]:
-        """Tell everybody about the gap, first those who mend it: a marked table is never looked at again. Raises it."""
+    def _stop_for(self, gap: StreamGap) -> Steps[None]:
+        """Write the gap marker, then mark the checkpoint, and raise the gap.
+
+        In this order: a table with a marked checkpoint is not captured again, so nobody would write the marker later.
+        """
         reason = (
             f"table {self.table} lost changes: {gap}. Start the poller with --resume-after-gap {self.table}, "
             "then run a backfill of the table."
         )
-        _log.error("%s", reason)
-        told = Gap(table=self.table, detected_at=self._clock(), reason=str(gap))
+        log.error("%s", reason)
+        marker = GapMarker(table=self.table, detected_at=self._clock(), reason=str(gap))
         failures = 0
         while True:
             try:
-                self._on_gap(told)
+                self._on_gap(marker)
                 break
             except (LakeUnavailable, SettingsError) as error:
                 failures += 1
-                _log.error("%s: the gap cannot be noted, attempt %d: %s", self.table, failures, error)
+                log.error("%s: the gap marker cannot be written, attempt %d: %s", self.table, failures, error)
             yield self._settings.backoff(failures)
         self._checkpoint.mark_gap(self.table, reason)
         raise StreamGap(reason) from gap
 
-    def _look(self, start: Start, names: TableClock) -> None:
-        """List the shards and start on each that may be read. Raises what came of earlier ones, and StreamGap."""
+    def _discover(self, start: Start, name_clock: MonotonicClock) -> None:
+        """List the shards and start reading those that are readable. Raises the errors of ended shards, and StreamGap.
+
+        A new stream ARN is a gap only once the old stream is read to its end.
+        """
         while self._ended:
             shard_id, error = self._ended.popitem()
-            del self._working[shard_id]
+            del self._reading[shard_id]
             if error:
                 raise error
-        current = enabled_stream(self._dynamodb, self.table)
-        mark = self._checkpoint.table(self.table)
-        if mark is not None:
-            stream_arn = mark.stream_arn
+        current = find_stream(self._dynamodb, self.table)
+        checkpoint = self._checkpoint.table(self.table)
+        if checkpoint is not None:
+            stream_arn = checkpoint.stream_arn
         elif current is not None:
             stream_arn = current
         else:
-            raise no_stream(self.table)
-        shards = self._listed(stream_arn)
-        if mark is None:
-            self._checkpoint.begin(self.table, stream_arn, [shard.shard_id for shard in shards], now=self._clock())
-        marks = self._checkpoint.shards(stream_arn)
-        if reason := lost(shards, marks):
+            raise stream_missing(self.table)
+        shards = self._list_shards(stream_arn)
+        if checkpoint is None:
+            shard_ids = [shard.shard_id for shard in shards]
+            self._checkpoint.begin_capture(self.table, stream_arn, shard_ids, now=self._clock())
+        known = self._checkpoint.shards(stream_arn)
+        if reason := find_loss(shards, known):
             raise StreamGap(reason)
-        new = [shard.shard_id for shard in shards if shard.shard_id not in marks]
-        self._checkpoint.know(stream_arn, new, now=self._clock())
-        marks = self._checkpoint.shards(stream_arn)
-        todo = readable(shards, marks)
-        if not todo and current != stream_arn:
-            # Only now, so that what the old stream still had is captured.
+        new = [shard.shard_id for shard in shards if shard.shard_id not in known]
+        self._checkpoint.add_shards(stream_arn, new, now=self._clock())
+        known = self._checkpoint.shards(stream_arn)
+        readable = select_readable(shards, known)
+        if not readable and current != stream_arn:
             raise StreamGap(f"stream {stream_arn} ended and {current or 'none'} is the table's stream now")
-        for shard in todo:
-            if shard.shard_id not in self._working:
-                progress = ShardProgress(quiet_answers=self._settings.quiet_answers)
-                self._working[shard.shard_id] = progress
-                start(self._work(stream_arn, shard, marks[shard.shard_id], names, progress))
-        self._followed = followed(shards, marks)
+        for shard in readable:
+            if shard.shard_id not in self._reading:
+                progress = ShardProgress(empty_answers=self._settings.empty_answers)
+                self._reading[shard.shard_id] = progress
+                start(self._read(stream_arn, shard, known[shard.shard_id], name_clock, progress))
+        self._lineage_complete = have_children(shards, known)
 
-    def _tell(self, names: TableClock) -> None:
-        """Say how far the table is read, when it is time, and as soon as it can be said."""
-        now, read_to = self._clock(), self._read_to()
-        due = self._told_at is None or passed(self._settings.tell_s, since=self._told_at, now=now)
-        if not due and (read_to is None or self._told is not None):
+    def _publish_heartbeat(self, name_clock: MonotonicClock) -> None:
+        """Write the heartbeat when it is due, and at once when `read_up_to` becomes known."""
+        now, read_up_to = self._clock(), self._read_up_to()
+        due = self._heartbeat_at is None or has_elapsed(
+            self._settings.heartbeat_seconds, since=self._heartbeat_at, now=now
+        )
+        if not due and (read_up_to is None or self._published_up_to is not None):
             return
         if self._ended:
-            return  # the children of a shard that came to its end may hold what is older; the next look starts on them
-        mark = self._checkpoint.table(self.table)
-        if mark is None:
+            return  # The children of an ended shard may hold older records; the next discovery starts reading them.
+        checkpoint = self._checkpoint.table(self.table)
+        if checkpoint is None:
             return
-        # Claims are read after the time: they may say more than it, never less.
-        began_at, shards = self._checkpoint.polled(self.table, ended_since=now - _TOLD)
+        # The coverage is read after the time: it may include more than the time says, never less.
+        started_at, shards = self._checkpoint.shard_heartbeats(
+            self.table, finished_since=now - FINISHED_SHARDS_LISTED_FOR
+        )
         try:
-            self._on_polled(
-                Polled(
+            self._on_heartbeat(
+                PollerHeartbeat(
                     table=self.table,
-                    stream_arn=mark.stream_arn,
-                    began_at=began_at,
-                    written_at=names.now(),
-                    read_to=read_to,
+                    stream_arn=checkpoint.stream_arn,
+                    started_at=started_at,
+                    written_at=name_clock.now(),
+                    read_up_to=read_up_to,
                     shards=shards,
                 )
             )
         except (LakeUnavailable, SettingsError) as error:
-            _log.warning("%s: how far it is read cannot be told: %s", self.table, error)
-        self._told_at, self._told = now, read_to
+            log.warning("%s: the heartbeat cannot be written: %s", self.table, error)
+        self._heartbeat_at, self._published_up_to = now, read_up_to
 
-    def _read_to(self) -> datetime | None:
-        """Return up to when all shards are read, None if not all are known or one has not answered enough.
+    def _read_up_to(self) -> datetime | None:
+        """Return up to when all shards are read; None if a shard is unknown or has not answered often enough.
 
-        A shard that waits for its parent, or is made by its end, holds nothing older than what the parent is read to.
+        A shard that waits for its parent holds nothing older than what the parent is read up to.
         """
-        times = [progress.read_to for progress in list(self._working.values())]
+        times = [progress.read_up_to for progress in list(self._reading.values())]
         known = [time for time in times if time is not None]
-        return min(known, default=None) if self._followed and len(known) == len(times) else None
+        return min(known, default=None) if self._lineage_complete and len(known) == len(times) else None
 
-    def _listed(self, stream_arn: str) -> list[Shard]:
+    def _list_shards(self, stream_arn: str) -> list[Shard]:
         try:
             return list_shards(self._streams, stream_arn)
         except self._streams.exceptions.ResourceNotFoundException as error:
             raise StreamGap(f"stream {stream_arn} no longer exists") from error
 
-    def _work(
-        self, stream_arn: str, shard: Shard, mark: ShardMark, names: TableClock, progress: ShardProgress
+    def _read(
+        self,
+        stream_arn: str,
+        shard: Shard,
+        checkpoint: ShardCheckpoint,
+        name_clock: MonotonicClock,
+        progress: ShardProgress,
     ) -> Steps[None]:
-        reader = ShardReader(self._streams, stream_arn, shard, mark, settings=self._settings, clock=self._clock)
-        mapping = ShardMapping(
+        reader = ShardReader(self._streams, stream_arn, shard, checkpoint, settings=self._settings, clock=self._clock)
+        delivery = ShardDelivery(
             table=self.table,
             stream_arn=stream_arn,
             shard_id=shard.shard_id,
-            process=self._process,
-            on_failure=self._on_failure,
+            write=self._write,
+            dead_letters=self._dead_letters,
             checkpoint=self._checkpoint,
             settings=self._settings,
             clock=self._clock,
-            names=names,
+            name_clock=name_clock,
         )
-        opened = partial(self._open.add, shard.shard_id)
+        on_answer = partial(self._answered.add, shard.shard_id)
         ended: Exception | None = None
         try:
-            yield from work(
-                reader, mapping, settings=self._settings, clock=self._clock, opened=opened, progress=progress
+            yield from read_shard(
+                reader, delivery, settings=self._settings, clock=self._clock, on_answer=on_answer, progress=progress
             )
-        except Exception as error:  # noqa: BLE001 - the next look raises it
+        except Exception as error:  # noqa: BLE001 - the next discovery raises it
             ended = error
         self._ended[shard.shard_id] = ended
-
-
-def enabled_stream(dynamodb: "DynamoDBClient", table: str) -> str | None:
-    """Return the ARN of a table's stream, None if there is no table or no stream. SettingsError if it has no images."""
-    try:
-        description = dynamodb.describe_table(TableName=table)["Table"]
-    except dynamodb.exceptions.ResourceNotFoundException:
-        return None
-    stream = description.get("StreamSpecification")
-    if stream is None or not stream["StreamEnabled"]:
-        return None
-    if stream.get("StreamViewType") not in ("NEW_AND_OLD_IMAGES", "NEW_IMAGE"):
-        raise SettingsError(
-            f"the stream of table {table} carries {stream.get('StreamViewType')}; expected NEW_AND_OLD_IMAGES. "
-            "Disable the stream and enable it with that view type."
-        )
-    return description["LatestStreamArn"]
-
-
-def no_stream(table: str) -> SettingsError:
-    """Return the error for a table that cannot be captured."""
-    return SettingsError(
-        f"DynamoDB has no table {table} with a stream in this account and region; create the table, or enable its "
-        "stream with view type NEW_AND_OLD_IMAGES"
-    )

@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any, Final
 
 from medallion_assets.capture import handler as lambda_function
-from medallion_assets.capture.gap_marker import put_gap
-from medallion_assets.capture.heartbeat import put_polled
+from medallion_assets.capture.gap_marker import write_gap_marker
+from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.steps import Steps
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import BronzeStore
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import StreamGap
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud
@@ -30,7 +30,15 @@ from medallion_assets.simulation.faults import Died, Faults
 from medallion_assets.simulation.queues import Queue
 from medallion_assets.simulation.scheduler import Task
 
-_WRITES: Final = ("begin", "know", "advance", "finish", "mark_gap", "forget")
+# The fault point of each write. The dice of a seed are drawn by the point's name, so the names stay as they are.
+_FAULT_POINTS: Final = {
+    "begin_capture": "checkpoint.begin",
+    "add_shards": "checkpoint.know",
+    "advance": "checkpoint.advance",
+    "finish_shard": "checkpoint.finish",
+    "mark_gap": "checkpoint.mark_gap",
+    "forget": "checkpoint.forget",
+}
 
 
 class PollerProcess:
@@ -46,7 +54,7 @@ class PollerProcess:
         tables: Sequence[str],
         *,
         store: BronzeStore,
-        on_failure: Queue,
+        dead_letters: Queue,
         settings: PollerSettings | None = None,
         restart_s: float | None = 5.0,
     ) -> None:
@@ -56,7 +64,7 @@ class PollerProcess:
         self._cloud = cloud
         self._tables = list(tables)
         self._store = store
-        self._on_failure = on_failure
+        self._dead_letters = dead_letters
         self._settings = settings or PollerSettings()
         self._restart_s = restart_s
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
@@ -84,10 +92,10 @@ class PollerProcess:
                 table,
                 dynamodb=self._cloud.dynamodb,
                 streams=self._cloud.streams,
-                process=lambda records, at, claim: process(records, store=store, captured_at=at, claim=claim),
-                on_failure=OnFailureQueue(self._cloud.sqs, self._on_failure.url, store=store),
-                on_gap=partial(put_gap, store),
-                on_polled=partial(put_polled, store),
+                write=partial(write_bronze, store=store),
+                dead_letters=DeadLetterQueue(self._cloud.sqs, self._dead_letters.url, store=store),
+                on_gap=partial(write_gap_marker, store),
+                on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,
                 settings=self._settings,
                 clock=self._cloud.clock,
@@ -138,11 +146,11 @@ class _FaultyCheckpoint:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._inner, name)
-        if name not in _WRITES:
+        if name not in _FAULT_POINTS:
             return real
 
         def write(*args: Any, **named: Any) -> None:
-            self._faults.call(f"checkpoint.{name}", lambda: real(*args, **named), error=_disk)
+            self._faults.call(_FAULT_POINTS[name], lambda: real(*args, **named), error=_disk)
 
         return write
 

@@ -173,10 +173,10 @@ class _Drawing:
         poisoned = any(one.get("poison") for act in self._acts for one in act.given.get("changes", ()))
         if dice.random() < 0.35:
             paces = {
-                "window_s": dice.choice([0.0, 1.0, 4.0]),
+                "window_seconds": dice.choice([0.0, 1.0, 4.0]),
                 "batch_size": dice.choice([2, 5, 100]),
-                "idle_s": 5.0,
-                "quiet_answers": 10,
+                "idle_seconds": 5.0,
+                "empty_answers": 10,
                 "max_retries": 2,
             }
             return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, weather=weather)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import orjson
 
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart, load_marts
@@ -285,7 +285,7 @@ class _World:
         found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._patience())
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
-        lossy = late or self._oracle.ever_given_up or self._oracle.lost or self._oracle.interrupted
+        lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.interrupted
         mended = self._daemon.domain is self._mended  # then rows of before differ until their days are run again
         if found is not None and not lossy and not mended and found.missing + found.extra + found.different:
             self._oracle.violations.append(f"verify: {found}")
@@ -408,7 +408,7 @@ class _World:
             self._cloud,
             list(self._tables),
             store=self._cloud.store(self._bronze),
-            on_failure=self._queue,
+            dead_letters=self._queue,
             settings=PollerSettings(**self._history.capture.settings),
         )
         return process.start
@@ -439,17 +439,17 @@ class _World:
         messages = self._queue.json()
         for message in messages[self._read_messages :]:
             if "record" in message:
-                self._oracle.given_up.add(message["record"]["eventID"])
+                self._oracle.dead_lettered.add(message["record"]["eventID"])
                 continue
             about = message["DDBStreamBatchInfo"]
             first, last = int(about["startSequenceNumber"]), int(about["endSequenceNumber"])
-            self._oracle.given_up |= {
+            self._oracle.dead_lettered |= {
                 one.event_id
                 for one in self._written.values()
                 if one.shard_id == about["shardId"] and first <= one.record.number <= last
             }
         self._read_messages = len(messages)
-        self._oracle.ever_given_up |= self._oracle.given_up
+        self._oracle.ever_dead_lettered |= self._oracle.dead_lettered
 
     # The source.
 
@@ -521,7 +521,7 @@ class _World:
         left = [
             one
             for one in self._written.values()
-            if not self._oracle.captured(one.event_id) and one.event_id not in self._oracle.given_up
+            if not self._oracle.captured(one.event_id) and one.event_id not in self._oracle.dead_lettered
         ]
         there = (
             {id(record) for table in self._tables.values() for stream in table.streams for record in stream.records()}
@@ -583,11 +583,11 @@ class _World:
         store = FaultyStore(self._bronze, self._calm)
         by_table: dict[str, list[_Written]] = defaultdict(list)
         for one in self._written.values():
-            if one.event_id in self._oracle.given_up and not self._oracle.captured(one.event_id):
+            if one.event_id in self._oracle.dead_lettered and not self._oracle.captured(one.event_id):
                 by_table[one.table].append(one)
         for lost in by_table.values():
-            process([one.record.for_lambda() for one in lost], store=store, captured_at=self._clock())
-        self._oracle.given_up.clear()
+            write_bronze([one.record.for_lambda() for one in lost], store=store, captured_at=self._clock())
+        self._oracle.dead_lettered.clear()
 
     def _unrest(self) -> bool:
         """Whether something is still to come, once contracts that hold a batch are mended."""

@@ -90,9 +90,9 @@ class Oracle:
         self.violations: list[str] = []
         self.counts: Counter[str] = Counter()
         self.changes: dict[str, Change] = {}
-        self.given_up: set[str] = set()
+        self.dead_lettered: set[str] = set()
         """Events that capture set aside: they are on the on-failure queue, and need not be in Bronze."""
-        self.ever_given_up: set[str] = set()
+        self.ever_dead_lettered: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""
         self.unseen: set[str] = set()
@@ -195,7 +195,7 @@ class Oracle:
     def acknowledged(self, events: Iterable[str]) -> None:
         """Capture told the stream that these need not be sent again."""
         for event in events:
-            if event not in self._captured and event not in self.given_up:
+            if event not in self._captured and event not in self.dead_lettered:
                 self._wrong(f"capture: {event} was acknowledged and is not in Bronze")
 
     def objects(self, today: date) -> set[str]:
@@ -496,10 +496,10 @@ class Oracle:
             contained = at is not None and at.get(change.key, NONE_YET) >= change.number
             if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
                 self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which lacks {change.event_id}")
-        if row["upto"] is not None:
+        if row["up_to"] is not None:
             after = int(row["after"]) if row["after"] else -1
             for event, sent in self._shards.get(row["shard_id"], ()):
-                if after < sent <= int(row["upto"]) and not self._accounted(event):
+                if after < sent <= int(row["up_to"]) and not self._accounted(event):
                     self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
 
     def told(self, complete_to: Mapping[str, datetime | None]) -> None:
@@ -515,14 +515,14 @@ class Oracle:
             if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
                 continue
             merged = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET) >= change.number
-            aside = self._quarantine[contract.lake_name].keys() | self.given_up | self.unseen
+            aside = self._quarantine[contract.lake_name].keys() | self.dead_lettered | self.unseen
             if not any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items()):
                 aside |= self.lost
             if not merged and change.event_id not in aside:
                 self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
 
     def _accounted(self, event: str) -> bool:
-        return event in self._captured or event in self.given_up or event in self.lost
+        return event in self._captured or event in self.dead_lettered or event in self.lost
 
     def _judge_gaps(self, metadata: TableMetadata, location: str) -> None:
         """A gap is told only where something is missing."""
@@ -530,8 +530,8 @@ class Oracle:
             return
         for row in self._read(location):
             table = self.domain.by_name[row["table_name"]].table
-            given_up = any(self.changes[event].table == table for event in self.ever_given_up)
-            right = {"given_up": given_up, "stream": table in self.interrupted}
+            dead_lettered = any(self.changes[event].table == table for event in self.ever_dead_lettered)
+            right = {"dead_lettered": dead_lettered, "stream": table in self.interrupted}
             if not right.get(row["kind"], False):
                 self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
             self._open_gaps[row["gap"]] = row["kind"] == "stream" and row["closed_at"] is None
@@ -551,7 +551,7 @@ class Oracle:
     def told_too_little(self) -> list[str]:
         """The tables whose newest change is not yet told as there, though nothing of them was given up."""
         found = []
-        for contract in self.domain.tables if not self.ever_given_up else ():
+        for contract in self.domain.tables if not self.ever_dead_lettered else ():
             times = [one.created_s for one in self.changes.values() if one.table == contract.table and one.created_s]
             told = self._complete.get(contract.lake_name)
             if times and (told is None or told.timestamp() < max(times)):

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
-from medallion_assets.capture.gap_marker import put_gap
-from medallion_assets.capture.heartbeat import put_polled
+from medallion_assets.capture.gap_marker import write_gap_marker
+from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import OnFailureQueue
+from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.local.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_sqs import SQSClient
 
-FAST = PollerSettings(window_s=0.05, idle_s=0.02, discover_s=0.1, backoff_s=0.01, backoff_max_s=0.05)
+FAST = PollerSettings(
+    window_seconds=0.05, idle_seconds=0.02, discover_seconds=0.1, backoff_seconds=0.01, max_backoff_seconds=0.05
+)
 
 
 def bronze(store: BronzeStore, table: str) -> list[dict[str, Any]]:
@@ -95,10 +97,10 @@ class Stack:
         parts: dict[str, Any] = {
             "dynamodb": self.dynamodb,
             "streams": self.streams,
-            "process": lambda records, at, claim: process(records, store=self.store, captured_at=at, claim=claim),
-            "on_failure": OnFailureQueue(self.sqs, self.queue_url, store=self.store),
-            "on_gap": partial(put_gap, self.store),
-            "on_polled": partial(put_polled, self.store),
+            "write": partial(write_bronze, store=self.store),
+            "dead_letters": DeadLetterQueue(self.sqs, self.queue_url, store=self.store),
+            "on_gap": partial(write_gap_marker, self.store),
+            "on_heartbeat": partial(write_heartbeat, self.store),
             "checkpoint": checkpoint,
             "settings": FAST,
             "clock": lambda: datetime.now(UTC),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from medallion_assets.capture.coverage import Claim
-from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardMark, TableMark, read_tables
+from medallion_assets.capture.coverage import ShardCoverage
+from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardCheckpoint, TableCheckpoint
 from medallion_assets.errors import CheckpointUnusable, SettingsError
 from medallion_assets_tests.fixtures.disk import Disk
 
@@ -24,23 +24,23 @@ ARN = "arn:aws:dynamodb:us-east-1:1:table/Orders/stream/2026"
 
 
 def begun(checkpoint: Checkpoint) -> None:
-    checkpoint.begin("Orders", ARN, ["shard-1", "shard-2"], now=NOW)
+    checkpoint.begin_capture("Orders", ARN, ["shard-1", "shard-2"], now=NOW)
 
 
 def test_what_was_noted_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "new" / "checkpoint.sqlite"
     with Checkpoint.open(path) as checkpoint:
         begun(checkpoint)
-        checkpoint.know(ARN, ["shard-3"], now=NOW)
+        checkpoint.add_shards(ARN, ["shard-3"], now=NOW)
         checkpoint.advance("Orders", "shard-1", "000111", NOW)
-        checkpoint.finish(ARN, "shard-2", now=NOW)
+        checkpoint.finish_shard(ARN, "shard-2", now=NOW)
     with Checkpoint.open(path) as checkpoint:
-        assert checkpoint.table("Orders") == TableMark("Orders", ARN, None, NOW)
+        assert checkpoint.table("Orders") == TableCheckpoint("Orders", ARN, None, NOW)
         assert checkpoint.table("Customers") is None
         assert checkpoint.shards(ARN) == {
-            "shard-1": ShardMark(NOW, True, "000111", False),
-            "shard-2": ShardMark(NOW, True, None, True),
-            "shard-3": ShardMark(NOW, False, None, False),
+            "shard-1": ShardCheckpoint(NOW, True, "000111", False),
+            "shard-2": ShardCheckpoint(NOW, True, None, True),
+            "shard-3": ShardCheckpoint(NOW, False, None, False),
         }
 
 
@@ -50,7 +50,7 @@ def test_a_commit_survives_kill_nine(tmp_path: Path) -> None:
         "from medallion_assets.capture.poller.checkpoint import Checkpoint\n"
         f"with Checkpoint.open(Path({str(tmp_path / 'c.sqlite')!r})) as c:\n"
         "    now = datetime.now(UTC)\n"
-        f"    c.begin('Orders', {ARN!r}, ['s'], now=now)\n"
+        f"    c.begin_capture('Orders', {ARN!r}, ['s'], now=now)\n"
         "    for n in range(10**9):\n"
         "        c.advance('Orders', 's', str(n), None); os.write(1, b'%d\\n' % n)\n"
     )
@@ -63,16 +63,6 @@ def test_a_commit_survives_kill_nine(tmp_path: Path) -> None:
         noted = checkpoint.shards(ARN)["s"].sequence_number
         assert noted is not None
         assert int(noted) >= max(int(line) for line in said if line.strip())
-
-
-def test_status_reads_while_a_poller_has_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "c.sqlite"
-    assert read_tables(path) == []
-    with Checkpoint.open(path) as checkpoint:
-        begun(checkpoint)
-        checkpoint.mark_gap("Orders", "trimmed")
-        assert read_tables(path) == [TableMark("Orders", ARN, "trimmed", None)]
-    assert read_tables(path) == [TableMark("Orders", ARN, "trimmed", None)]
 
 
 def test_a_second_poller_on_the_same_file_is_refused(tmp_path: Path) -> None:
@@ -102,7 +92,7 @@ def test_the_capture_time_never_goes_back(checkpoint: Checkpoint) -> None:
 
 def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
-    checkpoint.begin("Customers", ARN.replace("Orders", "Customers"), [], now=NOW)
+    checkpoint.begin_capture("Customers", ARN.replace("Orders", "Customers"), [], now=NOW)
     checkpoint.mark_gap("Orders", "trimmed")
     checkpoint.forget("Orders")
     assert checkpoint.table("Orders") is None
@@ -113,42 +103,33 @@ def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
 
 def test_shards_that_ended_long_ago_are_forgotten_but_not_those_that_may_have_children(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
-    checkpoint.finish(ARN, "shard-1", now=NOW)
-    checkpoint.finish(ARN, "shard-2", now=NOW + timedelta(days=2))
+    checkpoint.finish_shard(ARN, "shard-1", now=NOW)
+    checkpoint.finish_shard(ARN, "shard-2", now=NOW + timedelta(days=2))
     assert set(checkpoint.shards(ARN)) == {"shard-1", "shard-2"}
-    checkpoint.know(ARN, ["shard-3"], now=NOW)
-    checkpoint.finish(ARN, "shard-3", now=NOW + timedelta(days=8))
+    checkpoint.add_shards(ARN, ["shard-3"], now=NOW)
+    checkpoint.finish_shard(ARN, "shard-3", now=NOW + timedelta(days=8))
     assert set(checkpoint.shards(ARN)) == {"shard-2", "shard-3"}
 
 
-def test_a_claim_goes_on_from_the_object_before_and_counts_what_was_given_up_since(checkpoint: Checkpoint) -> None:
+def test_coverage_continues_after_the_object_before_and_counts_dead_letters_since(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
-    first = Claim(stream_arn=ARN, shard_id="shard-1", after=None, upto="5", given_up=0)
-    assert checkpoint.claim(ARN, "shard-1", upto="5") == first
+    first = ShardCoverage(stream_arn=ARN, shard_id="shard-1", after=None, up_to="5", dead_lettered=0)
+    assert checkpoint.next_coverage(ARN, "shard-1", up_to="5") == first
     checkpoint.advance("Orders", "shard-1", "5", NOW)
     checkpoint.advance("Orders", "shard-1", "6", None)
     checkpoint.advance("Orders", "shard-1", "7", None)
-    assert checkpoint.claim(ARN, "shard-1", upto="9") == replace(first, after="5", upto="9", given_up=2)
+    assert checkpoint.next_coverage(ARN, "shard-1", up_to="9") == replace(first, after="5", up_to="9", dead_lettered=2)
     checkpoint.advance("Orders", "shard-1", "9", NOW)
-    assert checkpoint.claim(ARN, "shard-1", upto="12") == replace(first, after="9", upto="12")
-    assert checkpoint.claim(ARN, "shard-2", upto="1") == replace(first, shard_id="shard-2", upto="1")
+    assert checkpoint.next_coverage(ARN, "shard-1", up_to="12") == replace(first, after="9", up_to="12")
+    assert checkpoint.next_coverage(ARN, "shard-2", up_to="1") == replace(first, shard_id="shard-2", up_to="1")
 
 
-def test_a_file_from_before_objects_made_claims_is_carried_on(tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_refused_with_its_reason(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     with closing(sqlite3.connect(path)) as old:
-        old.executescript(
-            "CREATE TABLE tables (table_name TEXT PRIMARY KEY, stream_arn TEXT NOT NULL, gap TEXT, captured_at TEXT);"
-            "CREATE TABLE shards (stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, known_at TEXT NOT NULL,"
-            "first INTEGER NOT NULL, sequence_number TEXT, finished_at TEXT, PRIMARY KEY (stream_arn, shard_id));"
-            f"INSERT INTO tables VALUES ('Orders', '{ARN}', NULL, NULL);"
-            f"INSERT INTO shards VALUES ('{ARN}', 'shard-1', '{NOW.isoformat()}', 1, '7', NULL);"
-        )
-    for _ in range(2):
-        with Checkpoint.open(path) as checkpoint:
-            assert checkpoint.shards(ARN) == {"shard-1": ShardMark(NOW, True, "7", False)}
-            assert checkpoint.claim(ARN, "shard-1", upto="9").after is None
-            assert checkpoint.polled("Orders", ended_since=NOW)[0] is None, "nobody knows any more when it began"
+        old.execute("CREATE TABLE shards (stream_arn TEXT NOT NULL, shard_id TEXT NOT NULL, sequence_number TEXT)")
+    with Checkpoint.open(path) as checkpoint, pytest.raises(CheckpointUnusable, match=r"no column.*another version"):
+        begun(checkpoint)
 
 
 def test_a_full_disk_is_told_once_and_what_was_noted_before_stays(disk: Disk) -> None:

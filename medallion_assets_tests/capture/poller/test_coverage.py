@@ -1,4 +1,4 @@
-"""What the objects of one shard claim, whatever happens while they are written: nothing is missing unseen."""
+"""What the objects of one shard coverage, whatever happens while they are written: nothing is missing unseen."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.coverage import Claim, read_claim
+from medallion_assets.capture.coverage import ShardCoverage, read_coverage
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import FailedRecord
-from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableClock
+from medallion_assets.capture.poller.clock import MonotonicClock
+from medallion_assets.capture.poller.dead_letter import DeadLetter
+from medallion_assets.capture.poller.delivery import Record, ShardDelivery
 from medallion_assets.capture.poller.progress import ShardProgress
+from medallion_assets.capture.poller.read_shard import read_shard
 from medallion_assets.capture.poller.reader import ShardReader
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.shards import Shard
-from medallion_assets.capture.poller.worker import work
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets_tests.capture.chain import covered, has_hole
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
@@ -52,7 +53,7 @@ class World:
     def __post_init__(self) -> None:
         self.database = sqlite3.connect(":memory:", isolation_level=None)
         checkpoint = Checkpoint(self.database)
-        checkpoint.begin("Orders", STREAM, ["shard"], now=self.now)
+        checkpoint.begin_capture("Orders", STREAM, ["shard"], now=self.now)
 
     def live(self, *, until: int) -> None:
         """Capture the first `until` records, being born again after each death."""
@@ -62,21 +63,21 @@ class World:
             pace = PollerSettings(batch_size=self.batch_size, max_retries=1)
             clock = lambda: self.now  # noqa: E731
             reader = ShardReader(Pages(self.records[:until]), STREAM, Shard("shard"), mark, settings=pace, clock=clock)  # type: ignore[arg-type]
-            mapping = ShardMapping(
+            mapping = ShardDelivery(
                 table="Orders",
                 stream_arn=STREAM,
                 shard_id="shard",
-                process=self.process,
-                on_failure=self,
+                write=self.write,
+                dead_letters=self,
                 checkpoint=Fragile(checkpoint, self),  # type: ignore[arg-type]
                 settings=pace,
                 clock=clock,
-                names=TableClock(clock, newest=None),
+                name_clock=MonotonicClock(clock, newest=None),
             )
-            progress = ShardProgress(quiet_answers=20)
+            progress = ShardProgress(empty_answers=20)
             try:
                 with closing(
-                    work(reader, mapping, settings=pace, clock=clock, opened=lambda: None, progress=progress)
+                    read_shard(reader, mapping, settings=pace, clock=clock, on_answer=lambda: None, progress=progress)
                 ) as steps:
                     for seconds in steps:
                         self.now += timedelta(seconds=seconds, microseconds=1)
@@ -85,17 +86,17 @@ class World:
             except Died:
                 continue
 
-    def process(self, records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
+    def write(self, records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
         if self.raising & {number(record) for record in records}:
             raise ValueError("a record that capture cannot stand")
-        return process(records, store=self, captured_at=at, claim=claim)  # type: ignore[arg-type]
+        return write_bronze(records, store=self, captured_at=captured_at, coverage=coverage)  # type: ignore[arg-type]
 
     def put(self, path: str, data: bytes) -> None:
         self.meet("before")
         self.objects[path] = data
         self.meet("after")
 
-    def send(self, failed: FailedRecord) -> None:
+    def send(self, failed: DeadLetter) -> None:
         self.meet("before", only="dies")
         self.set_aside.add(failed.sequence_number)
         self.meet("after", only="dies")
@@ -109,9 +110,9 @@ class World:
             self.faults.pop(0)
 
     @property
-    def claims(self) -> dict[str, Claim]:
-        found = {path: read_claim(data) for path, data in self.objects.items()}
-        return {path: claim for path, claim in found.items() if claim}
+    def coverages(self) -> dict[str, ShardCoverage]:
+        found = {path: read_coverage(data) for path, data in self.objects.items()}
+        return {path: coverage for path, coverage in found.items() if coverage}
 
 
 class Fragile:
@@ -171,25 +172,26 @@ def test_whatever_happens_claims_are_exact_and_no_object_can_be_missing_unseen(d
     world.live(until=size + 1)  # a last object, behind which nothing is to be missed
 
     everything = [*numbers, end]
-    for path, claim in world.claims.items():
+    for path, coverage in world.coverages.items():
         rows = {int(text) for text in pq.read_table(io.BytesIO(world.objects[path]))["sequence_number"].to_pylist()}
-        claimed = {n for n in everything if int(claim.after or -1) < n <= int(claim.upto)}
+        claimed = {n for n in everything if int(coverage.after or -1) < n <= int(coverage.up_to)}
         assert rows <= claimed
         assert {str(n) for n in claimed - rows} <= world.set_aside
-        assert len(claimed) == len(rows) + claim.given_up, "each record is a row or was given up"
-        assert max(rows) == int(claim.upto)
-    assert len(world.claims) == len(world.objects)
-    assert not has_hole(list(world.claims.values()))
-    assert covered(list(world.claims.values())) == end
+        assert len(claimed) == len(rows) + coverage.dead_lettered, "each record is a row or was given up"
+        assert max(rows) == int(coverage.up_to)
+    assert len(world.coverages) == len(world.objects)
+    assert not has_hole(list(world.coverages.values()))
+    assert covered(list(world.coverages.values())) == end
 
-    for path, claim in world.claims.items():
-        others = [other for name, other in world.claims.items() if name != path]
-        if int(claim.upto) == end:
+    for path, coverage in world.coverages.items():
+        others = [other for name, other in world.coverages.items() if name != path]
+        if int(coverage.up_to) == end:
             continue
-        ranges = [(int(other.after or -1), int(other.upto)) for other in others]
+        ranges = [(int(other.after or -1), int(other.up_to)) for other in others]
         missed = [
             n
             for n in everything
-            if int(claim.after or -1) < n <= int(claim.upto) and not any(after < n <= upto for after, upto in ranges)
+            if int(coverage.after or -1) < n <= int(coverage.up_to)
+            and not any(after < n <= up_to for after, up_to in ranges)
         ]
         assert has_hole(others) == bool(missed)

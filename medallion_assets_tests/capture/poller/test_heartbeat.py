@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.capture.heartbeat import Polled, PolledShard, put_polled, read_polled
+from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, read_heartbeat, write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.progress import ShardProgress
@@ -33,66 +34,78 @@ def record(seconds: int) -> dict[str, Any]:
 
 
 def test_a_shard_is_read_to_its_newest_delivered_record() -> None:
-    progress = ShardProgress(quiet_answers=3)
-    progress.delivered()
-    assert progress.read_to is None
-    progress.answered([record(1), record(5)], asked_at=at(9))
-    assert progress.read_to is None, "gathered, not delivered"
-    progress.delivered()
-    assert progress.read_to == at(5)
+    progress = ShardProgress(empty_answers=3)
+    progress.confirm_delivery()
+    assert progress.read_up_to is None
+    progress.add_answer([record(1), record(5)], asked_at=at(9))
+    assert progress.read_up_to is None, "gathered, not delivered"
+    progress.confirm_delivery()
+    assert progress.read_up_to == at(5)
 
 
 def test_nothing_there_is_believed_when_it_is_said_often_enough() -> None:
-    progress = ShardProgress(quiet_answers=3)
+    progress = ShardProgress(empty_answers=3)
     for seconds in (10, 11):
-        progress.answered([], asked_at=at(seconds))
-        progress.delivered()
-    assert progress.read_to is None
-    progress.answered([], asked_at=at(12))
-    progress.delivered()
-    assert progress.read_to == at(10)
-    progress.answered([], asked_at=at(13))
-    progress.delivered()
-    assert progress.read_to == at(11)
-    progress.answered([record(12)], asked_at=at(14))
-    progress.answered([], asked_at=at(15))
-    progress.delivered()
-    assert progress.read_to == at(12)
+        progress.add_answer([], asked_at=at(seconds))
+        progress.confirm_delivery()
+    assert progress.read_up_to is None
+    progress.add_answer([], asked_at=at(12))
+    progress.confirm_delivery()
+    assert progress.read_up_to == at(10)
+    progress.add_answer([], asked_at=at(13))
+    progress.confirm_delivery()
+    assert progress.read_up_to == at(11)
+    progress.add_answer([record(12)], asked_at=at(14))
+    progress.add_answer([], asked_at=at(15))
+    progress.confirm_delivery()
+    assert progress.read_up_to == at(12)
 
 
 @given(st.lists(st.sampled_from(["record", "empty", "held back"]), max_size=40))
 def test_it_is_never_further_than_what_was_answered(answers: list[str]) -> None:
     """A record waits behind answers that hold it back, never three in a row of them."""
-    progress = ShardProgress(quiet_answers=3)
+    progress = ShardProgress(empty_answers=3)
     waiting: int | None = None
     held = 0
     for second, answer in enumerate(answers):
         if answer == "record":
             waiting = second if waiting is None else waiting
         if waiting is not None and (answer != "held back" or held == 2):
-            progress.answered([record(waiting)], asked_at=at(second))
+            progress.add_answer([record(waiting)], asked_at=at(second))
             waiting, held = None, 0
         else:
-            progress.answered([], asked_at=at(second))
+            progress.add_answer([], asked_at=at(second))
             held = held + 1 if waiting is not None else 0
-        progress.delivered()
-        assert waiting is None or progress.read_to is None or progress.read_to <= at(waiting)
+        progress.confirm_delivery()
+        assert waiting is None or progress.read_up_to is None or progress.read_up_to <= at(waiting)
 
 
-def test_a_marker_is_read_as_it_was_written(tmp_path: Any) -> None:
+def test_a_heartbeat_is_read_as_it_was_written(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    assert read_polled(store, "Orders") is None
+    assert read_heartbeat(store, "Orders", now=at(3)) is None
     shards = (
-        PolledShard(shard_id="a", upto=None, given_up=0, finished=False),
-        PolledShard(shard_id="b", upto="123", given_up=2, finished=True),
+        ShardHeartbeat(shard_id="a", up_to=None, dead_lettered=0, finished=False),
+        ShardHeartbeat(shard_id="b", up_to="123", dead_lettered=2, finished=True),
     )
-    marker = Polled(table="Orders", stream_arn="arn", began_at=NOON, written_at=at(2.5), read_to=at(1), shards=shards)
-    put_polled(store, marker)
-    assert read_polled(store, "Orders") == marker
+    marker = PollerHeartbeat(
+        table="Orders", stream_arn="arn", started_at=NOON, written_at=at(2.5), read_up_to=at(1), shards=shards
+    )
+    write_heartbeat(store, marker)
+    assert read_heartbeat(store, "Orders", now=at(3)) == marker
     assert list(store.list("Orders")) == []
-    store.put("_polled/Orders.json", b"{}")
+    store.put("_heartbeat/Orders.json", b"{}")
     with pytest.raises(CorruptObject, match="delete it"):
-        read_polled(store, "Orders")
+        read_heartbeat(store, "Orders", now=at(3))
+
+
+def test_a_poller_whose_clock_is_ahead_is_not_believed_about_the_future(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    ahead = PollerHeartbeat(
+        table="Orders", stream_arn="arn", started_at=NOON, written_at=at(3_600), read_up_to=at(3_599), shards=()
+    )
+    write_heartbeat(store, ahead)
+    heard = read_heartbeat(store, "Orders", now=at(5))
+    assert heard is not None and heard.read_up_to == at(5)
 
 
 @contextmanager
@@ -110,26 +123,38 @@ def polling(poller: TablePoller) -> Iterator[None]:
 def test_the_poller_says_how_far_it_has_read(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     stack.create("Orders")
     began = datetime.now(UTC)
-    pace = {**{name: getattr(FAST, name) for name in FAST.__slots__}, "tell_s": 0.05}
+    pace = {**{name: getattr(FAST, name) for name in FAST.__slots__}, "heartbeat_seconds": 0.05}
     with polling(stack.poller("Orders", checkpoint, settings=type(FAST)(**pace))):
-        until(lambda: (told := read_polled(stack.store, "Orders")) and told.read_to and told.read_to >= began)
+        until(
+            lambda: (
+                (told := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
+                and told.read_up_to
+                and told.read_up_to >= began
+            )
+        )
         stack.write("Orders", 1, 2)
         wrote = datetime.now(UTC)
-        until(lambda: (told := read_polled(stack.store, "Orders")) and told.read_to and told.read_to >= wrote)
-    told = read_polled(stack.store, "Orders")
+        until(
+            lambda: (
+                (told := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
+                and told.read_up_to
+                and told.read_up_to >= wrote
+            )
+        )
+    told = read_heartbeat(stack.store, "Orders", now=datetime.now(UTC))
     assert told is not None
-    assert told.began_at is not None and told.began_at >= began
+    assert told.started_at is not None and told.started_at >= began
     (shard,) = told.shards
-    assert shard.upto is not None and not shard.finished
+    assert shard.up_to is not None and not shard.finished
     assert len(list(stack.store.list("Orders"))) >= 1
 
 
 def test_a_marker_that_cannot_be_written_stops_nothing(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
-    def refuse(_: Polled) -> None:
+    def refuse(_: PollerHeartbeat) -> None:
         raise LakeUnavailable("not now")
 
     stack.create("Orders")
     stack.write("Orders", 1)
-    with polling(stack.poller("Orders", checkpoint, on_polled=refuse)):
+    with polling(stack.poller("Orders", checkpoint, on_heartbeat=refuse)):
         until(lambda: list(stack.store.list("Orders")))
-    assert read_polled(stack.store, "Orders") is None
+    assert read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)) is None

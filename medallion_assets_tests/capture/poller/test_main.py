@@ -15,7 +15,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from medallion_assets.capture.poller.checkpoint import read_tables
+from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets_tests.capture.poller.conftest import Stack, Wait, ids
 from medallion_assets_tests.fixtures.disk import Disk
 
@@ -24,7 +24,7 @@ def command(stack: Stack, root: Path, *tables: str) -> list[str]:
     return [
         *(sys.executable, "-m", "medallion_assets.capture.poller", *tables),
         *("--bronze", stack.bronze_url, "--checkpoint", str(root / "checkpoint.sqlite")),
-        *("--on-failure", stack.queue_url),
+        *("--dead-letter-queue", stack.queue_url),
     ]
 
 
@@ -56,7 +56,10 @@ def test_a_change_is_in_bronze_within_seconds_and_sigterm_ends_it_cleanly(
         assert time.monotonic() - started < 5
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
-    assert [mark.table for mark in read_tables(tmp_path / "checkpoint.sqlite")] == ["Customers", "Orders"]
+    with Checkpoint.open(tmp_path / "checkpoint.sqlite") as checkpoint:
+        for table in ("Customers", "Orders"):
+            stored = checkpoint.table(table)
+            assert stored is not None and stored.gap is None
     with running(stack, tmp_path, "Orders", "Customers"):
         stack.write("Orders", 2)
         until(lambda: len(ids(stack.store, "Orders")) >= 2)
@@ -105,8 +108,9 @@ def test_a_gap_is_told_and_ends_with_a_code_of_its_own(stack: Stack, tmp_path: P
     ended = subprocess.run(command(stack, tmp_path, "Orders"), capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 1
     assert "table Orders lost changes" in ended.stderr and "backfill" in ended.stderr
-    (mark,) = read_tables(tmp_path / "checkpoint.sqlite")
-    assert mark.gap is not None
+    with Checkpoint.open(tmp_path / "checkpoint.sqlite") as checkpoint:
+        stored = checkpoint.table("Orders")
+        assert stored is not None and stored.gap is not None
     resumed = subprocess.Popen(
         [*command(stack, tmp_path, "Orders"), "--resume-after-gap", "Orders"], stdout=subprocess.PIPE, text=True
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from medallion_assets.capture.poller.checkpoint import ShardMark
+from medallion_assets.capture.poller.checkpoint import ShardCheckpoint
 from medallion_assets.capture.poller.reader import Page, ShardReader
 from medallion_assets.capture.poller.shards import list_shards
 from medallion_assets.errors import StreamGap
@@ -31,7 +31,7 @@ def reader(
         client or stack.streams,
         arn,
         shard,
-        ShardMark(now - timedelta(hours=age_h), first, sequence, False),
+        ShardCheckpoint(now - timedelta(hours=age_h), first, sequence, False),
         settings=FAST,
         clock=lambda: now,
     )

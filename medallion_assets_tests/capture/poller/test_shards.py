@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.capture.poller.checkpoint import ShardMark
-from medallion_assets.capture.poller.shards import Shard, followed, list_shards, lost, readable
+from medallion_assets.capture.poller.checkpoint import ShardCheckpoint
+from medallion_assets.capture.poller.shards import Shard, find_loss, have_children, list_shards, select_readable
 from medallion_assets_tests.capture.poller.conftest import Stack
 
 KNOWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def mark(*, finished: bool = False, sequence: str | None = None) -> ShardMark:
-    return ShardMark(KNOWN, False, sequence, finished)
+def mark(*, finished: bool = False, sequence: str | None = None) -> ShardCheckpoint:
+    return ShardCheckpoint(KNOWN, False, sequence, finished)
 
 
-def read(shards: list[Shard], marks: dict[str, ShardMark]) -> list[str]:
-    return [shard.shard_id for shard in readable(shards, marks)]
+def read(shards: list[Shard], marks: dict[str, ShardCheckpoint]) -> list[str]:
+    return [shard.shard_id for shard in select_readable(shards, marks)]
 
 
 FAMILY = [Shard("a"), Shard("b", "a"), Shard("c", "b"), Shard("d", "b")]
@@ -38,20 +38,20 @@ def test_a_shard_whose_parent_is_no_longer_listed_may_be_read() -> None:
 
 
 def test_a_first_look_has_lost_nothing() -> None:
-    assert lost(FAMILY[1:], {}) is None
+    assert find_loss(FAMILY[1:], {}) is None
 
 
 def test_a_shard_that_vanished_before_its_end_is_lost_history() -> None:
     marks = {"a": mark(finished=True), "b": mark(sequence="7")}
-    assert lost(FAMILY, marks) is None
-    assert "shard b was trimmed before it was read to its end" in str(lost(FAMILY[2:], marks))
-    assert lost(FAMILY[2:], {"a": mark(finished=True), "b": mark(finished=True)}) is None
+    assert find_loss(FAMILY, marks) is None
+    assert "shard b was trimmed before it was read to its end" in str(find_loss(FAMILY[2:], marks))
+    assert find_loss(FAMILY[2:], {"a": mark(finished=True), "b": mark(finished=True)}) is None
 
 
 def test_a_parent_that_came_and_went_unseen_is_lost_history() -> None:
     marks = {"a": mark(finished=True)}
-    assert lost(FAMILY[1:], marks) is None
-    assert "shard b, the parent of c, was trimmed before it was ever seen" in str(lost(FAMILY[2:], marks))
+    assert find_loss(FAMILY[1:], marks) is None
+    assert "shard b, the parent of c, was trimmed before it was ever listed" in str(find_loss(FAMILY[2:], marks))
 
 
 @given(data=st.data())
@@ -61,9 +61,9 @@ def test_reading_whatever_may_be_read_delivers_every_shard_after_its_parent(data
         parents = [None, *(shard.shard_id for shard in shards)]
         shards.append(Shard(str(number), data.draw(st.sampled_from(parents))))
     listed = data.draw(st.permutations(shards))
-    marks: dict[str, ShardMark] = {}
+    marks: dict[str, ShardCheckpoint] = {}
     order: list[str] = []
-    while todo := readable(listed, marks):
+    while todo := select_readable(listed, marks):
         shard = data.draw(st.sampled_from(todo))
         order.append(shard.shard_id)
         marks[shard.shard_id] = mark(finished=True)
@@ -95,7 +95,7 @@ def test_a_listing_of_several_pages_is_read_to_the_end() -> None:
 
 def test_what_comes_after_a_shard_is_known_when_its_child_is_listed() -> None:
     done = {"a": mark(finished=True), "b": mark(sequence="1")}
-    assert followed(FAMILY, done)
-    assert followed(FAMILY[:1], {"a": mark(sequence="1")})
-    assert not followed(FAMILY[:1], done), "DescribeStream does not show the child yet"
-    assert not followed(FAMILY, {**done, "b": mark(finished=True), "c": mark(finished=True)})
+    assert have_children(FAMILY, done)
+    assert have_children(FAMILY[:1], {"a": mark(sequence="1")})
+    assert not have_children(FAMILY[:1], done), "DescribeStream does not show the child yet"
+    assert not have_children(FAMILY, {**done, "b": mark(finished=True), "c": mark(finished=True)})

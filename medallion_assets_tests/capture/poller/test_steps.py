@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from medallion_assets.capture.poller.steps import Steps, drive, passed
+from medallion_assets.capture.poller.steps import Steps, drive, has_elapsed
 
 NOW = datetime(2026, 2, 3, tzinfo=UTC)
 
@@ -43,8 +43,8 @@ def test_a_halt_ends_the_work_at_its_next_wait_however_long() -> None:
 
 def test_a_clock_that_is_set_back_prolongs_no_wait() -> None:
     def at(seconds: float) -> bool:
-        return passed(10, since=NOW, now=NOW + timedelta(seconds=seconds))
+        return has_elapsed(10, since=NOW, now=NOW + timedelta(seconds=seconds))
 
     assert [at(seconds) for seconds in (0, 9.999, 10, 3_600)] == [False, False, True, True]
     assert at(-0.001)
-    assert passed(0, since=NOW, now=NOW)
+    assert has_elapsed(0, since=NOW, now=NOW)

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from medallion_assets.capture.coverage import Claim
-from medallion_assets.capture.gap_marker import Gap, read_gaps
+from medallion_assets.capture.coverage import ShardCoverage
+from medallion_assets.capture.gap_marker import GapMarker, read_gap_markers
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.mapping import Record
-from medallion_assets.capture.poller.poller import capture, poll
+from medallion_assets.capture.poller.delivery import Record
+from medallion_assets.capture.poller.poller import capture_table, poll
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable, SettingsError, StreamGap
 from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, Wait, bronze, ids
 
@@ -62,7 +62,7 @@ def test_inserts_updates_and_deletes_reach_bronze_with_their_images(
 
 def test_a_window_gathers_many_changes_into_few_objects(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     stack.create("Orders")
-    with polling(stack.poller("Orders", checkpoint, settings=replace(FAST, window_s=1.5))):
+    with polling(stack.poller("Orders", checkpoint, settings=replace(FAST, window_seconds=1.5))):
         stack.write("Orders", *range(30))
         until(lambda: len(ids(stack.store, "Orders")) == 30)
     assert len(list(stack.store.list("Orders"))) <= 2
@@ -71,7 +71,7 @@ def test_a_window_gathers_many_changes_into_few_objects(stack: Stack, checkpoint
 def test_a_full_batch_does_not_wait_for_its_window(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     stack.create("Orders")
     stack.write("Orders", *range(25))
-    with polling(stack.poller("Orders", checkpoint, settings=replace(FAST, window_s=3_600, batch_size=10))):
+    with polling(stack.poller("Orders", checkpoint, settings=replace(FAST, window_seconds=3_600, batch_size=10))):
         until(lambda: len(ids(stack.store, "Orders")) == 20)
 
 
@@ -121,13 +121,13 @@ def test_a_poison_record_goes_to_the_queue_and_its_neighbours_to_bronze(
 def test_a_table_whose_writes_hang_delays_no_other(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     release = threading.Event()
 
-    def hangs(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
+    def hangs(records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
         release.wait(30)
-        return process(records, store=stack.store, captured_at=at, claim=claim)
+        return write_bronze(records, store=stack.store, captured_at=captured_at, coverage=coverage)
 
     stack.create("Orders")
     stack.create("Customers")
-    slow, quick = stack.poller("Orders", checkpoint, process=hangs), stack.poller("Customers", checkpoint)
+    slow, quick = stack.poller("Orders", checkpoint, write=hangs), stack.poller("Customers", checkpoint)
     with polling(slow, quick):
         stack.write("Orders", 1)
         for number in range(5):
@@ -144,14 +144,14 @@ def test_a_table_whose_store_is_away_delays_no_other_and_catches_up(
     away = threading.Event()
     away.set()
 
-    def fails(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
+    def fails(records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
         if away.is_set():
             raise LakeUnavailable("S3 did not answer")
-        return process(records, store=stack.store, captured_at=at, claim=claim)
+        return write_bronze(records, store=stack.store, captured_at=captured_at, coverage=coverage)
 
     stack.create("Orders")
     stack.create("Customers")
-    with polling(stack.poller("Orders", checkpoint, process=fails), stack.poller("Customers", checkpoint)):
+    with polling(stack.poller("Orders", checkpoint, write=fails), stack.poller("Customers", checkpoint)):
         stack.write("Orders", 1, 2)
         stack.write("Customers", 1)
         until(lambda: ids(stack.store, "Customers") == ["o-1"])
@@ -166,20 +166,20 @@ def test_what_waits_for_bronze_when_the_poller_ends_is_delivered_by_the_next(
     """Also of a closed shard, which is not finished before its last batch is in Bronze."""
     tried = threading.Event()
 
-    def fails(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
+    def fails(records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
         tried.set()
         raise LakeUnavailable("S3 did not answer")
 
     arn = stack.create("Orders")
     stack.write("Orders", 1, 2)
-    with polling(stack.poller("Orders", checkpoint, process=lambda records, at, claim: [])):
+    with polling(stack.poller("Orders", checkpoint, write=lambda records, captured_at, coverage: [])):
         until(lambda: any(mark.sequence_number for mark in checkpoint.shards(arn).values()))
     stack.write("Orders", 3)
     stack.switch_stream("Orders", on=False)
-    with polling(stack.poller("Orders", checkpoint, process=fails)):
+    with polling(stack.poller("Orders", checkpoint, write=fails)):
         assert tried.wait(20)
     with pytest.raises(StreamGap):
-        capture(stack.poller("Orders", checkpoint), threading.Event())
+        capture_table(stack.poller("Orders", checkpoint), threading.Event())
     assert ids(stack.store, "Orders") == ["o-3"]
 
 
@@ -204,14 +204,14 @@ def test_a_new_stream_is_a_gap_after_the_old_one_is_drained(stack: Stack, checkp
     stack.write("Orders", 4)
     orders = stack.poller("Orders", checkpoint)
     with pytest.raises(StreamGap, match=r"table Orders lost changes: .* backfill"):
-        capture(orders, threading.Event())
+        capture_table(orders, threading.Event())
     assert ids(stack.store, "Orders") == ["o-1", "o-2"]
     mark = checkpoint.table("Orders")
     assert mark is not None and mark.gap is not None and arn in mark.gap
-    (told,) = read_gaps(stack.store, "Orders")
+    (told,) = read_gap_markers(stack.store, "Orders")
     assert told.reason == f"stream {arn} ended and {stack.stream('Orders')} is the table's stream now"
     with pytest.raises(StreamGap, match="table Orders lost changes"):
-        capture(stack.poller("Orders", checkpoint), threading.Event())
+        capture_table(stack.poller("Orders", checkpoint), threading.Event())
     checkpoint.forget("Orders")
     with polling(stack.poller("Orders", checkpoint)):
         until(lambda: ids(stack.store, "Orders") == ["o-1", "o-2", "o-4"])
@@ -235,9 +235,9 @@ def test_a_gap_is_told_beside_bronze_before_the_table_is_given_up(stack: Stack, 
     stack.create("Orders")
     trimmed = ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}, "GetShardIterator")
     faults = [LakeUnavailable("S3 did not answer"), SettingsError("S3 refused")]
-    told: list[Gap] = []
+    told: list[GapMarker] = []
 
-    def tell(gap: Gap) -> None:
+    def tell(gap: GapMarker) -> None:
         mark = checkpoint.table("Orders")
         assert mark is not None and mark.gap is None
         told.append(gap)
@@ -248,7 +248,7 @@ def test_a_gap_is_told_beside_bronze_before_the_table_is_given_up(stack: Stack, 
         "Orders", checkpoint, streams=Faulty(stack.streams, get_shard_iterator=[trimmed]), on_gap=tell
     )
     with pytest.raises(StreamGap, match="no longer exists"):
-        capture(orders, threading.Event())
+        capture_table(orders, threading.Event())
     assert len(told) == 3 and len(set(told)) == 1
     mark = checkpoint.table("Orders")
     assert mark is not None and mark.gap is not None
@@ -262,22 +262,22 @@ def test_a_trimmed_stream_is_a_gap(stack: Stack, checkpoint: Checkpoint, until: 
         until(lambda: ids(stack.store, "Orders") == ["o-1"])
     streams = Faulty(stack.streams, get_shard_iterator=[trimmed])
     with pytest.raises(StreamGap, match=r"Orders lost changes: records of shard .* were trimmed"):
-        capture(stack.poller("Orders", checkpoint, streams=streams), threading.Event())
+        capture_table(stack.poller("Orders", checkpoint, streams=streams), threading.Event())
 
 
 def test_a_table_without_a_stream_says_what_to_do(stack: Stack, checkpoint: Checkpoint) -> None:
-    from medallion_assets.capture.poller.table import enabled_stream, no_stream
+    from medallion_assets.capture.poller.stream import find_stream, stream_missing
 
     stack.create("Orders")
     stack.switch_stream("Orders", on=False)
-    assert enabled_stream(stack.dynamodb, "Orders") is None
-    assert enabled_stream(stack.dynamodb, "Nothing") is None
-    assert "Nothing" in str(no_stream("Nothing")) and "NEW_AND_OLD_IMAGES" in str(no_stream("Nothing"))
+    assert find_stream(stack.dynamodb, "Orders") is None
+    assert find_stream(stack.dynamodb, "Nothing") is None
+    assert "Nothing" in str(stream_missing("Nothing")) and "NEW_AND_OLD_IMAGES" in str(stream_missing("Nothing"))
     stack.dynamodb.update_table(
         TableName="Orders", StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     )
     with pytest.raises(SettingsError, match="KEYS_ONLY"):
-        enabled_stream(stack.dynamodb, "Orders")
+        find_stream(stack.dynamodb, "Orders")
 
 
 def test_an_error_that_nobody_foresaw_ends_the_poller_loudly(stack: Stack, checkpoint: Checkpoint) -> None:
@@ -336,12 +336,12 @@ def test_a_parent_shard_is_delivered_to_its_end_before_its_child_is_opened(
     stack.write("Orders", *range(8))
     streams = Split(stack.streams, parent_records=5)
 
-    def process_slowly(records: Sequence[Record], at: datetime, claim: Claim) -> list[str]:
+    def process_slowly(records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
         threading.Event().wait(0.1)
         streams.log += [record["dynamodb"]["Keys"]["OrderID"]["S"] for record in records]
-        return process(records, store=stack.store, captured_at=at, claim=claim)
+        return write_bronze(records, store=stack.store, captured_at=captured_at, coverage=coverage)
 
-    with polling(stack.poller("Orders", checkpoint, streams=streams, process=process_slowly)):
+    with polling(stack.poller("Orders", checkpoint, streams=streams, write=process_slowly)):
         until(lambda: len(ids(stack.store, "Orders")) == 8)
     opened = streams.log.index("child opened")
     assert sorted(streams.log[:opened]) == ["o-0", "o-1", "o-2", "o-3", "o-4", "parent closed", "parent opened"]

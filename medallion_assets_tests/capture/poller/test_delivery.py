@@ -15,21 +15,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medallion_assets.capture.coverage import Claim
+from medallion_assets.capture.coverage import ShardCoverage
 from medallion_assets.capture.handler import handler
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.failed import FailedRecord, OnFailureQueue
-from medallion_assets.capture.poller.mapping import Record, ShardMapping, TableClock
+from medallion_assets.capture.poller.clock import MonotonicClock
+from medallion_assets.capture.poller.dead_letter import DeadLetter, DeadLetterQueue
+from medallion_assets.capture.poller.delivery import Record, ShardDelivery
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.capture.write_bronze import process
+from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import CheckpointUnusable, LakeUnavailable
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
 from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, ids
 from medallion_assets_tests.fixtures.disk import Disk
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
-IMPATIENT = replace(FAST, backoff_s=0.0)
+IMPATIENT = replace(FAST, backoff_seconds=0.0)
 
 
 class Delivery:
@@ -43,34 +44,34 @@ class Delivery:
         faults: Callable[[Sequence[Record]], None] = lambda records: None,
         settings: PollerSettings = IMPATIENT,
         clock: Callable[[], datetime] = lambda: NOW,
-        queue: OnFailureQueue | None = None,
+        queue: DeadLetterQueue | None = None,
     ) -> None:
         self.store: BronzeStore = open_store(str(root))
         self.checkpoint = checkpoint
         self.attempts: list[list[str]] = []
-        self.set_aside: list[FailedRecord] = []
+        self.set_aside: list[DeadLetter] = []
         self.queue = queue
         self.arn = ARN.format("Orders")
-        checkpoint.begin("Orders", self.arn, ["shard"], now=NOW)
+        checkpoint.begin_capture("Orders", self.arn, ["shard"], now=NOW)
 
-        def attempt(records: Sequence[Record], captured_at: datetime, claim: Claim) -> list[str]:
+        def attempt(records: Sequence[Record], *, captured_at: datetime, coverage: ShardCoverage) -> list[str]:
             self.attempts.append([record["dynamodb"]["SequenceNumber"] for record in records])
             faults(records)
-            return process(records, store=self.store, captured_at=captured_at, claim=claim)
+            return write_bronze(records, store=self.store, captured_at=captured_at, coverage=coverage)
 
-        self.mapping = ShardMapping(
+        self.mapping = ShardDelivery(
             table="Orders",
             stream_arn=self.arn,
             shard_id="shard",
-            process=attempt,
-            on_failure=self,
+            write=attempt,
+            dead_letters=self,
             checkpoint=checkpoint,
             settings=settings,
             clock=clock,
-            names=TableClock(clock, newest=None),
+            name_clock=MonotonicClock(clock, newest=None),
         )
 
-    def send(self, failed: FailedRecord) -> None:
+    def send(self, failed: DeadLetter) -> None:
         if self.queue:
             self.queue.send(failed)
         self.set_aside.append(failed)
@@ -174,12 +175,12 @@ def test_a_full_disk_is_waited_for_and_delivery_goes_on_once_there_is_room(disk:
     assert len(delivery.attempts) == 3
 
 
-def test_a_checkpoint_that_cannot_be_used_ends_the_work_and_no_record_is_given_up(
+def test_a_checkpoint_that_cannot_be_used_ends_the_work_and_no_record_is_dead_lettered(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     delivery = Delivery(tmp_path, checkpoint)
-    checkpoint._connection.execute("ALTER TABLE shards RENAME COLUMN claimed TO stolen")
-    with pytest.raises(CheckpointUnusable, match="no such column: claimed"):
+    checkpoint._connection.execute("ALTER TABLE shards RENAME COLUMN covered_up_to TO renamed")
+    with pytest.raises(CheckpointUnusable, match="no such column: covered_up_to"):
         delivery.deliver(batch(1, 2))
     assert (delivery.aside, delivery.written) == ([], [])
 
@@ -189,7 +190,7 @@ def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, 
         raise LakeUnavailable("S3 did not answer")
 
     delivery = Delivery(
-        tmp_path, checkpoint, faults=faults, settings=replace(IMPATIENT, backoff_s=15, backoff_max_s=40)
+        tmp_path, checkpoint, faults=faults, settings=replace(IMPATIENT, backoff_seconds=15, max_backoff_seconds=40)
     )
     with closing(delivery.mapping.deliver(batch(1, 2))) as waits:
         assert list(islice(waits, 5)) == [0, 15, 30, 40, 40]
@@ -199,7 +200,7 @@ def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, 
 def test_records_beyond_the_age_limit_are_set_aside_and_younger_ones_written(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    delivery = Delivery(tmp_path, checkpoint, settings=replace(IMPATIENT, max_record_age_s=60))
+    delivery = Delivery(tmp_path, checkpoint, settings=replace(IMPATIENT, max_record_age_seconds=60))
     ages = [(1, 3_600), (2, 61), (3, 59), (4, 0)]
     records = [as_boto3(change(n, created=(NOW - timedelta(seconds=age)).timestamp())) for n, age in ages]
     delivery.deliver(records)
@@ -224,9 +225,9 @@ def test_a_write_that_took_longer_than_readers_wait_is_made_again(tmp_path: Path
 
 def test_a_clock_that_is_set_back_does_not_name_objects_behind_the_readers() -> None:
     times = [NOW, NOW - timedelta(hours=3), NOW + timedelta(seconds=1)]
-    clock = TableClock(lambda: times.pop(0), newest=NOW - timedelta(days=1))
+    clock = MonotonicClock(lambda: times.pop(0), newest=NOW - timedelta(days=1))
     assert [clock.now() for _ in range(3)] == [NOW, NOW, NOW + timedelta(seconds=1)]
-    assert TableClock(lambda: NOW, newest=NOW + timedelta(hours=1)).now() == NOW + timedelta(hours=1)
+    assert MonotonicClock(lambda: NOW, newest=NOW + timedelta(hours=1)).now() == NOW + timedelta(hours=1)
 
 
 @settings(max_examples=40, deadline=None)
@@ -265,7 +266,7 @@ def test_whatever_fails_each_record_is_written_or_set_aside_and_the_mark_reaches
 def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered_again(
     stack: Stack, tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = OnFailureQueue(stack.sqs, stack.queue_url, store=stack.store)
+    queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)
     good = change(1, new={"OrderID": {"S": "o-1"}, "Blob": {"B": "AAH/"}, "Set": {"BS": ["AA==", "AQ=="]}})
 
     def faults(records: Sequence[Record]) -> None:
@@ -287,14 +288,14 @@ def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered
 def test_a_record_too_large_for_a_message_lies_beside_bronze(
     stack: Stack, tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    queue = OnFailureQueue(stack.sqs, stack.queue_url, store=stack.store)
+    queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)
     image = {"OrderID": {"S": "o-1"}, "Blob": {"S": "\ud800" + "x" * 400_000}}
     delivery = Delivery(tmp_path, checkpoint, queue=queue)
     delivery.deliver([as_boto3(change(1, new=image, old=image)), as_boto3(change(2))])
     (message,) = stack.failed()
     assert "record" not in message
     path = message["record_uri"].removeprefix(f"{stack.bronze_url}/")
-    assert path.startswith("failed/Orders/")
+    assert path.startswith("_dead_letters/Orders/")
     assert json.loads(stack.store.read(path)) == change(1, new=image, old=image)
     assert delivery.written == ["o-2"]
 
@@ -304,7 +305,7 @@ def test_a_queue_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, checkp
 
     away: list[Exception] = [EndpointConnectionError(endpoint_url="http://sqs")] * 3
     client: Any = Faulty(stack.sqs, send_message=away)
-    delivery = Delivery(tmp_path, checkpoint, queue=OnFailureQueue(client, stack.queue_url, store=stack.store))
+    delivery = Delivery(tmp_path, checkpoint, queue=DeadLetterQueue(client, stack.queue_url, store=stack.store))
     delivery.deliver(batch(1, 2, bad=[1]))
     assert [message["sequence_number"] for message in stack.failed()] == ["1"]
     assert (delivery.written, delivery.mark) == (["o-2"], "2")
