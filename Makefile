@@ -13,17 +13,16 @@ N ?= 1000
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-install: $(VENV)/installed ## a .venv with this project, and one beside it for the local AWS
+install: $(VENV)/installed ## a .venv with this project; the local AWS goes into the user's cache
 
-# The local AWS pins its own botocore, so it lives in an environment of its own.
-$(VENV)/installed: requirements/dev.txt requirements/emulator.txt requirements/uv.txt pyproject.toml
+# The local AWS pins its own botocore, so it lives in an environment of its own, the same that a user of the wheel gets.
+$(VENV)/installed: requirements/dev.txt requirements/uv.txt medallion_assets/local/emulator.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) -V). Say which: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements/dev.txt requirements/uv.txt
 	@$(UV) pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(PYTHON) -m venv --without-pip .venv-aws
-	@$(UV) pip sync -q --python .venv-aws/bin/python --require-hashes requirements/emulator.txt
+	@$(BIN)/python -c 'from medallion_assets.local.emulator_environment import emulator_command; emulator_command()'
 	@touch $@
 
 # What checks and synthesises infra/; it brings Node for the CDK's kernel along.
@@ -88,7 +87,7 @@ lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
-	@$(LOCK) requirements/emulator.in -o requirements/emulator.txt
+	@$(LOCK) requirements/emulator.in -o medallion_assets/local/emulator.txt
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 
 # Compiling again with today's pins as preferences changes nothing unless pyproject.toml asks for something else.
@@ -101,7 +100,7 @@ lock-check: install
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt
 	@diff -r -x '*.in' requirements build/requirements || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
-	@! grep -nE 'https?://|--index-url' requirements/*.txt || { echo "The requirements name an index; they must not."; exit 1; }
+	@! grep -nE 'https?://|--index-url' requirements/*.txt medallion_assets/local/emulator.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
 dashboards: install ## Grafana's dashboards, alerts and provisioning anew after a change in grafana/
 	@$(BIN)/python -m grafana $(ARGS)
@@ -126,4 +125,4 @@ bench: install ## speed and memory beside the alternative (ARGS="--only merge-10
 	@$(BIN)/python -m medallion_assets_tests.bench $(ARGS)
 
 clean: ## remove the environments and all local state
-	rm -rf .venv .venv-aws .venv-infra .venv-docs .medallion build *.egg-info
+	rm -rf .venv .venv-infra .venv-docs .medallion build *.egg-info

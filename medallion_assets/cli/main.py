@@ -28,6 +28,8 @@ class _Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(ExitCode.OK) from None
         except Exception as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # DuckDB turns Ctrl-C into an error of its own
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
             if (known := explained(error)) is None:
                 raise
             code, message = known

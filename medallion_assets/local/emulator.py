@@ -7,13 +7,13 @@ environment a client needs to reach it. Not what is created inside it.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from medallion_assets.errors import LocalStackError
+from medallion_assets.local.emulator_environment import emulator_command
 from medallion_assets.local.processes import Child, free_port, port_is_open
 
 REGION = "us-east-1"
@@ -43,21 +43,6 @@ class Emulator:
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-
-
-def emulator_command() -> Path:
-    """The emulator's executable: `MEDALLION_EMULATOR`, or the one `make` installs beside this project's `.venv`.
-
-    Raises LocalStackError when neither is there.
-    """
-    named = os.environ.get("MEDALLION_EMULATOR")
-    found = Path(named) if named else Path(sys.prefix).parent / ".venv-aws" / "bin" / "ministack"
-    if not found.exists():
-        raise LocalStackError(
-            f"The local AWS is not installed: no file {found}. Run `make install` in the project, "
-            "or set MEDALLION_EMULATOR to the path of a `ministack` executable."
-        )
-    return found
 
 
 @contextmanager

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-import medallion_assets
 from medallion_assets.contracts.loader import Domain, load_domain
-from medallion_assets.errors import LocalStackError
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.processes import Child, free_port, port_is_open
@@ -30,7 +28,7 @@ from medallion_assets.settings import Settings
 _BUCKET = "medallion"
 _FAILED_QUEUE = "capture-failed"
 _START_SECONDS = 60.0
-_PROJECT = Path(medallion_assets.__file__).parents[1]
+_INSTANCE = Path(__file__).with_name("dagster.yaml")
 _OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
 
 
@@ -133,10 +131,7 @@ def _start_dagster(folder: Path, owned: _Owned) -> str:
     """One code server, used by the daemon and by the webserver, so that the definitions are loaded once. The URL."""
     home = folder / "dagster"
     home.mkdir(parents=True)
-    instance = _PROJECT / "dagster.yaml"
-    if not instance.exists():
-        raise LocalStackError(f"No file {instance}: the demo runs from a checkout of the project.")
-    shutil.copy(instance, home)
+    shutil.copy(_INSTANCE, home)
     code_port, web_port = free_port(), free_port()
     workspace = home / "workspace.yaml"
     workspace.write_text(

@@ -212,6 +212,15 @@ def test_the_version_is_that_of_the_package() -> None:
     assert (found.exit_code, found.stdout) == (0, f"medallion-assets {version('medallion-assets')}\n")
 
 
+def test_ctrl_c_in_the_middle_of_a_query_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise RuntimeError("Query interrupted") from KeyboardInterrupt()  # as DuckDB raises it
+
+    monkeypatch.setattr("medallion_assets.cli.environment.settings", interrupted)
+    found = medallion("query", "SELECT 1")
+    assert (found.exit_code, found.output) == (130, "")
+
+
 def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:
     with only_stack(Path(".medallion")):
         found = medallion("demo", "--once")
@@ -219,11 +228,11 @@ def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:
     assert "A local stack already runs on" in found.stderr and found.stderr.count("\n") == 1
 
 
-def test_a_missing_emulator_is_told_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_emulator_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_EMULATOR", "/no/such/ministack")
     found = medallion("demo", "--once")
     assert found.exit_code == 3
-    assert "The local AWS is not installed: no file /no/such/ministack. Run `make install`" in found.stderr
+    assert "MEDALLION_EMULATOR is '/no/such/ministack', and there is no such file." in found.stderr
 
 
 def test_a_reader_that_has_enough_is_no_error(fleet: Fleet) -> None:
