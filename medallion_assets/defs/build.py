@@ -13,8 +13,19 @@ from pathlib import Path
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.defs.automation import new_day_sensor
+from medallion_assets.defs.bronze import bronze_asset, source_spec
+from medallion_assets.defs.gold import gold_asset
+from medallion_assets.defs.health import health_sensor
+from medallion_assets.defs.ledger import ledger_sensor
+from medallion_assets.defs.maintenance import maintenance_schedule
 from medallion_assets.defs.names import Names
+from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
 from medallion_assets.defs.resources import MedallionResource
+from medallion_assets.defs.retention import retention_schedule
+from medallion_assets.defs.sensors import arrivals_sensor
+from medallion_assets.defs.silver import silver_asset
+from medallion_assets.gold.spec import load_marts
 
 
 def build_defs(
@@ -36,18 +47,6 @@ def build_defs(
     `resource` says where the domain lives; without it the variables `MEDALLION_...` do. Raises ContractError or
     MartError, which name file and field, and ValueError for a prefix that cannot be part of a name.
     """
-    from medallion_assets.defs.automation import new_day_sensor
-    from medallion_assets.defs.bronze import bronze_asset, source_spec
-    from medallion_assets.defs.gold import gold_asset
-    from medallion_assets.defs.health import health_sensor
-    from medallion_assets.defs.ledger import ledger_sensor
-    from medallion_assets.defs.maintenance import maintenance_schedule
-    from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
-    from medallion_assets.defs.retention import retention_schedule
-    from medallion_assets.defs.sensors import arrivals_sensor
-    from medallion_assets.defs.silver import silver_asset
-    from medallion_assets.gold.spec import load_marts
-
     loaded = domain if isinstance(domain, Domain) else load_domain(str(domain))
     marts = load_marts(loaded)
     names = Names((key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix), group_name)

@@ -1,8 +1,8 @@
-"""Runs start in a process forked from a warm one: everything is imported there already.
+"""Runs start in a process forked from Python's fork server, which has imported everything already.
 
-Dagster's own launcher starts an interpreter that imports Dagster, DuckDB, pyiceberg and the definitions for every run:
-3 to 4 s of a core, more than the run's work. Here that is paid once. For one machine; a deployment that starts runs
-elsewhere (ECS, Kubernetes) names its launcher in dagster.yaml.
+Dagster's own launcher starts an interpreter that imports Dagster, DuckDB and pyiceberg for every run: 3 to 4 s of a
+core, more than the run's work. Here that is paid once. For one machine; a deployment that starts runs elsewhere (ECS,
+Kubernetes) names its launcher in dagster.yaml.
 """
 
 from __future__ import annotations
@@ -10,22 +10,32 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
-from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-PID_TAG: Final = "medallion/pid"
+from medallion_assets.defs.dagster_private import (
+    HIDDEN_TAG_PREFIX,
+    CheckRunHealthResult,
+    ConfigurableClass,
+    ConfigurableClassData,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    RunLauncher,
+    WorkerStatus,
+    run_command_line,
+)
+
+PID_TAG: Final = f"{HIDDEN_TAG_PREFIX}medallion_pid"
+"""On a run: the id of its process."""
 
 
-class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
-    """Starts `dagster api execute_run` in a fork of a process that has imported what runs need.
+class ForkServerRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
+    """Runs `dagster api execute_run` in a fork of a process that has imported what runs need.
 
-    The daemon launches; other processes can ask after a run and stop it, by the process id on the run.
+    The daemon launches. Other processes ask after a run and stop it by the process id on the run. Works for the runs of
+    any code location whose Python is the daemon's.
     """
 
     def __init__(self, inst_data: ConfigurableClassData | None = None) -> None:
@@ -36,17 +46,17 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """What dagster.yaml says of this class."""
+        """What dagster.yaml says about this class."""
         return self._inst_data
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """Nothing can be configured."""
+        """Return an empty schema: nothing can be configured."""
         return {}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
-        """The launcher that dagster.yaml names."""
+        """Return the launcher that dagster.yaml names."""
         return cls(inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
@@ -55,12 +65,12 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         if origin is None:
             raise dg.DagsterInvariantViolationError(f"Run {run.run_id} does not say which code it runs.")
         arguments = ExecuteRunArgs(origin, run.run_id, self._instance.get_ref()).get_command_args()
-        process = self._forks.Process(target=_execute, args=(arguments,), name=f"run {run.run_id}")
+        process = self._forks.Process(target=run_command_line, args=(arguments,), name=f"run {run.run_id}")
         process.start()
         self._instance.add_run_tags(run.run_id, {PID_TAG: str(process.pid)})
 
     def terminate(self, run_id: str) -> bool:
-        """Interrupt the run's process. Returns False if it has ended."""
+        """Interrupt the run's process. Return False if it has ended."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished or PID_TAG not in run.tags or not _lives(run):
             return False
@@ -70,14 +80,14 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """So that run monitoring fails a run whose process died."""
+        """Return True, so that run monitoring fails a run whose process died."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Whether the run's process lives. One that was just started, or by another launcher, has no tag yet."""
+        """Return whether the run's process lives. A run without the tag was just started, or by another launcher."""
         if PID_TAG not in run.tags or _lives(run):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        return CheckRunHealthResult(WorkerStatus.FAILED, "the run's process ended without saying how")
+        return CheckRunHealthResult(WorkerStatus.FAILED, "the run's process ended without a message")
 
 
 def _lives(run: dg.DagsterRun) -> bool:
@@ -86,11 +96,3 @@ def _lives(run: dg.DagsterRun) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _execute(arguments: Sequence[str]) -> None:
-    """Runs in the fork: the command that other launchers run in a container."""
-    from dagster._cli import main
-
-    sys.argv = list(arguments)
-    main()  # type: ignore[no-untyped-call]

@@ -1,0 +1,114 @@
+"""The Dagster component: one domain of a `dg` project, named in a `defs.yaml`.
+
+Belongs here: what can be written in `defs.yaml`, and what `dg scaffold` writes. Does not belong here: the definitions
+themselves (build).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import Field, field_validator
+
+from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.defs.build import build_defs
+from medallion_assets.defs.resources import MedallionResource
+from medallion_assets.settings import VARIABLES, DomainSettings
+
+EXAMPLE: Final = "example"
+"""The shipped domain that a scaffolded project begins with."""
+
+
+class Variable(dg.Model):
+    """A value that is read from an environment variable when a step or a sensor needs it."""
+
+    env: str
+
+
+def _setting(name: str) -> Any:
+    description = DomainSettings.model_fields[name].description
+    return Field(default_factory=lambda: Variable(env=VARIABLES[name]), description=description)
+
+
+class SettingsAttributes(dg.Resolvable, dg.Model):
+    """Where the domain lives: values, or variables as `{env: NAME}`; what is left out is read from MEDALLION_..."""
+
+    bronze: str | Variable = _setting("bronze")
+    warehouse: str | Variable = _setting("warehouse")
+    catalog: str | Variable = _setting("catalog")
+    region: str | Variable = _setting("region")
+    read_capacity: float | str | Variable = _setting("read_capacity")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_unset_template(cls, value: object) -> object:
+        if value is None:
+            raise ValueError(
+                "no value; a variable in {{ env.NAME }} is read when definitions load, and this one was not set then. "
+                "Set it, or write {env: NAME}, which is read when a run needs it"
+            )
+        return value
+
+    def resource(self) -> MedallionResource:
+        """Return the domain's resource."""
+        return MedallionResource(**self.model_dump())
+
+
+class ScaffoldParams(dg.Model):
+    """What `dg scaffold defs medallion_assets.DomainComponent` takes."""
+
+    domain: str | None = Field(
+        default=None,
+        description="A folder with a domain.yaml, or the name of a shipped domain. Without it an example is written.",
+    )
+
+
+class DomainScaffolder(dg.Scaffolder[ScaffoldParams]):
+    """Writes a `defs.yaml`, and an example domain beside it if none is named."""
+
+    @classmethod
+    def get_scaffold_params(cls) -> type[ScaffoldParams]:
+        """Return the model of the parameters."""
+        return ScaffoldParams
+
+    def scaffold(self, request: dg.ScaffoldRequest[ScaffoldParams]) -> None:
+        """Write what was asked for. A domain that is there already is kept as it is."""
+        domain = request.params.domain
+        if domain is None:
+            name = request.target_path.name
+            domain = f"./{name}"
+            if not (request.target_path / name).exists():
+                shutil.copytree(domain_folder(EXAMPLE), request.target_path / name)
+        dg.scaffold_component(request, {"domain": domain})
+
+
+@dg.scaffold_with(DomainScaffolder)
+class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
+    """One domain: its DynamoDB tables as exact Iceberg tables and audited marts, with checks, sensors and schedules."""
+
+    domain: str = Field(
+        description="The folder with domain.yaml, relative to the folder of defs.yaml, or the name of a shipped domain."
+    )
+    key_prefix: str | list[str] = Field(
+        default=[],
+        description="What every asset key begins with. Two domains in one project need two prefixes.",
+    )
+    group_name: str | None = Field(
+        default=None, description="The group of all assets of the domain; without it each layer is a group."
+    )
+    settings: SettingsAttributes = Field(
+        default_factory=SettingsAttributes, description="Where the domain lives, and how fast its source may be read."
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the definitions of the domain. Raises ContractError, MartError."""
+        beside = Path(context.path) / self.domain
+        return build_defs(
+            beside if beside.is_dir() else self.domain,
+            key_prefix=self.key_prefix,
+            group_name=self.group_name,
+            resource=self.settings.resource(),
+        )
