@@ -7,8 +7,10 @@ from typing import Final
 
 import dagster as dg
 
-from medallion_assets.defs.names import NEWS_TAG, Names
+from medallion_assets.defs.names import Names
 from medallion_assets.gold.spec import Mart
+
+SENSOR: Final = "new_day"
 
 RETRY_CRON: Final = "*/10 * * * *"
 
@@ -29,10 +31,9 @@ def at_new_day() -> dg.AutomationCondition[dg.AssetKey]:
 def new_day_sensor(marts: Sequence[Mart], names: Names) -> dg.AutomationConditionSensorDefinition:
     """Evaluates the conditions. Declared, because Dagster's own such sensor is slow and starts switched off."""
     return dg.AutomationConditionSensorDefinition(
-        names.definition("new_day"),
+        names.definition(SENSOR),
         target=dg.AssetSelection.assets(*(names.asset_key("gold", mart.name) for mart in marts)),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=5,
-        run_tags={NEWS_TAG: "true"},
         description="Refreshes the marts that look at the current day when a new one has begun.",
     )

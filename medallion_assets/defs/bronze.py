@@ -16,8 +16,9 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.defs.columns import source_columns
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, Names, code_version, daily
+from medallion_assets.defs.names import Names, code_version, daily
 from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.errors import CorruptObject
 from medallion_assets.scheduling.pending import list_pending, read_published
 
@@ -55,12 +56,12 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
         code_version=code_version(contract),
         required_resource_keys={names.resource_key},
     )
-    def bronze(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def bronze(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult[Any]:
         pipeline = resource_of(context, names)
         with translate_errors(context):
             store = pipeline.bronze_store()
             days = [date.fromisoformat(key) for key in context.partition_keys]
-            if NEWS_TAG in context.run.tags:
+            if config.incremental:
                 with pipeline.lake() as lake:
                     positions = {name: read_published(lake, contract).position}
                 objects = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])

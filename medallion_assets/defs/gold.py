@@ -12,8 +12,9 @@ from medallion_assets.defs.checks import audit_failure, check_results, check_spe
 from medallion_assets.defs.columns import mart_columns, mart_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, Names, daily, utc_now
+from medallion_assets.defs.names import Names, daily, utc_now
 from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.gold.audit import check_names
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart, mart_severity
 
@@ -63,13 +64,13 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
             "query": dg.MetadataValue.md(f"```sql\n{mart.query.sql}\n```"),
         },
     )
-    def gold(context: dg.AssetExecutionContext) -> Events:
+    def gold(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
         from medallion_assets.gold.refresh import refresh
         from medallion_assets.ledger.status import known
 
         pipeline = resource_of(context, names)
         named = None
-        if partitions and NEWS_TAG not in context.run.tags:
+        if partitions and not config.incremental:
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
         with translate_errors(context), pipeline.lake() as lake:

@@ -20,9 +20,6 @@ from medallion_assets.contracts.model import Contract
 
 Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
 
-NEWS_TAG: Final = "medallion/news"
-"""On a run that a sensor started: bring up to date. A run without it makes exactly its partitions again, in whole."""
-
 _PART: Final = re.compile(r"[A-Za-z0-9_]+")
 
 

@@ -1,7 +1,7 @@
-"""Old runs of the sensor are forgotten: it makes thousands a day, and Dagster has no setting for that (ticks have one).
+"""The nightly job that deletes old runs of the sensors. They make thousands a day, and Dagster keeps runs for ever.
 
-A run that still holds the latest materialization of some partition stays: with it would go what the page knows of
-that partition.
+A run with the latest materialization of a partition stays: deleting it would delete what the pages show of that
+partition.
 """
 
 from collections.abc import Iterator
@@ -10,48 +10,29 @@ from typing import Final
 
 import dagster as dg
 
-from medallion_assets.defs.names import NEWS_TAG, Names, utc_now
+from medallion_assets.defs import tags
+from medallion_assets.defs.automation import SENSOR as NEW_DAY
+from medallion_assets.defs.names import Names, utc_now
+from medallion_assets.defs.sensors import SENSOR as ARRIVALS
 
 KEEP: Final = timedelta(days=3)
-_PAGE: Final = 500
-
-
-@dg.op(description=f"Deletes the sensor's runs that are older than {KEEP.days} days and nothing is known from.")
-def forget_old_runs(context: dg.OpExecutionContext) -> None:
-    """Delete what is old and superseded."""
-    latest: dict[tuple[dg.AssetKey, str | None], str] = {}
-    forgotten = kept = 0
-    for run_id in list(_old_runs(context.instance)):
-        made = context.instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
-        events = [record.event_log_entry.get_dagster_event() for record in made]
-        assets = {(event.asset_key, event.partition) for event in events if event.asset_key is not None}
-        for key, partition in assets - latest.keys():
-            latest[key, partition] = _latest_run(context.instance, key, partition)
-        if run_id in {latest[asset] for asset in assets}:
-            kept += 1
-        else:
-            context.instance.delete_run(run_id)
-            forgotten += 1
-    context.log.info("forgot %d runs, kept %d old ones for what they hold", forgotten, kept)
-
-
-def _old_runs(instance: dg.DagsterInstance) -> Iterator[str]:
-    old = dg.RunsFilter(tags={NEWS_TAG: "true"}, updated_before=utc_now() - KEEP)
-    cursor = None
-    while page := instance.get_runs(old, cursor=cursor, limit=_PAGE):
-        yield from (run.run_id for run in page if run.is_finished)
-        cursor = page[-1].run_id
-
-
-def _latest_run(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str:
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition is not None else None)
-    return instance.fetch_materializations(wanted, limit=1).records[0].run_id
+_PAGE_RUNS: Final = 500
+_SENSORS: Final = (ARRIVALS, NEW_DAY)
 
 
 def retention_schedule(names: Names) -> dg.ScheduleDefinition:
-    """The job `retention`, every night; switched on unless somebody switches it off."""
+    """Return the schedule of the job `retention`, every night; it is on unless somebody switches it off."""
+
+    @dg.op(
+        name=names.definition("delete_old_runs"),
+        description=f"Deletes runs of the sensors older than {KEEP.days} days without a latest materialization.",
+    )
+    def delete_old_runs(context: dg.OpExecutionContext) -> None:
+        deleted, kept = _delete(context.instance, list(_old_runs(context.instance, names)))
+        context.log.info("deleted %d runs, kept %d old ones that have a latest materialization", deleted, kept)
+
     job = dg.GraphDefinition(
-        name=names.definition("retention"), node_defs=[forget_old_runs], description="Forgets the sensor's old runs."
+        name=names.definition("retention"), node_defs=[delete_old_runs], description="Deletes old runs of the sensors."
     ).to_job(executor_def=dg.in_process_executor)
     return dg.ScheduleDefinition(
         name=names.definition("nightly_retention"),
@@ -60,3 +41,33 @@ def retention_schedule(names: Names) -> dg.ScheduleDefinition:
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
     )
+
+
+def _delete(instance: dg.DagsterInstance, run_ids: list[str]) -> tuple[int, int]:
+    """Delete the runs without a latest materialization; return how many were deleted and kept."""
+    latest: dict[tuple[dg.AssetKey, str | None], str] = {}
+    deleted = 0
+    for run_id in run_ids:
+        made = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+        events = [record.event_log_entry.get_dagster_event() for record in made]
+        assets = {(event.asset_key, event.partition) for event in events if event.asset_key is not None}
+        for key, partition in assets - latest.keys():
+            latest[key, partition] = _latest_run(instance, key, partition)
+        if run_id not in {latest[asset] for asset in assets}:
+            instance.delete_run(run_id)
+            deleted += 1
+    return deleted, len(run_ids) - deleted
+
+
+def _old_runs(instance: dg.DagsterInstance, names: Names) -> Iterator[str]:
+    sensors = [names.definition(sensor) for sensor in _SENSORS]
+    old = dg.RunsFilter(tags={tags.SENSOR_NAME: sensors}, updated_before=utc_now() - KEEP)
+    cursor = None
+    while page := instance.get_runs(old, cursor=cursor, limit=_PAGE_RUNS):
+        yield from (run.run_id for run in page if run.is_finished)
+        cursor = page[-1].run_id
+
+
+def _latest_run(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str:
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition is not None else None)
+    return instance.fetch_materializations(wanted, limit=1).records[0].run_id

@@ -11,8 +11,10 @@ from typing import Final
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.defs.names import NEWS_TAG, Names, utc_now
+from medallion_assets.defs import tags
+from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
+from medallion_assets.defs.run_config import incremental_run_config
 from medallion_assets.gold.spec import Mart
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
@@ -28,6 +30,8 @@ from medallion_assets.scheduling.planner import (
     read_outcomes,
 )
 
+SENSOR: Final = "bronze_arrivals"
+
 WATCH_SECONDS: Final = 4.0
 """The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
 that watches almost that long sees an object arrive, or a run end, within the second instead."""
@@ -36,9 +40,6 @@ RUN_PAUSE_SECONDS: Final = 0.25
 LIST_PAUSE_SECONDS: Final = 1.0
 """Between two looks at Dagster's storage, and between two listings, which cost money on S3."""
 
-BATCH_TAG: Final = "medallion/batch"
-"""On a run of the sensor: the key of the request it was launched for."""
-
 
 def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
     """The sensor; switched on unless somebody switches it off."""
@@ -46,7 +47,7 @@ def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.S
     nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
 
     @dg.sensor(
-        name=names.definition("bronze_arrivals"),
+        name=names.definition(SENSOR),
         target=dg.AssetSelection.assets(*map(names.node_key, nodes)),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
@@ -57,12 +58,12 @@ def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.S
         pipeline = resource_of(context, names)
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         until = time.monotonic() + WATCH_SECONDS
-        run = _run(context.instance, cursor)
+        run = _run(context.instance, names, cursor)
         while run is not None and not run.is_finished:
             if time.monotonic() >= until:
                 return _skip(cursor, f"Run {run.run_id} is under way")
             time.sleep(RUN_PAUSE_SECONDS)
-            run = _run(context.instance, cursor)
+            run = _run(context.instance, names, cursor)
         store = pipeline.bronze_store()
         tables = _read_published(domain, pipeline)
         positions = {name: table.position for name, table in tables.items()}
@@ -85,11 +86,12 @@ def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, Pu
         return {contract.lake_name: read_published(lake, contract) for contract in domain.tables}
 
 
-def _run(instance: dg.DagsterInstance, cursor: Cursor) -> dg.DagsterRun | None:
+def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.DagsterRun | None:
     """The run of the cursor's request; None if there is none or it was never handed to the queue."""
     if cursor.request is None:
         return None
-    runs = instance.get_runs(dg.RunsFilter(tags={BATCH_TAG: cursor.request.key}), limit=1)
+    launched = {tags.RUN_KEY: cursor.request.key, tags.SENSOR_NAME: names.definition(SENSOR)}
+    runs = instance.get_runs(dg.RunsFilter(tags=launched), limit=1)
     return runs[0] if runs and runs[0].status is not dg.DagsterRunStatus.NOT_STARTED else None
 
 
@@ -147,7 +149,7 @@ def _run_request(request: Request, names: Names) -> dg.RunRequest:
         run_key=request.key,
         partition_key=request.day.isoformat(),
         asset_selection=keys,
-        tags={NEWS_TAG: "true", BATCH_TAG: request.key},
+        run_config=incremental_run_config(keys),
     )
 
 

@@ -18,8 +18,9 @@ from medallion_assets.defs.checks import (
 from medallion_assets.defs.columns import silver_columns, silver_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
-from medallion_assets.defs.names import NEWS_TAG, Names, code_version, daily, utc_now
+from medallion_assets.defs.names import Names, code_version, daily, utc_now
 from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_table
 from medallion_assets.silver.audit import RowCounts, check_names
 
@@ -62,13 +63,13 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
             "dagster/column_lineage": lineage,
         },
     )
-    def silver(context: dg.AssetExecutionContext) -> Events:
+    def silver(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
         from medallion_assets.ledger.status import known
         from medallion_assets.silver.batches import merge_pending, remerge_day
         from medallion_assets.silver.quarantine import check_quarantine
 
         pipeline = resource_of(context, names)
-        merge = merge_pending if NEWS_TAG in context.run.tags else remerge_day
+        merge = merge_pending if config.incremental else remerge_day
         with translate_errors(context), pipeline.lake() as lake:
             done: list[BatchResult] = []
             for day in context.partition_keys:

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from medallion_assets.defs.names import NEWS_TAG
+from medallion_assets.defs import sensors, tags
+from medallion_assets.defs.run_config import incremental_run_config
 
 LAYERS = ("bronze", "silver", "gold")
 
@@ -16,14 +17,16 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def news_run(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> dg.ExecuteInProcessResult:
-    """A run of all layers as the sensor launches it."""
+def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> dg.ExecuteInProcessResult:
+    """Run all layers as the sensor launches it."""
     job = definitions.resolve_implicit_global_asset_job_def()
+    keys = [key for key in job.asset_layer.executable_asset_keys if key.path[0] in LAYERS]
     return job.execute_in_process(
         instance=instance,
         partition_key=day.isoformat(),
-        asset_selection=[key for key in job.asset_layer.executable_asset_keys if key.path[0] in LAYERS],
-        tags={NEWS_TAG: "true"},
+        asset_selection=keys,
+        run_config=incremental_run_config(keys),
+        tags={tags.SENSOR_NAME: sensors.SENSOR},
         raise_on_error=False,
     )
 

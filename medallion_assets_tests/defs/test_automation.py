@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from medallion_assets.defs.automation import at_new_day
-from medallion_assets_tests.defs.runs import news_run, today
+from medallion_assets_tests.defs.runs import incremental_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 EVENING = datetime(2026, 3, 1, 23, 58, tzinfo=UTC)
@@ -106,7 +106,7 @@ def test_the_shipped_marts_are_requested_at_midnight_unless_a_table_is_held(
 ) -> None:
     """The real graph: its tables have hundreds of days, and checks for those few that had changes."""
     capture(customer("c1"), product("p1"), *(order(f"o{number}", amount=amount) for number in range(30)))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     evening = datetime.combine(today(), time(23, 58), UTC)
     cursor: Any = None
     requested = []

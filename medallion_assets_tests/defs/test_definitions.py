@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from medallion_assets.definitions import defs
+from medallion_assets.defs import tags
 from medallion_assets.errors import ContractError
 
 PROJECT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ def refuse(event, arguments):
 
 sys.addaudithook(refuse)
 from medallion_assets.definitions import defs
+from medallion_assets.defs import tags
 heavy = {"boto3", "pyiceberg.catalog"} & set(sys.modules)
 assert not heavy, f"importing the module alone imports {heavy}"
 print(len(list(defs().get_repository_def().asset_graph.get_all_asset_keys())))
@@ -133,3 +135,9 @@ def test_every_layers_tables_say_their_columns_and_where_they_come_from(shipped:
     for name, entries in metadata.items():
         if not name.startswith(("bronze/", "reconciliation/")):
             assert entries["dagster/column_schema"].columns
+
+
+def test_the_tags_read_here_are_those_that_dagster_writes() -> None:
+    from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
+
+    assert (tags.RUN_KEY, tags.SENSOR_NAME) == (RUN_KEY_TAG, SENSOR_NAME_TAG)

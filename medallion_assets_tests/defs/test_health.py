@@ -20,7 +20,7 @@ from medallion_assets.health import collect as looks
 from medallion_assets.health.collect import collect_health
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import news_run, page_run, today
+from medallion_assets_tests.defs.runs import incremental_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -69,7 +69,7 @@ def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"), order("o2"))
-    assert news_run(shipped, instance, today()).success
+    assert incremental_run(shipped, instance, today()).success
     at = look_now(lake, instance)
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     assert len(health) == 2 * len(DOMAIN.tables) + len(MARTS)
@@ -93,7 +93,7 @@ def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
 
 def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
     capture(customer("c1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     just_ended = look_now(lake, instance, later=timedelta(0))
     first = look_now(lake, instance, later=timedelta(seconds=30))
     second = look_now(lake, instance, later=timedelta(seconds=60))
@@ -115,7 +115,7 @@ def test_a_look_that_died_between_its_two_tables_is_made_good(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture(customer("c1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
 
     class Died(BaseException):
         pass
@@ -135,11 +135,11 @@ def test_what_failed_what_waits_and_what_is_held_is_told(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
 ) -> None:
     capture(customer("c1"), product("p1"), *(order(f"o{n}") for n in range(30)))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     capture(order("o31", amount=BAD_AMOUNT), *(order(f"o{n}", amount="5.00") for n in range(30)))
-    assert news_run(shipped, instance, today()).success
+    assert incremental_run(shipped, instance, today()).success
     capture(*(order(f"o{n}", amount=BAD_AMOUNT) for n in range(10)))
-    assert not news_run(shipped, instance, today()).success, "too many of the batch break the contract"
+    assert not incremental_run(shipped, instance, today()).success, "too many of the batch break the contract"
     at = look_now(lake, instance)
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     orders = health["silver", "orders"]

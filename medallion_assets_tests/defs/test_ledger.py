@@ -19,7 +19,7 @@ from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import checks, fared, news_run, today
+from medallion_assets_tests.defs.runs import checks, fared, incremental_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, store
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -87,7 +87,7 @@ def repair(table: str, name: str) -> None:
 def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     times = {name: read(name) for name in ("Customers", "Products", "Orders")}
-    assert news_run(looker.definitions, looker.instance, today()).success
+    assert incremental_run(looker.definitions, looker.instance, today()).success
     told = looker.tick()
     assert all(event.passed for event in told.values())
     assert set(told) == {
@@ -97,7 +97,7 @@ def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) 
     assert told["silver/orders"].metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
     assert looker.said == "No gaps"
     assert looker.tick() == {}, "what came out as before is not told again"
-    result = news_run(looker.definitions, looker.instance, today())
+    result = incremental_run(looker.definitions, looker.instance, today())
     found = checks(result, "gold/key_metrics")["completeness"]
     assert found.metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
 
@@ -105,7 +105,7 @@ def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) 
 def test_a_lost_stream_shows_in_one_tick_and_in_every_run_until_the_repair(looker: Looker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     read("Products")
-    assert news_run(looker.definitions, looker.instance, today()).success
+    assert incremental_run(looker.definitions, looker.instance, today()).success
     looker.tick()
     lose("Products")
     told = looker.tick()
@@ -115,7 +115,7 @@ def test_a_lost_stream_shows_in_one_tick_and_in_every_run_until_the_repair(looke
     (example,) = json.loads(json.dumps(told["silver/products"].metadata["examples"].value))
     assert "needs a backfill since" in example and "was trimmed" in example and "medallion repair products" in example
     capture(product("p2"), order("o2", products=("p2",)))
-    result = news_run(looker.definitions, looker.instance, today())
+    result = incremental_run(looker.definitions, looker.instance, today())
     assert result.success, "what is there goes on to Gold"
     assert not checks(result, "gold/product_performance")["completeness"].passed
     assert not checks(result, "silver/products")["completeness"].passed
@@ -133,23 +133,23 @@ def test_a_contract_may_hold_its_marts_back_until_the_backfill(
     monkeypatch.setenv("MEDALLION_DOMAIN", str(tmp_path / "strict"))
     looker = Looker(defs(), instance)
     capture(customer("c1"), product("p1"), order("o1"))
-    assert news_run(looker.definitions, instance, today()).success
+    assert incremental_run(looker.definitions, instance, today()).success
     before = rows("gold", "daily_sales_by_region")
     lose("Orders")
     looker.tick()
     capture(order("o2"))
-    result = news_run(looker.definitions, instance, today())
+    result = incremental_run(looker.definitions, instance, today())
     assert "silver/orders" in fared(result)["SUCCESS"]
     assert "gold/daily_sales_by_region" in fared(result)["FAILURE"]
     assert rows("gold", "daily_sales_by_region") == before
     repair("Orders", "orders")
-    assert news_run(looker.definitions, instance, today()).success
+    assert incremental_run(looker.definitions, instance, today()).success
     assert rows("gold", "daily_sales_by_region") != before
 
 
 def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(looker: Looker) -> None:
     capture(customer("c1"))
-    news_run(looker.definitions, looker.instance, today())
+    incremental_run(looker.definitions, looker.instance, today())
     at = datetime.now(UTC) - timedelta(days=2)
     write_heartbeat(
         store(),

@@ -13,7 +13,7 @@ from medallion_assets.contracts.loader import load_domain
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
 from medallion_assets.reconciliation.catch_up import Patience
-from medallion_assets_tests.defs.runs import news_run, today
+from medallion_assets_tests.defs.runs import incremental_run, today
 from medallion_assets_tests.defs.shop import capture, customer, rows
 
 
@@ -31,7 +31,7 @@ def test_every_table_is_compared_and_a_difference_fails_its_check(
         change = customer(key)
         capture(change)
         client.put_item(TableName="Customers", Item=change["dynamodb"]["NewImage"])
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     job = shipped.resolve_job_def("reconciliation")
     assert job.execute_in_process(instance=instance).success
     client.delete_item(TableName="Customers", Key={"CustomerID": {"S": "c2"}})

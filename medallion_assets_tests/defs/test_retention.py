@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from medallion_assets.defs import retention
-from medallion_assets_tests.defs.runs import news_run, page_run, today
+from medallion_assets_tests.defs.runs import incremental_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -19,12 +19,12 @@ def test_old_runs_of_the_sensor_are_forgotten_but_not_what_is_known_of_a_partiti
 ) -> None:
     old = today() - timedelta(days=40)
     capture(customer("c1"), product("p1"), order("o1"))
-    superseded = news_run(shipped, instance, today()).run_id
+    superseded = incremental_run(shipped, instance, today()).run_id
     capture(order("o2", on=old))
-    holds_the_old_day = news_run(shipped, instance, today()).run_id
+    holds_the_old_day = incremental_run(shipped, instance, today()).run_id
     by_hand = page_run(shipped, instance, "silver/orders", days=[today()]).run_id
     capture(customer("c2"), product("p2"), order("o3"))
-    latest = news_run(shipped, instance, today()).run_id
+    latest = incremental_run(shipped, instance, today()).run_id
     sales = dg.AssetKey(["gold", "daily_sales_by_region"])
     before = instance.get_materialized_partitions(sales)
 

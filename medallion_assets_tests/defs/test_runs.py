@@ -12,7 +12,7 @@ import pytest
 from medallion_assets.defs import failures
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.lake.catalog import Lake
-from medallion_assets_tests.defs.runs import checks, failure, fared, news_run, page_run, today
+from medallion_assets_tests.defs.runs import checks, failure, fared, incremental_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
 
 TABLES = [("silver", "customers"), ("silver", "products"), ("silver", "orders")]
@@ -29,7 +29,7 @@ def everything() -> dict[str, list[dict[str, object]]]:
 def late_order(definitions: dg.Definitions, instance: dg.DagsterInstance) -> date:
     """One order is in Gold and another, of the day that is returned, in Bronze only."""
     capture(customer("c1"), product("p1"), order("o1"))
-    news_run(definitions, instance, today())
+    incremental_run(definitions, instance, today())
     old = today() - timedelta(days=40)
     capture(order("o2", on=old))
     return old
@@ -42,7 +42,7 @@ def sales_days(result: dg.ExecuteInProcessResult) -> list[str]:
 
 def test_one_run_takes_news_from_bronze_to_gold(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="5.50"))
-    assert news_run(shipped, instance, today()).success
+    assert incremental_run(shipped, instance, today()).success
     (sales,) = rows("gold", "daily_sales_by_region")
     assert (sales["region"], sales["order_count"], sales["total_revenue"]) == ("EU", 2, Decimal("15.50"))
 
@@ -51,16 +51,16 @@ def test_a_late_order_materializes_exactly_its_old_order_day(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     old = late_order(shipped, instance)
-    result = news_run(shipped, instance, today())
+    result = incremental_run(shipped, instance, today())
     assert sales_days(result) == [old.isoformat()]
     assert instance.get_materialized_partitions(SALES) == {old.isoformat(), today().isoformat()}
 
 
 def test_a_run_without_news_changes_nothing_and_passes(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     before = [snapshot(layer, name) for layer, name in TABLES + MARTS]
-    assert news_run(shipped, instance, today()).success
+    assert incremental_run(shipped, instance, today()).success
     assert [snapshot(layer, name) for layer, name in TABLES + MARTS] == before
 
 
@@ -70,7 +70,7 @@ def test_any_day_made_again_from_the_page_gives_the_same_tables(
 ) -> None:
     old = today() - timedelta(days=3)
     capture(customer("c1"), product("p1"), order("o1"), order("o2", on=old))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     before = everything()
     for day in (today(), old):
         assert page_run(shipped, instance, key, days=[day]).success
@@ -103,7 +103,7 @@ def test_a_mart_without_partitions_is_made_again_from_the_page(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     before = everything()
     assert page_run(shipped, instance, "gold/key_metrics").success
     assert everything() == before
@@ -113,13 +113,13 @@ def test_a_truncated_object_fails_its_table_by_name_and_the_others_go_on(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake_on_files: Path
 ) -> None:
     capture(customer("c1"), product("p1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     capture(product("p2"), order("o1"))
     broken = max((lake_on_files / "bronze" / "Products").rglob("*.parquet"))
     whole = broken.read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])
 
-    result = news_run(shipped, instance, today())
+    result = incremental_run(shipped, instance, today())
     steps = fared(result)
     assert steps["FAILURE"] == {"bronze/products"}
     assert broken.name in failure(result, "bronze/products")
@@ -128,7 +128,7 @@ def test_a_truncated_object_fails_its_table_by_name_and_the_others_go_on(
     assert [row["product_id"] for row in rows("silver", "products")] == ["p1"]
 
     broken.write_bytes(whole)
-    assert news_run(shipped, instance, today()).success
+    assert incremental_run(shipped, instance, today()).success
     assert [row["product_id"] for row in rows("silver", "products")] == ["p1", "p2"]
 
 
@@ -136,12 +136,12 @@ def test_a_failed_blocking_check_leaves_published_data_and_holds_gold_back(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    news_run(shipped, instance, today())
+    incremental_run(shipped, instance, today())
     before = everything()
     # Far more than the five in a hundred rows that may be quarantined.
     capture(*(order(f"bad-{number}", amount="-1") for number in range(30)), order("o2"))
 
-    result = news_run(shipped, instance, today())
+    result = incremental_run(shipped, instance, today())
     assert fared(result)["FAILURE"] == {"silver/orders"}
     assert not any(key.startswith("gold/") for key in fared(result)["SUCCESS"])
     held = checks(result, "silver/orders")["quarantine_rate"]

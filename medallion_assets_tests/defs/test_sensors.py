@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from medallion_assets.capture.store import FileStore
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
-from medallion_assets.defs import sensors
-from medallion_assets.defs.names import NEWS_TAG
+from medallion_assets.defs import sensors, tags
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
@@ -25,6 +24,12 @@ from medallion_assets_tests.defs.runs import checks, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
+
+
+def launched(request: dg.RunRequest) -> dict[str, str]:
+    """Return the tags that the daemon gives the run of a request."""
+    assert request.run_key is not None
+    return {**request.tags, tags.RUN_KEY: request.run_key, tags.SENSOR_NAME: sensors.SENSOR}
 
 
 class Ticker:
@@ -54,7 +59,8 @@ class Ticker:
             instance=self.instance,
             partition_key=request.partition_key,
             asset_selection=request.asset_selection,
-            tags=dict(request.tags),
+            run_config=request.run_config,
+            tags=launched(request),
             raise_on_error=False,
         )
 
@@ -88,7 +94,7 @@ def test_news_is_asked_for_once_and_taken_to_gold(ticker: Ticker) -> None:
     request = ticker.tick()
     assert request is not None
     assert request.partition_key == today().isoformat()
-    assert request.tags[NEWS_TAG] == "true"
+    assert {step["config"]["mode"] for step in request.run_config["ops"].values()} == {"incremental"}
     assert len(keys(request)) == 9
     assert ticker.run(request).success
     assert ticker.tick() is None
@@ -108,7 +114,9 @@ def test_while_its_run_is_under_way_the_sensor_asks_for_nothing(ticker: Ticker) 
     assert request is not None
     job = ticker.definitions.resolve_implicit_global_asset_job_def()
     run = ticker.instance.create_run_for_job(
-        job_def=job, tags={**request.tags, "dagster/partition": today().isoformat()}, status=dg.DagsterRunStatus.STARTED
+        job_def=job,
+        tags={**launched(request), "dagster/partition": today().isoformat()},
+        status=dg.DagsterRunStatus.STARTED,
     )
     capture(customer("c2"))
     assert ticker.tick() is None

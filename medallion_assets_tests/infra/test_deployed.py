@@ -34,7 +34,7 @@ from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.reconciliation.catch_up import Patience
 from medallion_assets.settings import Settings
 from medallion_assets_tests.cli.conftest import medallion
-from medallion_assets_tests.defs.runs import fared, news_run, today
+from medallion_assets_tests.defs.runs import fared, incremental_run, today
 from medallion_assets_tests.infra.assembly import Assembly, synthesise, write_environment
 from medallion_assets_tests.infra.calls import recorded, refused
 from medallion_assets_tests.infra.deployment import bootstrap, deploy
@@ -139,7 +139,7 @@ def test_a_written_item_becomes_a_bronze_object_and_then_gold(deployed: Deployed
         assert f"/year={today():%Y}/month={today():%m}/day={today():%d}/" in key
 
     with dg.DagsterInstance.ephemeral() as instance, recorded() as needs:
-        fate = fared(news_run(defs(), instance, today()))
+        fate = fared(incremental_run(defs(), instance, today()))
     assert not refused(deployed.assembly["Orchestrator"], "Rolepipeline", needs)
     assert not fate["FAILURE"]
     assert "gold/daily_sales_by_region" in fate["SUCCESS"]
