@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -24,7 +23,10 @@ app = typer.Typer(help="Check the files of a domain, and print their JSON Schema
 def check(
     domain: Annotated[
         str | None,
-        typer.Argument(help="A shipped domain's name or a folder; MEDALLION_DOMAIN when left out, else ecommerce."),
+        typer.Argument(
+            help="A shipped domain's name or the folder of your own.",
+            show_default="MEDALLION_DOMAIN, else this folder if it has a domain.yaml, else ecommerce",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -36,11 +38,11 @@ def check(
       medallion contracts check ./my-domain --json
     """
     from medallion_assets.cli.output import print_json, print_table
-    from medallion_assets.contracts.loader import load_domain
+    from medallion_assets.contracts.loader import default_domain, load_domain
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.workload import FILE, load_workload
 
-    loaded = load_domain(domain or os.environ.get("MEDALLION_DOMAIN", "ecommerce"))
+    loaded = load_domain(domain or default_domain())
     marts = load_marts(loaded)
     if has_workload := (loaded.folder / FILE).exists():
         load_workload(loaded)

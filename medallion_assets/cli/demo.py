@@ -26,8 +26,12 @@ def demo(
     seconds: Annotated[float, typer.Option(min=1, help="How long the traffic lasts.")] = 35.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same writes.")] = 0,
     domain: Annotated[
-        str, typer.Option(help="A shipped domain's name or the folder of your own.", envvar="MEDALLION_DOMAIN")
-    ] = "ecommerce",
+        str | None,
+        typer.Option(
+            help="A shipped domain's name or the folder of your own.",
+            show_default="MEDALLION_DOMAIN, else this folder if it has a domain.yaml, else ecommerce",
+        ),
+    ] = None,
 ) -> None:
     """Start a local AWS, the stream poller and Dagster; write traffic; show it become audited Gold tables.
 
@@ -43,6 +47,7 @@ def demo(
     import time
 
     from medallion_assets.cli.screen import show_progress
+    from medallion_assets.contracts.loader import default_domain
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.local.demo import Demo
     from medallion_assets.local.stack import run_stack
@@ -50,7 +55,7 @@ def demo(
     stays = not once and sys.stdout.isatty()
     began = time.monotonic()
     typer.echo("Starting a local AWS, the stream poller and Dagster ...")
-    with run_stack(domain, state=STATE) as stack, Lake.open(stack.settings.lake()) as lake:
+    with run_stack(domain or default_domain(), state=STATE) as stack, Lake.open(stack.settings.lake()) as lake:
         typer.echo(f"Up after {time.monotonic() - began:.1f} s. Dagster: {stack.dagster_url}")
         acts = Demo(stack, lake, seed=seed)
         typer.echo(f"Initial load: {acts.load():,} rows.")

@@ -1,4 +1,4 @@
-"""Which stack a command talks to: the one its environment names, or the demo running in this folder."""
+"""Which domain and which AWS a command works on: those its environment names, or the demo that runs in this folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _NAMED_BY = ("MEDALLION_DOMAIN", "MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MED
 
 
 def settings() -> Settings:
-    """The settings of the environment; of the running demo when the environment says nothing. Raises SettingsError.
+    """Return the settings of the environment; if it sets none of ours, those of the demo that runs in this folder.
 
-    The demo's settings also become this process's environment, because boto3 reads its own from there.
+    The domain may also be the current folder, if that has a domain.yaml. The demo's settings become this process's
+    environment, because boto3 reads its own from there. Raises SettingsError.
     """
     from medallion_assets.settings import Settings
 
@@ -30,6 +31,8 @@ def settings() -> Settings:
         if found := running_stack(STATE):
             os.environ.update(found)
             typer.echo(f"Using the demo that runs in {STATE.resolve()}.", err=True)
+    if "MEDALLION_DOMAIN" not in os.environ and Path("domain.yaml").is_file():
+        os.environ["MEDALLION_DOMAIN"] = "."
     chosen = Settings.load()
     os.environ.setdefault("AWS_DEFAULT_REGION", chosen.region)  # boto3 does not look at AWS_REGION
     return chosen

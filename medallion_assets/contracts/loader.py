@@ -5,6 +5,7 @@ What belongs here: reading YAML strictly, the rules between contracts. Not what 
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -81,6 +82,14 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 _Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
 
 
+def default_domain() -> str:
+    """Return the domain to use where none is named.
+
+    It is MEDALLION_DOMAIN. If that is not set, it is the current folder if that has a domain.yaml, and else ecommerce.
+    """
+    return os.environ.get("MEDALLION_DOMAIN") or ("." if Path("domain.yaml").is_file() else "ecommerce")
+
+
 def domain_folder(name_or_path: str) -> Path:
     """The folder of a shipped domain by name, or of a user's own by path. Raises ContractError."""
     shipped = Path(__file__).parents[1] / "domains"
@@ -90,7 +99,7 @@ def domain_folder(name_or_path: str) -> Path:
     names = sorted(entry.name for entry in shipped.iterdir() if (entry / "domain.yaml").is_file())
     raise ContractError(
         f"No domain {name_or_path!r}: expected the name of a shipped one ({', '.join(names)}) or the path of a folder "
-        "with a domain.yaml and tables/*.yaml. Set MEDALLION_DOMAIN."
+        "with a domain.yaml and tables/*.yaml. `medallion init` writes one."
     )
 
 

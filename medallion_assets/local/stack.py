@@ -23,6 +23,7 @@ from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.processes import Child, free_port, port_is_open
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets.local.tables import create_tables
+from medallion_assets.local.workload import load_workload
 from medallion_assets.settings import Settings
 
 _BUCKET = "medallion"
@@ -57,7 +58,9 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
     ContractError or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
-    load_marts(loaded)  # a mistake is told here in one sentence, not by the code server with a traceback
+    # A mistake in a file is one sentence here, and at once: the code server would add a traceback, and traffic starts late.
+    load_marts(loaded)
+    load_workload(loaded)
     state = state.resolve()
     with only_stack(state), _signals() as ignore_signals, _Owned() as owned:
         try:

@@ -173,6 +173,11 @@ class Workload(Strict):
 def load_workload(domain: Domain) -> Workload:
     """The workload of `domain`, checked against its contracts. Raises ContractError naming file and field."""
     path = domain.folder / FILE
+    if not path.exists():
+        raise ContractError(
+            f"{path}: no such file. It describes what `medallion demo` and `medallion generate` write. `medallion init` "
+            "writes an example of it, `medallion contracts schema workload` its JSON Schema."
+        )
     workload = load_yaml(Workload, path)
     mistakes = [f"{path}: {mistake}" for mistake in _mistakes(domain, workload)]
     if mistakes:

@@ -221,6 +221,31 @@ def test_ctrl_c_in_the_middle_of_a_query_is_no_error(monkeypatch: pytest.MonkeyP
     assert (found.exit_code, found.output) == (130, "")
 
 
+def test_the_domain_is_the_one_named_then_that_of_the_folder_then_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def checked() -> str:
+        found = json.loads(medallion("contracts", "check", "--json").stdout)
+        assert isinstance(found, dict)
+        return str(found["domain"])
+
+    assert checked() == "ecommerce"
+    shutil.copytree(FLEET, tmp_path / "vans")
+    monkeypatch.chdir(tmp_path / "vans")
+    assert checked() == "vans"
+    monkeypatch.setenv("MEDALLION_DOMAIN", "ecommerce")
+    assert checked() == "ecommerce"
+
+
+def test_a_demo_without_a_workload_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    shutil.copytree(FLEET, tmp_path / "vans")
+    (tmp_path / "vans" / "workload.yaml").unlink()
+    found = medallion("demo", "--once", "--domain", "vans")
+    assert found.exit_code == 2
+    assert "vans/workload.yaml: no such file. It describes what `medallion demo`" in found.stderr
+    assert not (tmp_path / ".medallion").exists()
+
+
 def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:
     with only_stack(Path(".medallion")):
         found = medallion("demo", "--once")
