@@ -58,7 +58,7 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
     ContractError or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
-    # A mistake in a file is one sentence here, and at once: the code server would add a traceback, and traffic starts late.
+    # A mistake in a file is one sentence here; later it would be a traceback of the code server, or end a started demo.
     load_marts(loaded)
     load_workload(loaded)
     state = state.resolve()

@@ -175,8 +175,8 @@ def load_workload(domain: Domain) -> Workload:
     path = domain.folder / FILE
     if not path.exists():
         raise ContractError(
-            f"{path}: no such file. It describes what `medallion demo` and `medallion generate` write. `medallion init` "
-            "writes an example of it, `medallion contracts schema workload` its JSON Schema."
+            f"{path}: no such file. It describes what `medallion demo` and `medallion generate` write. "
+            "`medallion init` writes an example of it, `medallion contracts schema workload` its JSON Schema."
         )
     workload = load_yaml(Workload, path)
     mistakes = [f"{path}: {mistake}" for mistake in _mistakes(domain, workload)]
