@@ -94,7 +94,7 @@ def _model(file: File) -> type[BaseModel]:
 
             return Contract
         case "mart":
-            from medallion_assets.gold.spec import MartFile
+            from medallion_assets.gold.mart_file import MartFile
 
             return MartFile
         case "workload":

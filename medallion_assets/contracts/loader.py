@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from medallion_assets.contracts.model import Contract, Strict
+from medallion_assets.contracts.types import ColumnType
 from medallion_assets.errors import ContractError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,6 +50,14 @@ class Domain:
     def by_source(self) -> dict[str, Contract]:
         """The contracts by DynamoDB table name."""
         return {contract.table: contract for contract in self.tables}
+
+    def silver_columns(self, contract: Contract) -> dict[str, ColumnType]:
+        """Return the declared columns of a contract's Silver table: its own, then those that enrichment adds."""
+        columns = {column.name: column.type for column in contract.columns.values()}
+        for part in contract.enrich:
+            source = self.by_name[part.table].by_name
+            columns |= {name: source[copied].type for name, copied in part.columns.items()}
+        return columns
 
 
 class _Loader(yaml.SafeLoader):

@@ -51,7 +51,7 @@ def mart_columns(mart: Mart) -> dg.TableSchema:
         dg.TableColumn("computed_at", "timestamp", "When the row was computed."),
         dg.TableColumn("silver_snapshots", "json", "The Silver snapshots it was computed from, by table."),
     ]
-    return dg.TableSchema([*(_column(column, column.name) for column in mart.contract_columns()), *added])
+    return dg.TableSchema([*(_column(column, column.name) for column in mart.columns.values()), *added])
 
 
 def mart_lineage(mart: Mart, names: Names) -> dg.TableColumnLineage:

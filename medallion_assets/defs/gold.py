@@ -80,7 +80,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                 raise audit_failure(
                     [complete], what=f"the refresh of {mart.name}", what_to_do="Do what the check's examples say."
                 )
-            result = refresh(lake, mart, domain, today=now.date(), now=now, run_id=context.run.run_id, days=named)
+            result = refresh(lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named)
             yield from check_results(key, checks, [*result.checks, complete])
             if not result.published:
                 raise audit_failure(

@@ -1,7 +1,8 @@
-"""Whether DuckDB accepts a query over tables of these columns: found out with empty ones, in memory, in some 10 ms.
+"""Bind a query in DuckDB against empty tables in memory, which takes about 10 ms.
 
-What typing alone does not see, such as a column that is neither grouped nor aggregated, is so an error of the file and
-not of the first refresh.
+Belongs here: finding mistakes that typing alone does not see, such as a column that is neither grouped nor aggregated,
+when the file is loaded and not at the first refresh. Does not belong here: typing (query), running over a lake
+(embedded).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from medallion_assets.lake.duck import identifier
 _ANY_DAY = date(2000, 1, 1)
 
 
-def refuse_unbindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str) -> None:
-    """Raise MartError, naming the file `where`, if DuckDB would refuse the query over `schema`.<table>."""
+def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str) -> None:
+    """Check that DuckDB accepts the query over `schema`.<table>. Raises MartError that names the file `where`."""
     with duckdb.connect() as connection:
         connection.execute(f"{MACROS}; CREATE SCHEMA {schema}")
         for table in query.tables:

@@ -1,6 +1,7 @@
-"""A condition on the rows of one table, as a reader writes it after WHERE: parsed, and checked word by word.
+"""A condition on the rows of one table, as a user writes it after WHERE.
 
-What it may hold is listed here, so a condition can choose rows and do nothing else. SELECTs are query's.
+Belongs here: parsing it and refusing every expression that is not on the list, so that a condition can select rows and
+do nothing else. Does not belong here: SELECTs (query).
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ _ALLOWED: Final = frozenset(
 
 @dataclass(frozen=True)
 class Condition:
-    """A checked condition: its SQL in DuckDB's dialect, made from what was parsed, and the columns it names."""
+    """A checked condition: its SQL in DuckDB's dialect, generated from the parsed tree, and the columns it names."""
 
     sql: str
     columns: frozenset[str]
 
 
 def read_condition(text: str, columns: Collection[str]) -> Condition:
-    """`text`, in Trino's dialect, as a condition on `columns`. Raises MartError for anything else."""
+    """Return `text`, in Trino's dialect, as a condition on `columns`. Raises MartError for anything else."""
     try:
         found = sqlglot.parse(text, dialect="trino")
     except SqlglotError as broken:
         raise MartError(f"{text!r} is not readable as a condition in Trino's SQL") from broken
     if len(found) != 1 or found[0] is None:
-        raise MartError(f"{text!r} is not one condition; expected what stands after WHERE, like reason = '...'")
+        raise MartError(f"{text!r} is not one condition; expected what follows WHERE, for example reason = '...'")
     tree = found[0]
     for node in tree.walk():
         if type(node) not in _ALLOWED:

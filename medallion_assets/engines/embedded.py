@@ -1,6 +1,7 @@
 """The embedded engine: one DuckDB session over a lake, in which tables are views at chosen snapshots.
 
-It only reads. What a query may say is checked in query; what a mart needs refreshed is gold's.
+Belongs here: registering tables in a session, and running queries over them; nothing is written. Does not belong here:
+what a query may contain (query), what a mart has to compute (gold).
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from medallion_assets.lake.outage import translate_outages
 
 NAMESPACES: Final = ("silver", "gold", "quarantine", "ops")
 
-# Each stretch of days is a scan of its own, because DuckDB skips files by one range but not by several joined with OR.
-_MAX_STRETCHES: Final = 8
+# Each range of days is a scan of its own, because DuckDB skips files by one range, but not by several joined with OR.
+_MAX_RANGES: Final = 8
 
 
 class Embedded:
-    """A DuckDB session over `lake`: schemas silver, gold, quarantine and ops, empty until tables are shown in them.
+    """A DuckDB session over `lake` with the schemas silver, gold, quarantine and ops, which are empty at first.
 
-    Sessions of one lake do not see each other's tables. Close it, or use it as a context manager.
+    The methods `show...` put tables into them. Sessions do not see each other's tables. Close a session, or use it as a
+    context manager.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -45,7 +47,7 @@ class Embedded:
             self._connection.execute(f"CREATE SCHEMA {namespace}")
 
     def close(self) -> None:
-        """End the session and forget its tables."""
+        """End the session and drop its tables."""
         self._connection.execute(f"USE memory; DETACH {self._catalog}")
         self._connection.close()
 
@@ -58,7 +60,7 @@ class Embedded:
         self.close()
 
     def show_published(self) -> None:
-        """Show every table of the lake as it is published now."""
+        """Show every table of the lake as it is published now. Raises LakeUnavailable."""
         for namespace in NAMESPACES:
             for name in self._lake.tables(namespace):
                 self.show(self._lake.table(namespace, name))
@@ -66,60 +68,60 @@ class Embedded:
     def show(
         self, table: Table, *, snapshot_id: int | None = None, days: tuple[str, Sequence[date]] | None = None
     ) -> None:
-        """Show a table under its own name, at a snapshot (None: the handle's main), without its tombstones.
+        """Show a table under its own name, at a snapshot (None: the published one), without its tombstones.
 
-        `days` = (column, days) may leave out rows of other days than these, to read fewer files; it leaves out none of
-        these days.
+        `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files.
         """
         namespace, name = table.name()
         scan = self._lake.scan_sql(table, snapshot_id)
         alive = ["NOT _deleted"] if "_deleted" in table.schema().column_names else []
         parts = []
-        for stretch in _stretches(days[1]) if days else [None]:
-            conditions = [*alive, *(_between(days[0], *stretch) if days and stretch else [])]
+        for span in _day_ranges(days[1]) if days else [None]:
+            conditions = [*alive, *(_between(days[0], *span) if days and span else [])]
             parts.append(f"SELECT * FROM {scan}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""))
-        with _telling():
+        with _translate_query_errors():
             self._connection.execute(
                 f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {' UNION ALL '.join(parts)}"
             )
 
     def show_rows(self, namespace: str, name: str, rows: pa.Table) -> None:
-        """Show rows that are in memory as a table."""
+        """Show rows in memory as a table."""
         self._connection.register("incoming", rows)
         self._connection.execute(f"CREATE OR REPLACE TABLE {namespace}.{identifier(name)} AS FROM incoming")
         self._connection.unregister("incoming")
 
     def show_select(self, namespace: str, name: str, select: str) -> None:
-        """Show what a SELECT in DuckDB's dialect gives, over files and tables shown before, as a table."""
-        with _telling():
+        """Show the result of a SELECT in DuckDB's dialect, over files and tables shown before, as a table."""
+        with _translate_query_errors():
             self._connection.execute(f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {select}")
 
     def run(self, sql: str, *, today: date) -> pa.Table:
-        """The rows of a reader's SELECT in Trino's dialect over the tables shown; `current_date` is `today`.
+        """Return the rows of a user's SELECT in Trino's dialect over the tables shown; `current_date` is `today`.
 
-        Raises MartError if it is anything else or cannot be run.
+        Raises MartError if the SQL is anything else or cannot be run, and LakeUnavailable.
         """
         query = read_any(sql, self._types())
-        with _telling():
+        with _translate_query_errors():
             return self._connection.execute(query.duckdb(today)).to_arrow_table()
 
     def compute(self, query: Query, *, today: date, days: tuple[str, Sequence[date]] | None = None) -> pa.Table:
-        """The rows of a checked query over the tables shown, each column in the Arrow form of its Trino type.
+        """Return the rows of a checked query over the tables shown, with Arrow types that match its Trino types.
 
-        `days` = (output column, days) gives those days' rows only. Raises MartError if it cannot be run.
+        With `days` = (output column, days) it returns the rows of these days only. Raises MartError if the query cannot
+        be run, and LakeUnavailable.
         """
         outputs = ", ".join(
             f"CAST({identifier(name)} AS {kind.sql('duckdb')}) AS {identifier(name)}"
             for name, kind in query.columns.items()
         )
         only = f" WHERE {identifier(days[0])} IN ({', '.join(map(_day, days[1]))})" if days else ""
-        with _telling():
+        with _translate_query_errors():
             return self._connection.execute(f"SELECT {outputs} FROM ({query.duckdb(today)}){only}").to_arrow_table()
 
     def _types(self) -> Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]:
-        """The tables shown, as read_any wants them."""
+        """Return the columns of the tables shown, in the form that read_any takes."""
         found: dict[str, dict[str, dict[str, exp.DataType]]] = {}
-        with _telling():
+        with _translate_query_errors():
             columns = self._connection.execute(
                 "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
                 "WHERE database_name = ? ORDER BY column_index",
@@ -131,8 +133,8 @@ class Embedded:
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
-    """Turn what DuckDB says about a query into one sentence; a store that does not answer stays LakeUnavailable."""
+def _translate_query_errors() -> Iterator[None]:
+    """Raise MartError with DuckDB's first line for a query that fails, LakeUnavailable if the lake did not answer."""
     try:
         with translate_outages():
             yield
@@ -142,7 +144,7 @@ def _telling() -> Iterator[None]:
 
 
 def _between(column: str, first: date, last: date) -> list[str]:
-    """Conditions for the days from `first` to `last`, both included; on a date or a timestamp in UTC."""
+    """Return conditions for the days from `first` to `last`, both included; the column is a date or a UTC timestamp."""
     return [f"{identifier(column)} >= {_day(first)}", f"{identifier(column)} < {_day(last + timedelta(days=1))}"]
 
 
@@ -150,13 +152,13 @@ def _day(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def _stretches(days: Sequence[date]) -> list[tuple[date, date]]:
-    """The days as a few stretches from first to last: cut at the widest gaps, so that little else lies inside."""
+def _day_ranges(days: Sequence[date]) -> list[tuple[date, date]]:
+    """Return a few ranges (first, last) that cover the days, split at the widest gaps between them."""
     ordered = sorted(set(days))
     gaps = sorted(
         (at for at in range(1, len(ordered)) if ordered[at] - ordered[at - 1] > timedelta(days=1)),
         key=lambda at: ordered[at] - ordered[at - 1],
         reverse=True,
     )
-    starts = [0, *sorted(gaps[: _MAX_STRETCHES - 1])]
+    starts = [0, *sorted(gaps[: _MAX_RANGES - 1])]
     return [(ordered[start], ordered[end - 1]) for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]

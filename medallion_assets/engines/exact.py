@@ -1,7 +1,8 @@
-"""A typed SELECT of Trino's rewritten so that DuckDB computes the same values to the last digit.
+"""Rewrite a typed SELECT in Trino's dialect so that DuckDB computes the same values, to the last digit.
 
-DuckDB 1.5 averages and divides decimals as doubles, divides by zero to null, sums integers to 128 bits and adds
-intervals to dates as timestamps. Every such place is replaced here; the types come from trino.
+DuckDB 1.5 averages and divides decimals as doubles, gives null for a division by zero, sums integers to 128 bits, and
+gives a timestamp for a date plus an interval. Belongs here: the replacement of each such expression. Does not belong
+here: the types (trino).
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ CREATE MACRO divide_half_up(n, d) AS CASE WHEN d = 0 THEN error('Division by zer
 CREATE MACRO divide_down(n, d) AS CASE WHEN d = 0 THEN error('Division by zero') ELSE n // d END;
 CREATE MACRO remainder(n, d) AS CASE WHEN d = 0 THEN error('Division by zero') ELSE n % d END;
 """
-"""Trino's division of whole numbers, and its remainder: what rewritten SQL calls. Run once in each DuckDB catalog."""
+"""Macros that rewritten SQL calls: Trino's integer division and remainder. Run them once in each DuckDB catalog."""
 
 _HUGEINT = exp.DataType.build("HUGEINT", dialect="duckdb")
 _WHOLE = exp.DataType.build("DECIMAL(38,0)", dialect="duckdb")
 
 
 def make_exact(tree: exp.Expr) -> None:
-    """Rewrite a typed tree in place. An expression whose types are not known stays as it is."""
-    for node in reversed(list(tree.walk())):  # the parts before what holds them
+    """Rewrite a typed tree in place. An expression whose types are unknown stays as it is."""
+    for node in reversed(list(tree.walk())):  # children before their parents
         rewrite = _REWRITES.get(type(node))
         if rewrite is None:
             continue
         try:
             new = rewrite(node)
-        except MartError:  # no common type: only in a reader's own query, a mart with one has been refused
+        except MartError:  # no common type: possible only in a user's own query; a mart with one was refused
             continue
         if new is not None:
             old = _outermost(node)
@@ -43,14 +44,14 @@ def make_exact(tree: exp.Expr) -> None:
 
 
 def _outermost(node: exp.Expr) -> exp.Expr:
-    """An aggregate with the FILTER and OVER that belong to it."""
+    """Return the aggregate together with the FILTER and OVER around it."""
     while isinstance(node.parent, exp.Filter | exp.Window) and node.parent.this is node:
         node = node.parent
     return node
 
 
 def _instead(old: exp.Expr, new: exp.Expr) -> exp.Expr:
-    """`new` under copies of the FILTER and OVER of the aggregate `old`."""
+    """Return `new` inside copies of the FILTER and OVER of the aggregate `old`."""
     result = new
     while isinstance(old.parent, exp.Filter | exp.Window) and old.parent.this is old:
         old = old.parent
@@ -67,13 +68,13 @@ def _avg(node: exp.Avg) -> exp.Expr | None:
     total = _instead(node, exp.Sum(this=argument))
     count = _instead(node, exp.Count(this=argument.copy()))
     _, scale = digits(node.type) or (0, 0)
-    # Without rows the sum is null; the count must not divide it by zero then.
+    # Without rows the sum is null and the count is zero: no division by it.
     quotient = exp.func("divide_half_up", _unscaled(_cast(total, _decimal(scale))), exp.func("NULLIF", count, "0"))
     return _scaled(quotient, node.type)
 
 
 def _narrow(node: exp.Expr) -> exp.Expr | None:
-    """Sums and counts that DuckDB gives as HUGEINT."""
+    """Cast sums and counts, which DuckDB gives as HUGEINT."""
     return _cast(_instead(node, node.copy()), node.type) if is_integer(node.type) else None
 
 
@@ -92,7 +93,7 @@ def _div(node: exp.Div) -> exp.Expr | None:
 
 
 def _unscaled(value: exp.Expr) -> exp.Expr:
-    """A decimal's digits without the point, as a HUGEINT. By way of its text: 38 digits leave no room to multiply."""
+    """Return a decimal's digits without the point, as a HUGEINT. Through text: 38 digits leave no room to multiply."""
     text = exp.func(
         "REPLACE", _cast(value, exp.DataType.build("TEXT")), exp.Literal.string("."), exp.Literal.string("")
     )
@@ -100,7 +101,7 @@ def _unscaled(value: exp.Expr) -> exp.Expr:
 
 
 def _scaled(whole: exp.Expr, type_: exp.DataType | None) -> exp.Expr:
-    """The decimal whose digits without the point are `whole`. DuckDB multiplies the digits of decimals: exact."""
+    """Return the decimal whose digits without the point are `whole`. DuckDB's product of decimals is exact."""
     _, scale = digits(type_) or (0, 0)
     value = _cast(whole, _WHOLE)
     if scale:
@@ -131,7 +132,7 @@ def _round(node: exp.Round) -> exp.Expr | None:
 
 
 def _day(node: exp.Expr) -> exp.Expr | None:
-    """A date that DuckDB makes a timestamp of."""
+    """Cast to a date what DuckDB makes a timestamp."""
     return _cast(node.copy(), node.type) if node.type is not None and node.type.this is exp.DType.DATE else None
 
 
@@ -171,7 +172,7 @@ def _case(node: exp.Case) -> exp.Expr:
 
 
 def _if(node: exp.If) -> exp.Expr | None:
-    """IF(condition, a, b); the branches of a CASE are the same class and are the CASE's own."""
+    """Rewrite IF(condition, a, b). The branches of a CASE have the same class; `_case` rewrites those."""
     otherwise = node.args.get("false")
     if otherwise is None:
         return None
@@ -180,13 +181,13 @@ def _if(node: exp.If) -> exp.Expr | None:
 
 
 def _nullif(node: exp.Nullif) -> exp.Expr:
-    """NULLIF compares in the common type and gives the first value in its own."""
+    """Rewrite NULLIF: it compares in the common type and returns the first value in its own type."""
     left, right = _same_type(node.this, node.expression)
     return exp.If(this=exp.EQ(this=left, expression=right), true=exp.Null(), false=node.this.copy())
 
 
 def _same_type(*parts: exp.Expr) -> list[exp.Expr]:
-    """Copies of `parts`, the numbers and days among them cast to the type Trino coerces them to."""
+    """Return copies of `parts`, cast to the type that Trino coerces them to."""
     type_ = common_type(part.type for part in parts)
     return [_as(part, type_) for part in parts]
 

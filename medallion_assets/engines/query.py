@@ -1,7 +1,7 @@
-"""A SELECT in Trino's dialect: read, checked against the tables it may use, typed, and given as DuckDB's SQL.
+"""A SELECT in Trino's dialect: parsed, checked against the tables that it may use, typed, and translated for DuckDB.
 
-Pure: nothing is run here. Two ways to read: `read_query` for SQL that must mean the same on every engine, `read_any`
-for what a reader asks.
+Belongs here: `read_query` for SQL that must mean the same on every engine, and `read_any` for a user's own query.
+Nothing is run. Does not belong here: which expressions are allowed (trino), the rewrite for DuckDB (exact).
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ _NOT_FIXED = (exp.CurrentTimestamp, exp.CurrentTime, exp.Localtime, exp.Localtim
 class Query:
     """A checked SELECT.
 
-    `columns` are its output columns with Trino's types, `typed` is the parsed
-    SQL with every name resolved and every expression typed.
+    - sql: its text as written
+    - tables: the tables that it reads, sorted
+    - columns: its output columns with Trino's types
+    - uses_current_date: whether `current_date` occurs in it
+    - typed: the parsed SQL with every name resolved and every expression typed
     """
 
     sql: str
@@ -47,7 +50,7 @@ class Query:
     _exact: exp.Query = field(repr=False)
 
     def duckdb(self, today: date) -> str:
-        """The same query in DuckDB's dialect, `current_date` being `today`. It calls the macros of exact."""
+        """Return the query in DuckDB's dialect, with `today` for `current_date`. It calls the macros of exact."""
         day = exp.cast(exp.Literal.string(today.isoformat()), exp.DType.DATE)
         tree = self._exact.transform(lambda node: day.copy() if isinstance(node, exp.CurrentDate) else node)
         return tree.sql(dialect="duckdb", comments=False)
@@ -56,10 +59,10 @@ class Query:
 def read_query(
     sql: str, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str, doubles: bool = False
 ) -> Query:
-    """`sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
+    """Return `sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
 
-    `tables` maps each table it may use to its columns; `where` names the file in errors; `doubles` lets it compute with
-    doubles. Raises MartError naming the expression and what was expected.
+    `tables` maps each table that it may use to its columns; `where` names the file in errors; `doubles` allows it to
+    compute with doubles. Raises MartError that names the expression and what was expected.
     """
     typed_tables = {
         schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
@@ -76,9 +79,9 @@ def read_query(
 
 
 def read_any(sql: str, tables: Tables) -> Query:
-    """A reader's query over any of `tables`: decimals are exact where their types can be told, the rest is DuckDB's.
+    """Return a user's query over any of `tables`. Decimals are exact where their types are known; DuckDB does the rest.
 
-    Raises MartError for anything but one SELECT over those tables.
+    Raises MartError for anything but one SELECT over these tables.
     """
     tree = _parse(sql)
     _check_sources(tree, tables)
@@ -103,7 +106,7 @@ def _first_error(broken: SqlglotError) -> str:
 
 
 def _check_sources(tree: exp.Query, tables: Tables) -> None:
-    """FROM names the tables given, the query's own WITH names and UNNEST: no file, function or other schema."""
+    """Check that FROM names only the tables given, the query's own WITH names, and UNNEST: no file, no other schema."""
     names = sorted(f"{schema}.{table}" for schema, inside in tables.items() for table in inside)
     for table in tree.find_all(exp.Table):
         scope = table.find_ancestor(exp.Select, exp.Query)
@@ -130,19 +133,19 @@ def _check_expressions(tree: exp.Query) -> None:
     for node in tree.walk():
         if isinstance(node, _NOT_FIXED):
             raise MartError(
-                f"{node.sql('trino')}: another answer at every run; use current_date, which is pinned to the run's day"
+                f"{node.sql('trino')}: its value differs in every run; use current_date, which is the day of the run"
             )
         if type(node) not in EXPRESSIONS and type(node) not in STRUCTURE:
             raise MartError(
-                f"{node.sql('trino')}: {type(node).__name__} is not among what is known to be the same in Trino and "
-                "DuckDB; write it with other means"
+                f"{node.sql('trino')}: {type(node).__name__} is not known to give the same result in Trino and "
+                "DuckDB; use another expression"
             )
 
 
 def _check_types(query: Query, *, doubles: bool) -> None:
     for select in query.typed.selects:
         if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
-            raise MartError(f"{select.sql('trino')}: its type cannot be told; CAST it to the type of the column")
+            raise MartError(f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column")
     if doubles:
         return
     for node in query.typed.walk():
@@ -181,7 +184,7 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
 
 
 def _metadata(strict: bool) -> dict[Any, dict[str, Any]]:
-    """sqlglot's table of types, with ours in place of its own."""
+    """Return sqlglot's table of type rules, with our rules in place of its own."""
     ours = {kind: {"annotator": _annotator(rule, strict)} for kind, rule in EXPRESSIONS.items()}
     return {**Trino.EXPRESSION_METADATA, **ours}
 

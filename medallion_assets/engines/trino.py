@@ -1,7 +1,8 @@
-"""The expressions that mean the same in Trino and in DuckDB, each with the type Trino gives it.
+"""The expressions that mean the same in Trino and in DuckDB, each with the type that Trino gives it.
 
-This is the one list of what a mart's SQL may hold: what is not here is refused. A function comes in when its result is
-the same in both engines, nulls and errors included. How DuckDB is made to compute it is in exact.
+Belongs here: the one list of expressions that a mart's SQL may contain; every other one is refused. Add a function only
+if both engines give the same result, nulls and errors included. Does not belong here: how DuckDB is made to compute it
+(exact).
 
 Decimal types: https://trino.io/docs/current/functions/decimal.html
 """
@@ -19,8 +20,8 @@ from medallion_assets.engines.types import (
     decimal_type,
     digits,
     is_decimal,
-    known,
     of_kind,
+    require_known,
 )
 from medallion_assets.errors import MartError
 
@@ -41,8 +42,8 @@ def _literal(node: exp.Literal) -> exp.DataType:
 
 
 def _plus(node: exp.Binary) -> exp.DataType:
-    """`+` and `-`, of numbers, and of a date or time with an interval."""
-    left, right = known(node.left.type), known(node.right.type)
+    """Type `+` and `-` of numbers, and of a date or timestamp with an interval."""
+    left, right = require_known(node.left.type), require_known(node.right.type)
     if right.this is exp.DType.INTERVAL:
         return _moved(left, node.right)
     if left.this is exp.DType.INTERVAL and isinstance(node, exp.Add):
@@ -64,7 +65,7 @@ def _moved(type_: exp.DataType, interval: exp.Expr) -> exp.DataType:
 
 
 def _times(node: exp.Mul) -> exp.DataType:
-    left, right = known(node.left.type), known(node.right.type)
+    left, right = require_known(node.left.type), require_known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         if a[1] + b[1] > MAX_PRECISION:
@@ -74,7 +75,7 @@ def _times(node: exp.Mul) -> exp.DataType:
 
 
 def _divided(node: exp.Div) -> exp.DataType:
-    left, right = known(node.left.type), known(node.right.type)
+    left, right = require_known(node.left.type), require_known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         scale = max(a[1], b[1])
@@ -85,7 +86,7 @@ def _divided(node: exp.Div) -> exp.DataType:
 
 
 def _remainder(node: exp.Mod) -> exp.DataType:
-    left, right = known(node.left.type), known(node.right.type)
+    left, right = require_known(node.left.type), require_known(node.right.type)
     a, b = digits(left), digits(right)
     if a and b and (is_decimal(left) or is_decimal(right)):
         scale = max(a[1], b[1])
@@ -115,20 +116,20 @@ def _sum(node: exp.Sum) -> exp.DataType:
 def _avg(node: exp.Avg) -> exp.DataType:
     type_ = _argument(node)
     if not is_decimal(type_):
-        raise MartError(f"an average over {type_} is a double; CAST to a decimal with the digits you want")
+        raise MartError(f"an average over {type_} is a double; CAST it to a decimal with the digits you want")
     return type_
 
 
 def _argument(node: exp.Expr) -> exp.DataType:
-    """The type of an aggregate's argument, which may be DISTINCT."""
+    """Return the type of an aggregate's argument, which may be DISTINCT."""
     inner = node.this
     if isinstance(inner, exp.Distinct):
         (inner,) = inner.expressions
-    return known(inner.type)
+    return require_known(inner.type)
 
 
 def _round(node: exp.Round) -> exp.DataType:
-    type_ = known(node.this.type)
+    type_ = require_known(node.this.type)
     found = digits(type_)
     places = node.args.get("decimals")
     if found is None or not is_decimal(type_):
@@ -142,7 +143,7 @@ def _round(node: exp.Round) -> exp.DataType:
 
 
 def _cast(node: exp.Cast) -> exp.DataType:
-    source, target = known(node.this.type), node.to
+    source, target = require_known(node.this.type), node.to
     kind = target.this
     if kind is exp.DType.DECIMAL and digits(target) is None:
         raise MartError("DECIMAL without digits; write CAST(... AS decimal(p,s))")
@@ -168,7 +169,9 @@ def _cast(node: exp.Cast) -> exp.DataType:
             allowed = set()
     sized_text = kind is exp.DType.VARCHAR and target.expressions
     if kind not in allowed or sized_text:
-        raise MartError(f"a cast of {source} to {target.sql('trino')} is not known to be the same in both engines")
+        raise MartError(
+            f"a cast of {source} to {target.sql('trino')} is not known to give the same result in both engines"
+        )
     return target
 
 
@@ -176,25 +179,25 @@ def _date_part(node: exp.Expr) -> exp.DataType:
     value = node.expression if isinstance(node, exp.Extract) else node.this
     if isinstance(node, exp.Extract) and node.name.upper() not in {"YEAR", "QUARTER", "MONTH", "DAY"}:
         raise MartError("expected YEAR, QUARTER, MONTH or DAY")
-    if known(value.type).this not in {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
+    if require_known(value.type).this not in {exp.DType.DATE, exp.DType.TIMESTAMPTZ}:
         raise MartError(f"a part of {value.type}; expected a date or a timestamp with time zone")
     return of_kind(exp.DType.BIGINT)
 
 
 def _date_math(node: exp.Expr) -> exp.DataType:
-    """DATE_TRUNC, DATE_ADD and DATE, which keep or make a date."""
-    type_ = known(node.this.type)
+    """Type DATE_TRUNC, DATE_ADD and DATE: the result is a date."""
+    type_ = require_known(node.this.type)
     if type_.this is exp.DType.TIMESTAMPTZ and isinstance(node, exp.Date):
         return of_kind(exp.DType.DATE)
     if type_.this is not exp.DType.DATE:
-        raise MartError(f"of {type_}; expected a date: CAST(... AS DATE)")
+        raise MartError(f"its argument is {type_}; expected a date: CAST(... AS DATE)")
     if not isinstance(node, exp.Date) and node.text("unit").upper() not in _DATE_UNITS:
         raise MartError(f"expected one of the units {', '.join(sorted(_DATE_UNITS))}")
     return type_
 
 
 def _date_diff(node: exp.DateDiff) -> exp.DataType:
-    types = {known(node.this.type).this, known(node.expression.type).this}
+    types = {require_known(node.this.type).this, require_known(node.expression.type).this}
     if types != {exp.DType.DATE} or node.text("unit").upper() != "DAY":
         raise MartError("expected date_diff('day', date, date): other units are counted differently by each engine")
     return of_kind(exp.DType.BIGINT)
@@ -225,7 +228,7 @@ def _if(node: exp.If) -> exp.DataType:
 
 
 def _field(node: exp.Dot) -> exp.DataType:
-    type_ = known(node.this.type)
+    type_ = require_known(node.this.type)
     for part in type_.expressions:
         if isinstance(part, exp.ColumnDef) and part.name == node.expression.name and part.kind is not None:
             return part.kind
@@ -233,7 +236,7 @@ def _field(node: exp.Dot) -> exp.DataType:
 
 
 def _subquery(node: exp.Subquery) -> exp.DataType:
-    """A subquery as a value; one that stands in FROM has no type of its own."""
+    """Type a subquery that is a value; one in FROM has no type."""
     selects = node.this.selects if isinstance(node.this, exp.Select) else []
     return (selects[0].type if len(selects) == 1 else None) or of_kind(exp.DType.UNKNOWN)
 
@@ -243,12 +246,12 @@ def _same(node: exp.Expr) -> exp.DataType:
 
 
 def _text(kind: exp.DType) -> Callable[[Any], exp.DataType]:
-    """A function of texts that gives `kind`."""
+    """Return the rule of a function that takes texts and gives `kind`."""
 
     def of(node: exp.Expr) -> exp.DataType:
         for part in node.iter_expressions():
-            if known(part.type).this is not exp.DType.VARCHAR:
-                raise MartError(f"of {part.type}; expected text")
+            if require_known(part.type).this is not exp.DType.VARCHAR:
+                raise MartError(f"its argument is {part.type}; expected text")
         return of_kind(kind)
 
     return of
@@ -331,7 +334,7 @@ EXPRESSIONS: dict[type[exp.Expr], Callable[[Any], exp.DataType]] = {
     exp.Rank: _always(exp.DType.BIGINT),
     exp.DenseRank: _always(exp.DType.BIGINT),
 }
-"""Each expression a mart may use, with the function that gives its Trino type from its typed parts."""
+"""Each expression that a mart may use, with the function that derives its Trino type from its typed parts."""
 
 STRUCTURE: frozenset[type[exp.Expr]] = frozenset(
     {

@@ -1,6 +1,7 @@
-"""Trino's types of columns and values, as sqlglot writes them: making, reading and coercing them.
+"""Trino's types of columns and values, in sqlglot's form.
 
-What type an expression has is in trino. Coercion: https://trino.io/docs/current/functions/decimal.html
+Belongs here: making, reading and coercing types. Does not belong here: the type of an expression (trino).
+Coercion: https://trino.io/docs/current/functions/decimal.html
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _NAMES = {
 
 
 def trino_type(column: ColumnType) -> exp.DataType:
-    """The type Athena and Trino show for a column of the lake."""
+    """Return the type that Athena and Trino show for a column of the lake."""
     return exp.DataType.build(_type_text(column), dialect="trino")
 
 
@@ -44,12 +45,12 @@ def _type_text(column: ColumnType) -> str:
 
 
 def decimal_type(precision: int, scale: int) -> exp.DataType:
-    """`decimal(precision, scale)`."""
+    """Return `decimal(precision, scale)`."""
     return exp.DataType.build(f"decimal({precision},{scale})", dialect="trino")
 
 
 def digits(type_: exp.DataType | None) -> tuple[int, int] | None:
-    """(precision, scale) of a decimal, or of an integer as Trino turns it into one; None for every other type."""
+    """Return (precision, scale) of a decimal, or of an integer as Trino coerces it; None for every other type."""
     if type_ is None:
         return None
     if type_.this in _DIGITS:
@@ -61,24 +62,24 @@ def digits(type_: exp.DataType | None) -> tuple[int, int] | None:
 
 
 def is_decimal(type_: exp.DataType | None) -> bool:
-    """Whether it is a decimal with precision and scale."""
+    """Return whether the type is a decimal with precision and scale."""
     return digits(type_) is not None and not is_integer(type_)
 
 
 def is_integer(type_: exp.DataType | None) -> bool:
-    """Whether it is an integer type."""
+    """Return whether the type is an integer."""
     return type_ is not None and type_.this in _DIGITS
 
 
 def common_type(types: Iterable[exp.DataType | None]) -> exp.DataType:
-    """The type Trino coerces all of `types` to. Raises MartError where there is none that holds every value."""
+    """Return the type to which Trino coerces all of `types`. Raises MartError if no type can represent every value."""
     not_null = [type_ for type_ in types if type_ is None or type_.this is not exp.DType.NULL]
     if not not_null:
         return of_kind(exp.DType.NULL)
     first, *others = not_null
-    found = known(first)
+    found = require_known(first)
     for other in others:
-        found = _common(found, known(other))
+        found = _common(found, require_known(other))
     return found
 
 
@@ -102,13 +103,13 @@ def _common(left: exp.DataType, right: exp.DataType) -> exp.DataType:
     raise MartError(f"{left} and {right} have no common type; CAST one of them")
 
 
-def known(type_: exp.DataType | None) -> exp.DataType:
-    """The type itself. Raises MartError when it could not be told."""
+def require_known(type_: exp.DataType | None) -> exp.DataType:
+    """Return the type. Raises MartError if it is unknown."""
     if type_ is None or type_.this is exp.DType.UNKNOWN:
-        raise MartError("its type cannot be told; CAST its parts to the types they have")
+        raise MartError("its type is unknown; CAST its parts to their types")
     return type_
 
 
 def of_kind(kind: exp.DType) -> exp.DataType:
-    """The type of that kind, without parameters."""
+    """Return the type of that kind, without parameters."""
     return exp.DataType.build(kind.value, dialect="trino")

@@ -1,16 +1,16 @@
-"""The audit of a staged mart: its grain, its columns and the rules of its spec, before anybody reads it.
+"""The audit of a mart's snapshot: its grain, its columns and the rules of its columns.
 
-Belongs here: what is checked and when it fails. Does not belong here: computing and publishing (gold).
-A refresh of some days is audited on those days: the others passed the same audit before.
+Belongs here: what is checked and when it fails. Does not belong here: computing and publishing (refresh). A refresh of
+some days audits those days: the other days passed the same audit when they were computed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
+import duckdb
 from pyiceberg.table import Table
 
 from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult
@@ -22,96 +22,90 @@ from medallion_assets.lake.duck import identifier, literal, sql_types
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
 
-_RULES: tuple[tuple[str, Severity], ...] = (("rules", "block"), ("warning_rules", "warn"))
+_RULE_CHECKS: Final[Mapping[Severity, str]] = {"block": "rules", "warn": "warning_rules"}
 
 
 def check_names(mart: Mart) -> list[tuple[str, Severity]]:
-    """The checks of a mart, in the order they are shown; `block` if a failure holds the refresh."""
+    """Return the checks of a mart in the order in which they are shown; `block` if a failure stops the publication."""
     checks: list[tuple[str, Severity]] = [("grain", "block"), ("columns", "block")]
-    return checks + [(name, severity) for name, severity in _RULES if _rules(mart, severity)]
+    return checks + [(name, severity) for severity, name in _RULE_CHECKS.items() if _rules(mart, severity)]
 
 
 def audit_mart(
-    lake: Lake,
-    table: Table,
-    mart: Mart,
-    *,
-    snapshot_id: int | None,
-    days: Sequence[date] | None,
-    schema: pa.Schema,
+    lake: Lake, table: Table, mart: Mart, *, snapshot_id: int | None, days: Sequence[date] | None
 ) -> list[CheckResult]:
-    """The results, as `check_names` lists them, of a staged snapshot; of these days only if `days` is given.
+    """Return the results, in the order of `check_names`, for a snapshot of the mart's table (None: the published one).
 
-    `schema` is what the table is declared to be.
+    With `days` only the rows of these days are checked. Raises LakeUnavailable.
     """
-    rows = f"(FROM {lake.scan_sql(table, snapshot_id)}{_only(mart, days)})"
-    checks = [_check_grain(lake, rows, mart), _check_columns(lake, rows, schema)]
-    return checks + [
-        _check_rules(lake, rows, mart, name, severity) for name, severity in _RULES if _rules(mart, severity)
-    ]
+    rows = f"(FROM {lake.scan_sql(table, snapshot_id)}{_where(mart, days)})"
+    with lake.duckdb() as connection:
+        checks = [_check_grain(connection, rows, mart), _check_columns(connection, rows, mart)]
+        for severity in _RULE_CHECKS:
+            if rules := _rules(mart, severity):
+                checks.append(_check_rules(connection, rows, mart, severity, rules))
+    return checks
 
 
 def _rules(mart: Mart, severity: Severity) -> list[RowRule]:
-    return [rule for column in mart.contract_columns() for rule in column_rules(column, severity)]
+    return [rule for column in mart.columns.values() for rule in column_rules(column, severity)]
 
 
-def _only(mart: Mart, days: Sequence[date] | None) -> str:
+def _where(mart: Mart, days: Sequence[date] | None) -> str:
     if days is None or mart.spec.partition is None:
         return ""
-    among = ", ".join(f"DATE {literal(day.isoformat())}" for day in days) or "NULL"
-    return f" WHERE {identifier(mart.spec.partition.column)} IN ({among})"
+    listed = ", ".join(f"DATE {literal(day.isoformat())}" for day in days) or "NULL"
+    return f" WHERE {identifier(mart.spec.partition.column)} IN ({listed})"
 
 
-def _check_grain(lake: Lake, rows: str, mart: Mart) -> CheckResult:
+def _check_grain(connection: duckdb.DuckDBPyConnection, rows: str, mart: Mart) -> CheckResult:
     grain = ", ".join(map(identifier, mart.spec.grain))
     null = " OR ".join(f"{identifier(name)} IS NULL" for name in mart.spec.grain)
-    with lake.duckdb() as connection:
-        total, nulls = connection.execute(f"SELECT count(*), count(*) FILTER ({null}) FROM {rows}").fetchall()[0]
-        repeated = connection.execute(
-            f"SELECT {_shown(mart)}, count(*) FROM {rows} GROUP BY {grain} HAVING count(*) > 1 ORDER BY 1"
-        ).fetchall()
-        without = connection.execute(
-            f"SELECT {_shown(mart)} FROM {rows} WHERE {null} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
-        ).fetchall()
+    total, nulls = connection.execute(f"SELECT count(*), count(*) FILTER ({null}) FROM {rows}").fetchall()[0]
+    repeated = connection.execute(
+        f"SELECT {_grain_text(mart)}, count(*) FROM {rows} GROUP BY {grain} HAVING count(*) > 1 ORDER BY 1"
+    ).fetchall()
+    with_null = connection.execute(
+        f"SELECT {_grain_text(mart)} FROM {rows} WHERE {null} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
+    ).fetchall()
     return CheckResult(
         name="grain",
         passed=not repeated and not nulls,
         severity="block",
-        description=f"Every row has its {', '.join(mart.spec.grain)}, and no two have the same.",
+        description=f"Every row has its {', '.join(mart.spec.grain)}, and no two rows have the same.",
         numbers={"rows": total, "repeated": len(repeated), "rows with null in the grain": nulls},
-        examples=[str(row[0]) for row in (*repeated, *without)][:MAX_EXAMPLES],
+        examples=[str(row[0]) for row in (*repeated, *with_null)][:MAX_EXAMPLES],
     )
 
 
-def _check_columns(lake: Lake, rows: str, schema: pa.Schema) -> CheckResult:
-    with lake.duckdb() as connection:
-        there = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {rows}").fetchall()}
-        declared = sql_types(connection, schema)
-    wrong = sorted(name for name in there.keys() | declared.keys() if there.get(name) != declared.get(name))
+def _check_columns(connection: duckdb.DuckDBPyConnection, rows: str, mart: Mart) -> CheckResult:
+    actual = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {rows}").fetchall()}
+    declared = sql_types(connection, mart.schema)
+    wrong = sorted(name for name in actual.keys() | declared.keys() if actual.get(name) != declared.get(name))
     return CheckResult(
         name="columns",
         passed=not wrong,
         severity="block",
         description="The table has the declared columns with the declared types.",
-        numbers={"columns": len(there), "wrong": len(wrong)},
+        numbers={"columns": len(actual), "wrong": len(wrong)},
         examples=wrong[:MAX_EXAMPLES],
     )
 
 
-def _check_rules(lake: Lake, rows: str, mart: Mart, name: str, severity: Severity) -> CheckResult:
-    rules = _rules(mart, severity)
+def _check_rules(
+    connection: duckdb.DuckDBPyConnection, rows: str, mart: Mart, severity: Severity, rules: Sequence[RowRule]
+) -> CheckResult:
     any_broken = " OR ".join(rule.breaks for rule in rules)
     counts = ", ".join(f"count(*) FILTER ({rule.breaks})" for rule in rules)
-    with lake.duckdb() as connection:
-        total, broken, *each = connection.execute(
-            f"SELECT count(*), count(*) FILTER ({any_broken}), {counts} FROM {rows}"
-        ).fetchall()[0]
-        examples = connection.execute(
-            f"SELECT {_shown(mart)} FROM {rows} WHERE {any_broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
-        ).fetchall()
+    total, broken, *each = connection.execute(
+        f"SELECT count(*), count(*) FILTER ({any_broken}), {counts} FROM {rows}"
+    ).fetchall()[0]
+    examples = connection.execute(
+        f"SELECT {_grain_text(mart)} FROM {rows} WHERE {any_broken} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
+    ).fetchall()
     by_rule = {f"{rule.column}: {rule.name}": count for rule, count in zip(rules, each, strict=True) if count}
     return CheckResult(
-        name=name,
+        name=_RULE_CHECKS[severity],
         passed=not broken,
         severity=severity,
         description="Every row keeps the rules of its columns.",
@@ -120,6 +114,6 @@ def _check_rules(lake: Lake, rows: str, mart: Mart, name: str, severity: Severit
     )
 
 
-def _shown(mart: Mart) -> str:
-    """A row's grain as text."""
+def _grain_text(mart: Mart) -> str:
+    """Return SQL of a row's grain as one text, for examples."""
     return "concat_ws(', ', " + ", ".join(f"coalesce({identifier(n)}::VARCHAR, 'null')" for n in mart.spec.grain) + ")"

@@ -1,4 +1,8 @@
-"""What a mart is computed from now, what it was computed from last, and which of its days lie between the two."""
+"""What changed in Silver since a mart was computed, and which of the mart's days that affects.
+
+Belongs here: the input versions that a mart records, and comparing two of them. Does not belong here: computing the
+days (refresh).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 from pyiceberg.types import ListType
 
-from medallion_assets.contracts.loader import Domain
-from medallion_assets.gold.spec import Mart, Partition
+from medallion_assets.gold.mart_file import Partition
+from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, SILVER
+from medallion_assets.silver.table import DELETED
 
-# Table properties of a mart, written in the commit that publishes it.
+# Table properties of a mart, written in the commit that publishes it. The first is also a property of each snapshot.
 INPUT_SNAPSHOTS: Final = "medallion.input-snapshots"
 CURRENT_DATE: Final = "medallion.current-date"
 CODE_VERSION: Final = "medallion.code-version"
@@ -28,105 +32,99 @@ CODE_VERSION: Final = "medallion.code-version"
 
 @dataclass(frozen=True)
 class InputVersions:
-    """What a mart's rows follow from: a snapshot of each Silver table, the day of `current_date`, its definition."""
+    """The versions of everything that a mart's rows are computed from.
+
+    - silver: snapshot id by Silver table; None for a table that does not exist or is empty
+    - current_date: the value of `current_date`; None if the mart does not use it
+    - code_version: the mart's own
+    """
 
     silver: Mapping[str, int | None]
-    as_of: date | None
+    current_date: date | None
     code_version: str
 
     @classmethod
     def recorded(cls, table: Table) -> Self | None:
-        """The basis of the published mart as a whole; None before it was first computed as a whole."""
-        written = table.properties
-        if INPUT_SNAPSHOTS not in written:
+        """Return the versions that the published mart was computed from; None before its first refresh."""
+        properties = table.properties
+        if INPUT_SNAPSHOTS not in properties:
             return None
-        as_of = written[CURRENT_DATE]
+        day = properties[CURRENT_DATE]
         return cls(
-            json.loads(written[INPUT_SNAPSHOTS]), date.fromisoformat(as_of) if as_of else None, written[CODE_VERSION]
+            silver=json.loads(properties[INPUT_SNAPSHOTS]),
+            current_date=date.fromisoformat(day) if day else None,
+            code_version=properties[CODE_VERSION],
         )
 
-    @property
-    def properties(self) -> dict[str, str]:
-        """The basis as table properties."""
+    def to_properties(self) -> dict[str, str]:
+        """Return the versions as table properties."""
         return {
             INPUT_SNAPSHOTS: json.dumps(self.silver, sort_keys=True),
-            CURRENT_DATE: self.as_of.isoformat() if self.as_of else "",
+            CURRENT_DATE: self.current_date.isoformat() if self.current_date else "",
             CODE_VERSION: self.code_version,
         }
 
 
-def silver_tables(lake: Lake, mart: Mart) -> dict[str, Table | None]:
-    """The Silver tables a mart reads, as they are now; None for one that does not exist yet."""
-    return {name: lake.table(SILVER, name) if lake.exists(SILVER, name) else None for name in mart.tables}
-
-
 def affected_days(
-    lake: Lake,
-    mart: Mart,
-    domain: Domain,
-    tables: Mapping[str, Table | None],
-    *,
-    before: InputVersions | None,
-    now: InputVersions,
+    lake: Lake, mart: Mart, tables: Mapping[str, Table | None], *, before: InputVersions | None, now: InputVersions
 ) -> frozenset[date] | None:
-    """The days of a mart that may differ between two bases; None for all of it, an empty set for nothing.
+    """Return the days whose rows may differ between two input versions; None stands for the whole mart.
 
-    A mart without a partition knows only nothing and all. `tables` are the handles that `now` names snapshots of.
+    Of a mart without a partition the answer is an empty set or None. `tables` are the handles that `now` names
+    snapshots of. Raises LakeUnavailable.
     """
-    if before is None or (before.as_of, before.code_version) != (now.as_of, now.code_version):
+    if before is None or (before.current_date, before.code_version) != (now.current_date, now.code_version):
         return None
-    found: set[date] = set()
+    affected: set[date] = set()
     for name, table in tables.items():
         since, until = before.silver.get(name), now.silver[name]
         if since == until:
             continue
         if table is None or until is None:
-            return None  # the table was there and is not any more
-        days = _days_of(lake, mart, domain, tables, table, since=since, until=until)
+            return None  # the table existed, and does not any more
+        days = _days_of_changes(lake, mart, tables, name, since=since, until=until)
         if days is None:
             return None
-        found |= days
-    return frozenset(found)
+        affected |= days
+    return frozenset(affected)
 
 
-def _days_of(
-    lake: Lake,
-    mart: Mart,
-    domain: Domain,
-    tables: Mapping[str, Table | None],
-    changed: Table,
-    *,
-    since: int | None,
-    until: int,
+def _days_of_changes(
+    lake: Lake, mart: Mart, tables: Mapping[str, Table | None], changed: str, *, since: int | None, until: int
 ) -> set[date] | None:
-    """The days touched by what happened to one table; None for all."""
-    name, partition = changed.name()[-1], mart.spec.partition
+    """Return the days that the changes of one table between two of its snapshots affect; None for all days."""
+    partition, table = mart.spec.partition, tables[changed]
+    if table is None:
+        return None
     if partition is None:
-        rows = changed_rows(lake, changed, since=since, until=until, columns=[DELETED])
+        rows = changed_rows(lake, table, since=since, until=until, columns=[DELETED])
         return set() if rows is not None and rows.num_rows == 0 else None
-    if name == partition.table:
-        rows = changed_rows(lake, changed, since=since, until=until, columns=[partition.day_of, DELETED])
+    if changed == partition.table:
+        rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of, DELETED])
         if rows is None:
             return None
         alive = rows.filter(pc.invert(rows[DELETED]))
         days = set(pc.unique(alive[partition.day_of].cast(pa.date32())).to_pylist())
-        return None if None in days else days  # a row without a day belongs to none: let the audit see all
-    (key,) = domain.by_name[name].key_names
-    rows = changed_rows(lake, changed, since=since, until=until, columns=[key])
-    return None if rows is None else _days_that_refer(lake, tables[partition.table], partition, name, rows[key])
+        return None if None in days else days  # a row without a day is in no partition: compute and audit everything
+    (key,) = mart.domain.by_name[changed].key_names
+    rows = changed_rows(lake, table, since=since, until=until, columns=[key])
+    return None if rows is None else _referring_days(lake, tables[partition.table], partition, changed, rows[key])
 
 
-def _days_that_refer(
-    lake: Lake, table: Table | None, partition: Partition, to: str, keys: pa.ChunkedArray
+def _referring_days(
+    lake: Lake, table: Table | None, partition: Partition, joined: str, keys: pa.ChunkedArray
 ) -> set[date] | None:
-    """The days of the rows, as they are now, that refer to one of `keys`. What they were then is their own change."""
+    """Return the days of the current rows that refer to one of `keys` of the joined table; None for all days.
+
+    A row that referred to one of them before and no longer does has changed itself, and affects its days by that.
+    """
     if table is None or table.metadata.current_snapshot_id is None:
         return set()
-    column, day = identifier(partition.joins[to]), identifier(partition.day_of)
-    listed = isinstance(table.schema().find_field(partition.joins[to]).field_type, ListType)
+    column, day = identifier(partition.joins[joined]), identifier(partition.day_of)
+    is_list = isinstance(table.schema().find_field(partition.joins[joined]).field_type, ListType)
     refers = (
         f"list_has_any({column}, (SELECT list(key) FROM changed))"
-        if listed
+        if is_list
         else f"{column} IN (SELECT key FROM changed)"
     )
     with lake.duckdb() as connection:

@@ -17,7 +17,7 @@ from medallion_assets.engines.query import Query
 from medallion_assets.errors import MartError
 
 if TYPE_CHECKING:
-    from medallion_assets.gold.spec import Partition
+    from medallion_assets.gold.mart_file import Partition
 
 
 def require_day_independence(

@@ -1,6 +1,7 @@
-"""The refresh of one mart: compute what Silver's news touched, stage it, audit it, publish it.
+"""The refresh of one mart: find the affected days, compute them, then stage, audit and publish them.
 
-What is touched is news; what a mart is, spec; how its SQL runs, engines.
+Belongs here: the act. Does not belong here: which days are affected (changes), what a mart is (spec), how its SQL runs
+(engines).
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 
 from medallion_assets.checks.results import CheckResult
-from medallion_assets.contracts.loader import Domain
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
-from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days, silver_tables
-from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart
+from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days
+from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
+from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.outage import translate_outages
@@ -37,9 +38,15 @@ GOLD: Final = "gold"
 
 @dataclass(frozen=True)
 class RefreshResult:
-    """What a refresh did. `changed` says whether readers see other rows; `published` is False only if the audit held.
+    """The result of one refresh.
 
-    `days` are the days computed, empty for a mart without a partition. `rows` is how many rows were computed.
+    - checks: of the audit; empty if no day was computed
+    - published: False only if a blocking check failed
+    - changed: whether readers see other rows than before
+    - days: the days that were computed, in order; empty for a mart without a partition
+    - rows: how many rows were computed
+    - snapshot_id: the published snapshot of the mart; None while it has no rows
+    - silver_snapshots: snapshot id by Silver table that the rows were computed from
     """
 
     checks: tuple[CheckResult, ...]
@@ -55,83 +62,75 @@ class RefreshResult:
 def refresh(
     lake: Lake,
     mart: Mart,
-    domain: Domain,
     *,
     today: date,
     now: datetime,
     run_id: str,
     days: Sequence[date] | None = None,
 ) -> RefreshResult:
-    """Bring a mart up to Silver as it is now: compute the days that its news touched, and `days` even without news.
+    """Bring a mart up to date with Silver: compute the affected days, and `days` even if nothing affects them.
 
-    `today` is what `current_date` means, `now` is written to the rows. Without either nothing is committed. A failed
-    blocking check leaves the published mart as it was; the caller decides what that means. Raises MartError if the SQL
-    cannot be run, SchemaMismatch if the mart's columns are no longer those of its table, LakeUnavailable, and
-    CommitConflict if another writer was faster every time.
+    `today` is the value of `current_date`; `now` goes into the rows' `computed_at`. If there is no day to compute,
+    nothing is staged. A failed blocking check leaves the published mart as it was; the caller decides what to do then.
+    Raises MartError if the SQL cannot be run, SchemaMismatch if the mart's columns are no longer those of its table,
+    LakeUnavailable, and CommitConflict if another writer was faster at every attempt.
     """
     if days is not None and mart.spec.partition is None:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
     return retry_on_conflict(
-        lambda: _refresh(lake, mart, domain, today=today, now=now, run_id=run_id, named=days),
+        lambda: _refresh_once(lake, mart, today=today, now=now, run_id=run_id, requested=days or ()),
         what=f"gold.{mart.name}",
     )
 
 
-def gold_schema(mart: Mart) -> pa.Schema:
-    """The Arrow schema of a mart's table: its columns, when they were computed, and from which Silver snapshots."""
-    return pa.schema(
-        [
-            *(pa.field(name, column.type.arrow()) for name, column in mart.columns.items()),
-            pa.field(COMPUTED_AT, pa.timestamp("us", tz="UTC")),
-            pa.field(SILVER_SNAPSHOTS, pa.string()),
-        ]
-    )
-
-
-def _refresh(
-    lake: Lake, mart: Mart, domain: Domain, *, today: date, now: datetime, run_id: str, named: Sequence[date] | None
+def _refresh_once(
+    lake: Lake, mart: Mart, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
 ) -> RefreshResult:
-    tables = silver_tables(lake, mart)
-    basis = InputVersions(
+    partition = mart.spec.partition
+    tables = {name: lake.table(SILVER, name) if lake.exists(SILVER, name) else None for name in mart.tables}
+    inputs = InputVersions(
         silver={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
-        as_of=today if mart.uses_current_date else None,
+        current_date=today if mart.uses_current_date else None,
         code_version=mart.code_version,
     )
-    partition = mart.spec.partition
-    layout = [(partition.column, "day")] if partition else []
-    table = lake.ensure(GOLD, mart.name, gold_schema(mart), partition_by=layout)
+    properties = inputs.to_properties()
+    table = lake.ensure(
+        GOLD, mart.name, mart.schema, partition_by=[(partition.column, "day")] if partition is not None else []
+    )
     recorded = InputVersions.recorded(table)
-    touched = affected_days(lake, mart, domain, tables, before=recorded, now=basis)
-    # Never the named days alone: rows that came to one of them and left it would be no news of it to the next refresh.
-    days = None if touched is None else sorted(touched.union(named or ()))
-    main = table.metadata.current_snapshot_id
-    branch = f"{AUDIT_BRANCH}{run_id}"
+    affected = affected_days(lake, mart, tables, before=recorded, now=inputs)
+    # The requested days never come alone: the next refresh would not know of rows that came to one of them and left it.
+    days = None if affected is None else sorted(affected.union(requested))
+    main, branch = table.metadata.current_snapshot_id, f"{AUDIT_BRANCH}{run_id}"
     if days == []:
-        if recorded != basis:
-            nothing = Staged(".".join(table.name()), branch, main, main)
-            publish(lake, table, nothing, properties=basis.properties)
-        return RefreshResult((), True, False, (), 0, main, basis.silver)
+        if recorded != inputs:
+            publish(lake, table, Staged(".".join(table.name()), branch, main, main), properties=properties)
+        return RefreshResult((), True, False, (), 0, main, inputs.silver)
 
-    rows = _compute(lake, mart, domain, tables, basis, today=today, now=now, days=days)
+    rows = _compute(lake, mart, tables, today=today, days=days)
+    constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: properties[INPUT_SNAPSHOTS]}
+    for name, value in constants.items():
+        field = mart.schema.field(name)
+        rows = rows.append_column(field, pa.repeat(pa.scalar(value, field.type), rows.num_rows))
     staged = stage_replace(
         lake,
         table,
         rows,
         branch=branch,
         partitions=days,
-        partition_column=partition.column if partition else None,
-        properties={RUN_ID: run_id, INPUT_SNAPSHOTS: basis.properties[INPUT_SNAPSHOTS]},
+        partition_column=partition.column if partition is not None else None,
+        properties={RUN_ID: run_id, INPUT_SNAPSHOTS: properties[INPUT_SNAPSHOTS]},
         sort_by=mart.spec.grain,
     )
-    checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days, schema=gold_schema(mart))
+    checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days)
     published = not any(check.blocks_publish for check in checks)
     if published:
-        publish(lake, table, staged, properties=basis.properties)
+        publish(lake, table, staged, properties=properties)
     else:
         discard(lake, table, staged)
-    if partition and days is None:
+    if partition is not None and days is None:
         days = sorted(day for day in pc.unique(rows[partition.column]).to_pylist() if day is not None)
-    log.info("gold.%s: %d rows of %s", mart.name, rows.num_rows, f"{len(days)} days" if days else "the whole")
+    log.info("gold.%s: %d rows, %s", mart.name, rows.num_rows, f"{len(days)} days" if days else "the whole mart")
     return RefreshResult(
         checks=tuple(checks),
         published=published,
@@ -139,34 +138,23 @@ def _refresh(
         days=tuple(days or ()),
         rows=rows.num_rows,
         snapshot_id=staged.snapshot_id if published else main,
-        silver_snapshots=basis.silver,
+        silver_snapshots=inputs.silver,
     )
 
 
 def _compute(
-    lake: Lake,
-    mart: Mart,
-    domain: Domain,
-    tables: Mapping[str, Table | None],
-    basis: InputVersions,
-    *,
-    today: date,
-    now: datetime,
-    days: Sequence[date] | None,
+    lake: Lake, mart: Mart, tables: Mapping[str, Table | None], *, today: date, days: Sequence[date] | None
 ) -> pa.Table:
-    """The mart's rows, of these days or all, as its table holds them."""
-    partition = mart.spec.partition
+    """Return the rows that the mart's query gives, of these days or (None) of all."""
+    partition = mart.spec.partition if days is not None else None
     with Embedded(lake) as session:
         for name, table in tables.items():
             if table is None:
-                session.show_rows(SILVER, name, silver_schema(domain.by_name[name], domain).empty_table())
-            elif partition and days is not None and name == partition.table:
+                empty = silver_schema(mart.domain.by_name[name], mart.domain).empty_table()
+                session.show_rows(SILVER, name, empty)
+            elif partition is not None and days is not None and name == partition.table:
                 session.show(table, days=(partition.day_of, days))
             else:
                 session.show(table)
-        only = (partition.column, days) if partition and days is not None else None
-        rows = session.compute(mart.query, today=today, days=only)
-    constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: basis.properties[INPUT_SNAPSHOTS]}
-    for field in list(gold_schema(mart))[len(mart.columns) :]:
-        rows = rows.append_column(field, pa.repeat(pa.scalar(constants[field.name], field.type), rows.num_rows))
-    return rows
+        only = (partition.column, days) if partition is not None and days is not None else None
+        return session.compute(mart.query, today=today, days=only)

@@ -31,7 +31,6 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.gold.spec import silver_columns
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.lake.outage import translate_read_outages
@@ -386,7 +385,7 @@ def _newer_in(quarantined: Fingerprints, rows: Fingerprints) -> str:
 
 
 def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) -> Iterator[Difference]:
-    columns = silver_columns(contract.lake_name, domain)
+    columns = domain.silver_columns(contract)
     for file in sorted(confirmed.folder.glob("*.parquet")) if confirmed.rows else []:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
             for found in batch.to_pylist():

@@ -120,8 +120,8 @@ class _Marts:
             for table in self._read(mart):
                 snapshot = basis.silver.get(table) if basis else self.found[table].snapshot_id
                 session.show_select(SILVER, table, self._rows(table, snapshot))
-            as_of = basis.as_of if basis and basis.as_of else self.today
-            expected = {_grain(mart, row): row for row in session.compute(mart.query, today=as_of).to_pylist()}
+            day = basis.current_date if basis and basis.current_date else self.today
+            expected = {_grain(mart, row): row for row in session.compute(mart.query, today=day).to_pylist()}
         published = {_grain(mart, row): row for row in _published(self.lake, mart)}
         comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(published), behind=behind)
         for key in expected.keys() | published.keys():
@@ -146,8 +146,8 @@ class _Marts:
             for name, snapshot in compared.items()
             if (table := tables[name]) is not None and not _holds(table, basis.silver.get(name), snapshot)
         }
-        now = InputVersions({**basis.silver, **older}, basis.as_of, basis.code_version)
-        if older and affected_days(self.lake, mart, self.domain, tables, before=basis, now=now) != frozenset():
+        now = InputVersions({**basis.silver, **older}, basis.current_date, basis.code_version)
+        if older and affected_days(self.lake, mart, tables, before=basis, now=now) != frozenset():
             return f"it lacks what {', '.join(older)} got before the comparison"
         return None
 

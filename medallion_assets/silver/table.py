@@ -87,12 +87,9 @@ def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
     The key's columns are required. Everything else is nullable: a tombstone has only its key and meta columns.
     """
     fields = [
-        pa.field(column.name, column.type.arrow(), nullable=column.name not in contract.key_names)
-        for column in contract.columns.values()
+        pa.field(name, type_.arrow(), nullable=name not in contract.key_names)
+        for name, type_ in domain.silver_columns(contract).items()
     ]
-    for part in contract.enrich:
-        there = domain.by_name[part.table].by_name
-        fields += [pa.field(name, there[source].type.arrow()) for name, source in part.columns.items()]
     return pa.schema([*fields, *META_COLUMNS])
 
 

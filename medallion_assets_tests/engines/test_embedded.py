@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from medallion_assets.engines.embedded import Embedded, _stretches
+from medallion_assets.engines.embedded import Embedded, _day_ranges
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.gold.shop import Shop, order, product
@@ -72,13 +72,13 @@ def test_a_query_that_cannot_be_run_is_one_sentence(lake: Lake, sql: str, reason
     assert "\n" not in str(refused.value)
 
 
-def test_days_are_cut_at_the_widest_gaps_into_few_stretches() -> None:
+def test_days_are_cut_at_the_widest_gaps_into_few_ranges() -> None:
     first = date(2026, 1, 1)
     days = [first + timedelta(days=number * number) for number in range(12)]
-    stretches = _stretches(days)
-    assert len(stretches) == 8
-    assert all(any(start <= day <= end for start, end in stretches) for day in days)
-    assert _stretches([first, first + timedelta(days=1)]) == [(first, first + timedelta(days=1))]
+    ranges = _day_ranges(days)
+    assert len(ranges) == 8
+    assert all(any(start <= day <= end for start, end in ranges) for day in days)
+    assert _day_ranges([first, first + timedelta(days=1)]) == [(first, first + timedelta(days=1))]
 
 
 @pytest.mark.parametrize("lake", ["files"], indirect=True)

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
 from medallion_assets.gold.refresh import RefreshResult, refresh
-from medallion_assets.gold.spec import COMPUTED_AT, SILVER_SNAPSHOTS, Mart, load_marts
+from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
@@ -56,7 +57,7 @@ class Shop:
     def refresh(self, mart: str | Mart, *, today: date = TODAY, days: list[date] | None = None) -> RefreshResult:
         run_id = f"run-{next(self._runs)}"
         one = MARTS[mart] if isinstance(mart, str) else mart
-        return refresh(self.lake, one, DOMAIN, today=today, now=NOW, run_id=run_id, days=days)
+        return refresh(self.lake, one, today=today, now=NOW, run_id=run_id, days=days)
 
     def gold(self, mart: str | Mart) -> list[Row]:
         """A mart as published, without when and from what, ordered by its grain."""

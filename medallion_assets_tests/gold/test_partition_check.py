@@ -6,8 +6,8 @@ import pytest
 
 from medallion_assets.engines.query import read_query
 from medallion_assets.errors import MartError
+from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.partition_check import require_day_independence
-from medallion_assets.gold.spec import Partition, silver_columns
 from medallion_assets_tests.gold.shop import DOMAIN
 
 PARTITION = Partition(
@@ -21,7 +21,7 @@ DAY = "CAST(order_date AS DATE)"
 
 
 def check(sql: str) -> None:
-    tables = {name: silver_columns(name, DOMAIN) for name in DOMAIN.by_name}
+    tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
     query = read_query(sql, tables, schema="silver", where="query.sql")
     require_day_independence(query, PARTITION, {name: KEYS[name] for name in query.tables}, where="query.sql")
 

@@ -59,7 +59,7 @@ class Source:
         for contract in DOMAIN.tables:
             assert all(result.published for result in self.bench.news(contract.lake_name))
         for mart in MARTS.values():
-            assert refresh(self.bench.lake, mart, DOMAIN, today=TODAY, now=NOON, run_id="run").published
+            assert refresh(self.bench.lake, mart, today=TODAY, now=NOON, run_id="run").published
 
     def verify(self) -> Verification:
         return self.verify_on(TODAY)

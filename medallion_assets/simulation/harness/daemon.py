@@ -277,7 +277,7 @@ class Daemon:
     def _refresh(self, name: str, days: Sequence[date] | None) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:
             now = self._clock()
-            result = refresh(lake, self.marts[name], self.domain, today=now.date(), now=now, run_id=run_id, days=days)
+            result = refresh(lake, self.marts[name], today=now.date(), now=now, run_id=run_id, days=days)
             return None if result.published else _held(result.checks)
 
         return act
