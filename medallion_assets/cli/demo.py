@@ -88,7 +88,7 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.latency import measure
     from medallion_assets.ops.reconciliations import note_reconciliation
-    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.catch_up import CatchUp
     from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.reconciliation.verify import verify
 
@@ -103,7 +103,7 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
         source=lambda contract: DynamoTable(client, contract.table),
         store=store,
         today=datetime.now(UTC).date(),
-        patience=Patience(),
+        catch_up=CatchUp(),
         note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
     )
     show_verification(found)

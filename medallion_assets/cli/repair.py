@@ -51,7 +51,7 @@ def repair(
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.lake.catalog import Lake
-    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.catch_up import CatchUp
     from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.repair.repair import repair as mend
 
@@ -78,7 +78,7 @@ def repair(
             store=open_store(chosen.bronze),
             reason=reason.strip(),
             run_id=uuid.uuid4().hex,
-            patience=Patience(settle_seconds=settle),
+            catch_up=CatchUp(capture_delay_seconds=settle),
             merge_seconds=wait,
             dry_run=dry_run,
         )

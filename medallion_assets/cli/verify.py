@@ -22,7 +22,10 @@ ReadCapacity = Annotated[
 Segments = Annotated[int, typer.Option(min=1, max=64, help="Scan so many segments of a table side by side.")]
 Settle = Annotated[
     float,
-    typer.Option(min=0, help="How many seconds a change may take to Bronze; used where no poller of ours tells."),
+    typer.Option(
+        min=0,
+        help="Seconds that a change may take to reach Bronze. Used where a Lambda function captures: the poller reports it.",
+    ),
 ]
 
 
@@ -35,8 +38,8 @@ def verify(
     """Scan DynamoDB and compare: Silver with the scanned items, Gold with its SQL over them.
 
     Writers may go on: a key that differs is read again once the pipeline has caught up, and only what still differs
-    counts. Exits 1 on any difference, and when the pipeline does not catch up within five minutes. What Silver's
-    comparisons found is kept in ops.reconciliations; dashboards show it as the last verification.
+    counts. Exits 1 on any difference, and when the pipeline does not catch up within five minutes, all tables and marts
+    together. The results for Silver are kept in ops.reconciliations; dashboards show them as the last verification.
 
     \b
     Examples:
@@ -58,7 +61,7 @@ def verify(
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.ops.reconciliations import note_reconciliation
-    from medallion_assets.reconciliation.catch_up import Patience
+    from medallion_assets.reconciliation.catch_up import CatchUp
     from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.reconciliation.verify import verify as compare
 
@@ -75,7 +78,7 @@ def verify(
             ),
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),
-            patience=Patience(settle_seconds=settle),
+            catch_up=CatchUp(capture_delay_seconds=settle),
             note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
         )
     if as_json:
@@ -87,13 +90,13 @@ def verify(
 
 
 def show_verification(found: Verification) -> None:
-    """The counts of every comparison, then the first differences."""
+    """Print the counts of every comparison, then the first differences."""
     from medallion_assets.cli.output import print_table
 
     compared = [*found.tables, *found.marts]
     counts = ["source", "lake", "equal", "missing", "extra", "different", "in_quarantine", "in_flight", "unconfirmed"]
     print_table(
-        "Verification against a scan of DynamoDB: " + ("no difference" if found.agrees else "DIFFERENCES"),
+        f"Verification against a scan of DynamoDB: {_verdict(found)}",
         ["", "source rows", "lake rows", *(name.replace("_", " ") for name in counts[2:])],
         [[one.name, *(getattr(one, name) for name in counts)] for one in compared],
     )
@@ -102,3 +105,11 @@ def show_verification(found: Verification) -> None:
             typer.echo(f"{one.name}: behind: {one.behind}")
         for difference in one.differences:
             typer.echo(f"{one.name}: {difference}")
+
+
+def _verdict(found: Verification) -> str:
+    if found.agrees:
+        return "no difference"
+    if any(one.missing or one.extra or one.different for one in (*found.tables, *found.marts)):
+        return "DIFFERENCES"
+    return "not finished, the pipeline is behind"

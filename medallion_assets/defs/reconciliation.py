@@ -51,7 +51,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
         import boto3
 
         from medallion_assets.ops.reconciliations import note_reconciliation
-        from medallion_assets.reconciliation.catch_up import Patience
+        from medallion_assets.reconciliation.catch_up import CatchUp
         from medallion_assets.reconciliation.reconcile import reconcile
         from medallion_assets.reconciliation.scan import DynamoTable
 
@@ -74,7 +74,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
                 source=source,
                 store=pipeline.bronze_store(),
                 folder=Path(folder) / name,
-                patience=Patience(),
+                catch_up=CatchUp(),
             )
             note_reconciliation(lake, found, run_id=context.run.run_id)
         yield from check_results(key, checks, [_result(found.comparison)])

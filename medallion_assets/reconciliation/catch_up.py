@@ -1,14 +1,15 @@
-"""Waiting until the pipeline has caught up: every change made before a time is in Silver, or in quarantine.
+"""Wait until the pipeline has caught up: every change made before a time is in Silver, or in quarantine.
 
-The poller tells how far it has read (capture.polled). Where it does not run, a Lambda function captures, which cannot
-tell: then a change is taken to be in Bronze some seconds after it was made.
+The poller writes how far it has read (capture.heartbeat). A Lambda function writes no such thing: then a change counts
+as captured some seconds after it was made. Belongs here: waiting, and what the pipeline still lacks when it ends. Not
+here: what is compared afterwards (reconcile, verify).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,26 +24,37 @@ from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.table import POSITION, SILVER
 
-_LOOK_SECONDS: Final = 1.0
-# The poller writes its marker every half minute; an older one is of a capture that does not run.
-_MARKER_AGE: Final = timedelta(minutes=5)
+_POLL_SECONDS: Final = 1.0
+# The poller writes its heartbeat every half minute; an older one means that the poller does not run.
+_MAX_HEARTBEAT_AGE: Final = timedelta(minutes=5)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait. `settle_seconds` is how long a change may take to Bronze where no poller tells.
+@dataclass
+class CatchUp:
+    """How long to wait for the pipeline, all waits of one command together.
 
-    `now` and `wait` (seconds) are the clock, for tests.
+    `capture_delay_seconds` is how long a change may take to Bronze where no poller says how far it has read.
+    `limit_seconds` is the sum of all waits. `now` and `wait` (seconds) are the clock, for tests.
     """
 
-    settle_seconds: float = 20.0
+    capture_delay_seconds: float = 20.0
     limit_seconds: float = 300.0
     now: Callable[[], datetime] = _utc_now
     wait: Callable[[float], None] = time.sleep
+    _waited: timedelta = field(default=timedelta(), init=False)
+
+    def pause(self) -> bool:
+        """Wait a moment before the next try. Return False, without waiting, once the limit is used up."""
+        if self._waited.total_seconds() >= self.limit_seconds:
+            return False
+        began = self.now()
+        self.wait(_POLL_SECONDS)
+        self._waited += self.now() - began
+        return True
 
 
 def silver_now(lake: Lake, contract: Contract) -> Table | None:
@@ -63,41 +75,39 @@ def position_now(lake: Lake, contract: Contract) -> Position:
     return Position.from_json(text) if text else Position.start()
 
 
-def wait_for_silver(
-    lake: Lake, store: BronzeStore, contract: Contract, *, past: datetime, patience: Patience
+def wait_until_merged(
+    lake: Lake, store: BronzeStore, contract: Contract, *, past: datetime, catch_up: CatchUp
 ) -> str | None:
-    """Wait until every change of the table made before `past` is merged; if that takes too long, say what is behind.
+    """Wait until every change of the table made before `past` is merged. Return None, or what is still behind.
 
     Raises LakeUnavailable, SettingsError.
     """
-    until = patience.now() + timedelta(seconds=patience.limit_seconds)
     captured: datetime | None = None
     while True:
         if captured is None:
-            captured, behind = _captured(store, contract, past, patience)
+            captured, behind = _captured(store, contract, past, catch_up)
         if captured is not None:
-            behind = _waiting(lake, store, contract, captured)
-        if behind is None or patience.now() >= until:
+            behind = _unmerged(lake, store, contract, captured)
+        if behind is None or not catch_up.pause():
             return behind
-        patience.wait(_LOOK_SECONDS)
 
 
 def _captured(
-    store: BronzeStore, contract: Contract, past: datetime, patience: Patience
+    store: BronzeStore, contract: Contract, past: datetime, catch_up: CatchUp
 ) -> tuple[datetime | None, str | None]:
-    """When everything from before `past` was in Bronze, or why that is not known."""
-    now = patience.now()
-    polled = read_heartbeat(store, contract.table, now=now)
-    if polled is not None and now - polled.written_at < _MARKER_AGE:
-        if polled.read_up_to is not None and polled.read_up_to > past:
-            return polled.written_at, None
-        return None, f"the poller has read {contract.table} up to {polled.read_up_to or 'no known time'}"
-    settled = past + timedelta(seconds=patience.settle_seconds)
-    return (settled, None) if now >= settled else (None, f"changes made until {past} may not be captured yet")
+    """Return when everything from before `past` was in Bronze, or why that is not known."""
+    now = catch_up.now()
+    heartbeat = read_heartbeat(store, contract.table, now=now)
+    if heartbeat is not None and now - heartbeat.written_at < _MAX_HEARTBEAT_AGE:
+        if heartbeat.read_up_to is not None and heartbeat.read_up_to > past:
+            return heartbeat.written_at, None
+        return None, f"the poller has read {contract.table} up to {heartbeat.read_up_to or 'no known time'}"
+    captured = past + timedelta(seconds=catch_up.capture_delay_seconds)
+    return (captured, None) if now >= captured else (None, f"changes made until {past} may not be captured yet")
 
 
-def _waiting(lake: Lake, store: BronzeStore, contract: Contract, captured: datetime) -> str | None:
-    """What of the objects named up to `captured` is not merged."""
+def _unmerged(lake: Lake, store: BronzeStore, contract: Contract, captured: datetime) -> str | None:
+    """Return how many objects captured up to `captured` are not merged, in words; None if there are none."""
     pending = position_now(lake, contract).pending(store, contract.table)
     early = [name for name in pending if ObjectName.parse(name).captured_at <= captured]
     return f"{len(early)} Bronze objects wait to be merged, the oldest is {early[0]}" if early else None

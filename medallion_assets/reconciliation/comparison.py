@@ -1,4 +1,4 @@
-"""What comparing a table or mart of the lake with the source found, in numbers and a few examples."""
+"""The result of a comparison: one table or mart of the lake with the source, in counts and a few examples."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Comparison:
-    """One table or mart of the lake beside the source, in rows.
+    """Counts of rows of one table or mart.
 
-    `missing` rows are in the source only, `extra` ones in the lake only. `in_quarantine` are keys whose newest change
-    is in quarantine (open or dropped there): they are not compared. `in_flight` rows differed and were changing while
-    they were compared; `unconfirmed` ones differ, and the pipeline is behind, so they may be on their way: `behind`
+    `missing` rows are in the source only, `extra` rows in the lake only. `in_quarantine` are keys whose newest change
+    is in quarantine (open or dropped): they are not compared. `in_flight` rows differed and were changing while
+    they were compared. `unconfirmed` rows differ while the pipeline is behind, so a change may be in flight: `behind`
     says how. `differences` describes the first few.
     """
 
@@ -37,7 +37,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing differs; what is unconfirmed does."""
+        """Return whether nothing differs; unconfirmed rows differ."""
         return not (self.missing or self.extra or self.different or self.unconfirmed)
 
     def count(self, key: Key, source: Row | None, lake: Row | None) -> None:

@@ -1,17 +1,17 @@
-"""One Silver table held against its source: which keys differ, after everything on its way has arrived.
+"""Compare one Silver table with its source: which keys differ once every change in flight has arrived.
 
-The source is scanned once and compared with Silver as it is published then, by hashes (fingerprints). A key that
-differs is a suspect. It is a difference only if
+The source is scanned once and compared by hashes (fingerprints) with Silver as it is published then. A key that
+differs is a suspect. It is a confirmed difference only if
 
-- a second, consistent reading of the item gives what the scan gave,
-- the pipeline has caught up past the scan: what was changed before it is captured and no Bronze object waits,
+- a second, consistent read of the item gives what the scan gave,
+- the pipeline has caught up past the scan: every earlier change is captured and no Bronze object is pending,
 - Silver's row of the key is still the same change, and still differs.
 
-Everything else was a change on its way; it is looked at again, unless Silver's row is of a change made after this
-began. A confirmed difference is described by reading both rows value by value, the source by `reference_decoder`; where
-that finds none, there is none.
+Every other suspect was a change in flight. It is checked again, unless Silver's row holds a change made after this
+began. A confirmed difference is described by reading both rows value by value, the source by `reference_decoder`. If
+the values are equal, there is no difference.
 
-Belongs here: finding differences of one table. Does not belong here: mending them (repair), Gold (verify).
+Belongs here: finding the differences of one table. Does not belong here: correcting them (repair), Gold (verify).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, sql_types
 from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.reconciliation.canonical import as_data, with_bytes
-from medallion_assets.reconciliation.catch_up import Patience, position_now, silver_now, wait_for_silver
+from medallion_assets.reconciliation.catch_up import CatchUp, position_now, silver_now, wait_until_merged
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.fingerprints import (
     Fingerprints,
@@ -47,7 +47,7 @@ from medallion_assets.reconciliation.fingerprints import (
     select,
 )
 from medallion_assets.reconciliation.reference_decoder import Misfit, comparable, row_of
-from medallion_assets.reconciliation.scan import Source
+from medallion_assets.reconciliation.scan import SourceTable
 from medallion_assets.silver.table import CHANGED_AT, DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER, silver_schema
 
 Row = dict[str, Any]
@@ -58,16 +58,16 @@ _SCAN_AGAIN: Final = 0.1
 # Items may have 400 KB.
 _BATCH_ROWS: Final = 1_000
 _ROUNDS: Final = 4
-"""How often a key that moves is looked at. Only one that changes each time, within seconds, is left in the end."""
+"""How often a key that keeps changing is checked. Only a key that changes every few seconds is left in the end."""
 
 
 @dataclass(frozen=True)
 class Difference:
     """One confirmed difference. `key` holds the key's values as text.
 
-    `item` is the source's in DynamoDB JSON, `source` the same as Silver should have it, `lake` Silver's row; None for a
-    side without one. What is missing in Silver is not read: its `source` is empty. `sequence` is that of the newest
-    change of the key in Silver, None if Silver knows nothing of it.
+    `item` is the source's item in DynamoDB JSON, `source` the row that Silver should have, `lake` Silver's row; None
+    where a side has none. For a row that is missing in Silver `source` is empty: its values are not needed. `sequence`
+    is the sequence number of the newest change of the key in Silver, None if Silver has never seen the key.
     """
 
     kind: Kind
@@ -80,11 +80,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What reconciling one table found. Its files lie in the folder that was given, which must stay as long as it.
+    """What reconciling one table found. Its files are in the given folder, which must exist as long as this is used.
 
-    `scanned` are the source's items, `suspects` the keys that Silver did not have alike at `snapshot_id`, `confirmed`
-    those that differ, with what Silver contained at `position`. `buckets` of keys differed, `units` of read capacity
-    were used.
+    `scanned`: the source's items. `suspects`: keys that differed at Silver's snapshot `snapshot_id`. `confirmed`: the
+    suspects that are differences. `position`: what Silver contained when they were confirmed. `buckets`: how many
+    buckets of keys differed. `units`: read capacity units used.
     """
 
     contract: Contract
@@ -101,7 +101,7 @@ class Reconciliation:
     position: Position
 
     def differences(self) -> Iterator[Difference]:
-        """Every confirmed difference, row by row."""
+        """Yield every confirmed difference."""
         return _differences(self.contract, self.domain, self.confirmed)
 
 
@@ -111,23 +111,25 @@ def reconcile(
     domain: Domain,
     contract: Contract,
     *,
-    source: Source,
+    source: SourceTable,
     store: BronzeStore,
     folder: Path,
-    patience: Patience,
+    catch_up: CatchUp,
     typed: Sequence[str] = (),
-    settled: bool = False,
+    after_catching_up: bool = False,
 ) -> Reconciliation:
-    """Compare the contract's Silver table with its source; files go to `folder`, which is made.
+    """Compare the contract's Silver table with its source. Files go to `folder`, which is created.
 
-    `settled` waits until the pipeline has caught up past the scan before anything is compared: else a row that equals
-    the source only until a change on its way is merged goes unnoticed until the next time.
+    With `after_catching_up`, wait until the pipeline has caught up past the scan, then compare. Without it, a row that
+    equals the source only until a change in flight is merged is found by the next comparison at the earliest.
 
-    Takes some 40 bytes of disk a row and a few hundred MB of memory, whatever the table's size. `typed` columns of the
-    scanned items are kept, as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
+    Takes some 40 bytes of disk a row and a few hundred MB of memory, whatever the table's size. The columns `typed` of
+    the scanned items are kept, as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
     """
     folder.mkdir()
-    return _Reconciler(lake, domain, contract, source, store, folder, patience).run(typed, settled=settled)
+    return _Reconciler(lake, domain, contract, source, store, folder, catch_up).run(
+        typed, after_catching_up=after_catching_up
+    )
 
 
 @dataclass(frozen=True)
@@ -143,16 +145,16 @@ class _Reconciler:
     lake: Lake
     domain: Domain
     contract: Contract
-    source: Source
+    source: SourceTable
     store: BronzeStore
     folder: Path
-    patience: Patience
+    catch_up: CatchUp
 
-    def run(self, typed: Sequence[str], *, settled: bool) -> Reconciliation:
-        started = self.patience.now()
+    def run(self, typed: Sequence[str], *, after_catching_up: bool) -> Reconciliation:
+        started = self.catch_up.now()
         scanned = of_source(self.lake, self.contract, self.source.scan(), self.folder / "scanned", typed=typed)
-        read_at = self.patience.now()
-        behind = self._wait_past(read_at) if settled else None
+        read_at = self.catch_up.now()
+        behind = self._wait_past(read_at) if after_catching_up else None
         table = silver_now(self.lake, self.contract)
         published = self._published(table)
         suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
@@ -179,13 +181,13 @@ class _Reconciler:
         confirmed, position = self._confirm(candidates, scanned, first, _Times(started, read_at), comparison)
         for one in _differences(self.contract, self.domain, confirmed):
             comparison.count(one.key, one.source, one.lake)
-        # What reading row by row found equal is equal.
+        # A candidate whose values turned out equal, row by row, is equal.
         comparison.equal += confirmed.rows - comparison.missing - comparison.extra - comparison.different
         return Reconciliation(
             contract=self.contract,
             domain=self.domain,
             started_at=started,
-            ended_at=self.patience.now(),
+            ended_at=self.catch_up.now(),
             snapshot_id=table.metadata.current_snapshot_id if table else None,
             comparison=comparison,
             buckets=buckets,
@@ -199,15 +201,16 @@ class _Reconciler:
     def _confirm(
         self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison
     ) -> tuple[Fingerprints, Position]:
-        """The candidates that are differences, with item and Silver row, and what Silver contained then.
+        """Return the candidates that are differences, with item and Silver row, and what Silver contained then.
 
-        A key that was moving is looked at again, a few times: its last change may have been lost. What became of those
-        that are none is counted in `comparison`.
+        A key that changed meanwhile is checked again, a few times: its last change may have been lost. The other
+        candidates are counted in `comparison`.
         """
         confirmed = Fingerprints(self.folder / "confirmed", 0)
         confirmed.folder.mkdir()
         position: Position | None = None
         read_at = times.read
+        first_read, first_rows = read, rows
         for number in range(_ROUNDS):
             if not candidates.rows:
                 break
@@ -221,9 +224,9 @@ class _Reconciler:
                 items=True,
                 only=candidates,
             )
-            read_again_at = self.patience.now()
+            read_again_at = self.catch_up.now()
             behind = comparison.behind or self._wait_past(read_at)
-            # The oldest position will do: what came later shows in the sequence numbers of the rows.
+            # The oldest position is enough: later changes show in the sequence numbers of the rows.
             position = position or position_now(self.lake, self.contract)
             quarantined = self._quarantined(here / "quarantined")
             now = self._rows(silver_now(self.lake, self.contract), here / "rows", only=[candidates, quarantined])
@@ -232,6 +235,9 @@ class _Reconciler:
             )
             counts = self._verdicts(judged)
             comparison.equal += counts.get("equal", 0)
+            # Rows that arrived after the first read are counted on both sides, so `equal` is never more than either.
+            comparison.source += self._arrived(judged, first_read, "TRUE")
+            comparison.lake += self._arrived(judged, first_rows, f"NOT {DELETED}")
             comparison.in_quarantine += counts.get("in_quarantine", 0)
             comparison.in_flight += counts.get("newer", 0)
             if behind is not None:
@@ -247,11 +253,11 @@ class _Reconciler:
             read, rows, read_at = again, now, read_again_at
         else:
             if candidates.rows:
-                comparison.unconfirmed, comparison.behind = candidates.rows, "they change all the time"
+                comparison.unconfirmed, comparison.behind = candidates.rows, "these rows change all the time"
         return confirmed, position or Position.start()
 
     def _wait_past(self, read_at: datetime) -> str | None:
-        return wait_for_silver(self.lake, self.store, self.contract, past=read_at, patience=self.patience)
+        return wait_until_merged(self.lake, self.store, self.contract, past=read_at, catch_up=self.catch_up)
 
     def _judge(
         self,
@@ -263,7 +269,7 @@ class _Reconciler:
         began: datetime,
         folder: Path,
     ) -> Fingerprints:
-        """The candidates with item, Silver row and `_verdict`, from two readings of the source and two of Silver."""
+        """Return the candidates with item, Silver row and `_verdict`, by two reads of the source and of Silver."""
         names = self.contract.enriched_names
         keys = [f"_key_{at}" for at in range(len(self.contract.key_columns))]
         wrong = [f"l.{identifier(name)} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
@@ -290,8 +296,17 @@ class _Reconciler:
                 connection.execute(f"SELECT _verdict, {counted} FROM {judged.sql} GROUP BY _verdict").fetchall()
             )
 
+    def _arrived(self, judged: Fingerprints, first: Fingerprints, present: str) -> int:
+        """Return how many keys are equal now and were not there at the first read; `present` says which rows were."""
+        arrived = f"_verdict = 'equal' AND _item IS NOT NULL AND _key_hash NOT IN (SELECT _key_hash FROM {first.sql} "
+        with self.lake.duckdb() as connection:
+            ((rows,),) = connection.execute(
+                f"SELECT count(*) FROM {judged.sql} WHERE {arrived} WHERE {present})"
+            ).fetchall()
+        return int(rows)
+
     def _nothing(self, folder: Path) -> Fingerprints:
-        """No rows, with the columns of Silver's."""
+        """Return no rows, with Silver's columns."""
         texts = [f"NULL::VARCHAR AS _key_{at}" for at in range(len(self.contract.key_columns))]
         with self.lake.duckdb() as connection:
             types = sql_types(connection, silver_schema(self.contract, self.domain))
@@ -312,13 +327,13 @@ class _Reconciler:
         return of_quarantined(self.lake, self.contract, folder)
 
     def _rows(self, table: Table | None, folder: Path, *, only: Sequence[Fingerprints]) -> Fingerprints:
-        """Silver's rows of some keys, deleted ones too, with `_now_...`: what enriched columns should be."""
+        """Return Silver's rows of some keys, deleted ones too; `_now_...` is what enriched columns should hold."""
         if table is None or not any(some.rows for some in only):
             return self._nothing(folder)
         return of_silver_keys(self.lake, self.contract, self._with_enrichment(table), folder, only=only)
 
     def _wrongly_enriched(self, table: Table | None) -> Fingerprints:
-        """The keys of rows whose enriched columns are not the referenced row's."""
+        """Return the keys of rows whose enriched columns differ from the referenced row."""
         folder = self.folder / "enriched"
         if table is None or not self.contract.enrich:
             return self._nothing(folder)
@@ -329,7 +344,7 @@ class _Reconciler:
         return of_silver(self.lake, self.contract, scan, folder)
 
     def _with_enrichment(self, table: Table) -> str:
-        """SQL: the table's rows, with `_now_...` taken from the referenced rows as they are published now."""
+        """Return SQL of the table's rows, with `_now_...` taken from the referenced rows as they are published now."""
         columns, joins = [], []
         for at, part in enumerate(self.contract.enrich):
             key = identifier(self.domain.by_name[part.table].key_names[0])
@@ -347,7 +362,7 @@ class _Reconciler:
         return f"(SELECT r.*{more} FROM {self._scan(table, self.contract)} r {' '.join(joins)})"
 
     def _scan(self, table: Table, contract: Contract) -> str:
-        """SQL: a Silver table's rows; a column that its contract has got since the last merge is null."""
+        """Return SQL of a Silver table's rows. A column that was added to the contract since the last merge is null."""
         scan, schema = self.lake.scan_sql(table, None), silver_schema(contract, self.domain)
         there = {field.name for field in table.schema().fields}
         lacking = [name for name in schema.names if name not in there]
@@ -359,7 +374,7 @@ class _Reconciler:
         return f"(SELECT *, {nulls} FROM {scan})"
 
     def _read_again(self, candidates: Fingerprints, scanned: Fingerprints, first: Fingerprints) -> Iterator[bytes]:
-        """The candidates' items by another reading, by key or, where they are many, by another scan."""
+        """Read the candidates' items once more: by key or, if there are many, by another scan."""
         if candidates.rows > scanned.rows * _SCAN_AGAIN:
             return self.source.scan()
         tags = self.source.describe().key_tags
@@ -379,7 +394,7 @@ class _Reconciler:
 
 
 def _newer_in(quarantined: Fingerprints, rows: Fingerprints) -> str:
-    """SQL: the keys whose change in quarantine is newer than what Silver has."""
+    """Return SQL of the keys whose change in quarantine is newer than Silver's."""
     return f"""(SELECT DISTINCT h._key_hash FROM {quarantined.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
         WHERE h.{SEQUENCE} > coalesce(r.{SEQUENCE}, ''))"""
 
@@ -411,7 +426,7 @@ def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Ro
 
 
 def _read(contract: Contract, item: Mapping[str, Any]) -> Row:
-    """The item as `reference_decoder` reads it; one that does not fit is told, not raised."""
+    """Return the item as `reference_decoder` reads it; a description, not an error, if it breaks its contract."""
     try:
         return row_of(contract, {name: with_bytes(tagged) for name, tagged in item.items()})
     except Misfit as misfit:

@@ -1,7 +1,8 @@
-"""A DynamoDB table read as it is: every item by a segmented scan, or chosen items by key, always consistently.
+"""Read a DynamoDB table: every item by a segmented scan, or chosen items by key, always with consistent reads.
 
-Belongs here: asking DynamoDB, at most so fast, in bounded memory. Does not belong here: what the items mean. An answer
-is passed on as the JSON it came as: boto3's parsing into Python objects takes ten times as long as all that follows.
+Belongs here: the calls, within a limit of read capacity and in bounded memory. Does not belong here: what the items
+mean. An answer is passed on as JSON bytes: boto3's parsing into Python objects takes ten times as long as all that
+follows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Keys = Mapping[str, Mapping[str, str]]
 """An item's key in DynamoDB JSON: attribute -> {tag: text}, binary as base64."""
 
-_KEYS_A_CALL: Final = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
+_MAX_KEYS_PER_CALL: Final = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _FIRST_PAGE_ITEMS: Final = 100
 _OK: Final = 200
 _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
@@ -42,51 +43,51 @@ class Description:
     key_tags: Mapping[str, str]
 
 
-class Source(Protocol):
-    """A table that can be read item by item; DynamoDB's, or one made up for a benchmark."""
+class SourceTable(Protocol):
+    """A table that can be read item by item: DynamoDB's, or a synthetic one of a benchmark."""
 
     def scan(self) -> Iterator[bytes]:
-        """Every item: JSON documents `{"Items": [<item in DynamoDB JSON>, ...]}`, which may have more fields."""
+        """Yield every item, in JSON documents `{"Items": [<item in DynamoDB JSON>, ...]}`; more fields are ignored."""
 
     def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
-        """The items of these keys that exist, as documents like `scan`'s."""
+        """Yield those items of these keys that exist, in documents like those of `scan`."""
 
     def describe(self) -> Description:
-        """What the table is called and what its keys are."""
+        """Return the table's ARN and its key."""
 
     @property
     def units(self) -> float:
         """Read capacity units used so far."""
 
 
-class Allowance:
-    """At most so many units a second, over all threads; without a limit it only counts."""
+class CapacityLimit:
+    """A limit of read capacity units a second over all threads; None counts the units and limits nothing."""
 
-    def __init__(self, units_a_second: float | None) -> None:
-        self.units_a_second = units_a_second
+    def __init__(self, units_per_second: float | None) -> None:
+        self.units_per_second = units_per_second
         self.used = 0.0
         self._free_at = time.monotonic()
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Wait until what was used before is paid for."""
+        """Wait until the units used so far are within the limit."""
         with self._lock:
             pause = self._free_at - time.monotonic()
         if pause > 0:
             time.sleep(pause)
 
     def spend(self, units: float) -> None:
-        """Count units that an answer says it took."""
+        """Count the units that an answer says it used."""
         with self._lock:
             self.used += units
-            if self.units_a_second:
-                self._free_at = max(self._free_at, time.monotonic()) + units / self.units_a_second
+            if self.units_per_second:
+                self._free_at = max(self._free_at, time.monotonic()) + units / self.units_per_second
 
 
 class DynamoTable:
-    """One DynamoDB table. `read_capacity` is in units a second, None for as fast as it answers.
+    """One DynamoDB table. `read_capacity` is a limit in units a second; None means no limit.
 
-    A consistent read takes one unit per 4 KB: of the items together in a scan, of each item by key.
+    A consistent read uses one unit per 4 KB: of all items of a page in a scan, of each item in a read by key.
     """
 
     def __init__(
@@ -95,22 +96,22 @@ class DynamoTable:
         self._client = client
         self._table = table
         self._segments = segments
-        self._allowance = Allowance(read_capacity)
+        self._limit = CapacityLimit(read_capacity)
 
     @property
     def units(self) -> float:
         """Read capacity units used so far."""
-        return self._allowance.used
+        return self._limit.used
 
     def describe(self) -> Description:
-        """What the table is called and what its keys are. Raises botocore's errors."""
+        """Return the table's ARN and its key. Raises botocore's errors."""
         described = self._client.describe_table(TableName=self._table)["Table"]
         tags = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
         names = [one["AttributeName"] for one in described["KeySchema"]]
         return Description(described["TableArn"], {name: tags[name] for name in names})
 
     def scan(self) -> Iterator[bytes]:
-        """Every item, of some segments at a time; a few pages wait in memory at most. Raises botocore's errors."""
+        """Yield every item, from several segments at a time, few pages in memory. Raises botocore's errors."""
         pages: queue.Queue[bytes | BaseException | None] = queue.Queue(self._segments)
         stop = threading.Event()
 
@@ -120,7 +121,7 @@ class DynamoTable:
                     _put(pages, page, stop)
                     if stop.is_set():
                         return
-            except BaseException as error:  # noqa: BLE001 - raised again where the pages are taken, or they wait for ever
+            except BaseException as error:  # noqa: BLE001 - raised again by the reader, which would wait for ever otherwise
                 _put(pages, error, stop)
             else:
                 _put(pages, None, stop)
@@ -145,9 +146,9 @@ class DynamoTable:
                     thread.join()
 
     def get(self, keys: Iterable[Keys]) -> Iterator[bytes]:
-        """The items of these keys that exist. Raises botocore's errors."""
+        """Yield those items of these keys that exist. Raises botocore's errors."""
         remaining = iter(keys)
-        calls = iter(lambda: list(islice(remaining, _KEYS_A_CALL)), [])
+        calls = iter(lambda: list(islice(remaining, _MAX_KEYS_PER_CALL)), [])
         with _raw_answers(self._client), ThreadPoolExecutor(self._segments) as pool:
             while some := list(islice(calls, self._segments)):
                 yield from pool.map(self._get, some)
@@ -156,12 +157,12 @@ class DynamoTable:
         start: dict[str, Any] = {}
         items = _FIRST_PAGE_ITEMS
         while True:
-            self._allowance.wait()
+            self._limit.wait()
             more: dict[str, Any] = dict(start)
             if self._segments > 1:
                 more |= {"Segment": segment, "TotalSegments": self._segments}
-            if self._allowance.units_a_second:
-                # A page takes no more than a second's share of what may be read.
+            if self._limit.units_per_second:
+                # One page uses at most this segment's share of one second.
                 more["Limit"] = items
             answer, body = _call(
                 self._client.scan,
@@ -171,9 +172,9 @@ class DynamoTable:
                 **more,
             )
             units = answer["ConsumedCapacity"]["CapacityUnits"]
-            self._allowance.spend(units)
-            if self._allowance.units_a_second and units and answer["Count"]:
-                items = max(1, int(answer["Count"] / units * self._allowance.units_a_second / self._segments))
+            self._limit.spend(units)
+            if self._limit.units_per_second and units and answer["Count"]:
+                items = max(1, int(answer["Count"] / units * self._limit.units_per_second / self._segments))
             yield body
             if "LastEvaluatedKey" not in answer:
                 return
@@ -183,14 +184,14 @@ class DynamoTable:
         found: list[Any] = []
         for pause in (0.0, *_READ_PAUSES):
             time.sleep(pause)
-            self._allowance.wait()
+            self._limit.wait()
             _, body = _call(
                 self._client.batch_get_item,
                 RequestItems={self._table: {"Keys": [_with_bytes(key) for key in keys], "ConsistentRead": True}},
                 ReturnConsumedCapacity="TOTAL",
             )
             answer = orjson.loads(body)
-            self._allowance.spend(sum(one["CapacityUnits"] for one in answer.get("ConsumedCapacity", ())))
+            self._limit.spend(sum(one["CapacityUnits"] for one in answer.get("ConsumedCapacity", ())))
             found += answer["Responses"].get(self._table, ())
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", ())
             if not keys:
@@ -206,7 +207,7 @@ _asking = threading.local()
 
 @contextmanager
 def _raw_answers(client: DynamoDBClient) -> Iterator[None]:
-    """While this is open, `_call` gets the bytes of an answer; other users of the client notice nothing."""
+    """Let `_call` get the bytes of an answer while this is open; other users of the client are not affected."""
 
     def take_items(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
         if getattr(_asking, "now", False) and response_dict["status_code"] == _OK:
@@ -227,7 +228,7 @@ def _raw_answers(client: DynamoDBClient) -> Iterator[None]:
 
 
 def _call(operation: Callable[..., Any], **arguments: Any) -> tuple[dict[str, Any], bytes]:
-    """The answer without its items, and its bytes."""
+    """Return the answer without its items, and its bytes."""
     _asking.now = True
     try:
         answer = operation(**arguments)
@@ -239,7 +240,7 @@ def _call(operation: Callable[..., Any], **arguments: Any) -> tuple[dict[str, An
 def _put(
     pages: queue.Queue[bytes | BaseException | None], page: bytes | BaseException | None, stop: threading.Event
 ) -> None:
-    """Wait for a place in the queue, unless nobody takes from it any more."""
+    """Put a page into the queue, unless the reader has stopped."""
     while not stop.is_set():
         with suppress(queue.Full):
             pages.put(page, timeout=0.1)

@@ -1,9 +1,8 @@
-"""Whether the lake equals the source: every Silver table, and Gold as its SQL gives it over the source's own rows.
+"""Compare the lake with the source: every Silver table, and every mart computed again from the source's own rows.
 
-Each table is scanned once. Silver is compared with the scan (reconcile); a mart is computed again from the scanned
-items and compared row by row. Where a change was under way between the scan and the Silver snapshot that a mart was
-computed from, its row is taken as Silver had it then, and so are rows that wait in quarantine: a mart is compared at
-its own cut. A row that is wrong in Silver counts as the source has it.
+Each table is scanned once. Silver is compared with the scan (reconcile). A mart is computed from the scanned items and
+compared row by row, at the Silver snapshots that it was computed from: a row that changed between the scan and that
+snapshot, or that is in quarantine, is taken from the snapshot. A row that is wrong in Silver is taken from the source.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
@@ -28,20 +27,19 @@ from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.reconciliation.catch_up import Patience, silver_now
+from medallion_assets.reconciliation.catch_up import CatchUp, silver_now
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.fingerprints import differing, of_silver, select, silver_key_hash
 from medallion_assets.reconciliation.reconcile import Reconciliation, reconcile
-from medallion_assets.reconciliation.scan import Source
+from medallion_assets.reconciliation.scan import SourceTable
 from medallion_assets.silver.table import DELETED, SILVER
 
 Row = dict[str, Any]
-_LOOK_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Verification:
-    """The comparisons of all Silver tables and all marts, and the units of read capacity they took."""
+    """The comparisons of all Silver tables and all marts, and the read capacity units that they used."""
 
     tables: tuple[Comparison, ...]
     marts: tuple[Comparison, ...]
@@ -59,17 +57,17 @@ def verify(
     domain: Domain,
     marts: Iterable[Mart],
     *,
-    source: Callable[[Contract], Source],
+    source: Callable[[Contract], SourceTable],
     store: BronzeStore,
     today: date,
-    patience: Patience,
+    catch_up: CatchUp,
     note: Callable[[Reconciliation], object] | None = None,
 ) -> Verification:
-    """Scan every table of the domain and compare Silver and Gold with it; `note` is told of each table as it is done.
+    """Scan every table of the domain and compare Silver and Gold with the scans; call `note` after each table.
 
-    A mart that looks at the current day is computed for the day its published rows are of; `today` stands in for one
-    that was never published. Without differences nothing is waited for. Raises what `source` raises, LakeUnavailable,
-    SettingsError.
+    A mart that uses the current date is computed for the date of its published rows, or for `today` if it was never
+    published. Waits only where something differs, and no longer than the limit of `catch_up` for all tables and marts
+    together. Raises what `source` raises, LakeUnavailable, SettingsError.
     """
     marts = list(marts)
     read_by_marts = {table for mart in marts for table in mart.tables}
@@ -85,12 +83,12 @@ def verify(
                 source=source(contract),
                 store=store,
                 folder=folder / table,
-                patience=patience,
+                catch_up=catch_up,
                 typed=list(contract.by_name) if table in read_by_marts | _enriching(domain) else [],
             )
             if note is not None:
                 note(found[table])
-        judge = _Marts(lake, domain, found, folder, today, patience)
+        judge = _Marts(lake, domain, found, folder, today, catch_up)
         return Verification(
             tuple(one.comparison for one in found.values()),
             tuple(judge.compare(mart) for mart in marts),
@@ -109,11 +107,11 @@ class _Marts:
     found: Mapping[str, Reconciliation]
     folder: Path
     today: date
-    patience: Patience
+    catch_up: CatchUp
     _shown: dict[tuple[str, int | None], str] = field(default_factory=dict)
 
     def compare(self, mart: Mart) -> Comparison:
-        """The published rows of a mart beside its SQL over the source's rows."""
+        """Compare the published rows of a mart with its SQL over the source's rows."""
         behind = self._wait_for(mart)
         basis = _basis(self.lake, mart)
         with Embedded(self.lake) as session:
@@ -129,10 +127,9 @@ class _Marts:
         return comparison
 
     def _wait_for(self, mart: Mart) -> str | None:
-        """Wait until the mart has everything that the compared Silver tables have; if it has not, what it lacks."""
-        until = self.patience.now() + timedelta(seconds=self.patience.limit_seconds)
-        while (behind := self._behind(mart)) is not None and self.patience.now() < until:
-            self.patience.wait(_LOOK_SECONDS)
+        """Wait until the mart has everything that the compared Silver tables have. Return None, or what it lacks."""
+        while (behind := self._behind(mart)) is not None and self.catch_up.pause():
+            pass
         return behind
 
     def _behind(self, mart: Mart) -> str | None:
@@ -144,7 +141,7 @@ class _Marts:
         older = {
             name: snapshot
             for name, snapshot in compared.items()
-            if (table := tables[name]) is not None and not _holds(table, basis.silver.get(name), snapshot)
+            if (table := tables[name]) is not None and not _descends(table, basis.silver.get(name), snapshot)
         }
         now = InputVersions({**basis.silver, **older}, basis.current_date, basis.code_version)
         if older and affected_days(self.lake, mart, tables, before=basis, now=now) != frozenset():
@@ -152,7 +149,7 @@ class _Marts:
         return None
 
     def _read(self, mart: Mart) -> list[str]:
-        """The tables that the mart's rows come from, those that enrich others first."""
+        """Return the tables that the mart's rows come from; a table that enriches others comes before them."""
         read = set(mart.tables)
         for contract in reversed(self.domain.tables):
             if contract.lake_name in read:
@@ -160,7 +157,7 @@ class _Marts:
         return [contract.lake_name for contract in self.domain.tables if contract.lake_name in read]
 
     def _rows(self, name: str, snapshot_id: int | None) -> str:
-        """SQL: the table's rows as the scan gave them, but those that were on their way as Silver had them then."""
+        """Return SQL of the rows: as scanned; those that were changing, as Silver had them at the snapshot."""
         if (name, snapshot_id) not in self._shown:
             self._shown[name, snapshot_id] = self._effective(name, snapshot_id)
         contract = self.domain.by_name[name]
@@ -187,10 +184,10 @@ class _Marts:
         else:
             then = of_silver(self.lake, contract, scan, folder / "published")
             unlike, _ = differing(self.lake, found.scanned, then, folder / "unlike")
-        on_its_way = f"FROM {unlike.sql}"
+        changing = f"FROM {unlike.sql}"
         if found.confirmed.rows:
-            on_its_way += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
-        moving = select(self.lake, on_its_way, folder / "moving")
+            changing += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
+        moving = select(self.lake, changing, folder / "moving")
         keys = f"(SELECT _key_hash FROM {moving.sql})"
         return (
             f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "
@@ -205,8 +202,8 @@ def _basis(lake: Lake, mart: Mart) -> InputVersions | None:
         return None
 
 
-def _holds(table: Table, newer: int | None, older: int | None) -> bool:
-    """Whether the snapshot `newer` is `older` or came after it."""
+def _descends(table: Table, newer: int | None, older: int | None) -> bool:
+    """Return whether the snapshot `newer` is `older` or descends from it."""
     if older is None or newer == older:
         return True
     snapshot = table.snapshot_by_id(newer) if newer is not None else None
@@ -218,7 +215,7 @@ def _grain(mart: Mart, row: Row) -> tuple[Any, ...]:
 
 
 def _published(lake: Lake, mart: Mart) -> list[Row]:
-    """The mart's published rows; none when there is no such table yet."""
+    """Return the mart's published rows; none if there is no such table yet."""
     try:
         table = lake.table(GOLD, mart.name)
     except TableMissing:

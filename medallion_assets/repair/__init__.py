@@ -1,1 +1,5 @@
-"""Mending what reconciliation finds: amendments through Bronze and the normal merge, each with a row that says why."""
+"""Repair: correct what reconciliation finds, by amendments that go through Bronze and the normal merge.
+
+Belongs here: amendments, their order, and the rows of `ops.repairs` that say why. Does not belong here: finding
+differences (reconciliation), merging (silver).
+"""

@@ -1,8 +1,8 @@
-"""An amendment: a row of Bronze that was not sent by a stream, but read from the table itself.
+"""An amendment: a row of Bronze that comes from the table itself, not from its stream.
 
-It carries the sequence number of the newest change that is known of its key, and when it was made. So it is newer than
-that change, older than every later one, and stays so whenever its day is run again: no key goes back. Belongs here:
-what an amendment says. Does not belong here: what needs one (quality), writing it (repair).
+Its sequence number is that of the newest known change of its key, plus the time it was made. So it is newer than that
+change and older than every later one, also when its day is run again: no key goes back. Belongs here: what an amendment
+says. Does not belong here: which keys need one (reconciliation), writing it (repair).
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from medallion_assets.reconciliation.reconcile import Difference, Kind
 from medallion_assets.reconciliation.scan import Description
 
 EVENT_PREFIX: Final = "repair-"
-"""The event ids of amendments begin so; those of streams are hexadecimal."""
+"""How the event id of an amendment begins. Event ids of streams are hexadecimal."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENTS: Final[Mapping[Kind, str]] = {"missing": "INSERT", "different": "MODIFY", "extra": "REMOVE"}
 
 
 def amended_sequence(newest: str | None, at: datetime) -> str:
-    """The number of an amendment made at `at` of the change `newest`, which may be one; None: no change is known.
+    """Return the sequence number of an amendment made at `at`, after the change `newest`; None: no change is known.
 
-    `newest` is as Silver has it: 40 digits, and what an amendment adds. A clock that went back makes no older one.
+    `newest` is as Silver stores it: 40 digits, and `+` with microseconds if it is an amendment itself. The result is
+    greater than `newest` even if the clock went back.
     """
     number, _, before = (newest or pad_sequence(0)).partition("+")
     microseconds = (at - _EPOCH) // (datetime.resolution)
@@ -44,9 +45,9 @@ def amendment(
     event_id: str,
     about: Description,
 ) -> Row:
-    """The Bronze row that makes Silver's row what the source's item is; a deletion where there is none.
+    """Return the Bronze row that makes Silver's row equal to the source's item; a delete where there is no item.
 
-    When the change happened nobody knows: it has no creation time.
+    It has no creation time: nobody knows when the change happened.
     """
     keys = _keys(contract, difference, about.key_tags)
     return Row(
@@ -64,7 +65,7 @@ def amendment(
 
 
 def _keys(contract: Contract, difference: Difference, key_tags: Mapping[str, str]) -> dict[str, Any]:
-    """The key in DynamoDB JSON, as the item has it, or by the types of the table's key attributes."""
+    """Return the key in DynamoDB JSON: as the item has it or, without an item, by the table's key types."""
     attributes = [column.attribute for column in contract.key_columns]
     if difference.item is not None:
         return {attribute: difference.item[attribute] for attribute in attributes}

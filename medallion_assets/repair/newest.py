@@ -1,7 +1,7 @@
-"""The newest change that is known of a key that needs an amendment: Silver's own, or one in Bronze that Silver lost.
+"""Find the newest known change of every key that needs an amendment: in Silver, or in Bronze if Silver lost it.
 
-What a table contains of Bronze can be more than what is in its rows: it was rolled back, or rows were taken out of it.
-An amendment must be newer than all of that, or running such a day again would put an older row in its place.
+Silver can have lost changes that it merged: the table was rolled back, or rows were deleted from it. An amendment must
+be newer than all of them. Otherwise running such a day again would put an older row in its place.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from medallion_assets.silver.table import CAPTURED_AT, SEQUENCE
 
 
 def with_newest_changes(lake: Lake, store: BronzeStore, found: Reconciliation, folder: Path) -> Reconciliation:
-    """`found`, each difference with the newest change of its key in Silver or in a merged Bronze object.
+    """Return `found`, each difference with the newest change of its key in Silver or in a merged Bronze object.
 
-    Reads the objects from the oldest of those Silver rows on: all of them for a key that Silver knows nothing of.
-    Objects that Silver does not contain yet are left out: what they hold is newer than the amendment. Raises
-    CorruptObject, LakeUnavailable, SettingsError.
+    Reads the Bronze objects since the oldest of those Silver rows; all of them if Silver has never seen one of the
+    keys. Pending objects are left out: their changes are newer than the amendment. Raises CorruptObject,
+    LakeUnavailable, SettingsError.
     """
     if not found.confirmed.rows:
         return found

@@ -1,8 +1,8 @@
-"""Bring a Silver table right: amendments for every confirmed difference, through Bronze and the normal merge.
+"""Repair a Silver table: write an amendment for every confirmed difference; the normal merge does the rest.
 
-A drifted row, a table whose stream lost history and a table that is older than its capture are one case: what the
-source has and Silver lacks is missing. Belongs here: the act and its order. Does not belong here: what differs
-(reconciliation), merging (silver): amendments lie in Bronze like any change, and the pipeline takes them from there.
+A drifted row, a table whose stream lost history and a table that is older than its capture are one case: Silver lacks
+what the source has. Belongs here: the steps of a repair and their order. Does not belong here: what differs
+(reconciliation), merging (silver): amendments are Bronze objects like any other.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.ledger.backfill import backfilled
 from medallion_assets.ledger.gaps import Gap
 from medallion_assets.ops.reconciliations import note_repairs, what_was_wrong
-from medallion_assets.reconciliation.catch_up import Patience, position_now
+from medallion_assets.reconciliation.catch_up import CatchUp, position_now
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.reconcile import Difference, reconcile
-from medallion_assets.reconciliation.scan import Description, Source
+from medallion_assets.reconciliation.scan import Description, SourceTable
 from medallion_assets.repair.amendment import EVENT_PREFIX, amended_sequence, amendment
 from medallion_assets.repair.newest import with_newest_changes
 
 log = logging.getLogger(__name__)
 
-# As large as what a stream delivers at once: what merges objects is made for that.
-_ROWS_AN_OBJECT: Final = 5_000
-_BYTES_AN_OBJECT: Final = 4 * 1024 * 1024
+# As large as what a stream delivers at once: the merge is made for objects of that size.
+_MAX_OBJECT_ROWS: Final = 5_000
+_MAX_OBJECT_BYTES: Final = 4 * 1024 * 1024
 # A commit to `ops.repairs` takes as long as writing some objects.
-_OBJECTS_A_NOTE: Final = 8
-_LOOK_SECONDS: Final = 1.0
+_OBJECTS_PER_COMMIT: Final = 8
+_POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What a repair did. `comparison` is what it found, `objects` the Bronze objects with its amendments.
+    """What a repair did: `comparison` is what it found, `objects` are the Bronze objects with its amendments.
 
-    `merged` says whether Silver has published them. `gaps` are those of the table that are still open.
+    `merged` says whether Silver has published them. `gaps` are the table's gaps that are still open.
     """
 
     table: str
@@ -61,7 +61,7 @@ class Repair:
 
     @property
     def complete(self) -> bool:
-        """Whether the table is as the source was when the repair began, or newer."""
+        """Return whether the table is as the source was when the repair began, or newer."""
         return self.merged and self.comparison.behind is None and not self.gaps
 
 
@@ -71,21 +71,21 @@ def repair(
     domain: Domain,
     contract: Contract,
     *,
-    source: Source,
+    source: SourceTable,
     store: BronzeStore,
     reason: str,
     run_id: str,
-    patience: Patience,
+    catch_up: CatchUp,
     merge_seconds: float,
     dry_run: bool = False,
 ) -> Repair:
-    """Reconcile the contract's table, amend what differs, and wait up to `merge_seconds` until the pipeline merged it.
+    """Reconcile the contract's table, amend what differs, and wait up to `merge_seconds` until it is merged.
 
-    Every amendment has a row in `ops.repairs`, written before it. A crash leaves what the next repair finds again. When
-    all is merged, the table's gaps that were noticed before this began are closed. `dry_run` only looks. Raises
-    botocore's errors, LakeUnavailable, SettingsError, CommitConflict.
+    Every amendment has a row in `ops.repairs`, written before the amendment. After a crash the next repair finds what
+    is left. When all is merged, gaps of the table that were known before this began are closed. `dry_run` compares and
+    writes nothing. Raises botocore's errors, LakeUnavailable, SettingsError, CommitConflict.
     """
-    began = patience.now()
+    began = catch_up.now()
     with tempfile.TemporaryDirectory(prefix="medallion-repair-") as name:
         folder = Path(name)
         found = reconcile(
@@ -95,16 +95,16 @@ def repair(
             source=source,
             store=store,
             folder=folder / "compared",
-            patience=patience,
-            settled=not dry_run,
+            catch_up=catch_up,
+            after_catching_up=not dry_run,
         )
         if dry_run:
             return Repair(contract.lake_name, run_id, found.comparison, (), merged=False, gaps=())
         known = with_newest_changes(lake, store, found, folder / "known")
-        amending = _Amending(lake, store, contract, source.describe(), reason=reason, run_id=run_id, patience=patience)
+        amending = _Amending(lake, store, contract, source.describe(), reason=reason, run_id=run_id, catch_up=catch_up)
         objects = list(amending.write(known.differences()))
     log.info("silver.%s: %d objects of amendments", contract.lake_name, len(objects))
-    merged = _wait(lake, store, contract, objects, patience=patience, seconds=merge_seconds)
+    merged = _wait(lake, store, contract, objects, catch_up=catch_up, seconds=merge_seconds)
     gaps: Sequence[Gap] = ()
     if merged and found.comparison.behind is None:
         gaps = backfilled(lake, store, contract, at=began, run_id=run_id)
@@ -113,7 +113,7 @@ def repair(
 
 @dataclass(frozen=True)
 class _Object:
-    """A Bronze object to be: its name, its rows, when it is captured, and the rows of `ops.repairs` that tell of it."""
+    """A Bronze object before it is written: its name, its rows, its time of capture, its rows of `ops.repairs`."""
 
     name: str
     rows: Sequence[Row]
@@ -123,7 +123,7 @@ class _Object:
 
 @dataclass(frozen=True)
 class _Amending:
-    """Notes differences and puts their amendments into Bronze, in objects of bounded size, many noted in one commit."""
+    """Records differences and puts their amendments into Bronze: objects of bounded size, several per commit."""
 
     lake: Lake
     store: BronzeStore
@@ -131,12 +131,12 @@ class _Amending:
     about: Description
     reason: str
     run_id: str
-    patience: Patience
+    catch_up: CatchUp
 
     def write(self, differences: Iterator[Difference]) -> Iterator[str]:
-        """Write everything; yields the names of the objects."""
+        """Write all amendments. Yield the name of each object."""
         objects = self._objects(differences)
-        while some := list(islice(objects, _OBJECTS_A_NOTE)):
+        while some := list(islice(objects, _OBJECTS_PER_COMMIT)):
             note_repairs(self.lake, [row for one in some for row in one.repairs], run_id=self.run_id)
             for one in some:
                 self.store.put(one.name, to_parquet(one.rows, captured_at=one.at))
@@ -149,14 +149,14 @@ class _Amending:
             rows: list[Row] = []
             wrong: list[dict[str, Any]] = []
             size = 0
-            for difference in islice(differences, _ROWS_AN_OBJECT):
+            for difference in islice(differences, _MAX_OBJECT_ROWS):
                 event_id = f"{EVENT_PREFIX}{self.run_id}-{next(numbers)}"
                 sequence = amended_sequence(difference.sequence, at)
                 row = amendment(self.contract, difference, sequence=sequence, event_id=event_id, about=self.about)
                 rows.append(row)
                 wrong.append(what_was_wrong(self.contract, difference))
                 size += len(row.new_image or "")
-                if size >= _BYTES_AN_OBJECT:
+                if size >= _MAX_OBJECT_BYTES:
                     break
             if not rows:
                 return
@@ -178,19 +178,19 @@ class _Amending:
         }
 
     def _now(self) -> datetime:
-        """Not long before the objects that Silver has seen: nobody looks for a name there."""
-        now, newest = self.patience.now(), position_now(self.lake, self.contract).newest
+        """Return a time that is not before the newest object in Silver: no reader lists names older than that."""
+        now, newest = self.catch_up.now(), position_now(self.lake, self.contract).newest
         return max(now, ObjectName.parse(newest).captured_at) if newest is not None else now
 
 
 def _wait(
-    lake: Lake, store: BronzeStore, contract: Contract, objects: Sequence[str], *, patience: Patience, seconds: float
+    lake: Lake, store: BronzeStore, contract: Contract, objects: Sequence[str], *, catch_up: CatchUp, seconds: float
 ) -> bool:
-    """Wait until Silver contains the objects; whether it does."""
-    until = patience.now() + timedelta(seconds=seconds)
+    """Wait until Silver contains the objects. Return whether it does."""
+    until = catch_up.now() + timedelta(seconds=seconds)
     while waiting := set(objects).intersection(position_now(lake, contract).pending(store, contract.table)):
-        if patience.now() >= until:
+        if catch_up.now() >= until:
             log.warning("silver.%s: %d objects of amendments wait to be merged", contract.lake_name, len(waiting))
             return False
-        patience.wait(_LOOK_SECONDS)
+        catch_up.wait(_POLL_SECONDS)
     return True

@@ -34,10 +34,10 @@ from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.local.emulator import REGION, run_emulator
 from medallion_assets.reconciliation.canonical import as_data
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.reconcile import reconcile
 from medallion_assets.reconciliation.reference_decoder import key_of, row_of
-from medallion_assets.reconciliation.scan import Description, DynamoTable, Keys, Source
+from medallion_assets.reconciliation.scan import Description, DynamoTable, Keys, SourceTable
 from medallion_assets.repair.repair import repair
 from medallion_assets.silver.batches import merge_pending
 from medallion_assets.silver.table import silver_table
@@ -203,7 +203,7 @@ def _write_pages(file: Path, rows: int) -> None:
             out.write(f'{{"Items":[{page}]}}\n')
 
 
-def _find(lake: Lake, wanted: Contract, source: Source, folder: Path) -> None:
+def _find(lake: Lake, wanted: Contract, source: SourceTable, folder: Path) -> None:
     found = reconcile(
         lake,
         domain(wanted),
@@ -211,13 +211,13 @@ def _find(lake: Lake, wanted: Contract, source: Source, folder: Path) -> None:
         source=source,
         store=open_store(str(folder / "bronze")),
         folder=folder / "compared",
-        patience=Patience(settle_seconds=SETTLE_SECONDS),
+        catch_up=CatchUp(capture_delay_seconds=SETTLE_SECONDS),
     ).comparison
     if (found.missing, found.extra, found.different) != (0, 0, 1):
         raise RuntimeError(f"one drifted row was planted, found {found}")
 
 
-def _backfill(lake: Lake, source: Source, folder: Path, rows: int) -> None:
+def _backfill(lake: Lake, source: SourceTable, folder: Path, rows: int) -> None:
     """An empty table and all its items: repaired, and merged while the repair waits."""
     store, shop = open_store(str(folder / "bronze")), domain(ORDERS)
     runs = itertools.count()
@@ -236,7 +236,7 @@ def _backfill(lake: Lake, source: Source, folder: Path, rows: int) -> None:
         store=store,
         reason="bench",
         run_id="bench",
-        patience=Patience(settle_seconds=SETTLE_SECONDS, wait=merge),
+        catch_up=CatchUp(capture_delay_seconds=SETTLE_SECONDS, wait=merge),
         merge_seconds=600,
     )
     if not done.merged or done.comparison.missing != rows:

@@ -12,7 +12,7 @@ import pytest
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets_tests.defs.runs import incremental_run, today
 from medallion_assets_tests.defs.shop import capture, customer, rows
 
@@ -24,7 +24,7 @@ def test_every_table_is_compared_and_a_difference_fails_its_check(
     aws: Emulator,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("medallion_assets.reconciliation.catch_up.Patience", partial(Patience, settle_seconds=0))
+    monkeypatch.setattr("medallion_assets.reconciliation.catch_up.CatchUp", partial(CatchUp, capture_delay_seconds=0))
     client = boto3.client("dynamodb")
     create_tables(client, load_domain("ecommerce"))
     for key in ("c1", "c2"):

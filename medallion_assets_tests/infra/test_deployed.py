@@ -31,7 +31,7 @@ from medallion_assets.definitions import defs
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.emulator import REGION, Emulator
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.settings import Settings
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.defs.runs import fared, incremental_run, today
@@ -154,7 +154,7 @@ def test_a_written_item_becomes_a_bronze_object_and_then_gold(deployed: Deployed
 def test_looks_and_reconciling_need_no_more_than_their_roles_may_do(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medallion_assets.reconciliation.catch_up.Patience", partial(Patience, settle_seconds=0))
+    monkeypatch.setattr("medallion_assets.reconciliation.catch_up.CatchUp", partial(CatchUp, capture_delay_seconds=0))
     definitions, orchestrator = defs(), deployed.assembly["Orchestrator"]
     resources = {"medallion": MedallionResource()}
     with dg.DagsterInstance.ephemeral() as instance:

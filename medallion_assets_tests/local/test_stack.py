@@ -22,7 +22,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.demo import Demo
 from medallion_assets.local.latency import measure
 from medallion_assets.local.stack import run_stack
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.scan import DynamoTable
 from medallion_assets.reconciliation.verify import verify
 from medallion_assets_tests.fixtures import FLEET
@@ -53,7 +53,7 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
                 source=lambda contract: DynamoTable(client, contract.table),
                 store=store,
                 today=datetime.now(UTC).date(),
-                patience=Patience(),
+                catch_up=CatchUp(),
             )
             latency = measure(lake, store, stack.domain, marts, since=live_since)
         last = looks[-1]

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.reconciliation import scan
-from medallion_assets.reconciliation.scan import Allowance, DynamoTable
+from medallion_assets.reconciliation.scan import CapacityLimit, DynamoTable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
@@ -106,13 +106,13 @@ def test_an_allowance_lets_so_many_units_through_a_second(monkeypatch: pytest.Mo
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    allowance = Allowance(50)
+    allowance = CapacityLimit(50)
     for _ in range(20):
         allowance.wait()
         allowance.spend(25)
     allowance.wait()
     assert now[0] - 100 == pytest.approx(20 * 25 / 50) and allowance.used == 500
-    free = Allowance(None)
+    free = CapacityLimit(None)
     free.spend(10_000)
     free.wait()
     assert now[0] - 100 == pytest.approx(10)

@@ -19,7 +19,7 @@ from medallion_assets.lake.publish import publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.local.tables import create_tables
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.scan import DynamoTable
 from medallion_assets.reconciliation.verify import Verification, verify
@@ -72,7 +72,7 @@ class Source:
             source=lambda contract: DynamoTable(self.client, contract.table),
             store=self.bench.store,
             today=today,
-            patience=Patience(settle_seconds=0, limit_seconds=0),
+            catch_up=CatchUp(capture_delay_seconds=0, limit_seconds=0),
         )
 
     def comparison(self, name: str) -> Comparison:

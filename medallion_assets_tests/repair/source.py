@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from medallion_assets.contracts.model import Contract
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.scan import Description, Keys
 from medallion_assets_tests.silver.changes import NOON
 
@@ -58,7 +58,7 @@ class Items:
 
 
 class Clock:
-    """A tenth of a second later at each look, from noon on; waiting calls `waited`."""
+    """A clock that starts at noon, a tenth of a second later at each reading; waiting calls `waited`."""
 
     def __init__(self, waited: Callable[[], None] = lambda: None) -> None:
         self.time = NOON
@@ -68,5 +68,9 @@ class Clock:
         self.time += timedelta(seconds=0.1)
         return self.time
 
-    def patience(self, *, limit: float = 20, settle: float = 0) -> Patience:
-        return Patience(settle_seconds=settle, limit_seconds=limit, now=self.now, wait=lambda _: self.waited())
+    def catch_up(self, *, limit: float = 20, settle: float = 0) -> CatchUp:
+        return CatchUp(capture_delay_seconds=settle, limit_seconds=limit, now=self.now, wait=self._wait)
+
+    def _wait(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+        self.waited()

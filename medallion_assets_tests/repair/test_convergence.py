@@ -95,7 +95,7 @@ class World:
             store=self.bench.store,
             reason="a test",
             run_id=f"mend{self.repairs}",
-            patience=self.clock.patience(),
+            catch_up=self.clock.catch_up(),
             merge_seconds=20,
         )
         assert done.complete

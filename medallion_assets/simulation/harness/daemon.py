@@ -26,10 +26,10 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.inspect import Memory
 from medallion_assets.ledger.record import record
 from medallion_assets.maintenance.maintain import maintain
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.reconcile import reconcile
-from medallion_assets.reconciliation.scan import Source
+from medallion_assets.reconciliation.scan import SourceTable
 from medallion_assets.repair.repair import Repair, repair
 from medallion_assets.scheduling.pending import list_pending, read_published
 from medallion_assets.scheduling.planner import (
@@ -183,7 +183,7 @@ class Daemon:
 
         return self._step(act, self._run_id())
 
-    def repair(self, table: str, source: Source, patience: Patience) -> Repair | None:
+    def repair(self, table: str, source: SourceTable, catch_up: CatchUp) -> Repair | None:
         """A person repairs a table; None if that failed. Waiting for the merge, it lets the sensor work."""
         found: list[Repair] = []
 
@@ -197,7 +197,7 @@ class Daemon:
                     store=self._store(),
                     reason="simulated",
                     run_id=f"repair-{run_id}",
-                    patience=patience,
+                    catch_up=catch_up,
                     merge_seconds=900.0,
                 )
             )
@@ -205,7 +205,7 @@ class Daemon:
         self._step(act, self._run_id())
         return found[-1] if found else None
 
-    def verify(self, table: str, source: Source, patience: Patience) -> Comparison | None:
+    def verify(self, table: str, source: SourceTable, catch_up: CatchUp) -> Comparison | None:
         """A person compares a table with its source; None if that failed."""
         found: list[Comparison] = []
 
@@ -218,7 +218,7 @@ class Daemon:
                     source=source,
                     store=self._store(),
                     folder=Path(folder) / "compared",
-                    patience=patience,
+                    catch_up=catch_up,
                 )
                 found.append(done.comparison)
 

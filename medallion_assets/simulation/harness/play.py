@@ -28,7 +28,7 @@ from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake import maintenance, retry
-from medallion_assets.reconciliation.catch_up import Patience
+from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.scan import Description
 from medallion_assets.scheduling.planner import Cursor
 from medallion_assets.simulation.clock import Clock
@@ -282,7 +282,7 @@ class _World:
         """Comparing finds no difference where nothing was lost; what is on its way is none."""
         contract = self._daemon.domain.by_source[table]
         began = self._clock()
-        found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._patience())
+        found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
         lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.interrupted
@@ -558,7 +558,7 @@ class _World:
         for table in sorted(tables):
             name = self._daemon.domain.by_source[table].lake_name
             for _ in range(3):
-                done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._patience())
+                done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._catch_up())
                 if done is not None and done.complete:
                     break
                 self._mend_what_holds()
@@ -567,7 +567,7 @@ class _World:
         while self._tick():
             self.wait(5.0)
 
-    def _patience(self) -> Patience:
+    def _catch_up(self) -> CatchUp:
         """What a person's command waits for: capture, and the sensor's next run."""
 
         def wait(seconds: float) -> None:
@@ -575,7 +575,7 @@ class _World:
             with self._under(self._calm, 0.0):
                 self._tick()
 
-        return Patience(settle_seconds=1200.0, limit_seconds=1800.0, now=self._clock, wait=wait)
+        return CatchUp(capture_delay_seconds=1200.0, limit_seconds=7200.0, now=self._clock, wait=wait)
 
     def _redeliver(self) -> None:
         """The cause is mended, and what is on the on-failure queue is sent again."""
