@@ -24,7 +24,7 @@ Settle = Annotated[
     float,
     typer.Option(
         min=0,
-        help="Seconds that a change may take to reach Bronze. Used where a Lambda function captures: the poller reports it.",
+        help="Seconds that a change may take to Bronze, where a Lambda function captures.",
     ),
 ]
 

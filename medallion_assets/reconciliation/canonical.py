@@ -1,15 +1,15 @@
-"""A value as text that is the same for equal values: of DynamoDB's tagged value as sent, and of what the lake stores.
+"""The canonical text of a value: equal values have equal texts, whether DynamoDB sent them or the lake stores them.
 
-Two sides are compared by hashes of these texts, so each side is turned into text by means of its own: the source's text
-is put into one form and never read as a type of the lake; the lake's typed value is written out again. Nothing here is
-shared with `silver.decode`, so a value that it reads wrongly shows as a difference.
+Two sides are compared by hashes of these texts. Each side has its own way to the text: the source's text is put into
+canonical form and never read as a type of the lake; the lake's typed value is written out. No code is shared with
+`silver.decode`, so a value that the decoder reads wrongly shows as a difference.
 
-Belongs here: one value. Does not belong here: rows and hashes (fingerprints). Scalars, and lists and sets of them, are
-SQL. What SQL has no one form for (nested values, numbers with exponents, times with offsets, tags that do not fit) it
-gives as ODD with the raw value behind it, and `source_text` and `lake_text` do those one by one.
+Belongs here: one value. Does not belong here: rows and hashes (fingerprints). SQL does scalars, and lists and sets of
+them. It marks what it has no canonical form for (nested values, numbers with exponents, times with offsets, wrong type
+tags) as ODD, with the raw value behind the mark; `source_text` and `lake_text` do those one by one in Python.
 
-Texts that differ for equal values would be an alarm that the reading row by row takes back; equal texts for different
-values would hide a difference, and there are none.
+Different texts of equal values cost time: the comparison row by row finds no difference. Equal texts of different
+values would hide a difference, so there must be none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.reconciliation.reference_decoder import Misfit, value
 
 ODD: Final = "\x01"
-"""Stands before a raw value that still has to become text."""
+"""The mark before a raw value that Python still has to turn into text."""
 
 _MISFIT: Final = "\x02"
 _EXACT: Final = Context(prec=300)
@@ -41,20 +41,21 @@ _TAGS: Final[dict[str, tuple[str, ...]]] = {
     "date": ("S",),
     "timestamp": ("S",),
 }
-_PLAIN_NUMBER: Final = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
+_PLAIN_NUMBER: Final = r"0(\.0+)?|-?(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)"
+"""A number without an exponent; not `-0`, which is 0."""
 _UTC_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
 
 
 def in_sql(type_: ColumnType) -> bool:
-    """Whether SQL alone makes the texts of nearly all values of the type, on both sides."""
+    """Return whether SQL makes the texts of nearly all values of the type, on both sides."""
     if type_.element is not None:
         return type_.kind in {"list", "set"} and type_.element.kind in _TAGS
     return type_.kind in _TAGS
 
 
 def shape(type_: ColumnType) -> object:
-    """The structure, as JSON data, with which `json_transform` reads a tagged value for `source_sql`."""
+    """Return the structure, as JSON data, with which `json_transform` reads an AttributeValue for `source_sql`."""
     tags: dict[str, object] = {"NULL": "BOOLEAN"}
     if not in_sql(type_):
         return "JSON"
@@ -68,9 +69,10 @@ def shape(type_: ColumnType) -> object:
 
 
 def source_sql(type_: ColumnType, tagged: str, raw: str) -> str:
-    """SQL: the text of a value read with `shape`; null for nothing and for NULL, ODD and `raw` for what Python does.
+    """Return SQL of the text of a value read with `shape`: null for a missing value and for NULL.
 
-    `raw` is SQL of the tagged value as JSON text; it is computed for odd values only.
+    What Python has to do becomes ODD and `raw`. `raw` is SQL of the AttributeValue as JSON text; it is computed for odd
+    values only.
     """
     if not in_sql(type_):
         there = f"{tagged} IS NOT NULL AND NOT json_exists({tagged}, '$.NULL')"
@@ -80,7 +82,7 @@ def source_sql(type_: ColumnType, tagged: str, raw: str) -> str:
 
 
 def lake_sql(type_: ColumnType, column: str) -> str:
-    """SQL: the text of a stored value of a type that is `in_sql`, or json; null for null."""
+    """Return SQL of the text of a stored value, for types that are `in_sql` and json; null for null."""
     if type_.kind == "json":
         return column
     if type_.element is None:
@@ -90,7 +92,7 @@ def lake_sql(type_: ColumnType, column: str) -> str:
 
 
 def typed_sql(type_: ColumnType, text: str) -> str:
-    """SQL: the value, as the lake stores it, that a text stands for that is not ODD; null if it is none.
+    """Return SQL of the value, as the lake stores it, of a text that is not ODD; null if the text is no such value.
 
     For types that are `in_sql`, and json.
     """
@@ -103,7 +105,10 @@ def typed_sql(type_: ColumnType, text: str) -> str:
 
 
 def source_text(type_: ColumnType, raw: str) -> tuple[str | None, Any]:
-    """The text and the value of a tagged value's JSON text; of one that is no value of the type a text no value has."""
+    """Return (canonical text, value) of an AttributeValue given as JSON.
+
+    If it does not fit the type, return a text that no valid value has, and None.
+    """
     tagged = with_bytes(orjson.loads(raw))
     try:
         data = value(type_, tagged)
@@ -113,7 +118,7 @@ def source_text(type_: ColumnType, raw: str) -> tuple[str | None, Any]:
 
 
 def lake_text(type_: ColumnType, data: Any) -> str | None:
-    """The text of a value as `reference_decoder` gives it; the same as `lake_sql` gives for types that are `in_sql`."""
+    """Return the text of a value of `reference_decoder`; the same text as `lake_sql` makes of the stored value."""
     if data is None:
         return None
     if type_.kind == "json":
@@ -127,12 +132,12 @@ def lake_text(type_: ColumnType, data: Any) -> str | None:
 
 
 def extra_text(extra: Mapping[str, Any] | None) -> str | None:
-    """The text of an `_extra` whose values are `source.comparable`."""
+    """Return the text of an `_extra` with `reference_decoder.comparable` values."""
     return None if extra is None else _json(extra)
 
 
 def as_data(type_: ColumnType, stored: Any) -> Any:
-    """A value as Arrow gives it, in the form that `reference_decoder` decodes to: maps as dicts, sets in order."""
+    """Return a value from Arrow in the form of `reference_decoder`: maps as dicts, sets sorted."""
     if stored is None:
         return None
     if type_.kind == "struct":
@@ -145,7 +150,10 @@ def as_data(type_: ColumnType, stored: Any) -> Any:
 
 
 def as_stored(type_: ColumnType, data: Any) -> Any:
-    """The reverse of as_data."""
+    """Return data as Arrow takes it: the reverse of `as_data`."""
+    if data is not None and type_.kind == "decimal":
+        # Arrow refuses 0E11 for a decimal(12, 2): it counts the exponent as digits.
+        return data.quantize(Decimal(1).scaleb(-(type_.scale or 0)), context=_EXACT)
     if data is None or (type_.element is None and type_.kind != "struct"):
         return data
     if type_.kind == "struct":
@@ -158,7 +166,7 @@ def as_stored(type_: ColumnType, data: Any) -> Any:
 
 
 def with_bytes(tagged: Mapping[str, Any]) -> dict[str, Any]:
-    """A tagged value of an answer's JSON as boto3's client gives it: binary as bytes."""
+    """Return an AttributeValue of an answer's JSON in the form of boto3's client: binary as bytes."""
     ((tag, inside),) = tagged.items()
     match tag:
         case "B":
@@ -182,7 +190,7 @@ def _source_text(type_: ColumnType, tagged: str) -> str:
     else:
         members = "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in _TAGS[type_.element.kind]) + ")"
         texts = f"list_transform({members}, lambda e: {_source_scalar(type_.element, ['e'])})"
-    # One that is null is NULL or odd: Python tells which.
+    # A null element is NULL or odd: Python finds out which.
     text = f"CASE WHEN list_count(t) = len(t) THEN to_json({_listed(type_, 't')})::VARCHAR END"
     return f"list_transform([{texts}], lambda t: {text})[1]"
 
@@ -193,8 +201,8 @@ def _source_scalar(type_: ColumnType, raws: list[str]) -> str:
         case "string":
             return f"coalesce({', '.join(raws)})"
         case "int" | "bigint" | "decimal":
-            point_off = f"CASE WHEN contains({raw}, '.') THEN rtrim(rtrim({raw}, '0'), '.') ELSE {raw} END"
-            return f"CASE WHEN regexp_full_match({raw}, '{_PLAIN_NUMBER}') THEN {point_off} END"
+            trimmed = f"CASE WHEN contains({raw}, '.') THEN rtrim(rtrim({raw}, '0'), '.') ELSE {raw} END"
+            return f"CASE WHEN regexp_full_match({raw}, '{_PLAIN_NUMBER}') THEN {trimmed} END"
         case "double":
             return f"(TRY_CAST({raw} AS DOUBLE) + 0)::VARCHAR"
         case "timestamp":

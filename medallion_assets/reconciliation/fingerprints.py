@@ -1,11 +1,11 @@
-"""Rows as pairs of numbers, on both sides: a hash of the key and one of the whole row; and where the two sides differ.
+"""Fingerprints of rows, on both sides: a hash of the key and a hash of the whole row; and the keys that differ.
 
-Belongs here: making the hashes of a source's pages and of a Silver snapshot, in bounded memory, and finding the keys
-whose hashes differ. Does not belong here: the text of one value (canonical), and what a difference means (reconcile).
+Belongs here: the hashes of a source's pages and of a Silver snapshot, in bounded memory, and finding the keys whose
+hashes differ. Does not belong here: the text of one value (canonical), what a difference means (reconcile).
 
-Hashes lie in Parquet files in a folder of the caller, 16 bytes a row. Each side is summed by bucket of keys: equal sums
-are equal rows in any order, and only the buckets whose sums differ are looked into. A sum hides a difference with a
-probability of 2^-64.
+Hashes are Parquet files in a folder of the caller, 16 bytes a row. Each side is summed by bucket of keys: equal sums
+mean equal rows in any order, and only buckets whose sums differ are compared row by row. A sum hides a difference with
+a probability of 2^-64.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ _ITEMS: Final = """SELECT unnest(from_json(body, '{"Items": ["JSON"]}').Items) A
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Parquet files of a folder with one row a row: `_key_hash`, `_row_hash`, and what else was asked for."""
+    """The Parquet files of a folder, one row for each row: `_key_hash`, `_row_hash`, and further columns."""
 
     folder: Path
     rows: int
 
     @property
     def sql(self) -> str:
-        """A DuckDB table expression."""
+        """Return a DuckDB table expression of the rows."""
         return f"read_parquet({literal(str(self.folder / '*.parquet'))}, union_by_name = true)"
 
     def add(self, lake: Lake, sql: str) -> Fingerprints:
-        """The same with the rows of a SELECT over others as one more file."""
+        """Return the same with the rows of a SELECT in one more file."""
         with lake.duckdb() as connection:
             added = _copy(connection, sql, self.folder / f"{len(list(self.folder.iterdir())):06d}.parquet")
         return Fingerprints(self.folder, self.rows + added)
@@ -86,7 +86,7 @@ def of_source(
     items: bool = False,
     only: Fingerprints | None = None,
 ) -> Fingerprints:
-    """The items of the pages (documents `{"Items": [...]}`), with `_key_0`, ...: the key's values as text.
+    """Return fingerprints of the items in the pages (documents `{"Items": [...]}`), the key as text in `_key_0`, ..
 
     `typed` columns are written as the lake would store them, null for a value that does not fit; `items` asks for the
     item itself as `_item`, in DynamoDB JSON. `only` leaves out other keys than those. Raises what `pages` raises.
@@ -112,7 +112,7 @@ def of_source(
 
 
 def of_silver(lake: Lake, contract: Contract, scan: str, folder: Path) -> Fingerprints:
-    """The rows of a Silver table (SQL of its rows) that are not deleted."""
+    """Return fingerprints of the rows of a Silver table (SQL of its rows) that are not deleted."""
     folder.mkdir()
     alive = f"(FROM {scan} WHERE NOT {DELETED})"
     return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, alive, folder))
@@ -121,7 +121,7 @@ def of_silver(lake: Lake, contract: Contract, scan: str, folder: Path) -> Finger
 def of_silver_keys(
     lake: Lake, contract: Contract, scan: str, folder: Path, *, only: Sequence[Fingerprints]
 ) -> Fingerprints:
-    """The rows of those keys with all their columns and `_key_0`, ...; the `_row_hash` of a deleted one is null."""
+    """Return the rows of those keys with all columns and `_key_0`, ...; a deleted row has no `_row_hash`."""
     folder.mkdir()
     keys = silver_key_hash(contract)
     wanted = " UNION ".join(f"SELECT _key_hash FROM {some.sql}" for some in only)
@@ -131,18 +131,18 @@ def of_silver_keys(
 
 
 def silver_key_hash(contract: Contract) -> str:
-    """SQL: `_key_hash` of a row of the Silver table."""
+    """Return SQL of `_key_hash` of a row of the Silver table."""
     return _hash(lake_sql(column.type, identifier(column.name)) for column in contract.key_columns)
 
 
 def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
-    """The rows of a SELECT over others, which has a `_key_hash`."""
+    """Return the rows of a SELECT that has a `_key_hash`."""
     folder.mkdir()
     return Fingerprints(folder, 0).add(lake, sql)
 
 
 def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """The keys in quarantine, with `_sequence_number` of each change that is open or dropped there."""
+    """Return the keys in quarantine, with `_sequence_number` of each change that is open or dropped."""
     folder.mkdir()
     table = lake.table(QUARANTINE, contract.lake_name)
     changes = f"""
@@ -156,7 +156,7 @@ def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints
 def of_changes(
     lake: Lake, contract: Contract, changes: Iterable[pa.Table], folder: Path, *, only: Fingerprints
 ) -> Fingerprints:
-    """Those keys' changes in tables of Bronze rows, with `_sequence_number` as Silver has it. One table at least."""
+    """Return the changes of those keys in tables of Bronze rows, at least one; `_sequence_number` as in Silver."""
     folder.mkdir()
     reading = _SourceRows(contract, carried=[SEQUENCE], only=only)
     padded = f"repeat('0', {SEQUENCE_DIGITS} - length(sequence_number)) || sequence_number"
@@ -170,7 +170,7 @@ def of_changes(
 
 
 def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Path) -> tuple[Fingerprints, int]:
-    """The keys (`_key_hash` only) that the two sides do not have alike, and how many buckets of keys differ."""
+    """Return the keys (`_key_hash` only) whose hashes differ, and how many buckets of keys differ."""
     with lake.duckdb() as connection:
         found = connection.execute(f"""
             SELECT bucket FROM ({_sums(source)}) s FULL JOIN ({_sums(silver)}) l USING (bucket)
@@ -187,7 +187,7 @@ def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Pa
 
 
 class _SourceRows:
-    """Items to hashes: in SQL, but for those that have something odd, which Python does one by one."""
+    """Turns items into hashes: in SQL, except for items with odd values, which Python does one by one."""
 
     def __init__(
         self,
@@ -204,7 +204,7 @@ class _SourceRows:
         self._only = f" WHERE _key_hash IN (SELECT _key_hash FROM {only.sql})" if only else ""
 
     def write(self, connection: duckdb.DuckDBPyConnection, items: str, path: Path) -> int:
-        """Write the hashes of the `_item`s of a SELECT; returns how many were written."""
+        """Write the hashes of the `_item`s of a SELECT. Return how many were written."""
         types = sql_types(connection, pa.schema([(column.name, column.type.arrow()) for column in self._columns]))
         connection.execute(f"CREATE OR REPLACE TEMP TABLE texts AS {_source_texts_sql(self._contract, items)}")
         odd = connection.execute("FROM texts WHERE _odd").to_arrow_table()
@@ -215,7 +215,7 @@ class _SourceRows:
         return _copy(connection, f"FROM ({select}){self._only}", path)
 
     def _outputs(self, types: Mapping[str, str], *, done: bool = False) -> str:
-        """SQL: the columns to write."""
+        """Return SQL of the columns to write."""
         outputs = _hashes(self._contract)
         for at, column in self._typed:
             if _needs_python(column):
@@ -226,7 +226,7 @@ class _SourceRows:
         return ", ".join([*outputs, *self._carried])
 
     def _done(self, odd: pa.Table) -> pa.Table:
-        """The odd rows with every text as it should be, and the values of typed columns that SQL cannot make."""
+        """Return the odd rows with all their texts, and the values of typed columns that SQL cannot make."""
         made: dict[str, pa.Array] = {name: odd[name] for name in self._carried}
         for at, column in enumerate(self._columns):
             texts = odd[f"_text_{at}"].to_pylist()
@@ -244,7 +244,7 @@ class _SourceRows:
 
 
 class _SilverRows:
-    """Rows of a Silver table to hashes: in SQL, but for those with nested values or an `_extra`."""
+    """Turns rows of a Silver table into hashes: in SQL, except for rows with nested values or an `_extra`."""
 
     def __init__(self, contract: Contract, *, whole: bool) -> None:
         self._contract = contract
@@ -253,7 +253,7 @@ class _SilverRows:
         self._whole = whole
 
     def write(self, lake: Lake, scan: str, folder: Path) -> int:
-        """Write the hashes of the rows of `scan`; returns how many there are."""
+        """Write the hashes of the rows of `scan`. Return how many there are."""
         in_python = " OR ".join(
             f"{identifier(name)} IS NOT NULL" for name in [EXTRA, *(column.name for column in self._nested.values())]
         )
@@ -275,7 +275,7 @@ class _SilverRows:
         ]
 
     def _outputs(self) -> str:
-        """SQL: the columns to write."""
+        """Return SQL of the columns to write."""
         key, row, *texts = _hashes(self._contract)
         if not self._whole:
             return f"{key}, {row}"
@@ -295,7 +295,7 @@ class _SilverRows:
 
 
 def _source_texts_sql(contract: Contract, items: str) -> str:
-    """SQL: a SELECT of `_item` with `_text_0`, ... of the contract's columns, `_extra_text` and `_odd`."""
+    """Return a SELECT of `_item` with `_text_0`, ... of the contract's columns, `_extra_text` and `_odd`."""
     columns = list(contract.columns.values())
     shapes = {column.attribute: shape(column.type) for column in columns}
     shapes |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
@@ -330,7 +330,7 @@ def _raw(attribute: str) -> str:
 
 
 def _hashes(contract: Contract) -> list[str]:
-    """SQL: `_key_hash`, `_row_hash` and `_key_0`, ..., from the texts."""
+    """Return SQL of `_key_hash`, `_row_hash` and `_key_0`, ..., from the texts."""
     at = {column.name: f"_text_{number}" for number, column in enumerate(contract.columns.values())}
     keys = [at[column.name] for column in contract.key_columns]
     row = _hash([*at.values(), "_extra_text"])
@@ -342,7 +342,7 @@ def _hashes(contract: Contract) -> list[str]:
 
 
 def _hash(texts: Iterable[str]) -> str:
-    """SQL: 64 bits. Hashed twice: DuckDB combines the texts' hashes with XOR, which sums do not mix with well."""
+    """Return SQL of a 64-bit hash. Hashed twice: DuckDB combines hashes with XOR, which mixes badly with sums."""
     return f"hash(hash({', '.join(texts)}))"
 
 
@@ -353,7 +353,7 @@ def _sums(side: Fingerprints) -> str:
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, select: str, path: Path) -> int:
-    """Write the rows of a query to a Parquet file; returns how many they are."""
+    """Write the rows of a query to a Parquet file. Return how many there are."""
     ((rows,),) = connection.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet)").fetchall()
     return int(rows)
 
@@ -367,7 +367,7 @@ def _replaced(rows: pa.Table, name: str, texts: list[str | None]) -> pa.Table:
 
 
 def _batches(pages: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The pages in batches of some size; one batch at least, so that there is a file."""
+    """Yield the pages in batches of bounded size; at least one batch, so that there is a file."""
     batch: list[bytes] = []
     size = written = 0
     for page in pages:

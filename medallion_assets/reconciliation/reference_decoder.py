@@ -1,4 +1,4 @@
-"""The source read once more: every item of a DynamoDB table, decoded one by one in plain Python.
+"""A second decoder: every item of a DynamoDB table, decoded one by one in plain Python.
 
 It follows the same contract as `silver.decode` and shares no code with it, so that a mistake in one of the two shows as
 a difference. How each type is read is written down in `silver.tagged`. Fast enough to verify, not to load.
@@ -34,11 +34,11 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6}0*)?(Z|[
 
 
 class Misfit(Exception):
-    """A value is not one of its column's type."""
+    """A value does not fit its column's type."""
 
 
 def scan(client: DynamoDBClient, table: str) -> Iterator[Item]:
-    """Every item, by consistent reads of a few segments in parallel."""
+    """Yield every item, by consistent reads of a few segments in parallel."""
 
     def segment(number: int) -> list[Item]:
         pages = client.get_paginator("scan").paginate(
@@ -52,7 +52,7 @@ def scan(client: DynamoDBClient, table: str) -> Iterator[Item]:
 
 
 def key_of(contract: Contract, item: Item) -> Key:
-    """The item's key as values; where one does not fit its type, as the item's own tagged text."""
+    """Return the item's key as values; an AttributeValue as text where it does not fit its type."""
     try:
         return tuple(value(column.type, item[column.attribute]) for column in contract.key_columns)
     except (KeyError, Misfit):
@@ -61,7 +61,7 @@ def key_of(contract: Contract, item: Item) -> Key:
 
 
 def row_of(contract: Contract, item: Item) -> dict[str, Any]:
-    """The item's contract columns by lake name, and `_extra` as data. Raises Misfit naming the column."""
+    """Return the item's contract columns by lake name, and `_extra` as data. Raises Misfit naming the column."""
     row: dict[str, Any] = {}
     for name, column in contract.by_name.items():
         tagged = item.get(column.attribute)
@@ -74,7 +74,7 @@ def row_of(contract: Contract, item: Item) -> dict[str, Any]:
 
 
 def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
-    """What the contract neither names nor drops, as comparable data; null when there is nothing."""
+    """Return the attributes that the contract neither names nor drops, as comparable data; None if there are none."""
     kept = {
         name: comparable(tagged)
         for name, tagged in item.items()
@@ -85,7 +85,7 @@ def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
 
 
 def comparable(tagged: Mapping[str, Any]) -> Any:
-    """A tagged value of which equal ones are equal: sets in order, binary as text."""
+    """Return an AttributeValue in a form that compares: sets sorted, binary as text."""
     ((tag, inside),) = tagged.items()
     match tag:
         case "M":
@@ -101,7 +101,7 @@ def comparable(tagged: Mapping[str, Any]) -> Any:
 
 
 def value(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind
-    """A tagged value as one of the type; sets are sorted lists, json is text. Raises Misfit."""
+    """Return an AttributeValue as a value of the type; sets are sorted lists, json is text. Raises Misfit."""
     ((tag, inside),) = tagged.items()
     if type_.kind == "json":
         return None if tag == "NULL" else _json_text(tagged)
@@ -198,7 +198,7 @@ def _text(plain: object) -> str:
 
 
 def _more_inside(type_: ColumnType, tagged: Mapping[str, Any]) -> bool:
-    """Whether a struct anywhere in the value has attributes its type does not declare."""
+    """Return whether a struct anywhere in the value has attributes that its type does not declare."""
     if type_.kind != "struct" and type_.element is None:
         return False
     ((tag, inside),) = tagged.items()

@@ -93,6 +93,24 @@ def test_every_value_of_every_type_has_one_text_on_both_sides(memory: Memory, da
     assert not items or suspects(memory, wanted, items, items) == []
 
 
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        ("int", {"N": "-0"}),
+        ("decimal(12,2)", {"N": "-0.00"}),
+        ("decimal(12,2)", {"N": "-0.50"}),
+        ("decimal(12,2)", {"N": "0E11"}),
+        ("set<int>", {"NS": ["-0", "7"]}),
+        ("set<decimal(12,2)>", {"NS": ["0E11", "-0.10"]}),
+        ("list<decimal(3,3)>", {"L": [{"N": "0E5"}, {"N": "-0.120"}]}),
+    ],
+)
+def test_every_form_of_zero_has_one_text_on_both_sides(memory: Memory, type_: str, value: Item) -> None:
+    wanted = contract("Things", {"Id": "int", "V": type_}, key="Id")
+    items: list[Item] = [{"Id": {"N": "1"}, "V": value}]
+    assert suspects(memory, wanted, items, items) == []
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_another_value_gives_another_hash(memory: Memory, data: st.DataObject) -> None:
