@@ -13,7 +13,7 @@ from medallion_assets.cli.outcome import ExitCode
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
     from medallion_assets.health.status import Overview
-    from medallion_assets.ledger.inspect import State
+    from medallion_assets.ledger.inspect import LedgerStatus
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
@@ -38,13 +38,13 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.health.status import Observer
     from medallion_assets.lake.catalog import Lake
-    from medallion_assets.ledger.record import states
+    from medallion_assets.ledger.update import inspect_all
 
     chosen = settings()
     domain = load_domain(chosen.domain)
     with Lake.open(chosen.lake()) as lake:
         seen = Observer(chosen, lake).look()
-        found = states(lake, open_store(chosen.bronze), domain, now=datetime.now(UTC))
+        found = inspect_all(lake, open_store(chosen.bronze), domain, now=datetime.now(UTC))
     marts = {mart.name: mart for mart in load_marts(domain)}
     if as_json:
         print_json(_document(seen, found, marts))
@@ -57,7 +57,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         raise typer.Exit(ExitCode.FOUND)
 
 
-def _document(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Mart]) -> dict[str, Any]:
+def _document(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str, Mart]) -> dict[str, Any]:
     from medallion_assets.ledger.completeness_check import mart_complete_to
 
     return {
@@ -82,7 +82,7 @@ def _document(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Ma
     }
 
 
-def _show(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Mart]) -> None:
+def _show(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str, Mart]) -> None:
     from medallion_assets.cli.output import print_table
     from medallion_assets.ledger.completeness_check import mart_complete_to
 
@@ -130,7 +130,7 @@ def _show(seen: Overview, found: Mapping[str, State], marts: Mapping[str, Mart])
     )
 
 
-def _incomplete(mart: Mart, found: Mapping[str, State]) -> list[str]:
+def _incomplete(mart: Mart, found: Mapping[str, LedgerStatus]) -> list[str]:
     """The tables a mart reads that need a backfill."""
     return [table for table in mart.tables if not found[table].whole]
 

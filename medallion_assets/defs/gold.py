@@ -66,7 +66,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
     )
     def gold(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
         from medallion_assets.gold.refresh import refresh
-        from medallion_assets.ledger.status import known
+        from medallion_assets.ledger.status import read_completeness
 
         pipeline = resource_of(context, names)
         named = None
@@ -74,7 +74,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
         with translate_errors(context), pipeline.lake() as lake:
-            complete = check_mart(mart, domain, known(lake, mart.tables))
+            complete = check_mart(mart, domain, read_completeness(lake, mart.tables))
             if complete.blocks_publish:
                 yield from check_results(key, checks, [complete])
                 raise audit_failure(

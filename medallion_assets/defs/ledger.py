@@ -20,8 +20,8 @@ from medallion_assets.gold.spec import Mart
 from medallion_assets.ledger.completeness_check import check_mart, check_table
 
 if TYPE_CHECKING:
-    from medallion_assets.ledger.inspect import Memory
-    from medallion_assets.ledger.record import Recording
+    from medallion_assets.ledger.inspect import ScanCursor
+    from medallion_assets.ledger.update import LedgerUpdate
 
 LOOK_SECONDS: Final = 30
 
@@ -71,20 +71,20 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
     def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        from medallion_assets.ledger.inspect import Memory
-        from medallion_assets.ledger.record import record
+        from medallion_assets.ledger.inspect import ScanCursor
+        from medallion_assets.ledger.update import update_ledger
 
         pipeline = resource_of(context, names)
         cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()
         now = utc_now()
         with pipeline.lake() as lake:
-            found = record(
+            found = update_ledger(
                 lake,
                 pipeline.bronze_store(),
                 domain,
                 run_id=f"ledger-{now:%Y%m%dT%H%M%S}",
                 now=now,
-                memories={name: Memory(one.page, one.complete_to) for name, one in cursor.tables.items()},
+                cursors={name: ScanCursor(one.page, one.complete_to) for name, one in cursor.tables.items()},
             )
         told = dict(cursor.told)
         events = []
@@ -96,28 +96,28 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
         return dg.SensorResult(
             skip_reason=_words(found),
             asset_events=events,
-            cursor=_Cursor(tables=_remembered(found.memories), told=told).model_dump_json(),
+            cursor=_Cursor(tables=_remembered(found.cursors), told=told).model_dump_json(),
         )
 
     return ledger
 
 
 def _results(
-    domain: Domain, marts: Sequence[Mart], names: Names, found: "Recording", now: datetime
+    domain: Domain, marts: Sequence[Mart], names: Names, found: "LedgerUpdate", now: datetime
 ) -> Iterator[tuple[dg.AssetKey, CheckResult]]:
     for contract in domain.tables:
-        result = check_table(contract, found.states[contract.lake_name], now=now)
+        result = check_table(contract, found.statuses[contract.lake_name], now=now)
         yield names.asset_key("silver", contract.lake_name), result
     for mart in marts:
-        yield names.asset_key("gold", mart.name), check_mart(mart, domain, found.states)
+        yield names.asset_key("gold", mart.name), check_mart(mart, domain, found.statuses)
 
 
-def _remembered(memories: Mapping[str, "Memory"]) -> dict[str, _Remembered]:
+def _remembered(memories: Mapping[str, "ScanCursor"]) -> dict[str, _Remembered]:
     return {name: _Remembered(page=one.page, complete_to=one.complete_to) for name, one in memories.items()}
 
 
-def _words(found: "Recording") -> str:
-    gaps = {name: len(state.gaps) for name, state in found.states.items() if state.gaps}
+def _words(found: "LedgerUpdate") -> str:
+    gaps = {name: len(state.gaps) for name, state in found.statuses.items() if state.gaps}
     if gaps:
         return "Gaps: " + ", ".join(f"{name} {count}" for name, count in gaps.items())
     return "No gaps"

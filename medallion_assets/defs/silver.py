@@ -64,7 +64,7 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
         },
     )
     def silver(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
-        from medallion_assets.ledger.status import known
+        from medallion_assets.ledger.status import read_completeness
         from medallion_assets.silver.batches import merge_pending, remerge_day
         from medallion_assets.silver.quarantine import check_quarantine
 
@@ -96,7 +96,7 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
                     break
             results = first_failure_per_check(check for result in done for check in result.checks)
             quarantine = check_quarantine(lake, contract)
-            complete = check_table(contract, known(lake, [name])[name], now=utc_now())
+            complete = check_table(contract, read_completeness(lake, [name])[name], now=utc_now())
             yield from check_results(key, [*checks, *waiting], [*results, quarantine, complete])
             if any(not result.published for result in done):
                 raise audit_failure(

@@ -27,8 +27,8 @@ from medallion_assets.gold.spec import Mart
 from medallion_assets.health.run_events import RunEvents, check_totals, step_totals
 from medallion_assets.health.table import SCHEMAS, add, followed_to, row_id
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.gaps import open_gaps
-from medallion_assets.ledger.table import LEDGER, Followed, find
+from medallion_assets.ledger.gaps import list_open_gaps
+from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
 from medallion_assets.ops.reconciliations import OPS, RECONCILIATIONS
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import OPEN, POSITION, QUARANTINE, ROW_COUNT, SILVER
@@ -96,12 +96,12 @@ def _states(
     lake: Lake, store: BronzeStore, domain: Domain, marts: Iterable[Mart], now: datetime
 ) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     """Layer, table and the columns that say how it stands."""
-    gaps = open_gaps(lake)
+    gaps = list_open_gaps(lake)
     ledger = find(lake, LEDGER)
     told = ledger.properties if ledger else {}
     silver = {contract.lake_name: _silver(lake, store, contract) for contract in domain.tables}
     verified = _verified(lake)
-    complete = {name: Followed.read(told, name).complete_to for name in silver}
+    complete = {name: FollowerOffset.read(told, name).complete_to for name in silver}
     for name, seen in silver.items():
         yield "bronze", name, {"last_captured_at": max([*seen.waiting, *filter(None, [seen.newest_at])], default=None)}
         own = [gap for gap in gaps if gap.table == name]

@@ -12,8 +12,8 @@ from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.gaps import Gap, close, note, noticed, open_gaps
-from medallion_assets.ledger.table import LEDGER, Followed, find
+from medallion_assets.ledger.gaps import Gap, close_gaps, list_open_gaps, read_gap_history, record_gaps
+from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
 
 
 def needs_backfill(lake: Lake, store: BronzeStore, contract: Contract) -> Gap | None:
@@ -21,49 +21,49 @@ def needs_backfill(lake: Lake, store: BronzeStore, contract: Contract) -> Gap | 
 
     Counts what the poller has told since the ledger last looked, too. Raises LakeUnavailable, SettingsError.
     """
-    found = [gap for gap in open_gaps(lake, contract.lake_name) if gap.lossy]
-    found += untold(lake, store, contract)
-    return min(found, key=lambda gap: gap.noticed_at, default=None)
+    found = [gap for gap in list_open_gaps(lake, contract.lake_name) if gap.lossy]
+    found += unrecorded_gaps(lake, store, contract)
+    return min(found, key=lambda gap: gap.detected_at, default=None)
 
 
-def backfilled(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime, run_id: str) -> list[Gap]:
+def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime, run_id: str) -> list[Gap]:
     """Close the gaps that a completed repair has mended, one that began to read the source at `at`; return those left.
 
     A repair brings a table to the source's state at `at` or later, so it mends what was lost by then. Changes go on
     being lost from a stream gap until the poller captures again: a repair that began before that does not close it.
     Raises LakeUnavailable, SettingsError, CommitConflict.
     """
-    note(lake, untold(lake, store, contract), run_id=run_id)
+    record_gaps(lake, unrecorded_gaps(lake, store, contract), run_id=run_id)
     polled = read_heartbeat(store, contract.table, now=at)
 
     def mended(gap: Gap) -> bool:
         started_at = polled.started_at if polled else None
-        resumed = gap.kind != "stream" or (started_at is not None and gap.noticed_at < started_at <= at)
-        return gap.noticed_at <= at and resumed
+        resumed = gap.kind != "stream_gap" or (started_at is not None and gap.detected_at < started_at <= at)
+        return gap.detected_at <= at and resumed
 
-    found = open_gaps(lake, contract.lake_name)
-    close(lake, [gap for gap in found if mended(gap)], at=at, run_id=run_id)
+    found = list_open_gaps(lake, contract.lake_name)
+    close_gaps(lake, [gap for gap in found if mended(gap)], at=at, run_id=run_id)
     return [gap for gap in found if not mended(gap)]
 
 
-def untold(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
+def unrecorded_gaps(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
     """What the poller has marked as lost in Bronze and `ops.gaps` does not hold yet."""
     marked = markers.read_gap_markers(store, contract.table)
     if not marked:
         return []
     ledger = find(lake, LEDGER)
-    since = Followed.read(ledger.properties, contract.lake_name).complete_to if ledger else None
-    known = noticed(lake)
+    since = FollowerOffset.read(ledger.properties, contract.lake_name).complete_to if ledger else None
+    known = read_gap_history(lake)
     return [gap for marker in marked if (gap := _stream_gap(contract, marker, since)).gap not in known]
 
 
 def _stream_gap(contract: Contract, marker: markers.GapMarker, since: datetime | None) -> Gap:
     return Gap(
-        gap=f"{contract.lake_name}/stream/{marker.detected_at.isoformat()}",
+        gap=f"{contract.lake_name}/stream_gap/{marker.detected_at.isoformat()}",
         table=contract.lake_name,
-        kind="stream",
+        kind="stream_gap",
         since=min(since, marker.detected_at) if since else None,
-        noticed_at=marker.detected_at,
+        detected_at=marker.detected_at,
         reason=marker.reason,
         remedy=(
             f"Start the poller with --resume-after-gap {contract.table}, then run "

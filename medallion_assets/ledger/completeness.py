@@ -19,7 +19,7 @@ TOLD: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
-class Reached:
+class ShardEnd:
     """How far the recorded objects of one shard reach, and the newest change in them."""
 
     up_to: str
@@ -27,7 +27,7 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Assessment:
     """Up to when the table has every change that its stream shows; None: nobody can tell yet.
 
     `tails` are ranges that the poller wrote to Bronze and that are in no object there, by shard.
@@ -37,14 +37,14 @@ class Judgement:
     tails: Mapping[str, Range]
 
 
-def judge(
+def assess_completeness(
     polled: PollerHeartbeat,
-    reached: Mapping[str, Reached],
+    reached: Mapping[str, ShardEnd],
     *,
     waiting: Iterable[datetime],
     behind: bool,
     before: datetime | None,
-) -> Judgement:
+) -> Assessment:
     """Judge a table by the newest marker of its poller.
 
     `reached` is by shard of the marker's stream. `waiting` are the capture times of objects in Bronze that are not in
@@ -56,7 +56,7 @@ def judge(
     """
     early = [at for at in waiting if at <= polled.written_at]
     if behind or polled.read_up_to is None or any(at < polled.written_at - TOLD for at in early):
-        return Judgement(before, {})
+        return Assessment(before, {})
     bounds: list[datetime | None] = [polled.read_up_to]
     tails = {}
     for shard in polled.shards:
@@ -72,6 +72,6 @@ def judge(
             tails[shard.shard_id] = Range(known.up_to if known else SEQUENCE_START, up_to)
     times = [bound for bound in bounds if bound is not None]
     if tails or len(times) < len(bounds):
-        return Judgement(before, tails)
+        return Assessment(before, tails)
     complete_to = min(times)
-    return Judgement(max(complete_to, before) if before else complete_to, tails)
+    return Assessment(max(complete_to, before) if before else complete_to, tails)

@@ -14,13 +14,23 @@ from typing import Any, Final, Literal
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.table import GAPS, find, write
 
-Kind = Literal["stream", "away", "hole", "dead_lettered", "late", "missing", "changed"]
+Kind = Literal[
+    "stream_gap",
+    "capture_restarted",
+    "missing_range",
+    "dead_lettered",
+    "skipped_object",
+    "missing_object",
+    "changed_object",
+]
 """`stream`: the poller found that the stream lost records. `away`: the poller began anew, without its checkpoint, when
 the stream had forgotten records that it had not read. `hole`: part of a shard is in no Bronze object. `dead_lettered`:
 records went to the on-failure queue. `late`: an object in Bronze that the table passed over. `missing`, `changed`: an
 object that the table contains is gone from Bronze, or is not what it was."""
 
-_LOSSY: Final[frozenset[Kind]] = frozenset({"stream", "away", "hole", "dead_lettered", "late"})
+_LOSSY: Final[frozenset[Kind]] = frozenset(
+    {"stream_gap", "capture_restarted", "missing_range", "dead_lettered", "skipped_object"}
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Gap:
     table: str
     kind: Kind
     since: datetime | None
-    noticed_at: datetime
+    detected_at: datetime
     reason: str
     remedy: str
 
@@ -55,24 +65,24 @@ class Gap:
         return f"{self.table} {need}: {self.reason}. {self.remedy}"
 
 
-def open_gaps(lake: Lake, table: str | None = None) -> list[Gap]:
+def list_open_gaps(lake: Lake, table: str | None = None) -> list[Gap]:
     """The gaps that nothing has closed yet, of one table or of all, oldest first. Raises LakeUnavailable."""
     return [_gap(row) for row in _rows(lake, table) if row["closed_at"] is None]
 
 
-def noticed(lake: Lake) -> dict[str, datetime | None]:
-    """Every gap ever noticed, by key, with when it was closed."""
+def read_gap_history(lake: Lake) -> dict[str, datetime | None]:
+    """Every gap ever read_gap_history, by key, with when it was closed."""
     return {row["gap"]: row["closed_at"] for row in _rows(lake, None)}
 
 
-def note(lake: Lake, gaps: Iterable[Gap], *, run_id: str) -> None:
+def record_gaps(lake: Lake, gaps: Iterable[Gap], *, run_id: str) -> None:
     """Record gaps that were noticed. Raises LakeUnavailable, CommitConflict."""
     rows = [{**_row(gap), "closed_at": None, "closed_by": None} for gap in gaps]
     if rows:
         write(lake, GAPS, rows, run_id=run_id)
 
 
-def close(lake: Lake, gaps: Sequence[Gap], *, at: datetime, run_id: str) -> None:
+def close_gaps(lake: Lake, gaps: Sequence[Gap], *, at: datetime, run_id: str) -> None:
     """Record that gaps are no more. Raises LakeUnavailable, CommitConflict."""
     rows = [{**_row(gap), "closed_at": at, "closed_by": run_id} for gap in gaps]
     if rows:
@@ -87,7 +97,7 @@ def _rows(lake: Lake, table: str | None) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = (
             connection.execute(
                 f"SELECT * FROM {lake.scan_sql(found, None)} WHERE table_name = coalesce(?, table_name) "
-                "ORDER BY noticed_at, gap",
+                "ORDER BY detected_at, gap",
                 [table],
             )
             .to_arrow_table()
@@ -108,7 +118,7 @@ def _gap(row: dict[str, Any]) -> Gap:
         table=row["table_name"],
         kind=row["kind"],
         since=row["since"],
-        noticed_at=row["noticed_at"],
+        detected_at=row["detected_at"],
         reason=row["reason"],
         remedy=row["remedy"],
     )

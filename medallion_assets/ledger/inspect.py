@@ -29,14 +29,14 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
-from medallion_assets.ledger.backfill import untold
-from medallion_assets.ledger.completeness import Reached, judge
+from medallion_assets.ledger.backfill import unrecorded_gaps
+from medallion_assets.ledger.completeness import ShardEnd, assess_completeness
 from medallion_assets.ledger.gaps import Gap, Kind
-from medallion_assets.ledger.object_stats import Facts, read_facts
-from medallion_assets.ledger.ranges import Range, covered, holes
-from medallion_assets.ledger.reader import Recorded
-from medallion_assets.ledger.silver_contains import contains
-from medallion_assets.ledger.table import CHANGED, HELD, MISSING, Followed
+from medallion_assets.ledger.object_stats import ObjectStats, read_stats
+from medallion_assets.ledger.ranges import Range, missing, union
+from medallion_assets.ledger.reader import LedgerReader
+from medallion_assets.ledger.silver_contains import silver_contains
+from medallion_assets.ledger.table import CHANGED, MISSING, PRESENT, FollowerOffset
 from medallion_assets.silver.table import OBJECTS, POSITION, RUN_ID, SILVER
 
 PAGE: Final = 1000
@@ -53,7 +53,7 @@ Shard = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class State:
+class LedgerStatus:
     """What is known of one table. Times are aware UTC.
 
     Up to `complete_to` the table has every change that the stream shows; None while nobody can tell, which is always so
@@ -75,7 +75,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ScanCursor:
     """What one look leaves to the next: the name after which the next page begins, and the last `complete_to`.
 
     Losing it costs nothing but a round begun anew and a time told a few minutes older.
@@ -86,36 +86,36 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Look:
+class Inspection:
     """What a look found: rows to record, gaps to note and to close, how far it followed."""
 
     rows: Sequence[Mapping[str, Any]]
     noted: Sequence[Gap]
     closed: Sequence[Gap]
-    followed: Followed
-    state: State
-    memory: Memory
+    followed: FollowerOffset
+    state: LedgerStatus
+    cursor: ScanCursor
 
 
 @dataclass(frozen=True)
-class GapsBefore:
+class KnownGaps:
     """The gaps as the look finds them: the open ones of its table, and every key ever noted with when it was closed."""
 
     open: Sequence[Gap]
     keys: Mapping[str, datetime | None]
 
 
-def look(
+def inspect_table(
     lake: Lake,
     store: BronzeStore,
     contract: Contract,
-    recorded: Recorded,
-    gaps: GapsBefore,
+    recorded: LedgerReader,
+    gaps: KnownGaps,
     *,
-    memory: Memory,
+    cursor: ScanCursor,
     now: datetime,
-) -> Look:
-    """Look at one table. Changes nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
+) -> Inspection:
+    """Inspection at one table. Changes nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
     # In this order: what the marker tells of was put before, so it is in the listing; and what Silver publishes after
     # its position was read counts as waiting.
     polled = read_heartbeat(store, contract.table, now=now)
@@ -125,8 +125,8 @@ def look(
         silver = None
     text = silver.properties.get(POSITION) if silver else None
     position = Position.from_json(text) if text else Position.start()
-    listing = _list(store, contract.table, position, memory.page)
-    return _Look(lake, store, contract, recorded, gaps, polled, silver, position, listing, memory, now).make()
+    listing = _list(store, contract.table, position, cursor.page)
+    return _Inspector(lake, store, contract, recorded, gaps, polled, silver, position, listing, cursor, now).make()
 
 
 @dataclass(frozen=True)
@@ -161,27 +161,29 @@ def _list(store: BronzeStore, table: str, position: Position, page: str | None) 
 
 
 @dataclass
-class _Look:
+class _Inspector:
     lake: Lake
     store: BronzeStore
     contract: Contract
-    recorded: Recorded
-    gaps: GapsBefore
+    recorded: LedgerReader
+    gaps: KnownGaps
     polled: PollerHeartbeat | None
     silver: Table | None
     position: Position
     listing: _Listing
-    memory: Memory
+    cursor: ScanCursor
     now: datetime
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     noted: list[Gap] = field(default_factory=list)
     closed: dict[str, Gap] = field(default_factory=dict)
 
-    def make(self) -> Look:
-        self.followed = Followed.read(self.recorded.properties, self.name)
-        if self.memory.complete_to is not None:
-            self.followed = replace(self.followed, complete_to=self.memory.complete_to)
-        self.noted += [gap for gap in untold(self.lake, self.store, self.contract) if gap.gap not in self.gaps.keys]
+    def make(self) -> Inspection:
+        self.followed = FollowerOffset.read(self.recorded.properties, self.name)
+        if self.cursor.complete_to is not None:
+            self.followed = replace(self.followed, complete_to=self.cursor.complete_to)
+        self.noted += [
+            gap for gap in unrecorded_gaps(self.lake, self.store, self.contract) if gap.gap not in self.gaps.keys
+        ]
         contained = self._follow()
         old = self._old_rows()
         known = old.keys() | self.recorded.named(self.name, contained.keys() - old.keys()).keys()
@@ -212,7 +214,7 @@ class _Look:
             lineage.append(snapshot)
         if not known and lineage and lineage[-1].parent_snapshot_id is not None:
             # Its history no longer reaches back to where the ledger left it, or to its beginning.
-            self.followed = replace(self.followed, adopted=self.position.newest)
+            self.followed = replace(self.followed, assumed_through=self.position.newest)
         told = {snapshot.snapshot_id: snapshot_summary(self.silver, snapshot.snapshot_id) for snapshot in lineage}
         objects = {number: json.loads(summary.get(OBJECTS, "[]")) for number, summary in told.items()}
         # A day that was made before an older object was taken in waits for it: until then that would look like a hole.
@@ -248,7 +250,7 @@ class _Look:
 
     def _record(self, told: Mapping[str, tuple[int | None, str | None]]) -> None:
         """Record objects that the table contains."""
-        facts = read_facts(self.store, told)
+        facts = read_stats(self.store, told)
         for name, (snapshot_id, run_id) in sorted(told.items()):
             entry = self.listing.entries.get(name)
             row = {
@@ -259,29 +261,31 @@ class _Look:
                 "snapshot_id": snapshot_id,
                 "run_id": run_id,
                 "tag": entry.tag if entry else None,
-                "state": HELD,
+                "state": PRESENT,
             }
             self._judge(name, row, facts[name])
 
     def _doubt(self, names: Collection[str]) -> None:
-        """Look into objects that the table's position has passed over and no snapshot tells of."""
+        """Inspection into objects that the table's position has passed over and no snapshot tells of."""
         reach, current = self.position.list_after, self.silver.metadata.current_snapshot_id if self.silver else None
         over = sorted(name for name in names if reach is not None and name <= reach)
-        adopted = [name for name in over if self.followed.adopted is not None and name <= self.followed.adopted]
-        self._record(dict.fromkeys(adopted, (current, None)))
-        settled = [name for name in over if self.gaps.keys.get(self._key("late", name)) is not None]
+        assumed_through = [
+            name for name in over if self.followed.assumed_through is not None and name <= self.followed.assumed_through
+        ]
+        self._record(dict.fromkeys(assumed_through, (current, None)))
+        settled = [name for name in over if self.gaps.keys.get(self._key("skipped_object", name)) is not None]
         late = {name for name in over if name not in self.rows and name not in settled}
-        late |= {gap.subject for gap in self.gaps.open if gap.kind == "late"}
+        late |= {gap.subject for gap in self.gaps.open if gap.kind == "skipped_object"}
         for name in sorted(late)[:MAX_DOUBTS]:
-            facts = read_facts(self.store, [name])[name]
+            facts = read_stats(self.store, [name])[name]
             if self.listing.covers(name) and name not in self.listing.entries:
-                self._close(self._key("late", name))  # somebody moved it away
-            elif contains(self.lake, self.store, self.contract, name):
+                self._close(self._key("skipped_object", name))  # somebody moved it away
+            elif silver_contains(self.lake, self.store, self.contract, name):
                 self._record({name: (current, None)})
             else:
                 captured_at = ObjectName.parse(name).captured_at
                 self._note(
-                    "late",
+                    "skipped_object",
                     name,
                     since=facts.oldest_change if facts and facts.oldest_change else captured_at,
                     reason=f"Bronze object {name} is not in the table, which has passed it over",
@@ -295,13 +299,13 @@ class _Look:
             name for name, entry in self.listing.entries.items() if name in old and old[name]["tag"] != entry.tag
         }
         back = {name for name, row in old.items() if row["state"] == MISSING and name in self.listing.entries}
-        noted = {gap.subject for gap in self.gaps.open if gap.kind in ("missing", "changed")}
+        noted = {gap.subject for gap in self.gaps.open if gap.kind in _BRONZE_KINDS.values()}
         suspects = {*sorted(gone | retagged | back)[:MAX_DOUBTS], *sorted(noted)[:MAX_DOUBTS]}
         rows = self.recorded.named(self.name, suspects - old.keys()) | dict(old)
-        for name, facts in sorted(read_facts(self.store, suspects & rows.keys()).items()):
+        for name, facts in sorted(read_stats(self.store, suspects & rows.keys()).items()):
             self._judge(name, rows[name], facts)
 
-    def _judge(self, name: str, row: Mapping[str, Any], facts: Facts | None) -> None:
+    def _judge(self, name: str, row: Mapping[str, Any], facts: ObjectStats | None) -> None:
         """Decide what an object that the table contains is now, by its bytes, and record it if that is news."""
         entry, was, first = self.listing.entries.get(name), row["state"], "recorded_at" not in row
         if facts is None:
@@ -309,7 +313,7 @@ class _Look:
             state = (CHANGED if entry else MISSING) if looked else was
             found = dict(row)
         elif row["content_hash"] in (None, facts.content_hash):
-            state, found = HELD, {**row, **_facts(facts)}
+            state, found = PRESENT, {**row, **_facts(facts)}
         else:
             state, found = CHANGED, dict(row)
         found |= {"state": state, "recorded_at": self.now}
@@ -317,21 +321,21 @@ class _Look:
             found |= {"bytes": entry.bytes, "tag": entry.tag}
         if first or found != {**row, "recorded_at": self.now}:
             self.rows[name] = found
-        for kind in _BRONZE_KINDS:
-            if state == kind and was != kind:
+        for of, kind in _BRONZE_KINDS.items():
+            if state == of and was != of:
                 self._note_bronze(kind, name, row, facts)
-            elif state != kind:
+            elif state != of:
                 self._close(self._key(kind, name))
-        self._close(self._key("late", name))
+        self._close(self._key("skipped_object", name))
 
-    def _note_bronze(self, kind: Kind, name: str, row: Mapping[str, Any], facts: Facts | None) -> None:
+    def _note_bronze(self, kind: Kind, name: str, row: Mapping[str, Any], facts: ObjectStats | None) -> None:
         rows = "" if row["rows"] is None else f" with {row['rows']} records"
         range_ = (
             ""
             if row["up_to"] is None
             else f", {Range(row['after'] or SEQUENCE_START, row['up_to'])} of {row['shard_id']}"
         )
-        if kind == "missing":
+        if kind == "missing_object":
             reason = f"Bronze object {name}{rows}{range_} is gone; the table contains it"
         else:
             there = f"it holds {facts.rows} records and another hash" if facts else "it cannot be read"
@@ -351,10 +355,10 @@ class _Look:
         """Compare the claims of what was recorded now with how far each shard was recorded before."""
         claims: dict[Shard, list[dict[str, Any]]] = {}
         for row in self.rows.values():
-            if row["shard_id"] is not None and row["state"] == HELD:
+            if row["shard_id"] is not None and row["state"] == PRESENT:
                 claims.setdefault((row["stream_arn"], row["shard_id"]), []).append(row)
         streams = {stream for stream, _ in claims} | ({self.polled.stream_arn} if self.polled else set())
-        self.reached: dict[Shard, Reached] = {}
+        self.reached: dict[Shard, ShardEnd] = {}
         for stream in streams:
             shards = {shard for at, shard in claims if at == stream}
             if self.polled and self.polled.stream_arn == stream:
@@ -364,7 +368,7 @@ class _Look:
         for (stream, shard), up_to in self._noted_ends().items():
             before = self.reached.get((stream, shard))
             if before is None or before.up_to < up_to:
-                self.reached[stream, shard] = Reached(up_to, before.newest_change if before else None)
+                self.reached[stream, shard] = ShardEnd(up_to, before.newest_change if before else None)
         for at, rows in claims.items():
             self._extend(at, rows)
             self._fill(at, rows)
@@ -379,12 +383,12 @@ class _Look:
         complete_to = self.followed.complete_to
         if started_at is None or complete_to is None:
             return
-        prefix = self._key("stream", "")
+        prefix = self._key("stream_gap", "")
         keys = [*self.gaps.keys, *(gap.gap for gap in self.noted)]
         told = [datetime.fromisoformat(key.removeprefix(prefix)) for key in keys if key.startswith(prefix)]
         if started_at - complete_to > STREAM_RETENTION and not any(complete_to <= at <= started_at for at in told):
             self._note(
-                "away",
+                "capture_restarted",
                 started_at.isoformat(),
                 since=complete_to,
                 reason=(
@@ -397,20 +401,20 @@ class _Look:
     def _fill(self, at: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
         """Close the holes that objects have filled since."""
         stream, shard = at
-        prefix = self._key("hole", f"{_label(stream)}/{shard}/")
+        prefix = self._key("missing_range", f"{_label(stream)}/{shard}/")
         noted = [gap for gap in self.gaps.open if gap.gap.startswith(prefix)]
         if noted:
             ranges = self.recorded.claims(self.name, stream, shard)
             ranges += [Range(row["after"] or SEQUENCE_START, row["up_to"]) for row in rows]
-            whole = covered(ranges)
+            whole = union(ranges)
             self.closed |= {gap.gap: gap for gap in noted if any(_holds(part, gap.subject) for part in whole)}
 
     def _extend(self, at: Shard, rows: Iterable[Mapping[str, Any]]) -> None:
         before = self.reached.get(at)
         ordered = sorted(rows, key=lambda row: (row["after"] or SEQUENCE_START, row["up_to"]))
         ranges = [Range(row["after"] or SEQUENCE_START, row["up_to"]) for row in ordered]
-        for hole in holes([*ranges, *([Range(SEQUENCE_START, before.up_to)] if before else [])]):
-            if hole.after == SEQUENCE_START and self.followed.adopted is not None:
+        for hole in missing([*ranges, *([Range(SEQUENCE_START, before.up_to)] if before else [])]):
+            if hole.after == SEQUENCE_START and self.followed.assumed_through is not None:
                 continue  # its beginning may be from before the ledger's
             known = before.newest_change if before else None
             earlier = [row["newest_change"] for row in ordered if row["up_to"] <= hole.after and row["newest_change"]]
@@ -421,14 +425,14 @@ class _Look:
         changes = [row["newest_change"] for row in ordered if row["newest_change"]]
         changes += [before.newest_change] if before and before.newest_change else []
         up_to = max([row["up_to"] for row in ordered] + ([before.up_to] if before else []))
-        self.reached[at] = Reached(up_to, max(changes, default=None))
+        self.reached[at] = ShardEnd(up_to, max(changes, default=None))
 
     def _noted_ends(self) -> dict[Shard, str]:
         """How far holes that are noted already reach, of the streams that are known."""
         labels = {_label(self.polled.stream_arn): self.polled.stream_arn} if self.polled else {}
         labels |= {_label(row["stream_arn"]): row["stream_arn"] for row in self.rows.values() if row["stream_arn"]}
         ends: dict[Shard, str] = {}
-        prefix = self._key("hole", "")
+        prefix = self._key("missing_range", "")
         for key in self.gaps.keys:
             if key.startswith(prefix):
                 label, shard, text = key.removeprefix(prefix).rsplit("/", 2)
@@ -437,12 +441,12 @@ class _Look:
                     ends[at] = max(ends.get(at, SEQUENCE_START), Range.parse(text).up_to)
         return ends
 
-    def _done(self) -> Look:
+    def _done(self) -> Inspection:
         waiting = [ObjectName.parse(name).captured_at for name in self._waiting()]
         complete_to = None
         if self.polled is not None:
             stream = self.polled.stream_arn
-            judgement = judge(
+            judgement = assess_completeness(
                 self.polled,
                 {shard: reached for (at, shard), reached in self.reached.items() if at == stream},
                 waiting=waiting,
@@ -461,16 +465,18 @@ class _Look:
             since = [gap.since for gap in gaps if gap.lossy]
             complete_to = None if None in since else min([complete_to, *(at for at in since if at is not None)])
         self.followed = replace(self.followed, complete_to=complete_to)
-        state = State(
+        state = LedgerStatus(
             table=self.name,
             complete_to=complete_to,
             merged_to=min(waiting, default=self.now),
             waiting=len(waiting),
             polled=self.polled is not None,
-            gaps=tuple(sorted(gaps, key=lambda gap: (gap.noticed_at, gap.gap))),
+            gaps=tuple(sorted(gaps, key=lambda gap: (gap.detected_at, gap.gap))),
         )
-        memory = Memory(self.listing.page, complete_to)
-        return Look(list(self.rows.values()), self.noted, list(self.closed.values()), self.followed, state, memory)
+        cursor = ScanCursor(self.listing.page, complete_to)
+        return Inspection(
+            list(self.rows.values()), self.noted, list(self.closed.values()), self.followed, state, cursor
+        )
 
     def _reached_change(self, at: Shard) -> datetime | None:
         known = self.reached.get(at)
@@ -479,7 +485,7 @@ class _Look:
     def _note_hole(self, at: Shard, hole: Range, *, since: datetime | None) -> None:
         stream, shard = at
         self._note(
-            "hole",
+            "missing_range",
             f"{_label(stream)}/{shard}/{hole}",
             since=self.followed.complete_to or since,
             reason=f"no Bronze object holds the records {hole} of {shard}",
@@ -497,14 +503,14 @@ class _Look:
             f"{_label(stream)}/{shard}/{behind}/{count}",
             since=self.followed.complete_to,
             reason=f"{count} records of {shard} after {behind} went to the on-failure queue",
-            remedy=f"Look at the queue's messages for the cause, then run `medallion repair {self.name}`",
+            remedy=f"Inspection at the queue's messages for the cause, then run `medallion repair {self.name}`",
         )
 
     def _note(self, kind: Kind, subject: str, *, since: datetime | None, reason: str, remedy: str) -> None:
         key = self._key(kind, subject)
         already = any(gap.gap == key for gap in [*self.gaps.open, *self.noted])
         # What was closed may happen again to an object; a range that was repaired stays repaired.
-        if not already and (kind in ("missing", "changed") or key not in self.gaps.keys):
+        if not already and (kind in _BRONZE_KINDS.values() or key not in self.gaps.keys):
             self.noted.append(Gap(key, self.name, kind, since, self.now, reason, remedy))
 
     def _close(self, key: str) -> None:
@@ -514,8 +520,8 @@ class _Look:
         return f"{self.name}/{kind}/{subject}"
 
 
-# A row's state, MISSING or CHANGED, is the kind of its gap.
-_BRONZE_KINDS: Final[tuple[Kind, ...]] = ("missing", "changed")
+_BRONZE_KINDS: Final[Mapping[str, Kind]] = {MISSING: "missing_object", CHANGED: "changed_object"}
+"""The kind of gap for the state of a row."""
 
 _FACTS: Final = (
     "rows",
@@ -532,7 +538,7 @@ _FACTS: Final = (
 )
 
 
-def _facts(facts: Facts) -> dict[str, Any]:
+def _facts(facts: ObjectStats) -> dict[str, Any]:
     coverage = facts.coverage
     return {
         "rows": facts.rows,

@@ -25,7 +25,7 @@ _CONCURRENCY: Final = 16
 
 
 @dataclass(frozen=True)
-class Facts:
+class ObjectStats:
     """One object. Sequence numbers are padded; times are aware UTC, None where no row tells one."""
 
     rows: int
@@ -37,7 +37,7 @@ class Facts:
     coverage: ShardCoverage | None
 
 
-def read_facts(store: BronzeStore, names: Iterable[str]) -> dict[str, Facts | None]:
+def read_stats(store: BronzeStore, names: Iterable[str]) -> dict[str, ObjectStats | None]:
     """The facts of objects by name, read side by side; None for one that is gone or no whole object of Bronze.
 
     Raises what the store raises when it does not answer.
@@ -47,14 +47,14 @@ def read_facts(store: BronzeStore, names: Iterable[str]) -> dict[str, Facts | No
         return dict(zip(listed, pool.map(lambda name: _facts(store, name), listed), strict=True))
 
 
-def _facts(store: BronzeStore, name: str) -> Facts | None:
+def _facts(store: BronzeStore, name: str) -> ObjectStats | None:
     try:
         return parse(store.read(name))
     except CorruptObject:
         return None
 
 
-def parse(data: bytes) -> Facts:
+def parse(data: bytes) -> ObjectStats:
     """The facts of an object's bytes. Raises CorruptObject when they are no Parquet file of Bronze with rows."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
@@ -66,7 +66,7 @@ def parse(data: bytes) -> Facts:
         raise CorruptObject(f"no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
     if rows.num_rows == 0:
         raise CorruptObject("a Bronze object without rows")
-    return Facts(
+    return ObjectStats(
         rows=rows.num_rows,
         first_sequence=numbers["min"].as_py(),
         last_sequence=numbers["max"].as_py(),

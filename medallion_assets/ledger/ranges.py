@@ -29,7 +29,7 @@ class Range(NamedTuple):
         return cls(SEQUENCE_START if after == "start" else pad_sequence(after), pad_sequence(up_to))
 
 
-def covered(claims: Iterable[Range]) -> list[Range]:
+def union(claims: Iterable[Range]) -> list[Range]:
     """What the claims cover together, in order: ranges that neither overlap nor touch."""
     ranges: list[Range] = []
     for coverage in sorted(claims):
@@ -40,11 +40,11 @@ def covered(claims: Iterable[Range]) -> list[Range]:
     return ranges
 
 
-def holes(claims: Iterable[Range], *, up_to: str = SEQUENCE_START) -> list[Range]:
+def missing(claims: Iterable[Range], *, up_to: str = SEQUENCE_START) -> list[Range]:
     """What the claims leave out between SEQUENCE_START and the greatest number that one of them, or `up_to`, names."""
     found = []
     reached = SEQUENCE_START
-    for part in covered(claims):
+    for part in union(claims):
         if part.after > reached:
             found.append(Range(reached, part.after))
         reached = part.up_to

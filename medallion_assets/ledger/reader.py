@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from medallion_assets.capture.sequence import SEQUENCE_START
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.completeness import Reached
+from medallion_assets.ledger.completeness import ShardEnd
 from medallion_assets.ledger.ranges import Range
-from medallion_assets.ledger.table import HELD, LEDGER, LEDGER_SCHEMA, find
+from medallion_assets.ledger.table import LEDGER, LEDGER_SCHEMA, PRESENT, find
 
 
-class Recorded:
+class LedgerReader:
     """The ledger as it was when it was opened; empty before its first row. Tables are lake names."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, rows: str, properties: Mapping[str, str]) -> None:
@@ -52,7 +52,7 @@ class Recorded:
         condition = "object >= ? AND object <= ? AND object IN (SELECT object FROM asked)"
         return self._by_name(condition, table, [min(names), max(names)])
 
-    def reached(self, table: str, stream_arn: str, shards: Collection[str]) -> dict[str, Reached]:
+    def reached(self, table: str, stream_arn: str, shards: Collection[str]) -> dict[str, ShardEnd]:
         """How far the recorded objects of each shard reach; shards without any are left out."""
         if not shards:
             return {}
@@ -61,13 +61,13 @@ class Recorded:
             "WHERE table_name = ? AND stream_arn = ? AND list_contains(?, shard_id) GROUP BY shard_id",
             [table, stream_arn, sorted(shards)],
         ).fetchall()
-        return {shard: Reached(up_to, newest) for shard, up_to, newest in found}
+        return {shard: ShardEnd(up_to, newest) for shard, up_to, newest in found}
 
     def claims(self, table: str, stream_arn: str, shard_id: str) -> list[Range]:
         """The claims on one shard of the objects that are in Bronze as they were recorded."""
         found = self._connection.execute(
             f"SELECT after, up_to FROM {self._rows} "
-            f"WHERE table_name = ? AND stream_arn = ? AND shard_id = ? AND state = '{HELD}'",
+            f"WHERE table_name = ? AND stream_arn = ? AND shard_id = ? AND state = '{PRESENT}'",
             [table, stream_arn, shard_id],
         ).fetchall()
         return [Range(after or SEQUENCE_START, up_to) for after, up_to in found]

@@ -18,7 +18,7 @@ from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import EVENT_ID, QUARANTINE, SEQUENCE, SILVER
 
 
-def contains(lake: Lake, store: BronzeStore, contract: Contract, name: str) -> bool:
+def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: str) -> bool:
     """Whether each change in the object is in the published table, or a newer one of its key, or is quarantined.
 
     False for an object that cannot be read. Raises LakeUnavailable.

@@ -12,10 +12,10 @@ from typing import Protocol
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_outages
-from medallion_assets.ledger.gaps import Gap, open_gaps
-from medallion_assets.ledger.ranges import Range, covered
-from medallion_assets.ledger.reader import Recorded
-from medallion_assets.ledger.table import LEDGER, Followed, find
+from medallion_assets.ledger.gaps import Gap, list_open_gaps
+from medallion_assets.ledger.ranges import Range, union
+from medallion_assets.ledger.reader import LedgerReader
+from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
 
 
 class Completeness(Protocol):
@@ -39,7 +39,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Statement:
+class LedgerClaims:
     """All that the ledger claims of a table, for who knows the truth.
 
     `objects`: the Bronze objects each Silver snapshot was the first to contain, None for those from before the ledger.
@@ -53,25 +53,25 @@ class Statement:
 
 
 @translate_outages()
-def known(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
+def read_completeness(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
     """What is known of these tables (lake names). Costs two look-ups in the catalog. Raises LakeUnavailable."""
     ledger = find(lake, LEDGER)
     properties = ledger.properties if ledger else {}
-    gaps = open_gaps(lake)
+    gaps = list_open_gaps(lake)
     return {
-        name: Known(Followed.read(properties, name).complete_to, tuple(gap for gap in gaps if gap.table == name))
+        name: Known(FollowerOffset.read(properties, name).complete_to, tuple(gap for gap in gaps if gap.table == name))
         for name in tables
     }
 
 
 @translate_outages()
-def statement(lake: Lake, table: str) -> Statement:
+def read_claims(lake: Lake, table: str) -> LedgerClaims:
     """All that the ledger claims of a table (its lake name). Reads all its rows. Raises LakeUnavailable."""
-    now = known(lake, [table])[table]
-    with Recorded.open(lake) as recorded:
-        return Statement(
+    now = read_completeness(lake, [table])[table]
+    with LedgerReader.open(lake) as recorded:
+        return LedgerClaims(
             complete_to=now.complete_to,
             gaps=now.gaps,
             objects={snapshot: frozenset(names) for snapshot, names in recorded.snapshots(table).items()},
-            ranges={shard: covered(recorded.claims(table, *shard)) for shard in recorded.shards(table)},
+            ranges={shard: union(recorded.claims(table, *shard)) for shard in recorded.shards(table)},
         )

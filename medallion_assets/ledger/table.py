@@ -27,11 +27,11 @@ OPS: Final = "ops"
 LEDGER: Final = "ledger"
 GAPS: Final = "gaps"
 
-# Followed by the lake name of a table: a property of `ops.ledger` that says how far it has followed that table.
-FOLLOWED: Final = "medallion.followed."
+# FollowerOffset by the lake name of a table: a property of `ops.ledger` that says how far it has followed that table.
+OFFSET_PROPERTY: Final = "medallion.ledger-offset."
 
 # The state of a recorded object: as it was recorded; no longer in Bronze; there with other contents.
-HELD, MISSING, CHANGED = "held", "missing", "changed"
+PRESENT, MISSING, CHANGED = "present", "missing", "changed"
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
@@ -68,7 +68,7 @@ GAPS_SCHEMA: Final = pa.schema(
         pa.field("table_name", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("since", _UTC),
-        pa.field("noticed_at", _UTC, nullable=False),
+        pa.field("detected_at", _UTC, nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("remedy", pa.string(), nullable=False),
         pa.field("closed_at", _UTC),
@@ -78,35 +78,39 @@ GAPS_SCHEMA: Final = pa.schema(
 
 
 @dataclass(frozen=True)
-class Followed:
+class FollowerOffset:
     """How far the ledger has followed a Silver table, and what it could say of it then.
 
-    `snapshot_id` is the last published snapshot whose objects are all recorded. Objects up to `adopted` were there when
+    `snapshot_id` is the last published snapshot whose objects are all recorded. Objects up to `assumed_through` were there when
     the ledger began and the table's history no longer told which of them it contains: they are taken to be. The table
     was complete up to `complete_to`, aware UTC, None before that was ever so.
     """
 
     snapshot_id: int | None = None
-    adopted: str | None = None
+    assumed_through: str | None = None
     complete_to: datetime | None = None
 
     @classmethod
     def read(cls, properties: Mapping[str, str], table: str) -> Self:
         """What the properties of `ops.ledger` say about the table of that lake name."""
-        text = properties.get(FOLLOWED + table)
+        text = properties.get(OFFSET_PROPERTY + table)
         if text is None:
             return cls()
         fields = json.loads(text)
         complete_to = fields["complete_to"]
         return cls(
-            fields["snapshot_id"], fields["adopted"], datetime.fromisoformat(complete_to) if complete_to else None
+            fields["snapshot_id"],
+            fields["assumed_through"],
+            datetime.fromisoformat(complete_to) if complete_to else None,
         )
 
     @property
     def text(self) -> str:
         """It as the value of the table property."""
         complete_to = self.complete_to.isoformat() if self.complete_to else None
-        return json.dumps({"snapshot_id": self.snapshot_id, "adopted": self.adopted, "complete_to": complete_to})
+        return json.dumps(
+            {"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, "complete_to": complete_to}
+        )
 
 
 def find(lake: Lake, name: str) -> Table | None:
@@ -144,10 +148,10 @@ def write(
             key=[key],
             branch=f"{AUDIT_BRANCH}{run_id}",
             rewrite_equal=True,
-            order_by="recorded_at" if name == LEDGER else "noticed_at",
+            order_by="recorded_at" if name == LEDGER else "detected_at",
         )
         if staged.changed or properties:
             publish(lake, table, staged, properties=properties)
-            compact(lake, table, order_by="captured_at" if name == LEDGER else "noticed_at")
+            compact(lake, table, order_by="captured_at" if name == LEDGER else "detected_at")
 
     retry_on_conflict(write_once, what=f"{OPS}.{name}")

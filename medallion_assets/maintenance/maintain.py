@@ -15,7 +15,7 @@ from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
-from medallion_assets.ledger.table import LEDGER, Followed, find
+from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
 from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 
 
@@ -56,5 +56,5 @@ def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -
         if lake.exists(SILVER, contract.lake_name):
             referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED_FROM}{name}"))
     if (ledger := find(lake, LEDGER)) is not None:
-        referred.add(Followed.read(ledger.properties, name).snapshot_id)
+        referred.add(FollowerOffset.read(ledger.properties, name).snapshot_id)
     return {int(snapshot) for snapshot in referred if snapshot is not None}

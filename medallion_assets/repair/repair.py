@@ -25,7 +25,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_read_outages
-from medallion_assets.ledger.backfill import backfilled
+from medallion_assets.ledger.backfill import close_repaired_gaps
 from medallion_assets.ledger.gaps import Gap
 from medallion_assets.ops.reconciliations import note_repairs, what_was_wrong
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now
@@ -107,7 +107,7 @@ def repair(
     merged = _wait(lake, store, contract, objects, catch_up=catch_up, seconds=merge_seconds)
     gaps: Sequence[Gap] = ()
     if merged and found.comparison.behind is None:
-        gaps = backfilled(lake, store, contract, at=began, run_id=run_id)
+        gaps = close_repaired_gaps(lake, store, contract, at=began, run_id=run_id)
     return Repair(contract.lake_name, run_id, found.comparison, tuple(objects), merged, tuple(gaps))
 
 

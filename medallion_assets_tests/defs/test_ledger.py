@@ -17,7 +17,7 @@ from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.definitions import defs
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.backfill import backfilled
+from medallion_assets.ledger.backfill import close_repaired_gaps
 from medallion_assets.settings import Settings
 from medallion_assets_tests.defs.runs import checks, fared, incremental_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, store
@@ -81,7 +81,7 @@ def repair(table: str, name: str) -> None:
     read(table)
     with Lake.open(Settings.load().lake()) as lake:
         contract = load_domain("ecommerce").by_name[name]
-        assert backfilled(lake, store(), contract, at=datetime.now(UTC), run_id="repair") == []
+        assert close_repaired_gaps(lake, store(), contract, at=datetime.now(UTC), run_id="repair") == []
 
 
 def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from medallion_assets.capture.coverage import ShardCoverage
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, write_heartbeat
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.ledger.inspect import Memory, State
-from medallion_assets.ledger.reader import Recorded
-from medallion_assets.ledger.record import Recording, record
+from medallion_assets.ledger.inspect import LedgerStatus, ScanCursor
+from medallion_assets.ledger.reader import LedgerReader
+from medallion_assets.ledger.update import LedgerUpdate, update_ledger
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract
 from medallion_assets_tests.silver.changes import record as change
 
@@ -30,7 +30,7 @@ class Captured:
     now: datetime = NOON
     claimed: dict[str, str | None] = field(default_factory=dict)
     dead_lettered: dict[str, int] = field(default_factory=dict)
-    memories: dict[str, Memory] = field(default_factory=dict)
+    cursors: dict[str, ScanCursor] = field(default_factory=dict)
     runs: int = 0
 
     def pass_(self, **time: float) -> None:
@@ -92,26 +92,26 @@ class Captured:
         """The capture day of now is materialized again."""
         self.bench.whole("orders", day=self.now.date(), now=self.now)
 
-    def look(self) -> State:
+    def look(self) -> LedgerStatus:
         """The ledger looks once; what it says of the table."""
-        return self.record().states["orders"]
+        return self.update_ledger().statuses["orders"]
 
-    def record(self) -> Recording:
+    def update_ledger(self) -> LedgerUpdate:
         self.runs += 1
-        done = record(
+        done = update_ledger(
             self.bench.lake,
             self.bench.store,
             self.bench.domain,
             run_id=f"look-{self.runs}",
             now=self.now,
-            memories=self.memories,
+            cursors=self.cursors,
         )
-        self.memories = dict(done.memories)
+        self.cursors = dict(done.cursors)
         return done
 
     def recorded(self) -> dict[str, str]:
         """The state of every recorded object."""
-        with Recorded.open(self.bench.lake) as rows:
+        with LedgerReader.open(self.bench.lake) as rows:
             return {name: row["state"] for name, row in rows.objects("orders", after=None, up_to="Orders0").items()}
 
     def paths(self) -> list[str]:

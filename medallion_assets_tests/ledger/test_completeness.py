@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat
 from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
-from medallion_assets.ledger.completeness import Reached, judge
+from medallion_assets.ledger.completeness import ShardEnd, assess_completeness
 from medallion_assets.ledger.ranges import Range
 from medallion_assets_tests.silver.changes import NOON
 
@@ -26,44 +26,46 @@ def marker(**up_to: str | None) -> PollerHeartbeat:
     )
 
 
-def reached(number: str, seconds_ago: int = 60) -> Reached:
-    return Reached(pad_sequence(number), NOON - timedelta(seconds=seconds_ago))
+def reached(number: str, seconds_ago: int = 60) -> ShardEnd:
+    return ShardEnd(pad_sequence(number), NOON - timedelta(seconds=seconds_ago))
 
 
 def test_a_shard_without_records_holds_nothing_up() -> None:
-    found = judge(marker(a=None, b="7"), {"b": reached("7")}, waiting=[], behind=False, before=None)
+    found = assess_completeness(marker(a=None, b="7"), {"b": reached("7")}, waiting=[], behind=False, before=None)
     assert (found.complete_to, found.tails) == (READ_TO, {})
 
 
 def test_a_shard_whose_objects_wait_holds_the_table_up_to_its_newest_change() -> None:
     known = {"a": reached("5", 60), "b": reached("9", 30)}
     waiting = [NOON - timedelta(seconds=5)]
-    found = judge(marker(a="7", b="9"), known, waiting=waiting, behind=False, before=None)
+    found = assess_completeness(marker(a="7", b="9"), known, waiting=waiting, behind=False, before=None)
     assert (found.complete_to, found.tails) == (NOON - timedelta(seconds=60), {})
-    unknown = judge(marker(a="7", b="9"), {"b": known["b"]}, waiting=waiting, behind=False, before=EARLIER)
+    unknown = assess_completeness(
+        marker(a="7", b="9"), {"b": known["b"]}, waiting=waiting, behind=False, before=EARLIER
+    )
     assert (unknown.complete_to, unknown.tails) == (EARLIER, {})
 
 
 def test_what_was_captured_after_the_marker_cannot_be_what_it_tells_of() -> None:
     waiting = [NOON + timedelta(seconds=5)]
-    found = judge(marker(a="7"), {"a": reached("5")}, waiting=waiting, behind=False, before=EARLIER)
+    found = assess_completeness(marker(a="7"), {"a": reached("5")}, waiting=waiting, behind=False, before=EARLIER)
     assert (found.complete_to, found.tails) == (EARLIER, {"a": Range(pad_sequence("5"), pad_sequence("7"))})
 
 
 def test_a_shard_of_which_nothing_is_recorded_misses_everything() -> None:
-    found = judge(marker(a="7"), {}, waiting=[], behind=False, before=None)
+    found = assess_completeness(marker(a="7"), {}, waiting=[], behind=False, before=None)
     assert (found.complete_to, found.tails) == (None, {"a": Range(SEQUENCE_START, pad_sequence("7"))})
 
 
 def test_nothing_new_is_said_while_the_ledger_is_behind_or_the_marker_may_have_forgotten_shards() -> None:
     known = {"a": reached("7")}
     late = [NOON - timedelta(hours=25)]
-    assert judge(marker(a="7"), known, waiting=[], behind=True, before=EARLIER).complete_to == EARLIER
-    assert judge(marker(a="7"), known, waiting=late, behind=False, before=EARLIER).complete_to == EARLIER
+    assert assess_completeness(marker(a="7"), known, waiting=[], behind=True, before=EARLIER).complete_to == EARLIER
+    assert assess_completeness(marker(a="7"), known, waiting=late, behind=False, before=EARLIER).complete_to == EARLIER
 
 
 @given(st.integers(-7200, 7200))
 def test_what_was_complete_stays_so(seconds: int) -> None:
     before = READ_TO + timedelta(seconds=seconds)
-    found = judge(marker(a="7"), {"a": reached("7")}, waiting=[], behind=False, before=before)
+    found = assess_completeness(marker(a="7"), {"a": reached("7")}, waiting=[], behind=False, before=before)
     assert found.complete_to == max(READ_TO, before)

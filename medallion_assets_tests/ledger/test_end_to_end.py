@@ -24,9 +24,9 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.inspect import State
-from medallion_assets.ledger.record import record, states
-from medallion_assets.ledger.status import statement
+from medallion_assets.ledger.inspect import LedgerStatus
+from medallion_assets.ledger.status import read_claims
+from medallion_assets.ledger.update import inspect_all, update_ledger
 from medallion_assets_tests.capture.poller.conftest import FAST
 from medallion_assets_tests.fixtures.fleet_lake import Fleet, fleet
 
@@ -81,8 +81,8 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
         fleet.write(20)
         wrote = datetime.now(UTC)
 
-        def look() -> dict[str, State]:
-            return states(lake, store, domain, now=datetime.now(UTC))
+        def look() -> dict[str, LedgerStatus]:
+            return inspect_all(lake, store, domain, now=datetime.now(UTC))
 
         def complete() -> bool:
             fleet.publish()
@@ -91,10 +91,10 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
             return all(state.complete_to is not None and state.complete_to >= wrote for state in found.values())
 
         until(complete)
-        recorded = record(lake, store, domain, run_id="look-1", now=datetime.now(UTC))
-        assert all(state.whole for state in recorded.states.values())
+        recorded = update_ledger(lake, store, domain, run_id="look-1", now=datetime.now(UTC))
+        assert all(state.whole for state in recorded.statuses.values())
         for contract in domain.tables:
-            said = statement(lake, contract.lake_name)
+            said = read_claims(lake, contract.lake_name)
             assert set().union(*said.objects.values()) == set(store.list(contract.table))
             assert [len(ranges) for ranges in said.ranges.values()] == [1], "one shard, without a hole"
         lost = next(store.list("fleet-Trips"))
@@ -102,5 +102,5 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
         boto3.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}/{lost}")
         found = look()
     (gap,) = found["trips"].gaps
-    assert gap.kind == "missing" and lost in gap.reason
+    assert gap.kind == "missing_object" and lost in gap.reason
     assert found["vehicles"].gaps == ()

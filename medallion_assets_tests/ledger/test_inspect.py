@@ -10,8 +10,8 @@ import pytest
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import inspect as look_module
-from medallion_assets.ledger.backfill import backfilled, needs_backfill
-from medallion_assets.ledger.reader import Recorded
+from medallion_assets.ledger.backfill import close_repaired_gaps, needs_backfill
+from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets_tests.ledger.captured import ORDERS, Captured
 
 
@@ -40,7 +40,7 @@ def test_what_is_recorded_is_what_the_objects_and_snapshots_say(either: Captured
     third = either.put("a", 20)
     either.merge()
     either.look()
-    with Recorded.open(either.bench.lake) as rows:
+    with LedgerReader.open(either.bench.lake) as rows:
         found = rows.named("orders", [first, second, third])
         by_snapshot = rows.snapshots("orders")
         assert rows.shards("orders") == [(found[first]["stream_arn"], "a")]
@@ -76,7 +76,7 @@ def test_an_object_that_is_missing_in_a_chain_is_a_hole_with_shard_and_range(eit
     either.poll()
     state = either.look()
     (gap,) = state.gaps
-    assert (gap.kind, gap.lossy, gap.since) == ("hole", True, complete)
+    assert (gap.kind, gap.lossy, gap.since) == ("missing_range", True, complete)
     assert "the records 1-3 of a" in gap.reason and "medallion repair orders" in gap.remedy
     assert state.complete_to == complete and not state.whole
     assert needs_backfill(either.bench.lake, either.bench.store, ORDERS) == gap
@@ -110,7 +110,7 @@ def test_an_object_that_waits_while_a_later_day_is_made_is_a_hole_once_it_is_gon
     captured.merge()
     captured.poll()
     state = captured.look()
-    assert [gap.kind for gap in state.gaps] == (["hole"] if lost else [])
+    assert [gap.kind for gap in state.gaps] == (["missing_range"] if lost else [])
     assert (state.complete_to == captured.now) is not lost
 
 
@@ -152,9 +152,9 @@ def test_a_repair_closes_what_was_lost_before_it_began(either: Captured) -> None
     (gap,) = either.look().gaps
     lake, store = either.bench.lake, either.bench.store
     early = either.now - timedelta(seconds=1)
-    assert backfilled(lake, store, ORDERS, at=early, run_id="repair-1") == [gap]
+    assert close_repaired_gaps(lake, store, ORDERS, at=early, run_id="repair-1") == [gap]
     assert needs_backfill(lake, store, ORDERS) == gap
-    assert backfilled(lake, store, ORDERS, at=either.now, run_id="repair-2") == []
+    assert close_repaired_gaps(lake, store, ORDERS, at=either.now, run_id="repair-2") == []
     assert needs_backfill(lake, store, ORDERS) is None
     either.pass_(minutes=1)
     to = either.poll()
@@ -168,9 +168,11 @@ def test_what_is_repaired_is_not_noticed_again_while_it_still_shows(captured: Ca
     captured.file(captured.put("a", 2)).unlink()
     captured.dead_lettered["a"] = 1
     captured.poll()
-    assert sorted(gap.kind for gap in captured.look().gaps) == ["dead_lettered", "hole"]
+    assert sorted(gap.kind for gap in captured.look().gaps) == ["dead_lettered", "missing_range"]
     captured.pass_(seconds=1)
-    assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    assert (
+        close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    )
     to = captured.poll()
     state = captured.look()
     assert (state.gaps, state.complete_to) == ((), to)
@@ -188,15 +190,17 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     )
     told = needs_backfill(lake, store, ORDERS)
     assert told is not None, "before the ledger has looked, too"
-    assert (told.kind, told.since) == ("stream", complete)
+    assert (told.kind, told.since) == ("stream_gap", complete)
     assert "--resume-after-gap Orders" in told.remedy
     assert captured.look().gaps == (told,)
     captured.pass_(minutes=1)
-    assert backfilled(lake, store, ORDERS, at=captured.now, run_id="early") == [told], "changes go on being lost"
+    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="early") == [told], (
+        "changes go on being lost"
+    )
     captured.pass_(minutes=1)
     to = captured.poll(started_at=captured.now)
-    assert backfilled(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
-    assert backfilled(lake, store, ORDERS, at=captured.now, run_id="repair") == []
+    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
+    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="repair") == []
     assert needs_backfill(lake, store, ORDERS) is None
     state = captured.look()
     assert state.whole and state.complete_to == to
@@ -213,16 +217,16 @@ def test_an_object_that_vanished_or_was_written_again_is_named(either: Captured)
     to = either.poll()
     state = either.look()
     by_kind = {gap.kind: gap for gap in state.gaps}
-    assert set(by_kind) == {"missing", "changed"}
-    assert first in by_kind["missing"].reason and "2 records, start-2 of a" in by_kind["missing"].reason
-    assert second in by_kind["changed"].reason and "it holds 2 records" in by_kind["changed"].reason
+    assert set(by_kind) == {"missing_object", "changed_object"}
+    assert first in by_kind["missing_object"].reason and "2 records, start-2 of a" in by_kind["missing_object"].reason
+    assert second in by_kind["changed_object"].reason and "it holds 2 records" in by_kind["changed_object"].reason
     assert state.whole and state.complete_to == to, "the table has the changes"
     assert needs_backfill(either.bench.lake, either.bench.store, ORDERS) is None
     assert either.recorded() == {first: "missing", second: "changed"}
     for path, data in kept.items():
         either.file(path).write_bytes(data)
     assert either.look().gaps == ()
-    assert either.recorded() == {first: "held", second: "held"}
+    assert either.recorded() == {first: "present", second: "present"}
     assert either.look().gaps == ()
 
 
@@ -248,7 +252,7 @@ def test_an_object_that_cannot_be_read_any_more_is_named(captured: Captured) -> 
 def test_an_object_that_the_table_passed_over_is_named_until_its_day_is_made_again(either: Captured) -> None:
     either.put("a", 1)
     hidden = either.put_without_claim(2)
-    away = either.root / "away"
+    away = either.root / "capture_restarted"
     shutil.move(either.file(hidden), away)
     either.pass_(minutes=20)
     either.put("a", 3)
@@ -257,7 +261,7 @@ def test_an_object_that_the_table_passed_over_is_named_until_its_day_is_made_aga
     assert either.look().gaps == ()
     shutil.move(away, either.file(hidden))
     (gap,) = either.look().gaps
-    assert gap.kind == "late" and gap.lossy
+    assert gap.kind == "skipped_object" and gap.lossy
     assert hidden in gap.reason and "Materialize silver/orders for 2026-03-01 again" in gap.remedy
     either.rerun()
     assert either.look().gaps == ()
@@ -269,10 +273,10 @@ def test_a_passed_over_object_that_somebody_moves_away_is_no_gap(captured: Captu
     captured.pass_(minutes=-40)
     hidden = captured.put_without_claim(2)
     captured.pass_(minutes=40)
-    shutil.move(captured.file(hidden), captured.root / "away")
+    shutil.move(captured.file(hidden), captured.root / "capture_restarted")
     captured.merge()
     captured.look()
-    shutil.move(captured.root / "away", captured.file(hidden))
+    shutil.move(captured.root / "capture_restarted", captured.file(hidden))
     assert len(captured.look().gaps) == 1
     captured.file(hidden).unlink()
     assert captured.look().gaps == ()
@@ -284,7 +288,7 @@ def test_a_poller_that_began_anew_too_late_has_lost_what_the_stream_forgot(captu
     captured.merge()
     captured.poll()
     captured.look()
-    captured.memories = {}
+    captured.cursors = {}
     captured.pass_(hours=23)
     captured.poll(started_at=captured.now)
     assert captured.look().gaps == (), "all of it was still there"
@@ -293,10 +297,12 @@ def test_a_poller_that_began_anew_too_late_has_lost_what_the_stream_forgot(captu
     assert complete is not None
     captured.poll(started_at=captured.now)
     state = captured.look()
-    assert [(gap.kind, gap.since) for gap in state.gaps] == [("away", complete)]
+    assert [(gap.kind, gap.since) for gap in state.gaps] == [("capture_restarted", complete)]
     assert state.complete_to == complete
     captured.pass_(minutes=1)
-    assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    assert (
+        close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    )
     to = captured.poll(started_at=captured.now - timedelta(minutes=1))
     state = captured.look()
     assert (state.gaps, state.complete_to) == ((), to)
@@ -314,7 +320,9 @@ def test_records_given_up_are_a_gap_until_a_repair(captured: Captured) -> None:
     captured.poll()
     assert captured.look().gaps == (gap,)
     captured.pass_(seconds=1)
-    assert backfilled(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    assert (
+        close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
+    )
     assert captured.look().gaps == ()
 
 

@@ -1,4 +1,4 @@
-"""Claims and holes: whatever is missing of a chain, exactly that is found."""
+"""Claims and holes: whatever is lost of a chain, exactly that is found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
-from medallion_assets.ledger.ranges import Range, covered, holes
+from medallion_assets.ledger.ranges import Range, missing, union
 
 # The ends of a chain's links: numbers of any width, rising.
 ENDS = st.lists(st.integers(1, 10**40 - 1), min_size=1, max_size=12, unique=True).map(sorted)
@@ -18,10 +18,10 @@ def chain(ends: list[int]) -> list[Range]:
     return [Range(after, up_to) for after, up_to in zip([SEQUENCE_START, *numbers], numbers, strict=False)]
 
 
-def runs(links: list[Range], missing: set[int]) -> list[Range]:
-    """The missing links, neighbours as one."""
+def runs(links: list[Range], lost: set[int]) -> list[Range]:
+    """The lost links, neighbours as one."""
     found: list[Range] = []
-    for at in sorted(missing):
+    for at in sorted(lost):
         if found and found[-1].up_to == links[at].after:
             found[-1] = Range(found[-1].after, links[at].up_to)
         else:
@@ -32,10 +32,10 @@ def runs(links: list[Range], missing: set[int]) -> list[Range]:
 @given(ENDS, st.data())
 def test_any_missing_links_are_exactly_the_holes(ends: list[int], data: st.DataObject) -> None:
     links = chain(ends)
-    missing = data.draw(st.sets(st.sampled_from(range(len(links)))))
-    left = [link for at, link in enumerate(links) if at not in missing]
+    lost = data.draw(st.sets(st.sampled_from(range(len(links)))))
+    left = [link for at, link in enumerate(links) if at not in lost]
     shuffled = data.draw(st.permutations(left))
-    assert holes(shuffled, up_to=links[-1].up_to) == runs(links, missing)
+    assert missing(shuffled, up_to=links[-1].up_to) == runs(links, lost)
 
 
 @given(ENDS, st.data())
@@ -47,14 +47,14 @@ def test_overlapping_claims_hide_nothing_and_leave_nothing_out(ends: list[int], 
         for first, last in data.draw(st.lists(st.tuples(*[st.integers(0, len(links) - 1)] * 2), max_size=4))
         if first <= last
     ]
-    missing = data.draw(st.sets(st.sampled_from(range(len(links)))))
-    left = [link for at, link in enumerate(links) if at not in missing] + again
+    lost = data.draw(st.sets(st.sampled_from(range(len(links)))))
+    left = [link for at, link in enumerate(links) if at not in lost] + again
     really = {
         at
-        for at in missing
+        for at in lost
         if not any(coverage.after <= links[at].after and links[at].up_to <= coverage.up_to for coverage in again)
     }
-    assert holes(left, up_to=links[-1].up_to) == runs(links, really)
+    assert missing(left, up_to=links[-1].up_to) == runs(links, really)
 
 
 def test_numbers_are_compared_as_integers() -> None:
@@ -63,8 +63,8 @@ def test_numbers_are_compared_as_integers() -> None:
         Range(pad_sequence("9"), pad_sequence("10")),
         Range(pad_sequence("10"), pad_sequence("100")),
     ]
-    assert covered(coverages) == [Range(SEQUENCE_START, pad_sequence("100"))]
-    assert holes(coverages) == []
+    assert union(coverages) == [Range(SEQUENCE_START, pad_sequence("100"))]
+    assert missing(coverages) == []
 
 
 @given(ENDS)

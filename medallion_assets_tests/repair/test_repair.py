@@ -16,7 +16,7 @@ from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import needs_backfill
-from medallion_assets.ledger.record import record as keep_ledger
+from medallion_assets.ledger.update import update_ledger
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
 from medallion_assets.reconciliation.reconcile import Reconciliation
@@ -359,16 +359,16 @@ def test_the_ledger_takes_amendments_for_objects_like_any(shop: Shop) -> None:
     shop.merge()
     shop.put("a", "2.00", heard=False)
     [amended] = shop.repair().objects
-    found = keep_ledger(shop.bench.lake, shop.bench.store, shop.bench.domain, run_id="ledger", now=shop.clock.now())
-    assert not found.states["orders"].gaps
+    found = update_ledger(shop.bench.lake, shop.bench.store, shop.bench.domain, run_id="ledger", now=shop.clock.now())
+    assert not found.statuses["orders"].gaps
     ledger = {row["object"]: row for row in shop.bench.rows("ledger", namespace="ops")}
-    assert len(ledger) == 2 and ledger[amended]["rows"] == 1 and ledger[amended]["state"] == "held"
+    assert len(ledger) == 2 and ledger[amended]["rows"] == 1 and ledger[amended]["state"] == "present"
 
 
 def test_a_gap_stays_while_capture_has_not_resumed(shop: Shop) -> None:
     write_gap_marker(shop.bench.store, GapMarker(table="Orders", detected_at=NOON, reason="trimmed"))
     done = shop.repair()
-    assert done.merged and not done.complete and [gap.kind for gap in done.gaps] == ["stream"]
+    assert done.merged and not done.complete and [gap.kind for gap in done.gaps] == ["stream_gap"]
 
 
 def test_the_poller_tells_when_all_is_captured(shop: Shop) -> None:

@@ -23,8 +23,8 @@ from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionEr
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.inspect import Memory
-from medallion_assets.ledger.record import record
+from medallion_assets.ledger.inspect import ScanCursor
+from medallion_assets.ledger.update import update_ledger
 from medallion_assets.maintenance.maintain import maintain
 from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.comparison import Comparison
@@ -95,7 +95,7 @@ class Daemon:
         self._store = store
         self._clock = clock
         self._pause = pause
-        self._memories: Mapping[str, Memory] = {}
+        self._cursors: Mapping[str, ScanCursor] = {}
         self.complete_to: Mapping[str, datetime | None] = {}
         self._made: dict[str, tuple[int, str]] = {}
         self._count = 0
@@ -225,20 +225,20 @@ class Daemon:
         self._step(act, self._run_id())
         return found[-1] if found else None
 
-    def record(self) -> str | None:
+    def update_ledger(self) -> str | None:
         """The ledger's sensor looks once; like `rerun`."""
 
         def act(lake: Lake, run_id: str) -> None:
-            found = record(
+            found = update_ledger(
                 lake,
                 self._store(),
                 self.domain,
                 run_id=f"ledger-{run_id}",
                 now=self._clock(),
-                memories=self._memories,
+                cursors=self._cursors,
             )
-            self._memories = found.memories
-            self.complete_to = {name: state.complete_to for name, state in found.states.items()}
+            self._cursors = found.cursors
+            self.complete_to = {name: state.complete_to for name, state in found.statuses.items()}
 
         return self._step(act, self._run_id())
 

@@ -293,7 +293,7 @@ class _World:
     def _do_look(self) -> None:
         """The ledger looks, and says of each table up to when it is complete."""
         self._left()
-        self._daemon.record()
+        self._daemon.update_ledger()
         self._oracle.told(self._daemon.complete_to)
 
     def _do_mend(self) -> None:
@@ -335,7 +335,7 @@ class _World:
             if layer == "gold":
                 self._daemon.recompute(table, None)
             elif layer == "ops":
-                self._daemon.record()
+                self._daemon.update_ledger()
             elif days := self._oracle.final_days(self._daemon.domain.by_name[table]):
                 self._daemon.rerun(table, days[-1])
 

@@ -472,14 +472,14 @@ class Oracle:
             self._ledger = rows
             self.counts["looks"] += 1
         for contract in self.domain.tables:
-            text = metadata.properties.get(f"medallion.followed.{contract.lake_name}")
+            text = metadata.properties.get(f"medallion.ledger-offset.{contract.lake_name}")
             complete_to = json.loads(text)["complete_to"] if text else None
             if complete_to is not None:
                 self._check_complete(contract, datetime.fromisoformat(complete_to))
 
     def _check_record(self, path: str, row: Row) -> None:
         found = self._objects.get(path)
-        if found is None or row["state"] != "held":
+        if found is None or row["state"] != "present":
             self._wrong(f"ops.ledger: {path} is recorded as {row['state']}; in Bronze: {found is not None}")
             return
         changes = [self.changes[event] for event in found.events]
@@ -531,10 +531,10 @@ class Oracle:
         for row in self._read(location):
             table = self.domain.by_name[row["table_name"]].table
             dead_lettered = any(self.changes[event].table == table for event in self.ever_dead_lettered)
-            right = {"dead_lettered": dead_lettered, "stream": table in self.interrupted}
+            right = {"dead_lettered": dead_lettered, "stream_gap": table in self.interrupted}
             if not right.get(row["kind"], False):
                 self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
-            self._open_gaps[row["gap"]] = row["kind"] == "stream" and row["closed_at"] is None
+            self._open_gaps[row["gap"]] = row["kind"] == "stream_gap" and row["closed_at"] is None
 
     def recorded(self, *, polled: bool) -> None:
         """The ledger looked when all was at rest: it knows every object, and where a poller captures up to when."""

@@ -16,8 +16,8 @@ from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
-from medallion_assets.ledger import record as record_module
-from medallion_assets.ledger.reader import Recorded
+from medallion_assets.ledger import update as update_module
+from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.ledger.table import LEDGER, OPS, write
 from medallion_assets.maintenance.maintain import maintain
 from medallion_assets_tests.ledger.captured import Captured, captured_on_files
@@ -39,7 +39,7 @@ def dying(real: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["note", "write", "close"])
+@pytest.mark.parametrize("step", ["record_gaps", "write", "close_gaps"])
 def test_a_death_at_any_write_is_made_good_by_the_next_look(
     captured: Captured, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
@@ -57,12 +57,12 @@ def test_a_death_at_any_write_is_made_good_by_the_next_look(
     captured.merge()
     captured.poll()
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, step, dying(getattr(record_module, step), after=after))
+        patch.setattr(update_module, step, dying(getattr(update_module, step), after=after))
         with pytest.raises(Died):
             captured.look()
     state = captured.look()
-    assert sorted(gap.kind for gap in state.gaps) == ["hole", "missing"]
-    assert captured.recorded() == {first: "missing", second: "held", fourth: "held"}
+    assert sorted(gap.kind for gap in state.gaps) == ["missing_object", "missing_range"]
+    assert captured.recorded() == {first: "missing", second: "present", fourth: "present"}
     assert captured.look() == state
 
 
@@ -77,7 +77,7 @@ def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Cap
     to = either.poll()
     state = either.look()
     assert (state.complete_to, state.gaps) == (to, ())
-    with Recorded.open(either.bench.lake) as rows:
+    with LedgerReader.open(either.bench.lake) as rows:
         assert rows.snapshots("orders") == expected
 
 
@@ -94,7 +94,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
     lake, domain = captured.bench.lake, captured.bench.domain
     maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0))
     captured.look()
-    with Recorded.open(lake) as rows:
+    with LedgerReader.open(lake) as rows:
         found = rows.snapshots("orders")
     assert expected.items() <= found.items()
     captured.poll()
@@ -132,7 +132,7 @@ def test_a_look_without_news_writes_nothing(either: Captured) -> None:
     either.pass_(minutes=5)
     to = either.poll()
     either.look()
-    either.memories = {}
+    either.cursors = {}
     either.pass_(seconds=10)
     either.put("a", 2)
     either.poll(read_up_to=either.now)
@@ -191,12 +191,12 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
                 case "poll":
                     captured.poll()
                 case "die":
-                    module = gaps_module if many == 1 else record_module
+                    module = gaps_module if many == 1 else update_module
                     with at.context() as patch, contextlib.suppress(Died):
                         patch.setattr(module, "write", dying(write, after=many == 2))
                         captured.look()
         state = captured.look()
-        assert {gap.kind for gap in state.gaps} <= {"hole"}
+        assert {gap.kind for gap in state.gaps} <= {"missing_range"}
         for shard, really in lost.items():
             found: set[int] = set()
             for gap in state.gaps:
@@ -215,7 +215,7 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
 
 def _of(captured: Captured, shard: str) -> set[int]:
     """The records that Bronze holds of a shard."""
-    with Recorded.open(captured.bench.lake) as rows:
+    with LedgerReader.open(captured.bench.lake) as rows:
         found = rows.objects("orders", after=None, up_to="Orders0").values()
     return {
         number
