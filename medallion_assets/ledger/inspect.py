@@ -115,7 +115,7 @@ def inspect_table(
     cursor: ScanCursor,
     now: datetime,
 ) -> Inspection:
-    """Inspection at one table. Changes nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
+    """Inspect one table; change nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
     # In this order: what the marker tells of was put before, so it is in the listing; and what Silver publishes after
     # its position was read counts as waiting.
     polled = read_heartbeat(store, contract.table, now=now)

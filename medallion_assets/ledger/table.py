@@ -79,11 +79,12 @@ GAPS_SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True)
 class FollowerOffset:
-    """How far the ledger has followed a Silver table, and what it could say of it then.
+    """How far the ledger has followed a Silver table.
 
-    `snapshot_id` is the last published snapshot whose objects are all recorded. Objects up to `assumed_through` were there when
-    the ledger began and the table's history no longer told which of them it contains: they are taken to be. The table
-    was complete up to `complete_to`, aware UTC, None before that was ever so.
+    `snapshot_id` is the last published snapshot whose objects are all recorded.
+    `assumed_through`: the table's history no longer says which objects it contains up to this name (the ledger started
+    later, or snapshots expired), so it is assumed to contain all of them.
+    `complete_to`: up to this time the table has every change, aware UTC; None before that was ever known.
     """
 
     snapshot_id: int | None = None
