@@ -226,8 +226,8 @@ def _shown(table: str | None) -> Iterator[tuple[Embedded, str]]:
         raise typer.BadParameter(f"no table {table!r}; expected one of {', '.join(known)}", param_hint="--table")
     with Lake.open(chosen.lake()) as lake, Embedded(lake) as engine:
         for name in [table] if table else known:
-            if lake.exists(QUARANTINE, name):
-                engine.show(lake.table(QUARANTINE, name))
+            if (found := lake.find(QUARANTINE, name)) is not None:
+                engine.show(found)
                 yield engine, f"{QUARANTINE}.{name}"
 
 

@@ -1,6 +1,7 @@
-"""The lake: where tables are found, made and read; S3 with Glue and files with SQLite are one class.
+"""The lake: find, create and read tables. One class for S3 with Glue and for files with SQLite.
 
-How rows get into a table is in merge, replace and publish.
+Belongs here: the catalog, and the DuckDB that reads the tables. Does not belong here: how rows get into a table (merge,
+replace, publish).
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ log = logging.getLogger(__name__)
 
 TABLE_PROPERTIES = {
     "format-version": "2",
-    # Each commit writes a metadata file; readers hold one for a query's time, not for a hundred commits.
+    # Each commit writes a metadata file. A reader needs its file for one query, not for a hundred commits.
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "100",
 }
 
 
 class LakeSettings(BaseModel):
-    """Where the lake is. Credentials come from boto3's own chain; endpoints are None on AWS."""
+    """Where the lake is. Credentials come from boto3's own chain. The endpoints are URLs, and None on AWS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,14 +59,14 @@ class LakeSettings(BaseModel):
 
     @field_validator("warehouse")
     @classmethod
-    def _a_place(cls, value: str) -> str:
+    def _check_warehouse(cls, value: str) -> str:
         if not value.startswith("s3://") and not Path(value).is_absolute():
-            raise ValueError(f"{value!r} is neither s3://bucket/prefix nor an absolute directory")
+            raise ValueError(f"{value!r}: expected s3://bucket/prefix or an absolute directory")
         return value.rstrip("/")
 
 
 class Lake:
-    """An open lake. Close it, or use it as a context manager; its connections end with it."""
+    """An open lake. Close it, or use it as a context manager: that closes its connections, too."""
 
     def __init__(self, settings: LakeSettings, catalog: MetastoreCatalog, session: boto3.Session | None) -> None:
         self.settings = settings
@@ -77,7 +78,7 @@ class Lake:
     @classmethod
     @translate_outages()
     def open(cls, settings: LakeSettings) -> Self:
-        """Open the lake. Raises SettingsError if the place cannot be used, LakeUnavailable if it does not answer."""
+        """Open the lake. Raises SettingsError for a setting that cannot be used, LakeUnavailable."""
         session = None
         if settings.warehouse.startswith("s3://"):
             import boto3
@@ -102,20 +103,26 @@ class Lake:
 
     @translate_outages()
     def table(self, namespace: str, name: str) -> Table:
-        """The table as it is now. Raises TableMissing."""
-        try:
-            return self._catalog.load_table((namespace, name))
-        except NoSuchTableError as missing:
-            raise TableMissing(f"The lake {self.settings.warehouse} has no table {namespace}.{name} yet.") from missing
+        """Return the table as it is now. Raises TableMissing, LakeUnavailable."""
+        table = self.find(namespace, name)
+        if table is None:
+            raise TableMissing(
+                f"The lake {self.settings.warehouse} has no table {namespace}.{name} yet. The first run that writes to "
+                "it creates it."
+            )
+        return table
 
     @translate_outages()
-    def exists(self, namespace: str, name: str) -> bool:
-        """Whether the table is there."""
-        return self._catalog.table_exists((namespace, name))
+    def find(self, namespace: str, name: str) -> Table | None:
+        """Return the table as it is now, or None if the lake has no such table. Raises LakeUnavailable."""
+        try:
+            return self._catalog.load_table((namespace, name))
+        except NoSuchTableError:
+            return None
 
     @translate_outages()
     def tables(self, namespace: str) -> list[str]:
-        """The names of the namespace's tables, sorted; none if there is no such namespace."""
+        """Return the names of the namespace's tables, sorted; none if there is no such namespace."""
         try:
             return sorted(identifier[-1] for identifier in self._catalog.list_tables(namespace))
         except NoSuchNamespaceError:
@@ -132,14 +139,14 @@ class Lake:
         partition_by: Sequence[tuple[str, str]] = (),
         properties: Mapping[str, str] = {},
     ) -> Table:
-        """The table with this schema, made if it is not there, with new nullable columns added if it lacks them.
+        """Return the table with this schema: create it if it is missing, and add nullable columns that it lacks.
 
-        `partition_by` holds (column, Iceberg transform) pairs. `properties` apply to a new table only. Raises
-        SchemaMismatch for any other difference.
+        Only a writer calls this; a reader calls `find`. `partition_by` has (column, Iceberg transform) pairs. Only a
+        new table gets `properties`. Raises SchemaMismatch for any other difference, CommitConflict if another writer
+        changed the table at the same time, LakeUnavailable.
         """
-        try:
-            table = self._catalog.load_table((namespace, name))
-        except NoSuchTableError:
+        table = self.find(namespace, name)
+        if table is None:
             table = self._create(namespace, name, iceberg_schema(schema, key), partition_by, properties)
         _refuse_other_layout(table, key, partition_by)
         added = added_columns(table.schema(), schema)
@@ -149,7 +156,9 @@ class Lake:
                     for field in added:
                         change.add_column(field.name, field.field_type, doc=field.doc)
             except CommitFailedException as lost:
-                raise CommitConflict(f"{namespace}.{name} changed while columns were added. Plan again.") from lost
+                raise CommitConflict(
+                    f"{namespace}.{name} was changed by another writer while columns were added. Try again."
+                ) from lost
             log.info("added %d columns to %s.%s", len(added), namespace, name)
         return table
 
@@ -171,14 +180,14 @@ class Lake:
                 partition_spec=partition_spec(schema, partition_by),
                 properties={**TABLE_PROPERTIES, **properties},
             )
-        except TableAlreadyExistsError:  # another process was first; its table is checked like any other
+        except TableAlreadyExistsError:  # another process was first; the caller checks its table like any other
             return self._catalog.load_table((namespace, name))
         log.info("created table %s.%s", namespace, name)
         return table
 
     @translate_outages()
     def duckdb(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own that reads this lake; the caller closes it.
+        """Return a new connection that reads this lake. The caller closes it.
 
         Takes 0.15 to 0.3 s for the first lake that a process has open, then under 1 ms.
         """
@@ -186,7 +195,7 @@ class Lake:
             if self._database is None:
                 self._database = duck.connect()
             if self._session is not None:
-                # Role credentials expire within the hour: a connection gets those that are valid when it is opened.
+                # Credentials of a role expire within the hour, so each connection gets those that are valid now.
                 bucket = self.settings.warehouse.removeprefix("s3://").split("/")[0]
                 duck.allow_s3(
                     self._database, bucket, _keys(self._session), self.settings.region, self.settings.s3_endpoint
@@ -194,9 +203,10 @@ class Lake:
             return self._database.cursor()
 
     def scan_sql(self, table: Table, snapshot_id: int | None) -> str:
-        """A DuckDB table expression: the table's current columns at that snapshot, None meaning the handle's main.
+        """Return a DuckDB table expression that reads one snapshot with the table's current columns.
 
-        A table without a snapshot has no rows. A snapshot from before a column was added has it as null.
+        `snapshot_id` None is the snapshot that `table` was loaded with; without any snapshot there are no rows. A
+        column that is younger than the snapshot is null. Raises TableMissing if the snapshot has expired.
         """
         source = duck.literal(table.metadata_location)
         current = table.metadata.current_snapshot_id
@@ -205,30 +215,30 @@ class Lake:
         snapshot = table.snapshot_by_id(snapshot_id)
         if snapshot is None:
             raise TableMissing(
-                f"{'.'.join(table.name())} has no snapshot {snapshot_id}; it has expired or is not ours."
+                f"{'.'.join(table.name())} has no snapshot {snapshot_id}: it has expired, or is another table's."
             )
         scan = f"iceberg_scan({source}, snapshot_from_id={snapshot_id})"
         known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
         names = {field.name for field in known.fields}
-        lacking = [field.name for field in table.schema().fields if field.name not in names]
-        if not lacking:
+        younger = [field.name for field in table.schema().fields if field.name not in names]
+        if not younger:
             return scan
         with self.duckdb() as connection:
             types = duck.sql_types(connection, file_schema(table.schema()))
-        nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in lacking)
+        nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in younger)
         return f"(SELECT *, {nulls} FROM {scan})"
 
 
 def _keys(session: boto3.Session) -> duck.Keys:
     found = session.get_credentials()
     if found is None:
-        raise SettingsError("The lake is on S3 and no AWS credentials are set. Set them or choose a profile.")
+        raise SettingsError("The lake is on S3, but there are no AWS credentials. Set them or choose a profile.")
     frozen = found.get_frozen_credentials()
     return duck.Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
 
 def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> MetastoreCatalog:
-    """The pyiceberg catalog; made directly, because `load_catalog` also reads its own files and variables."""
+    """Return the pyiceberg catalog, without `load_catalog`, which also reads files and variables of its own."""
     properties = {"warehouse": settings.warehouse, "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
     if session is not None:
         properties |= {"s3.region": settings.region, "s3.connect-timeout": "5", "s3.request-timeout": "30"}
@@ -257,15 +267,17 @@ def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> Meta
     try:
         Path(settings.warehouse).mkdir(parents=True, exist_ok=True)
     except OSError as refused:
-        raise SettingsError(f"The warehouse {settings.warehouse} cannot be made: {refused.strerror}.") from refused
-    # Writers of other processes hold the file for milliseconds; wait for them instead of failing.
+        raise SettingsError(
+            f"The warehouse {settings.warehouse} cannot be created: {refused.strerror}. Choose another directory."
+        ) from refused
+    # Another process locks the file for milliseconds when it writes: wait for it, seconds.
     return SqlCatalog("lake", uri=f"sqlite:///{settings.warehouse}/catalog.db?timeout=30", **properties)
 
 
 def _refuse_other_layout(table: Table, key: Sequence[str], partition_by: Sequence[tuple[str, str]]) -> None:
-    there = {(field.source_id, field.transform) for field in table.spec().fields}
-    asked = {(field.source_id, field.transform) for field in partition_spec(table.schema(), partition_by).fields}
-    if there != asked:
+    present = {(field.source_id, field.transform) for field in table.spec().fields}
+    wanted = {(field.source_id, field.transform) for field in partition_spec(table.schema(), partition_by).fields}
+    if present != wanted:
         raise SchemaMismatch(
             f"{'.'.join(table.name())} is partitioned by {table.spec()}, not by {list(partition_by)}. Make a new table."
         )

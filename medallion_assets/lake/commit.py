@@ -1,7 +1,9 @@
-"""Snapshots: from files that are written to a snapshot on a branch, by pyiceberg's manifest classes.
+"""Commit written files as a snapshot on a branch, with pyiceberg's manifest classes.
 
-pyiceberg 0.12 writes no delete manifests and re-plans a lost commit onto the new head, which for position deletes would
-be wrong. So a snapshot is built here, and a lost race is an error that the caller answers by planning again.
+pyiceberg 0.12 writes no delete manifests, and it repeats a commit that lost a race on top of the winner, which would be
+wrong for position deletes: they point into files that may be gone. So this module builds the snapshot itself, and a
+lost race is a CommitConflict. Belongs here: manifests, snapshots, one catalog commit. Does not belong here: which files
+a change adds and removes (merge, replace, maintenance).
 """
 
 from __future__ import annotations
@@ -45,17 +47,23 @@ from medallion_assets.lake.snapshot import Contents
 
 log = logging.getLogger(__name__)
 
-# Every query and merge reads every manifest. When this many small ones are there, the next commit writes them as one.
+# Every query and every merge reads all manifests. Once there are this many small ones, the next commit merges them.
 SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
 AUDIT_BRANCH = "audit-"
-"""What the name of a branch begins with on which a run stages what it is about to publish; its run's id follows."""
+"""A run stages on the branch of this name plus its run id."""
 
 COMPRESSION: Literal["deflate"] = "deflate"  # Iceberg's default for manifests
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A snapshot nobody reads yet, and what planning it found, in rows."""
+    """A snapshot on a branch that no reader sees yet, or the unchanged main if there was nothing to write.
+
+    - `base_snapshot_id`: main when it was planned; None for a table without a snapshot
+    - `inserted`, `updated`: rows with a new key, and rows that replace one
+    - `superseded`: rows that lost, because the table has a newer row of their key
+    - `unchanged`: rows that are in the table already
+    """
 
     table_id: str
     branch: str
@@ -68,7 +76,7 @@ class Staged:
 
     @property
     def changed(self) -> bool:
-        """Whether publishing will move main."""
+        """Whether publishing moves main."""
         return self.snapshot_id != self.base_snapshot_id
 
 
@@ -82,10 +90,10 @@ def stage_snapshot(
     removed: Collection[DataFile] = (),
     properties: Mapping[str, str] = {},
 ) -> int:
-    """Commit one snapshot on `branch`, its parent being main, and return its id. What was on the branch is left behind.
+    """Commit one snapshot on `branch` on top of main, and return its id. It replaces what was on the branch.
 
-    `added` may hold data and position-delete files, `removed` files that are live in `base`, the contents of main.
-    Raises CommitConflict if main, or anything else that numbers the snapshot, moved since `table` was loaded.
+    `base` is the contents of main. `added` has data files and position-delete files, `removed` files that are live in
+    `base`. Raises CommitConflict if another writer committed since `table` was loaded.
     """
     metadata = table.metadata
     main = metadata.current_snapshot_id
@@ -123,7 +131,7 @@ def stage_snapshot(
 
 
 def move_branch(name: str, snapshot_id: int) -> SetSnapshotRefUpdate:
-    """The update that makes or moves a branch; main is a branch like any other."""
+    """Return the update that creates or moves a branch. Main is a branch, too."""
     return SetSnapshotRefUpdate(
         ref_name=name,
         type=SnapshotRefType.BRANCH,
@@ -141,10 +149,10 @@ def commit(
     expected_main: int | None,
     landed: Callable[[TableMetadata], bool],
 ) -> None:
-    """One catalog commit that happens only if main is still `expected_main`; `table` is up to date afterwards.
+    """Make one catalog commit on condition that main is still `expected_main`. `table` is up to date afterwards.
 
-    An answer that got lost is looked up: `landed` says from the table's new metadata whether the commit is in.
-    Raises CommitConflict if another writer was faster.
+    If the catalog's answer is lost, `landed` decides from the table's new metadata whether the commit is in. Raises
+    CommitConflict if another writer was first, and what the catalog raises.
     """
     planned = table.last_sequence_number
     requirements: tuple[TableRequirement, ...] = (
@@ -154,25 +162,27 @@ def commit(
     try:
         table._do_commit(updates, requirements)
     except (CommitFailedException, ValueError) as refused:
-        # A client that repeats a request whose answer was lost is refused for its own first try.
+        # If an answer is lost, the client repeats its request. It is refused, because the first one was successful.
         table.refresh()
         if landed(table.metadata):
             return
-        # pyiceberg has a plain ValueError for a sequence number that another commit took meanwhile.
+        # pyiceberg raises a plain ValueError if another commit took the sequence number meanwhile.
         if isinstance(refused, CommitFailedException) or table.last_sequence_number != planned:
             raise CommitConflict(
-                f"{'.'.join(table.name())} was changed by another writer ({refused}). Plan again on its new state."
+                f"{'.'.join(table.name())} was changed by another writer ({refused}). Read it again and try again."
             ) from refused
         raise
     except ANSWER_LOST:
         table.refresh()
         if not landed(table.metadata):
             raise
-        log.warning("the answer to a commit on %s got lost, the commit is in", ".".join(table.name()))
+        log.warning(
+            "the catalog's answer to a commit on %s was lost; the commit is in the table", ".".join(table.name())
+        )
 
 
 class _DeleteManifestWriter(ManifestWriterV2):
-    """A manifest of position-delete files; pyiceberg only has the one for data files."""
+    """Writes a manifest of position-delete files. pyiceberg has only the writer for data files."""
 
     def content(self) -> ManifestContent:
         return ManifestContent.DELETES
@@ -183,7 +193,7 @@ class _DeleteManifestWriter(ManifestWriterV2):
 
 
 class _Manifests:
-    """Writes the manifests one snapshot adds to those it takes over."""
+    """Writes the manifests of one new snapshot."""
 
     def __init__(self, table: Table, snapshot_id: int) -> None:
         self._table = table
@@ -191,7 +201,10 @@ class _Manifests:
         self._names = (f"{uuid.uuid4()}-m{number}.avro" for number in itertools.count())
 
     def write(self, base: Contents, added: Collection[DataFile], removed: Collection[str]) -> list[ManifestFile]:
-        """All manifests of the new snapshot: added files, rewritten ones for what is removed, the rest as they are."""
+        """Return all manifests of the new snapshot.
+
+        New ones list the added files, rewritten ones leave out the removed files, and the others are taken over.
+        """
         rewritten: dict[tuple[ManifestContent, int], list[ManifestEntry]] = defaultdict(list)
         for file in added:
             content = ManifestContent.DATA if file.content is DataFileContent.DATA else ManifestContent.DELETES
@@ -238,7 +251,7 @@ class _Manifests:
 
 
 def _carried(entries: list[ManifestEntry], removed: Collection[str]) -> list[ManifestEntry]:
-    """Entries of an older manifest for a new one: they keep the sequence numbers they have."""
+    """Return entries of an older manifest for a new one; they keep their sequence numbers."""
     return [
         ManifestEntry.from_args(
             status=ManifestEntryStatus.DELETED
@@ -266,7 +279,7 @@ def _summary(
     for file in removed:
         collector.remove_file(file, table.schema(), table.specs()[file.spec_id])
     main = table.current_snapshot()
-    # pyiceberg sums up totals for overwrites only; for a replace they are the same sums.
+    # pyiceberg computes totals only for an overwrite. The sums of a replace are the same.
     summed = update_snapshot_summaries(
         Summary(Operation.OVERWRITE, **collector.build(), **properties),
         cast(Mapping[str, str] | None, main.summary if main else None),

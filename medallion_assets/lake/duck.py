@@ -1,4 +1,7 @@
-"""DuckDB as the lake's reader: its extensions, its session, its way to S3, and quoting for SQL we build."""
+"""DuckDB as the lake's reader: its extensions, its settings, its access to S3, and how SQL is quoted.
+
+Belongs here: what every connection has. Does not belong here: queries.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-# avro first: iceberg looks for it and would otherwise try to download it.
+# avro first: iceberg needs it, and would try to download it.
 EXTENSIONS = ("avro", "iceberg", "httpfs")
 
 # Two threads that replace a secret at the same time fail with a write-write conflict.
@@ -18,7 +21,7 @@ _granting = threading.Lock()
 
 
 class Keys(NamedTuple):
-    """An AWS access key; `token` for those of a role."""
+    """An AWS access key. `token` is the session token of a role, else None."""
 
     id: str
     secret: str
@@ -40,11 +43,11 @@ def connect(name: str = "lake") -> duckdb.DuckDBPyConnection:
         package = importlib.resources.files(f"duckdb_extension_{extension}")
         file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
         connection.execute(f"LOAD {literal(str(file))}")
-    # GLOBAL, so that cursors have it too: the session default is the machine's time zone.
+    # GLOBAL, so that cursors have it too. The default is the time zone of the machine.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL preserve_insertion_order = false")
-    # It trusts the row counts of scans, and those of DuckDB's Iceberg reader take all deletes of a manifest from the
-    # rows of the files a filter leaves: too few, or below zero, which ends a UNION in an internal error.
+    # This optimizer trusts the row count of a scan. DuckDB's Iceberg reader computes it as the rows of the files that
+    # pass the filter minus all deletes of the manifest: too few, or below zero, and a UNION ends in an internal error.
     connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
     return connection
 
@@ -72,15 +75,16 @@ def allow_s3(connection: duckdb.DuckDBPyConnection, bucket: str, keys: Keys, reg
 
 
 def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
-    """Each column's type as DuckDB writes it."""
+    """Return each column's type as DuckDB writes it."""
     relation = connection.from_arrow(schema.empty_table())
     return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
 
 
 def apart_by_case(names: Iterable[str]) -> list[list[str]]:
-    """The names in groups in which no two differ only in case, as fields of one struct must not.
+    """Return the names in groups. No two names of one group differ only in case.
 
-    DuckDB's optimizer turns an access to a struct's field by position into one by name, and names there ignore case.
+    Fields of one DuckDB struct must not differ only in case: its optimizer replaces an access by position with one by
+    name, and there names ignore case.
     """
     groups: list[dict[str, str]] = []
     for name in names:
@@ -92,10 +96,10 @@ def apart_by_case(names: Iterable[str]) -> list[list[str]]:
 
 
 def identifier(name: str) -> str:
-    """A column name as a quoted SQL identifier."""
+    """Return a column name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as a quoted SQL literal."""
+    """Return a text as a quoted SQL literal."""
     return "'" + text.replace("'", "''") + "'"

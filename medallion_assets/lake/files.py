@@ -1,8 +1,8 @@
-"""Rows of chosen data files in DuckDB, with their positions: what merge, history and compaction read.
+"""SQL that reads rows of chosen data files with their positions: for merge, history and compaction.
 
-Columns are found by field id and named `c<field id>`, so a column added later is null in older files and no name has
-to be quoted. `filename` and `file_row_number` together are an Iceberg row position; where a whole scan is joined with
-positions, both become one number (85,000 positions in 10 million rows: 0.2 s; as text and number 4 s).
+Columns are found by field id and named `c<field id>`: a column that was added later is null in older files, and no name
+has to be quoted. `filename` and `file_row_number` are together an Iceberg row position. Where a whole scan is joined
+with positions, both become one number: 85,000 positions in 10 million rows take 0.2 s, as text and number 4 s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from medallion_assets.lake.schema import file_schema
 
 
 def rows_sql(connection: duckdb.DuckDBPyConnection, schema: Schema, files: Sequence[DataFile]) -> str:
-    """A table expression: every row of these data files, deleted ones too. At least one file."""
+    """Return a table expression: all rows of these data files, deleted ones included. `files` is not empty."""
     types = duck.sql_types(connection, file_schema(schema))
     columns = ", ".join(
         f"{field.field_id}: {{name: 'c{field.field_id}', type: {duck.literal(types[field.name])}, default_value: NULL}}"
@@ -29,24 +29,24 @@ def rows_sql(connection: duckdb.DuckDBPyConnection, schema: Schema, files: Seque
 
 
 def deletes_sql(files: Sequence[DataFile]) -> str:
-    """A table expression: the positions (file_path, pos) these position-delete files hold."""
+    """Return a table expression: the positions (file_path, pos) in these position-delete files."""
     if not files:
         return "(SELECT ''::VARCHAR AS file_path, 0::BIGINT AS pos WHERE false)"
     return f"(SELECT file_path, pos FROM read_parquet({_paths(files)}))"
 
 
-# Where a row of `rows_sql(files) t` is, as a number: the file's place in the list, and up to 2^40 rows in a file.
+# The position of a row of `rows_sql(files) t` as one number: the index of its file, times 2^40, plus its row number.
 AT = "((t.file_index::BIGINT << 40) + t.file_row_number)"
 
 
 def at_sql(files: Sequence[DataFile], positions: str) -> str:
-    """The positions (file_path, pos, ...) in these files, with `at`: the number `AT` gives the row there."""
+    """Return SQL of the positions (file_path, pos, ...) in these files, with `at`: the row's number by `AT`."""
     numbered = f"(SELECT unnest({_paths(files)}) AS file_path, unnest(range({len(files)})) AS number)"
     return f"(SELECT p.*, (n.number << 40) + p.pos AS at FROM {positions} p JOIN {numbered} n USING (file_path))"
 
 
 def by_field_id(rows: pa.Table, schema: Schema) -> pa.Table:
-    """The rows with columns named as `rows_sql` names them."""
+    """Return the rows with the column names of `rows_sql`."""
     return rows.rename_columns([f"c{schema.find_field(name).field_id}" for name in rows.column_names])
 
 

@@ -1,4 +1,8 @@
-"""What happened to a table between two snapshots of main: the rows that went and the rows that came."""
+"""What changed in a table between two snapshots of main: rows that were removed and rows that were added.
+
+Belongs here: reading changes from Iceberg's metadata and delete files. Does not belong here: what follows from a change
+(silver.enrich, gold.changes).
+"""
 
 from __future__ import annotations
 
@@ -23,19 +27,19 @@ from medallion_assets.lake.snapshot import Contents
 
 @translate_outages()
 def changed_rows(lake: Lake, table: Table, *, since: int | None, until: int, columns: Sequence[str]) -> pa.Table | None:
-    """The rows removed from and added to the table after `since`, up to and with `until`: `columns` and `_side`.
+    """Return the rows that were removed or added after snapshot `since`, up to and with snapshot `until`.
 
-    `_side` is 'old' for a row that is no longer there and 'new' for one that was not there before; an update is one of
-    each. Compaction moves rows and changes none: it does not count, but an update on each side of one shows its middle
-    state as both 'new' and 'old'. None if `since` is None or not an ancestor of `until` that is still known: then only
-    reading everything tells. Raises TableMissing if `until` is not a snapshot of the table.
+    The result has `columns` and `_side`: 'old' for a removed row, 'new' for an added one; an update is one of each.
+    Compaction moves rows and changes none, so it is left out; but a row that is updated before and after a compaction
+    shows its middle state as both 'new' and 'old'. Returns None if `since` is None or is not a known ancestor of
+    `until`: then any row may have changed. Raises TableMissing if `until` is not a snapshot of the table.
     """
     lineage = _lineage(table, since, until)
     if lineage is None:
         return None
     parts = []
     with lake.duckdb() as connection:
-        for first, last in _stretches(lineage):
+        for first, last in _spans_between_compactions(lineage):
             before, after = Contents.of(table, first.snapshot_id), Contents.of(table, last.snapshot_id)
             parts += _difference(connection, table.schema(), before, after, columns)
     types = file_schema(table.schema())
@@ -46,13 +50,13 @@ def changed_rows(lake: Lake, table: Table, *, since: int | None, until: int, col
 
 
 def snapshot_summary(table: Table, snapshot_id: int) -> dict[str, str]:
-    """A snapshot's summary: what Iceberg counts, and the properties it was staged with. Raises TableMissing."""
+    """Return the summary of a snapshot: Iceberg's counts and the properties it was staged with. Raises TableMissing."""
     summary = _snapshot(table, snapshot_id).summary
     return dict(summary.additional_properties) if summary else {}
 
 
 def last_change(table: Table) -> Snapshot | None:
-    """The newest snapshot of main that changed rows: compactions are passed over. None if none is known any more."""
+    """Return the newest snapshot of main that is no compaction; None if all known ones are compactions."""
     for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
         if snapshot.summary is None or snapshot.summary.operation is not Operation.REPLACE:
             return snapshot
@@ -65,12 +69,14 @@ _SIDE = pa.field("_side", pa.string())
 def _snapshot(table: Table, snapshot_id: int) -> Snapshot:
     snapshot = table.snapshot_by_id(snapshot_id)
     if snapshot is None:
-        raise TableMissing(f"{'.'.join(table.name())} has no snapshot {snapshot_id}; it has expired or is not ours.")
+        raise TableMissing(
+            f"{'.'.join(table.name())} has no snapshot {snapshot_id}: it has expired, or is another table's."
+        )
     return snapshot
 
 
 def _lineage(table: Table, since: int | None, until: int) -> list[Snapshot] | None:
-    """The snapshots from `since` to `until`, oldest first, both included."""
+    """Return the snapshots from `since` to `until`, both included, oldest first."""
     lineage = []
     for snapshot in ancestors_of(_snapshot(table, until), table.metadata):
         lineage.append(snapshot)
@@ -79,22 +85,22 @@ def _lineage(table: Table, since: int | None, until: int) -> list[Snapshot] | No
     return None
 
 
-def _stretches(lineage: list[Snapshot]) -> list[tuple[Snapshot, Snapshot]]:
-    """Pairs of snapshots with no compaction between them; together they cover the lineage."""
-    stretches = []
+def _spans_between_compactions(lineage: list[Snapshot]) -> list[tuple[Snapshot, Snapshot]]:
+    """Return (first, last) pairs of snapshots with no compaction between them, which together cover the lineage."""
+    spans = []
     start = lineage[0]
     for before, snapshot in itertools.pairwise(lineage):
         if snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE:
-            stretches.append((start, before))
+            spans.append((start, before))
             start = snapshot
-    stretches.append((start, lineage[-1]))
-    return [(first, last) for first, last in stretches if first is not last]
+    spans.append((start, lineage[-1]))
+    return [(first, last) for first, last in spans if first is not last]
 
 
 def _difference(
     connection: duckdb.DuckDBPyConnection, schema: Schema, before: Contents, after: Contents, columns: Sequence[str]
 ) -> list[pa.Table]:
-    """Rows that only one of two snapshots has, by where they are stored: files and positions, not values."""
+    """Return the rows that only one of two snapshots has. Rows are compared by file and position, not by value."""
     was, now = _by_path(before.data_files()), _by_path(after.data_files())
     names = ", ".join(f"t.c{schema.find_field(name).field_id} AS {duck.identifier(name)}" for name in columns)
     deleted_before, deleted_after = deletes_sql(before.delete_files()), deletes_sql(after.delete_files())
@@ -111,16 +117,16 @@ def _difference(
                 """).to_arrow_table()
             )
     connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE gone AS
+        CREATE OR REPLACE TEMP TABLE newly_deleted AS
         SELECT DISTINCT file_path, pos FROM {deleted_after} d ANTI JOIN {deleted_before} b USING (file_path, pos)
     """)
-    touched = {path for (path,) in connection.execute("SELECT DISTINCT file_path FROM gone").fetchall()}
+    touched = {path for (path,) in connection.execute("SELECT DISTINCT file_path FROM newly_deleted").fetchall()}
     files = [file for path, file in was.items() if path in now and path in touched]
     if files:
         parts.append(
             connection.execute(f"""
                 SELECT {names}, 'old' AS _side FROM {rows_sql(connection, schema, files)} t
-                SEMI JOIN {at_sql(files, "gone")} g ON g.at = {AT}
+                SEMI JOIN {at_sql(files, "newly_deleted")} g ON g.at = {AT}
             """).to_arrow_table()
         )
     return parts

@@ -1,6 +1,7 @@
-"""What keeps a table fast and its store clean: compaction, expiry, and removing what dead writers left.
+"""Maintenance of one table: compaction, expiry of snapshots, and removal of what dead writers left. No row changes.
 
-None of it changes a row.
+Belongs here: what happens to one table. Does not belong here: which tables, when, and which snapshots are still needed
+(maintenance).
 """
 
 from __future__ import annotations
@@ -35,21 +36,21 @@ log = logging.getLogger(__name__)
 
 BRANCH = "compaction"
 COMMITS_BETWEEN = 16
-# Files of about one size are folded into one when there are this many of them, so a row is rewritten once per size
-# and not once per compaction. Below the smallest size all are alike; from the largest on a file stays as it is.
+# This many files of about one size are folded into one, so that a row is rewritten once per size and not with every
+# compaction. All files below the smallest size are one class; a file of the largest size or more stays.
 FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 8, 64 * 1024, 16 * 1024 * 1024
-# A file is rewritten when this share of its rows is deleted: every reader reads them and throws them away.
+# A file is rewritten when more than this share of its rows is deleted, because every reader reads them in vain.
 DELETED_SHARE = 0.2
-# What no writer commits or publishes within a day was left by one that is dead.
+# A writer that has not committed or published within a day is dead.
 ABANDONED = dt.timedelta(days=1)
 
 
 @translate_outages()
 def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> Staged | None:
-    """Fold small data files, files with many deleted rows, and all position deletes, and publish that; rows stay as is.
+    """Fold small data files, files with many deleted rows and all position deletes, and publish the result.
 
-    Cheap to call after every publish: it looks at files only every COMMITS_BETWEEN commits. None if there was nothing
-    to do. Raises CommitConflict if another writer was faster: the next call does it.
+    Returns None if there was nothing to do. Cheap enough to call after every publication: it reads the list of files
+    only every COMMITS_BETWEEN commits. Raises CommitConflict if another writer was first; then the next call does it.
     """
     table.refresh()
     main = table.metadata.current_snapshot_id
@@ -91,10 +92,10 @@ def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> 
 def expire(
     lake: Lake, table: Table, *, keep: Collection[int] = (), older_than: dt.timedelta = dt.timedelta(hours=1)
 ) -> int:
-    """Forget snapshots and delete the files only they needed; returns how many.
+    """Remove snapshots and the files that only they need; return the number of snapshots.
 
-    Kept are: main and every snapshot it grew from back to the oldest of `keep`, so that the history since then can be
-    told; the heads of branches; and whatever is younger than `older_than`, which readers may still be reading.
+    Keeps main and its ancestors back to the oldest snapshot in `keep`, so that changes since then can still be
+    computed; the heads of branches; and snapshots younger than `older_than`, which may still be read.
     """
     table.refresh()
     lineage = list(ancestors_of(table.current_snapshot(), table.metadata))
@@ -120,9 +121,9 @@ def expire(
 
 @translate_outages()
 def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
-    """Drop the branches that writers staged on and never published or discarded; returns how many.
+    """Drop the branches that writers staged on and never published or discarded; return how many.
 
-    Their snapshots and files go with the next expiry. Branches of other names are somebody's own and stay.
+    The next expiry removes their snapshots and files. Branches with other names are not ours and stay.
     """
     table.refresh()
     horizon = _before(older_than)
@@ -149,11 +150,11 @@ def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDO
 
 @translate_outages()
 def remove_orphans(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
-    """Delete the files below the table's location that its metadata does not lead to; returns how many.
+    """Delete the files below the table's location that its metadata does not refer to; return how many.
 
-    Files younger than `older_than` stay: their writer may be about to commit them.
+    Files younger than `older_than` stay, because their writer may be about to commit them.
     """
-    found = _written_before(table, _before(older_than))  # listed first: a commit from now on adds younger files only
+    found = _written_before(table, _before(older_than))  # listed first: later commits add only younger files
     table.refresh()
     orphans = found - _metadata_files(table) - _files_of(table, table.snapshots())
     _delete(table, orphans)
@@ -167,11 +168,11 @@ def _before(older_than: dt.timedelta) -> dt.datetime:
 
 
 def _written_before(table: Table, horizon: dt.datetime) -> set[str]:
-    """The locations of all files below the table's own that were last written before then."""
+    """Return the locations of the files below the table's location that were last written before `horizon`."""
     location = table.location().rstrip("/")
     scheme, netloc, path = PyArrowFileIO.parse_location(location, table.io.properties)
     if not isinstance(table.io, PyArrowFileIO):
-        raise TypeError(f"{'.'.join(table.name())} is read through {type(table.io).__name__}; expected PyArrowFileIO")
+        raise TypeError(f"{'.'.join(table.name())} uses {type(table.io).__name__}; expected PyArrowFileIO")
     files = table.io.fs_by_scheme(scheme, netloc).get_file_info(
         FileSelector(path, recursive=True, allow_not_found=True)
     )
@@ -181,7 +182,7 @@ def _written_before(table: Table, horizon: dt.datetime) -> set[str]:
 
 
 def _metadata_files(table: Table) -> set[str]:
-    """The metadata files that the catalog and the current one name, and the files of statistics."""
+    """Return the current metadata file, those in its log, and the files of statistics."""
     metadata = table.metadata
     statistics = [*metadata.statistics, *metadata.partition_statistics]
     return {
@@ -192,7 +193,7 @@ def _metadata_files(table: Table) -> set[str]:
 
 
 def _files_of(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
-    """The manifest lists and manifests of these snapshots, and the data and delete files live in one of them."""
+    """Return the manifest lists and manifests of these snapshots, and the files that are live in one of them."""
     lists, manifests = set(), {}
     for snapshot in snapshots:
         lists.add(snapshot.manifest_list)
@@ -215,22 +216,22 @@ def _commits_since_compaction(table: Table) -> int:
 
 
 def _deleted_counts(connection: duckdb.DuckDBPyConnection, delete_files: Collection[DataFile]) -> Counter[str]:
-    """How many rows of each data file are deleted."""
+    """Return the number of deleted rows of each data file."""
     query = f"SELECT file_path, count(DISTINCT pos) FROM {deletes_sql(list(delete_files))} GROUP BY file_path"
     return Counter(dict(connection.execute(query).fetchall()))
 
 
 def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[list[DataFile]]:
-    """Files to write as one: small ones of one partition and size class, and those that hold many deleted rows."""
-    alike: dict[tuple[int, Record, int], list[DataFile]] = defaultdict(list)
+    """Return groups of files to write as one: of one partition and size class, or with many deleted rows."""
+    by_class: dict[tuple[int, Record, int], list[DataFile]] = defaultdict(list)
     groups = []
     for file in files:
         if file.file_size_in_bytes < LARGEST_BYTES:
             size_class = max(file.file_size_in_bytes, SMALLEST_BYTES).bit_length() // 3  # a factor of eight
-            alike[file.spec_id, file.partition, size_class].append(file)
+            by_class[file.spec_id, file.partition, size_class].append(file)
         elif deleted[file.file_path] > DELETED_SHARE * file.record_count:
             groups.append([file])
-    for group in alike.values():
+    for group in by_class.values():
         thinned = [file for file in group if deleted[file.file_path] > DELETED_SHARE * file.record_count]
         fold = group if len(group) >= FOLD_FILES else thinned
         if fold:
@@ -251,7 +252,7 @@ def _live_rows(
 
 
 def _positions(connection: duckdb.DuckDBPyConnection, delete_files: list[DataFile], kept: list[DataFile]) -> pa.Table:
-    """The deletes that are about a data file that stays."""
+    """Return the deletes that apply to a data file that stays."""
     connection.register("kept", pa.table({"file_path": pa.array([file.file_path for file in kept], pa.string())}))
     return connection.execute(
         f"SELECT DISTINCT file_path, pos FROM {deletes_sql(delete_files)} SEMI JOIN kept USING (file_path)"
@@ -259,7 +260,7 @@ def _positions(connection: duckdb.DuckDBPyConnection, delete_files: list[DataFil
 
 
 def _files_only_of(table: Table, expired: Collection[Snapshot], remaining: Iterable[Snapshot]) -> set[str]:
-    """Manifest lists, manifests, data and delete files that no remaining snapshot needs."""
+    """Return the manifest lists, manifests, data and delete files that no remaining snapshot needs."""
     needed = _files_of(table, remaining)
     manifests = {
         manifest.manifest_path: manifest

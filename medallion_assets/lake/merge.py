@@ -1,7 +1,8 @@
 """Merge rows into a table by key: find the rows they replace, delete those by position, add the new ones.
 
-Only files that can hold one of the keys are looked into, and of those only the key, and the ordering column where the
-file's bounds do not already say that the table's rows are older. Iceberg v2 merge-on-read; no data file is rewritten.
+This is merge-on-read of Iceberg v2: no data file is rewritten. It reads only files that can contain one of the keys, of
+these only the key columns, and the ordering column only where the bounds do not show that all rows are older. Belongs
+here: which row wins. Does not belong here: choosing files (prune), committing (commit).
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def stage_merge(
 ) -> Staged:
     """Stage one snapshot in which each row replaces the table's row of the same key if its `order_by` is greater.
 
-    `rows` has the table's columns and each key once. A row whose `order_by` equals the table's changes nothing, unless
-    `rewrite_equal` is set and any column differs. Null in `order_by` is older than every value. No row wins: nothing is
-    committed and Staged.changed is False. Raises SchemaMismatch if the rows are not the table's, CommitConflict if
-    another writer was faster, ValueError for a null or repeated key.
+    `rows` has the table's columns and each key once. A row whose `order_by` is equal changes nothing, unless
+    `rewrite_equal` is set and another column differs. Null in `order_by` is older than every value. If no row wins,
+    nothing is committed and Staged.changed is False. Raises SchemaMismatch if the columns are not the table's,
+    CommitConflict if another writer was first, ValueError for a null or repeated key.
     """
     table.refresh()
     schema, main = table.schema(), table.metadata.current_snapshot_id
@@ -59,7 +60,7 @@ def stage_merge(
         numbered = by_field_id(rows, schema).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
         connection.register("incoming", numbered)
         _refuse_bad_keys(connection, rows, key, schema)
-        _find(
+        _match(
             connection,
             schema,
             rows,
@@ -98,11 +99,11 @@ def stage_merge(
         superseded=counts.get("newer", 0),
         unchanged=counts.get("equal", 0),
     )
-    log.info("merge into %s looked into %d of %d files: %s", staged.table_id, len(candidates), len(data_files), staged)
+    log.info("merge into %s read %d of %d files: %s", staged.table_id, len(candidates), len(data_files), staged)
     return staged
 
 
-def _find(
+def _match(
     connection: duckdb.DuckDBPyConnection,
     schema: Schema,
     rows: pa.Table,
@@ -112,9 +113,11 @@ def _find(
     key: Sequence[str],
     order_by: str,
 ) -> None:
-    """Make `found`: row number, position and verdict of each live row with an incoming key; and `decided`, per row.
+    """Create the tables `found` and `decided`.
 
-    The verdict is about the table's row: it is 'older' than the incoming one, 'equal' or 'newer' in `order_by`.
+    `found` has the row number, position and verdict of each live row with an incoming key; `decided` has one verdict
+    per incoming row. The verdict says what the table's row is in `order_by`: 'older' than the incoming one, 'equal' or
+    'newer'.
     """
     older = files_surely_older(schema, candidates, rows, order_by)
     contested = [file for file in candidates if file not in older]
@@ -133,7 +136,7 @@ def _find(
         CREATE TEMP TABLE found AS
         SELECT m.* FROM ({matches}) m ANTI JOIN {deletes_sql(delete_files)} d USING (file_path, pos)
     """)
-    # One row per key gives one verdict per row. A table another writer left a key twice in: its newest row counts.
+    # If another writer left two rows of one key in the table, the newest of them decides.
     connection.execute("""
         CREATE TEMP TABLE decided AS
         SELECT row, CASE WHEN bool_or(verdict = 'newer') THEN 'newer'
@@ -143,7 +146,7 @@ def _find(
 
 
 def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, candidates: Sequence[DataFile]) -> None:
-    """Turn the verdict 'equal' into 'older' where the table's row and the incoming one differ in any column."""
+    """Change the verdict 'equal' to 'older' where the two rows differ in any column."""
     paths = connection.execute(
         "SELECT DISTINCT file_path FROM found JOIN decided USING (row) WHERE decided.verdict = 'equal'"
     )
@@ -170,7 +173,7 @@ def _refuse_bad_keys(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key:
     query = f"SELECT count(*) FROM (SELECT 1 FROM incoming GROUP BY {columns} HAVING count(*) > 1)"
     ((repeated,),) = connection.execute(query).fetchall()
     if repeated:
-        raise ValueError(f"{repeated} keys occur more than once; pass the latest row of each key only")
+        raise ValueError(f"{repeated} keys occur more than once; pass only the latest row of each key")
 
 
 def _columns(schema: Schema, names: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
-"""Tells "the catalog or the store does not answer" from everything else. What to do about it is the caller's.
+"""Translate the exceptions of five libraries for "catalog or store cannot be reached" into our own errors.
 
-pyiceberg, pyarrow, boto3, SQLAlchemy and DuckDB each have their own exceptions for it; outside this room there is one.
+pyiceberg, pyarrow, boto3, SQLAlchemy and DuckDB each have their own; outside this room there are only LakeUnavailable
+and SettingsError. Belongs here: which exception means which. Does not belong here: what to do then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeUnavailable, SettingsError
 
-# What a call to the catalog or the store may raise when the answer is lost: its effect is then unknown.
+# A call to the catalog or the store raises one of these when its answer is lost. Its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
 _NOT_READ = (duckdb.HTTPException, duckdb.IOException)
 
@@ -28,28 +29,28 @@ _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded"
 
 @contextmanager
 def translate_outages() -> Iterator[None]:
-    """Turn a catalog or store that cannot be reached into one of our errors; usable as a decorator, too.
+    """Translate errors of catalog and store into ours. A context manager that is a decorator, too.
 
-    Raises LakeUnavailable where trying again later is right, SettingsError where credentials or the bucket are wrong.
-    Everything else passes as it is.
+    Raises LakeUnavailable if trying again later can help, SettingsError if credentials, rights or the bucket are wrong.
+    Every other exception passes unchanged.
     """
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as missing:
         raise SettingsError(f"The lake needs AWS credentials: {missing}. Set them or choose a profile.") from missing
     except FileNotFoundError:
-        raise  # a file the metadata names is gone: not an outage, and no setting mends it
+        raise  # a file that the metadata names is gone: no outage, and no setting helps
     except ClientError as answer:
         status, code = answer.response["ResponseMetadata"]["HTTPStatusCode"], answer.response["Error"]["Code"]
         if status in (401, 403):
             raise SettingsError(
-                f"The lake refused our credentials ({answer}). Check them and their rights."
+                f"The lake refused our credentials ({answer}). Check the credentials and their rights."
             ) from answer
         if status >= 500 or code in _BUSY:
-            raise LakeUnavailable(f"The lake's catalog is not well: {answer}. Try again later.") from answer
+            raise LakeUnavailable(f"The lake's catalog failed: {answer}. Try again later.") from answer
         raise
     except (*ANSWER_LOST, *_NOT_READ) as failure:
-        raise _said(failure) from failure
+        raise _translated(failure) from failure
 
 
 @contextmanager
@@ -58,18 +59,20 @@ def translate_read_outages() -> Iterator[None]:
     try:
         yield
     except _NOT_READ as failure:
-        raise _said(failure) from failure
+        raise _translated(failure) from failure
 
 
-def _said(failure: BaseException) -> SettingsError | LakeUnavailable:
+def _translated(failure: BaseException) -> SettingsError | LakeUnavailable:
     text = _first_line(failure)
     if any(sign in text for sign in _NO_BUCKET):
-        return SettingsError(f"The lake's bucket does not exist ({text}). Create it or mend the warehouse.")
+        return SettingsError(
+            f"The lake's bucket does not exist ({text}). Create it, or correct the setting of the warehouse."
+        )
     if any(sign in text for sign in _REFUSED):
-        return SettingsError(f"The lake refused our credentials ({text}). Check them and their rights.")
+        return SettingsError(f"The lake refused our credentials ({text}). Check the credentials and their rights.")
     if any(sign in text for sign in _FORBIDDEN):
         return SettingsError(
-            f"The lake's files may not be used ({text}). Let this user read and write below the warehouse."
+            f"No permission for the lake's files ({text}). Let this user read and write below the warehouse."
         )
     if any(sign in text for sign in _FULL):
         return LakeUnavailable(f"The lake's disk is full ({text}). Free space and try again.")
@@ -77,5 +80,5 @@ def _said(failure: BaseException) -> SettingsError | LakeUnavailable:
 
 
 def _first_line(failure: BaseException) -> str:
-    """An exception's text without what libraries append to it (SQL, hints, addresses of their documentation)."""
+    """Return an exception's text without the SQL, hints and links that libraries append."""
     return str(failure).strip().splitlines()[0][:400] if str(failure).strip() else type(failure).__name__

@@ -1,4 +1,7 @@
-"""Which data files can hold a row that a merge is about, by the bounds in the table's metadata."""
+"""Choose the data files that a merge has to read, by the bounds in the table's metadata.
+
+Belongs here: comparing bounds with incoming rows. Does not belong here: reading rows (files).
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ from pyiceberg.types import NestedField, PrimitiveType
 
 
 def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, key: Sequence[str]) -> list[DataFile]:
-    """The files whose bounds include, in every key column, at least one of the rows' values.
+    """Return the files whose bounds include at least one of the rows' values in every key column.
 
-    Bounds may be cut short (Iceberg's `truncate`): a lower bound is then a prefix and an upper bound rounded up, so
-    both still bound. A missing bound includes everything.
+    Bounds may be truncated: then a lower bound is a prefix and an upper bound is rounded up, so both remain bounds. A
+    missing bound includes every value.
     """
     remaining = list(files)
     for name in key:
@@ -28,9 +31,9 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
 
 
 def files_surely_older(schema: Schema, files: Sequence[DataFile], rows: pa.Table, order_by: str) -> list[DataFile]:
-    """The files of which every row is older than every one of `rows`: their ordering column need not be read."""
+    """Return the files whose rows are all older than all of `rows`, so that their `order_by` need not be read."""
     column = rows.column(order_by)
-    if column.null_count or pa.types.is_floating(column.type):  # bounds leave NaN out
+    if column.null_count or pa.types.is_floating(column.type):  # bounds do not include NaN
         return []
     oldest = pc.min(_physical(column)).as_py()
     newest = ((file, _bounds(file, schema.find_field(order_by))[1]) for file in files)
@@ -38,7 +41,7 @@ def files_surely_older(schema: Schema, files: Sequence[DataFile], rows: pa.Table
 
 
 class _SortedValues:
-    """A column as a sorted sequence of Python values, made one by one as a binary search asks for them."""
+    """A column as a sorted sequence of Python values; a binary search converts only the values it reads."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         physical = _physical(column).combine_chunks()
@@ -51,13 +54,13 @@ class _SortedValues:
         return self._values[index].as_py()
 
     def any_between(self, low: Any, high: Any) -> bool:
-        """Whether a value lies in [low, high]; None is no bound."""
+        """Return whether a value is in [low, high]; None is no bound."""
         first = 0 if low is None else bisect_left(self, low)
         return first < len(self) and (high is None or self[first] <= high)
 
 
 def _physical(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values as Iceberg's bounds hold them: days and microseconds since 1970 for dates and timestamps."""
+    """Return the values as in Iceberg's bounds: days since 1970 for dates, microseconds for timestamps."""
     if pa.types.is_date32(column.type):
         return column.cast(pa.int32())
     if pa.types.is_timestamp(column.type):
@@ -67,7 +70,7 @@ def _physical(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _bounds(file: DataFile, field: NestedField) -> tuple[Any, Any]:
     if not isinstance(field.field_type, PrimitiveType):
-        raise TypeError(f"{field.name} is {field.field_type}: a key or ordering column is one plain value")
+        raise TypeError(f"{field.name} is {field.field_type}: expected a column of a primitive type as key or order")
     low = (file.lower_bounds or {}).get(field.field_id)
     high = (file.upper_bounds or {}).get(field.field_id)
     return (

@@ -1,4 +1,7 @@
-"""From staged to published: main moves to an audited snapshot, or the staged snapshot is given up."""
+"""Publish a staged snapshot by moving main to it, or discard it.
+
+Belongs here: moving and dropping branches. Does not belong here: the audit that decides (silver, gold).
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ log = logging.getLogger(__name__)
 def publish(lake: Lake, table: Table, staged: Staged, *, properties: Mapping[str, str] = {}) -> None:
     """Move main to the staged snapshot, set table properties and drop the branch, in one catalog commit.
 
-    Nothing staged: the properties are still set, under the same guard. Raises CommitConflict if main is no longer the
-    snapshot the change was planned on: stage again.
+    If nothing changed, only the properties are set. Raises CommitConflict if main is no longer the snapshot that the
+    change was planned on; then stage it again.
     """
     _refuse_other_table(table, staged)
     table.refresh()
@@ -46,7 +49,7 @@ def publish(lake: Lake, table: Table, staged: Staged, *, properties: Mapping[str
 
 @translate_outages()
 def discard(lake: Lake, table: Table, staged: Staged) -> None:
-    """Drop the staged branch; main stays as it is. Its snapshot and files go with the next expiry."""
+    """Drop the staged branch; main stays. The next expiry removes the snapshot and its files."""
     _refuse_other_table(table, staged)
     table.refresh()
     updates = _without_branch(table, staged)
@@ -60,7 +63,7 @@ def discard(lake: Lake, table: Table, staged: Staged) -> None:
 
 
 def _landed(metadata: TableMetadata, staged: Staged, properties: Mapping[str, str]) -> bool:
-    """Whether this publish is in, also when others have published on top of it since."""
+    """Return whether this publication is in the table, also if others have published after it."""
     if staged.changed:
         main = metadata.current_snapshot()
         return any(snapshot.snapshot_id == staged.snapshot_id for snapshot in ancestors_of(main, metadata))
@@ -68,7 +71,7 @@ def _landed(metadata: TableMetadata, staged: Staged, properties: Mapping[str, st
 
 
 def _without_branch(table: Table, staged: Staged) -> list[TableUpdate]:
-    """The update that drops the branch, if it still is what was staged and not a later try of the same name."""
+    """Return the update that drops the branch; none if a later attempt has staged on a branch of the same name."""
     reference = table.metadata.refs.get(staged.branch)
     if reference is None or reference.snapshot_id != staged.snapshot_id:
         return []
@@ -77,4 +80,4 @@ def _without_branch(table: Table, staged: Staged) -> list[TableUpdate]:
 
 def _refuse_other_table(table: Table, staged: Staged) -> None:
     if staged.table_id != ".".join(table.name()):
-        raise ValueError(f"{staged.table_id} was staged, but {'.'.join(table.name())} is to be published")
+        raise ValueError(f"{staged.table_id} was staged, but {'.'.join(table.name())} was passed to be published")

@@ -1,4 +1,7 @@
-"""Replace whole partitions, or the whole table, by new rows: what a refresh that recomputes some days stages."""
+"""Stage new rows in place of whole days, or of the whole table: for a mart that recomputes some days.
+
+Belongs here: which files go and which come. Does not belong here: which days (gold.changes).
+"""
 
 from __future__ import annotations
 
@@ -35,11 +38,12 @@ def stage_replace(
     properties: Mapping[str, str] = {},
     sort_by: Sequence[str] = (),
 ) -> Staged:
-    """Stage one snapshot without the rows of these days and with `rows` instead; `partitions` None is the whole table.
+    """Stage one snapshot in which `rows` replace the rows of these days, or of the whole table if `partitions` is None.
 
-    `partition_column` is a column the table is partitioned by, by day; None among the days is the rows without one.
-    Nothing to remove and nothing to add: nothing is committed and Staged.changed is False. Raises SchemaMismatch if
-    the table is not partitioned so, ValueError for a row of another day, CommitConflict if another writer was faster.
+    The table is partitioned by the day of `partition_column`. A None in `partitions` stands for the rows whose day is
+    null. With nothing to remove and nothing to add, nothing is committed and Staged.changed is False. Raises
+    SchemaMismatch if the table is partitioned otherwise, ValueError for a row of another day, CommitConflict if another
+    writer was first.
     """
     table.refresh()
     main = table.metadata.current_snapshot_id
@@ -68,7 +72,7 @@ def stage_replace(
 
 
 def _day_position(table: Table, spec: PartitionSpec, column: str) -> int:
-    """Where a partition's values hold the day of `column`, in days since 1970."""
+    """Return the index of the partition field that is the day of `column`, in days since 1970."""
     source = table.schema().find_field(column)
     for position, field in enumerate(spec.fields):
         by_date = isinstance(field.transform, IdentityTransform) and isinstance(source.field_type, DateType)
@@ -76,13 +80,15 @@ def _day_position(table: Table, spec: PartitionSpec, column: str) -> int:
             return position
     raise SchemaMismatch(
         f"{'.'.join(table.name())} is partitioned by {spec}, not by the day of {column}, so single days cannot be "
-        "replaced. Make it with partition_by=[(column, 'day')]."
+        "replaced. Create it with partition_by=[(column, 'day')]."
     )
 
 
 def _refuse_other_days(rows: pa.Table, column: str, days: Sequence[date | None]) -> None:
-    """A row of a day that is not replaced would come on top of the one that stays."""
+    """Raise ValueError for a row of another day: the rows of that day stay, so it would be there twice."""
     distinct = pc.unique(rows.column(column).cast(pa.date32()))
     strangers = sorted({str(day) for day in distinct.to_pylist()} - {str(day) for day in days})
     if strangers:
-        raise ValueError(f"rows of {len(strangers)} days that are not replaced, such as {strangers[0]}")
+        raise ValueError(
+            f"{len(strangers)} days have rows but are not replaced, such as {strangers[0]}; pass all days of the rows"
+        )

@@ -1,4 +1,7 @@
-"""Arrow schemas as Iceberg schemas, and what may change in a table that exists: columns are added, nothing else."""
+"""Arrow schemas as Iceberg schemas, and what may change in an existing table: columns are added, nothing else.
+
+Belongs here: translation and comparison of schemas. Does not belong here: changing a table (catalog).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from medallion_assets.errors import SchemaMismatch
 
 
 def iceberg_schema(schema: pa.Schema, key: Sequence[str]) -> Schema:
-    """The Iceberg schema of a new table: ids counted from 1, key columns required, the others nullable.
+    """Return the Iceberg schema of a new table: ids count from 1, key columns are required, the others nullable.
 
-    Raises SchemaMismatch for a type Iceberg does not have and for a key column the schema lacks.
+    Raises SchemaMismatch for a type that Iceberg does not have and for a key that is not a column.
     """
     for name in key:
         if name not in schema.names:
@@ -30,7 +33,7 @@ def iceberg_schema(schema: pa.Schema, key: Sequence[str]) -> Schema:
 
 
 def refuse_floating_key(schema: pa.Schema, key: Sequence[str]) -> None:
-    """Raise SchemaMismatch for a floating-point key: two source keys may round to one, and NaN is found by nobody."""
+    """Raise SchemaMismatch for a floating-point key: two source keys may round to one, and NaN equals nothing."""
     for name in key:
         if pa.types.is_floating(schema.field(name).type):
             raise SchemaMismatch(
@@ -39,7 +42,10 @@ def refuse_floating_key(schema: pa.Schema, key: Sequence[str]) -> None:
 
 
 def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> PartitionSpec:
-    """The partition spec for (column, transform) pairs; transforms as Iceberg writes them: day, month, bucket[16]."""
+    """Return the spec of (column, transform) pairs; transforms as in Iceberg: identity, day, month, bucket[16].
+
+    Raises SchemaMismatch for a column that is missing or cannot be transformed so.
+    """
     fields = []
     for number, (column, text) in enumerate(partition_by):
         if column not in (field.name for field in schema.fields):
@@ -54,36 +60,38 @@ def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> P
 
 
 def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
-    """The columns of `wanted` the table lacks; their ids are not the table's yet.
+    """Return the columns of `wanted` that the table lacks; their ids are not the table's yet.
 
-    Raises SchemaMismatch if a column's type differs or the table has a column that `wanted` does not name.
+    Raises SchemaMismatch if the type of a column differs or the table has a column that is not in `wanted`.
     """
     requested = _without_ids(wanted)
-    there, asked = _types(table), _types(requested)
-    for name in there.keys() | asked.keys():
-        if name not in asked:
+    present, declared = _types(table), _types(requested)
+    for name in present.keys() | declared.keys():
+        if name not in declared:
             raise SchemaMismatch(f"The table has a column {name} that is not declared. Declare it or make a new table.")
-        if name in there and there[name] != asked[name]:
-            raise SchemaMismatch(f"The table's column {name} is {there[name]}, not {asked[name]}. Types do not change.")
-    return [field for field in requested.fields if field.name not in there]
+        if name in present and present[name] != declared[name]:
+            raise SchemaMismatch(
+                f"The table's column {name} is {present[name]}, not {declared[name]}. Types do not change."
+            )
+    return [field for field in requested.fields if field.name not in present]
 
 
 def file_schema(schema: Schema) -> pa.Schema:
-    """The Arrow schema a data file of this table is written with, field ids included."""
+    """Return the Arrow schema of the table's data files, field ids included."""
     return schema_to_pyarrow(schema, include_field_ids=True)
 
 
 def conform(rows: pa.Table, schema: Schema) -> pa.Table:
-    """The rows with exactly the table's columns, in its order and types.
+    """Return the rows with exactly the table's columns, in its order and types.
 
-    Raises SchemaMismatch naming the column that is missing, not known, or holds a value that does not fit.
+    Raises SchemaMismatch that names a column which is missing, unknown, or has a value that does not fit.
     """
     target = file_schema(schema)
     if set(rows.column_names) != set(target.names) or len(rows.column_names) != len(target.names):
         lacking = ", ".join(sorted(set(target.names) - set(rows.column_names))) or "none"
         unknown = ", ".join(sorted(set(rows.column_names) - set(target.names))) or "none"
         raise SchemaMismatch(
-            f"The rows do not have the table's columns: lacking {lacking}; not in the table {unknown}."
+            f"The rows do not have the table's columns. Missing: {lacking}. Not in the table: {unknown}."
         )
     columns = []
     for field in target:
@@ -93,7 +101,7 @@ def conform(rows: pa.Table, schema: Schema) -> pa.Table:
         try:
             columns.append(column if column.type == field.type else column.cast(field.type))
         except pa.ArrowException:
-            # Without the cause: Arrow's text may quote a value.
+            # Without the cause, because Arrow's message may quote a value.
             raise SchemaMismatch(
                 f"Column {field.name} is {column.type} and cannot be stored as {field.type} without loss."
             ) from None
@@ -108,5 +116,5 @@ def _without_ids(schema: pa.Schema) -> Schema:
 
 
 def _types(schema: Schema) -> dict[str, pa.DataType]:
-    """Column types as Arrow writes them, which leaves out Iceberg's field ids."""
+    """Return the column types as Arrow's, without Iceberg's field ids."""
     return {field.name: field.type for field in schema_to_pyarrow(schema, include_field_ids=False)}

@@ -1,4 +1,7 @@
-"""What a snapshot holds: its manifests and, in them, its live data files and position-delete files."""
+"""The contents of a snapshot: its manifests, and in them its live data files and position-delete files.
+
+Belongs here: reading them. Does not belong here: writing a snapshot (commit), reading rows (files).
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ class Contents:
 
     @classmethod
     def of(cls, table: Table, snapshot_id: int | None) -> Contents:
-        """Read a snapshot's manifests; None is the table before its first snapshot.
+        """Read the manifests of a snapshot; None stands for the table before its first snapshot.
 
-        Raises SchemaMismatch on equality deletes, which some streaming writers leave and nobody here writes.
+        Raises SchemaMismatch for equality deletes, which some streaming writers make and this package does not.
         """
         snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
@@ -32,17 +35,17 @@ class Contents:
         for file in contents.delete_files():
             if file.content is not DataFileContent.POSITION_DELETES:
                 raise SchemaMismatch(
-                    f"{'.'.join(table.name())} has equality deletes of another writer ({file.file_path}). "
+                    f"{'.'.join(table.name())} has equality deletes that another writer made ({file.file_path}). "
                     "Compact the table with the engine that wrote them."
                 )
         return contents
 
     def data_files(self) -> list[DataFile]:
-        """The live data files."""
+        """Return the live data files."""
         return self._files(ManifestContent.DATA)
 
     def delete_files(self) -> list[DataFile]:
-        """The live position-delete files."""
+        """Return the live position-delete files."""
         return self._files(ManifestContent.DELETES)
 
     def _files(self, content: ManifestContent) -> list[DataFile]:

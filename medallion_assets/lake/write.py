@@ -1,6 +1,6 @@
-"""Arrow rows to Parquet files of a table: data files and position-delete files, with the statistics readers prune by.
+"""Write Arrow rows as Parquet files of a table: data files and position-delete files, with statistics for pruning.
 
-Nothing here is visible to anyone until commit puts the files into a snapshot.
+Belongs here: files. Does not belong here: the snapshot that makes them visible (commit).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from medallion_assets.lake.schema import conform
 
 ROW_GROUP_ROWS = 128 * 1024
-# In memory; compressed on disk this is some 64 to 128 MB, Iceberg's and Athena's preferred size.
+# Bytes in memory. Compressed on disk that is about 64 to 128 MB, the size that Iceberg and Athena prefer.
 FILE_BYTES = 512 * 1024 * 1024
 
 # Reserved ids: https://iceberg.apache.org/spec/#reserved-field-ids. `pos` is a long there; DuckDB aborts on an int.
@@ -43,10 +43,10 @@ POSITIONS = pa.schema(
 def write_data(
     table: Table, rows: pa.Table, *, sort_by: Sequence[str] = (), prune_by: Sequence[str] = ()
 ) -> list[DataFile]:
-    """Write rows as data files, one or more per partition, each sorted by `sort_by`.
+    """Write rows as data files, one or more per partition, each sorted by `sort_by`, and return the files.
 
-    The columns `prune_by` get bounds of full length; the others Iceberg's default. Raises SchemaMismatch if the rows
-    are not the table's.
+    The columns `prune_by` get bounds of full length, the others truncated ones, which is Iceberg's default. Raises
+    SchemaMismatch if the rows do not have the table's columns.
     """
     rows = conform(rows, table.schema())
     metrics = {f"write.metadata.metrics.column.{name}": "full" for name in prune_by}
@@ -78,9 +78,9 @@ def write_data(
 
 
 def write_deletes(table: Table, positions: pa.Table, data_files: Iterable[DataFile]) -> list[DataFile]:
-    """Write position deletes (file_path, pos), one file per partition that `data_files` says the paths are in.
+    """Write position deletes (file_path, pos) and return the files, one per partition of `data_files`.
 
-    One file per partition, not one per data file: a small batch with scattered keys would otherwise write hundreds.
+    One file per partition and not one per data file: otherwise a small batch with scattered keys writes hundreds.
     """
     partitions: dict[tuple[int, Record], list[DataFile]] = {}
     for file in data_files:
@@ -106,7 +106,7 @@ def write_deletes(table: Table, positions: pa.Table, data_files: Iterable[DataFi
             partition=partition,
             record_count=own.num_rows,
             file_size_in_bytes=size,
-            # Whole paths, so that readers can tell which data files this is about.
+            # Bounds with whole paths: a reader finds by them which data files the deletes apply to.
             lower_bounds={PATH_ID: first.encode(), POS_ID: struct.pack("<q", low)},
             upper_bounds={PATH_ID: last.encode(), POS_ID: struct.pack("<q", high)},
         )
@@ -118,7 +118,7 @@ def write_deletes(table: Table, positions: pa.Table, data_files: Iterable[DataFi
 
 
 def _write_parquet(table: Table, path: str, content: pa.Table) -> tuple[int, pq.FileMetaData]:
-    """Write one file; its size comes from the stream, which saves the store a question."""
+    """Write one file and return its size in bytes, taken from the stream to save a request, and its footer."""
     with table.io.new_output(path).create(overwrite=True) as stream:
         with pq.ParquetWriter(
             stream, content.schema, compression="zstd", compression_level=3, store_decimal_as_integer=True
@@ -128,9 +128,9 @@ def _write_parquet(table: Table, path: str, content: pa.Table) -> tuple[int, pq.
 
 
 def _unbounded(metadata: pq.FileMetaData, ids: dict[str, int]) -> set[int]:
-    """Columns with a row group that has values but no bounds, such as texts over 4 KB or only NaN.
+    """Return the field ids of columns that have values but no bounds in a row group: long texts, only NaN.
 
-    pyiceberg would give them the bounds of the other row groups, and readers would skip rows that are there.
+    pyiceberg would take the bounds of the other row groups, and readers would skip rows that match.
     """
     unbounded = set()
     for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
@@ -142,7 +142,7 @@ def _unbounded(metadata: pq.FileMetaData, ids: dict[str, int]) -> set[int]:
 
 
 def _parts(table: Table, rows: pa.Table, sort_by: Sequence[str]) -> Iterator[tuple[PartitionKey | None, pa.Table]]:
-    """The rows sorted, cut at partition boundaries and at the target size."""
+    """Yield the sorted rows, cut at the borders of partitions and at the size of a file."""
     if rows.num_rows == 0:
         return
     order = [(name, "ascending") for name in sort_by]
@@ -173,7 +173,7 @@ def _parts(table: Table, rows: pa.Table, sort_by: Sequence[str]) -> Iterator[tup
 
 
 def _runs(codes: pa.Table, total: int) -> Iterator[tuple[list[int], int]]:
-    """The distinct rows of sorted codes with their counts, in order."""
+    """Yield each distinct row of the sorted codes with its count, in order."""
     if not codes.column_names:
         yield [], total
         return
@@ -185,10 +185,10 @@ def _runs(codes: pa.Table, total: int) -> Iterator[tuple[list[int], int]]:
 
 
 def _partition_values(table: Table, rows: pa.Table, field: PartitionField) -> tuple[list[object], pa.Array]:
-    """A partition field's distinct values for these rows, and for each row which of them it has.
+    """Return the distinct values of a partition field, and per row the index of its value.
 
-    Iceberg's transforms are Python functions of one value, so they run on distinct source values only; hours are
-    the finest a time transform distinguishes.
+    Iceberg's transforms are Python functions of one value, so they run once per distinct source value. Timestamps are
+    rounded to hours first, the finest unit of a time transform.
     """
     kind: IcebergType = table.schema().find_type(field.source_id)
     column = rows.column(table.schema().find_column_name(field.source_id))

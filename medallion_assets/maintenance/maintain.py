@@ -35,9 +35,9 @@ def maintain(
     snapshots that marts and enriched tables were last computed from, and to which the ledger has followed it. Raises
     LakeUnavailable, CommitConflict.
     """
-    if not lake.exists(layer, name):
+    table = lake.find(layer, name)
+    if table is None:
         return 0
-    table = lake.table(layer, name)
     compact(lake, table)
     keep = _referred_to(lake, domain, marts, name) if layer == SILVER else ()
     drop_branches(lake, table, older_than=abandoned)
@@ -47,14 +47,13 @@ def maintain(
 
 
 def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -> set[int]:
-    referred = {
-        json.loads(lake.table(GOLD, mart.name).properties.get(INPUT_SNAPSHOTS, "{}")).get(name)
-        for mart in marts
-        if lake.exists(GOLD, mart.name)
-    }
+    referred = set()
+    for mart in marts:
+        if (table := lake.find(GOLD, mart.name)) is not None:
+            referred.add(json.loads(table.properties.get(INPUT_SNAPSHOTS, "{}")).get(name))
     for contract in domain.tables:
-        if lake.exists(SILVER, contract.lake_name):
-            referred.add(lake.table(SILVER, contract.lake_name).properties.get(f"{ENRICHED_FROM}{name}"))
+        if (table := lake.find(SILVER, contract.lake_name)) is not None:
+            referred.add(table.properties.get(f"{ENRICHED_FROM}{name}"))
     if (ledger := find(lake, LEDGER)) is not None:
         referred.add(FollowerOffset.read(ledger.properties, name).snapshot_id)
     return {int(snapshot) for snapshot in referred if snapshot is not None}

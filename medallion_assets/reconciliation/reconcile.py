@@ -322,7 +322,7 @@ class _Reconciler:
         return of_silver(self.lake, self.contract, self._scan(table, self.contract), folder)
 
     def _quarantined(self, folder: Path) -> Fingerprints:
-        if not self.lake.exists(QUARANTINE, self.contract.lake_name):
+        if self.lake.find(QUARANTINE, self.contract.lake_name) is None:
             return self._nothing(folder)
         return of_quarantined(self.lake, self.contract, folder)
 

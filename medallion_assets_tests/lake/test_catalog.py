@@ -23,13 +23,13 @@ def answer(status: int, code: str) -> ClientError:
 
 def test_a_table_is_made_once_and_found_again(lake: Lake) -> None:
     assert lake.tables("silver") == []
-    assert not lake.exists("silver", "orders")
+    assert lake.find("silver", "orders") is None
     made = lake.ensure("silver", "orders", ORDERS, key=["id"])
     again = lake.ensure("silver", "orders", ORDERS, key=["id"])
     assert made.metadata.table_uuid == again.metadata.table_uuid
     assert made.metadata_location == again.metadata_location, "nothing is committed when nothing changes"
     assert lake.tables("silver") == ["orders"]
-    assert lake.exists("silver", "orders")
+    assert lake.find("silver", "orders") is not None
     assert made.location() == f"{lake.settings.warehouse}/silver/orders"
 
 

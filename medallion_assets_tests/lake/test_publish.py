@@ -62,7 +62,7 @@ def test_main_that_moved_meanwhile_is_a_conflict_and_planning_again_loses_nothin
 ) -> None:
     mine = stage(lake, table, order("a", 3), order("mine", 1), branch="mine")
     merge(other_lake, other_lake.table("silver", "orders"), rows(ORDERS, order("a", 2), order("theirs", 1)))
-    with pytest.raises(CommitConflict, match="Plan again"):
+    with pytest.raises(CommitConflict, match="try again"):
         publish(lake, table, mine, properties={"medallion.position": "lost"})
     assert "medallion.position" not in lake.table("silver", "orders").properties
     again = stage(lake, table, order("a", 3), order("mine", 1), branch="mine")

@@ -273,7 +273,7 @@ def test_a_pipeline_that_is_behind_confirms_nothing(shop: Shop) -> None:
     found = shop.repair()
     assert (found.comparison.unconfirmed, found.comparison.agrees, found.complete) == (2, False, False)
     assert "1 Bronze objects wait" in str(found.comparison.behind)
-    assert found.objects == () and not shop.bench.lake.exists("ops", "repairs")
+    assert found.objects == () and shop.bench.lake.find("ops", "repairs") is None
 
 
 def test_amendments_that_nobody_merges_are_told_and_found_merged_later(shop: Shop) -> None:
@@ -294,7 +294,7 @@ def test_a_dry_run_writes_nothing(shop: Shop) -> None:
     found = shop.repair(dry_run=True)
     assert found.comparison.differences == ["a: amount: source Decimal('2.00'), lake Decimal('1.00')"]
     assert list(shop.bench.store.list("Orders")) == before
-    assert not shop.bench.lake.exists("ops", "repairs") and shop.rows() == {"a": "1.00"}
+    assert shop.bench.lake.find("ops", "repairs") is None and shop.rows() == {"a": "1.00"}
 
 
 def test_a_row_that_waits_in_quarantine_is_left_alone(shop: Shop) -> None:

@@ -320,7 +320,7 @@ def test_a_rival_that_merges_in_between_is_planned_around(bench: Bench, monkeypa
 
 def test_nothing_open_is_nothing_done(bench: Bench) -> None:
     assert bench.replay("orders").taken == 0
-    assert not bench.lake.exists(SILVER, "orders")
+    assert bench.lake.find(SILVER, "orders") is None
     bench.put(order(1, "a", "1"))
     bench.news("orders")
     assert bench.replay("orders").taken == 0

@@ -106,7 +106,7 @@ def _die(*_: Any, **__: Any) -> None:
 
 def stored(bench: Bench) -> dict[str, tuple[int, Any, Any]]:
     """Each order's newest sequence number, amount (None when deleted) and region."""
-    if not bench.lake.exists("silver", "orders"):
+    if bench.lake.find("silver", "orders") is None:
         return {}
     return {row["id"]: (int(row["_sequence_number"]), row["amount"], row["region"]) for row in bench.rows("orders")}
 
@@ -125,7 +125,7 @@ def check_quarantine(bench: Bench, log: list[Change]) -> None:
     """Every change that is in quarantine says what became of it, and none that should be there is missing."""
     silver = {key: sequence for key, (sequence, _, _) in stored(bench).items()}
     changes = {sequence: (key, value) for table, sequence, key, value in log if table == "Orders"}
-    rows = bench.rows("orders", namespace=QUARANTINE) if bench.lake.exists(QUARANTINE, "orders") else []
+    rows = bench.rows("orders", namespace=QUARANTINE) if bench.lake.find(QUARANTINE, "orders") is not None else []
     statuses = {int(row["sequence_number"]): row["status"] for row in rows}
     never = {sequence for sequence, (_, value) in changes.items() if not valid(value, MENDED)}
     assert never <= statuses.keys() <= {n for n, (_, value) in changes.items() if not valid(value, STRICT)}
