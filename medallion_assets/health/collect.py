@@ -16,11 +16,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import TableMissing
 from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
@@ -31,7 +29,7 @@ from medallion_assets.ledger.gaps import list_open_gaps
 from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
 from medallion_assets.ops.reconciliations import OPS, RECONCILIATIONS
 from medallion_assets.silver.audit import RowCounts
-from medallion_assets.silver.table import OPEN, POSITION, QUARANTINE, ROW_COUNT, SILVER
+from medallion_assets.silver.table import OPEN, QUARANTINE, ROW_COUNT, SILVER, read_position
 
 SETTLED: Final = timedelta(seconds=5)
 """A run that ended this long ago is whole in Dagster's storage; younger ones are left to the next look."""
@@ -127,9 +125,8 @@ def _states(
 
 
 def _silver(lake: Lake, store: BronzeStore, contract: Contract) -> _Silver:
-    table = _find(lake, SILVER, contract.lake_name)
-    written = table.properties.get(POSITION) if table else None
-    position = Position.from_json(written) if written else Position.start()
+    table = lake.find(SILVER, contract.lake_name)
+    position = read_position(table)
     return _Silver(
         table,
         ObjectName.parse(position.newest).captured_at if position.newest else None,
@@ -140,7 +137,7 @@ def _silver(lake: Lake, store: BronzeStore, contract: Contract) -> _Silver:
 def _gold(
     lake: Lake, mart: Mart, silver: Mapping[str, _Silver], complete: Mapping[str, datetime | None], now: datetime
 ) -> dict[str, Any]:
-    table = _find(lake, GOLD, mart.name)
+    table = lake.find(GOLD, mart.name)
     basis = InputVersions.recorded(table) if table else None
     reached = [silver[name].contains_to(now) for name in mart.tables]
     behind = []
@@ -169,8 +166,8 @@ def _first_since(table: Table | None, snapshot_id: int | None) -> datetime | Non
 
 
 def _quarantined_rows(lake: Lake, name: str) -> int:
-    table = _find(lake, QUARANTINE, name)
-    if table is None or table.metadata.current_snapshot_id is None:
+    table = lake.find(QUARANTINE, name)
+    if table is None:
         return 0
     with lake.duckdb() as connection:
         ((count,),) = connection.execute(
@@ -181,8 +178,8 @@ def _quarantined_rows(lake: Lake, name: str) -> int:
 
 def _verified(lake: Lake) -> dict[str, dict[str, Any]]:
     """By table that was ever reconciled with its source: when last, and how many rows differed."""
-    table = _find(lake, OPS, RECONCILIATIONS)
-    if table is None or table.metadata.current_snapshot_id is None:
+    table = lake.find(OPS, RECONCILIATIONS)
+    if table is None:
         return {}
     with lake.duckdb() as connection:
         rows = connection.execute(
@@ -190,13 +187,6 @@ def _verified(lake: Lake) -> dict[str, dict[str, Any]]:
             f"FROM {lake.scan_sql(table, None)} GROUP BY table_name"
         ).fetchall()
     return {name: {"verified_at": at, "differing_rows": differing} for name, at, differing in rows}
-
-
-def _find(lake: Lake, namespace: str, name: str) -> Table | None:
-    try:
-        return lake.table(namespace, name)
-    except TableMissing:
-        return None
 
 
 def _published_at(table: Table | None) -> datetime | None:

@@ -13,18 +13,16 @@ from typing import Any
 from pyiceberg.table import Table
 
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.errors import TableMissing
 from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets.silver.table import CHANGED_AT, OPEN, POSITION, QUARANTINE, SILVER
+from medallion_assets.silver.table import CHANGED_AT, OPEN, QUARANTINE, SILVER, read_position
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Observer:
     def look(self) -> Overview:
         """The state now. Raises LakeUnavailable, SettingsError."""
         now = datetime.now(UTC)
-        silver = {contract.lake_name: self._found(SILVER, contract.lake_name) for contract in self._domain.tables}
+        silver = {contract.lake_name: self._lake.find(SILVER, contract.lake_name) for contract in self._domain.tables}
         with Embedded(self._lake) as engine:
             tables = [
                 self._table(engine, contract, silver[contract.lake_name], now) for contract in self._domain.tables
@@ -87,20 +85,13 @@ class Observer:
             marts = [self._mart(engine, mart, silver) for mart in self._marts]
         return Overview(tables, marts)
 
-    def _found(self, namespace: str, name: str) -> Table | None:
-        try:
-            return self._lake.table(namespace, name)
-        except TableMissing:
-            return None
-
     def _table(self, engine: Embedded, contract: Contract, silver: Table | None, now: datetime) -> TableState:
         name = contract.lake_name
-        written = silver.properties.get(POSITION) if silver else None
-        position = Position.from_json(written) if written else Position.start()
+        position = read_position(silver)
         waiting = [ObjectName.parse(path).captured_at for path in position.pending(self._store, contract.table)]
         merged = [ObjectName.parse(position.newest).captured_at] if position.newest else []
         rows, changed_at = _aggregates(engine, silver, f"count(*), max({CHANGED_AT})") or (0, None)
-        (quarantined,) = _aggregates(engine, self._found(QUARANTINE, name), f"count_if(status = '{OPEN}')") or (0,)
+        (quarantined,) = _aggregates(engine, self._lake.find(QUARANTINE, name), f"count_if(status = '{OPEN}')") or (0,)
         return TableState(
             table=name,
             captured_at=max([*merged, *waiting], default=None),
@@ -113,7 +104,7 @@ class Observer:
         )
 
     def _mart(self, engine: Embedded, mart: Mart, silver: Mapping[str, Table | None]) -> MartState:
-        gold = self._found(GOLD, mart.name)
+        gold = self._lake.find(GOLD, mart.name)
         basis = InputVersions.recorded(gold) if gold else None
         published = {
             name: table.metadata.current_snapshot_id if (table := silver[name]) else None for name in mart.tables

@@ -11,7 +11,6 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
@@ -104,10 +103,8 @@ A check.
 
 def followed_to(lake: Lake, name: Name) -> datetime | None:
     """Up to when runs are counted in the table; None before its first row. Raises LakeUnavailable."""
-    try:
-        text = lake.table(OPS, name).properties.get(FOLLOWED_TO)
-    except TableMissing:
-        return None
+    table = lake.find(OPS, name)
+    text = table.properties.get(FOLLOWED_TO) if table is not None else None
     return datetime.fromisoformat(text) if text else None
 
 

@@ -26,7 +26,6 @@ from medallion_assets.capture.position import Position
 from medallion_assets.capture.sequence import SEQUENCE_START, STREAM_RETENTION, pad_sequence
 from medallion_assets.capture.store import BronzeStore, Entry
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.ledger.backfill import unrecorded_gaps
@@ -37,7 +36,7 @@ from medallion_assets.ledger.ranges import Range, missing, union
 from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.ledger.silver_contains import silver_contains
 from medallion_assets.ledger.table import CHANGED, MISSING, PRESENT, FollowerOffset
-from medallion_assets.silver.table import OBJECTS, POSITION, RUN_ID, SILVER
+from medallion_assets.silver.table import OBJECTS, RUN_ID, SILVER, read_position
 
 PAGE: Final = 1000
 """Older names looked at at a time: what S3 gives for one request."""
@@ -119,12 +118,8 @@ def inspect_table(
     # In this order: what the marker tells of was put before, so it is in the listing; and what Silver publishes after
     # its position was read counts as waiting.
     polled = read_heartbeat(store, contract.table, now=now)
-    try:
-        silver = lake.table(SILVER, contract.lake_name)
-    except TableMissing:
-        silver = None
-    text = silver.properties.get(POSITION) if silver else None
-    position = Position.from_json(text) if text else Position.start()
+    silver = lake.find(SILVER, contract.lake_name)
+    position = read_position(silver)
     listing = _list(store, contract.table, position, cursor.page)
     return _Inspector(lake, store, contract, recorded, gaps, polled, silver, position, listing, cursor, now).make()
 

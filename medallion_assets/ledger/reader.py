@@ -33,9 +33,9 @@ class LedgerReader:
         """The ledger's newest snapshot, until the context ends."""
         table = find(lake, LEDGER)
         with lake.duckdb() as connection:
-            if table is None or table.metadata.current_snapshot_id is None:
+            if table is None:
                 connection.register("nothing", LEDGER_SCHEMA.empty_table())
-                yield cls(connection, "nothing", table.properties if table else {})
+                yield cls(connection, "nothing", {})
             else:
                 yield cls(connection, lake.scan_sql(table, None), table.properties)
 

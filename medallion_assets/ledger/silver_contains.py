@@ -10,7 +10,7 @@ import duckdb
 
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import CorruptObject, TableMissing
+from medallion_assets.errors import CorruptObject
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.silver.bronze import read_object
@@ -46,11 +46,6 @@ def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: st
 
 
 def _scan(lake: Lake, namespace: str, contract: Contract, columns: str) -> str | None:
-    """SQL: these columns of the table as published; None before there are any."""
-    try:
-        table = lake.table(namespace, contract.lake_name)
-    except TableMissing:
-        return None
-    if table.metadata.current_snapshot_id is None:
-        return None
-    return f"SELECT {columns} FROM {lake.scan_sql(table, None)}"
+    """Return SQL of these columns of the table as published; None if it does not exist."""
+    table = lake.find(namespace, contract.lake_name)
+    return None if table is None else f"SELECT {columns} FROM {lake.scan_sql(table, None)}"

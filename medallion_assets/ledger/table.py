@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 import pyarrow as pa
 from pyiceberg.table import Table
 
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
@@ -116,10 +115,7 @@ class FollowerOffset:
 
 def find(lake: Lake, name: str) -> Table | None:
     """One of the ledger's tables, None before its first row. Raises LakeUnavailable."""
-    try:
-        return lake.table(OPS, name)
-    except TableMissing:
-        return None
+    return lake.find(OPS, name)
 
 
 def write(

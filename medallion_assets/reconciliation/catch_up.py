@@ -20,9 +20,8 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.silver.table import POSITION, SILVER
+from medallion_assets.silver.table import SILVER, read_position
 
 _POLL_SECONDS: Final = 1.0
 # The poller writes its heartbeat every half minute; an older one means that the poller does not run.
@@ -59,20 +58,13 @@ class CatchUp:
 
 def silver_now(lake: Lake, contract: Contract) -> Table | None:
     """The Silver table as it is published; None if there is none, or nothing in it yet."""
-    try:
-        table = lake.table(SILVER, contract.lake_name)
-    except TableMissing:
-        return None
-    return table if table.metadata.current_snapshot_id is not None else None
+    table = lake.find(SILVER, contract.lake_name)
+    return table if table is not None and table.metadata.current_snapshot_id is not None else None
 
 
 def position_now(lake: Lake, contract: Contract) -> Position:
     """Which Bronze objects the Silver table contains, or its quarantine."""
-    try:
-        text = lake.table(SILVER, contract.lake_name).properties.get(POSITION)
-    except TableMissing:
-        text = None
-    return Position.from_json(text) if text else Position.start()
+    return read_position(lake.find(SILVER, contract.lake_name))
 
 
 def wait_until_merged(

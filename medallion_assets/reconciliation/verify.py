@@ -21,7 +21,6 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.errors import TableMissing
 from medallion_assets.gold.changes import InputVersions, affected_days
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
@@ -196,10 +195,8 @@ class _Marts:
 
 
 def _basis(lake: Lake, mart: Mart) -> InputVersions | None:
-    try:
-        return InputVersions.recorded(lake.table(GOLD, mart.name))
-    except TableMissing:
-        return None
+    table = lake.find(GOLD, mart.name)
+    return InputVersions.recorded(table) if table is not None else None
 
 
 def _descends(table: Table, newer: int | None, older: int | None) -> bool:
@@ -216,9 +213,8 @@ def _grain(mart: Mart, row: Row) -> tuple[Any, ...]:
 
 def _published(lake: Lake, mart: Mart) -> list[Row]:
     """Return the mart's published rows; none if there is no such table yet."""
-    try:
-        table = lake.table(GOLD, mart.name)
-    except TableMissing:
+    table = lake.find(GOLD, mart.name)
+    if table is None:
         return []
     names = ", ".join(map(identifier, mart.columns))
     with lake.duckdb() as connection:

@@ -14,7 +14,6 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import TableMissing
 from medallion_assets.scheduling.planner import Pending
 
 if TYPE_CHECKING:
@@ -36,15 +35,12 @@ class PublishedTable:
 def read_published(lake: Lake, contract: Contract) -> PublishedTable:
     """Return the Silver table as published; one that does not exist yet is at the start. Raises LakeUnavailable."""
     from medallion_assets.lake.history import last_change
-    from medallion_assets.silver.table import POSITION, RUN_ID, SILVER
+    from medallion_assets.silver.table import RUN_ID, SILVER, read_position
 
-    try:
-        table = lake.table(SILVER, contract.lake_name)
-    except TableMissing:
-        return PublishedTable(Position.start())
-    text, change = table.properties.get(POSITION), last_change(table)
+    table = lake.find(SILVER, contract.lake_name)
+    change = last_change(table) if table is not None else None
     return PublishedTable(
-        Position.from_json(text) if text else Position.start(),
+        read_position(table),
         change.snapshot_id if change else None,
         change.summary.additional_properties.get(RUN_ID) if change and change.summary else None,
     )

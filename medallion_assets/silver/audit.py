@@ -24,7 +24,6 @@ from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Rule, Severity
-from medallion_assets.errors import TableMissing
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 
@@ -275,11 +274,9 @@ class Audit:
             f"SELECT DISTINCT {keys}, {f'unnest({name})' if nested else name} AS refers "
             f"FROM {self._rows()} WHERE NOT _deleted"
         )
-        try:
-            table = self._lake.table("silver", referenced)
-        except TableMissing:
-            known = "SELECT NULL AS there WHERE FALSE"
-        else:
+        table = self._lake.find("silver", referenced)
+        known = "SELECT NULL AS there WHERE FALSE"
+        if table is not None:
             known = f"SELECT {there} AS there FROM {self._lake.scan_sql(table, None)} WHERE NOT _deleted"
         ((orphans, examples),) = self._query(f"""
             WITH pairs AS MATERIALIZED ({pairs}),

@@ -51,6 +51,8 @@ from medallion_assets.silver.table import (
     ROW_COUNT,
     RUN_ID,
     SEQUENCE,
+    SILVER,
+    read_position,
     silver_schema,
     silver_table,
 )
@@ -183,6 +185,8 @@ class Merger:
     def _merge_once(
         self, connection: duckdb.DuckDBPyConnection, changes: Changes | None, advance: Callable[[Position], Position]
     ) -> BatchResult | None:
+        if changes is None and not self.whole and self.lake.find(SILVER, self.contract.lake_name) is None:
+            return None
         table = silver_table(self.lake, self.contract, self.domain)
         planned_on = table.metadata.current_snapshot_id
         found = sources(self.lake, table, self.contract, self.domain)
@@ -209,8 +213,7 @@ class Merger:
             discard(self.lake, table, staged)
             log.warning("silver.%s: held: %s", self.contract.lake_name, result.counts)
             return replace(result, snapshot_id=planned_on)
-        position = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
-        properties = {POSITION: advance(position).to_json(), ROW_COUNT: counts.text, **enriched}
+        properties = {POSITION: advance(read_position(table)).to_json(), ROW_COUNT: counts.text, **enriched}
         publish(self.lake, table, staged, properties=properties)
         resolved = 0
         # That a change set aside just now is superseded already is for a rerun or a replay to say: it takes a look at

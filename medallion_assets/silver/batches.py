@@ -20,7 +20,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.silver.batch import BatchResult, Merger, read_changes
 from medallion_assets.silver.bronze import read_chunks
-from medallion_assets.silver.table import POSITION, silver_table
+from medallion_assets.silver.table import SILVER, read_position
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def merge_pending(
     whose `published` is False. Raises OlderDayPending if objects of an earlier day wait, and what reading
     and Merger.merge raise.
     """
-    pending = _position(lake, contract, domain).pending(store, contract.table)
+    pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table)
     days = {name: _day(name) for name in pending}
     if older := sorted({other for other in days.values() if other < day}):
         raise OlderDayPending(
@@ -67,7 +67,7 @@ def remerge_day(
     A day that is in the table already changes nothing. The Position moves over the day unless older objects wait.
     Ends after a result whose `published` is False. Raises CorruptObject and what Merger.merge raises.
     """
-    pending = _position(lake, contract, domain).pending(store, contract.table)
+    pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table)
     names = list(store.list(contract.table, day=day))
     merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=True)
     yield from _merge(merger, store, names, may_advance=not any(_day(name) < day for name in pending))
@@ -94,14 +94,9 @@ def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance:
 def _compact(merger: Merger) -> None:
     """Keep the table quick to read: a commit every few seconds would leave thousands of small files."""
     try:
-        compact(merger.lake, silver_table(merger.lake, merger.contract, merger.domain))
+        compact(merger.lake, merger.lake.table(SILVER, merger.contract.lake_name))
     except CommitConflict as lost:
         log.info("silver.%s: compaction is left to the next batch: %s", merger.contract.lake_name, lost)
-
-
-def _position(lake: Lake, contract: Contract, domain: Domain) -> Position:
-    text = silver_table(lake, contract, domain).properties.get(POSITION)
-    return Position.from_json(text) if text else Position.start()
 
 
 def _day(name: str) -> date:

@@ -21,16 +21,21 @@ from medallion_assets.contracts.model import Contract, Enrichment
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, ENRICHED_FROM, silver_table
+from medallion_assets.silver.table import DELETED, ENRICHED_FROM, SILVER, silver_schema
 
 
 @dataclass(frozen=True)
 class Source:
-    """A referenced table as published now (`snapshot_id`), and as it was when our table was last enriched (`since`)."""
+    """A table that rows refer to.
+
+    `table` is None until its first batch, and may lack columns of the contract until the next one; `declared` has them
+    all. `snapshot_id` is what is published now, `since` what was published when our table was last enriched.
+    """
 
     part: Enrichment
     key: str
-    table: Table
+    table: Table | None
+    declared: pa.Schema
     snapshot_id: int | None
     since: int | None
 
@@ -41,18 +46,19 @@ class Source:
 
 
 def sources(lake: Lake, table: Table, contract: Contract, domain: Domain) -> tuple[Source, ...]:
-    """The tables that `contract` takes columns from, made or extended if they are not so yet."""
+    """Return the tables that `contract` copies columns from, as they are published now."""
     found = []
     for part in contract.enrich:
         referenced = domain.by_name[part.table]
-        there = silver_table(lake, referenced, domain)
+        there = lake.find(SILVER, referenced.lake_name)
         since = table.properties.get(f"{ENRICHED_FROM}{part.table}")
         found.append(
             Source(
                 part=part,
                 key=referenced.key_names[0],
                 table=there,
-                snapshot_id=there.metadata.current_snapshot_id,
+                declared=silver_schema(referenced, domain),
+                snapshot_id=there.metadata.current_snapshot_id if there is not None else None,
                 since=int(since) if since else None,
             )
         )
@@ -65,7 +71,9 @@ def enrich(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: pa.Table, fo
         return rows
     connection.register("incoming", rows)
     try:
-        return connection.execute(f"SELECT r.*, {_columns(found)} {_joins(lake, 'incoming', found)}").to_arrow_table()
+        return connection.execute(
+            f"SELECT r.*, {_columns(found)} {_joins(connection, lake, 'incoming', found)}"
+        ).to_arrow_table()
     finally:
         connection.unregister("incoming")
 
@@ -93,15 +101,18 @@ def outdated(
     )
     return connection.execute(f"""
         WITH existing AS MATERIALIZED ({existing})
-        SELECT r.* EXCLUDE ({names}), {_columns(found)} {_joins(lake, "existing", found)} WHERE {differs}
+        SELECT r.* EXCLUDE ({names}), {_columns(found)} {_joins(connection, lake, "existing", found)} WHERE {differs}
     """).to_arrow_table()
 
 
 def _touched(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, source: Source) -> str:
     """SQL: whether an existing row refers to a row that changed in the referenced table; registers those changes."""
-    if source.snapshot_id is None:
+    if source.table is None or source.snapshot_id is None:
         return "FALSE"
-    columns = [source.key, DELETED, *dict.fromkeys(source.part.columns.values())]
+    copied = [
+        name for name in dict.fromkeys(source.part.columns.values()) if name in source.table.schema().column_names
+    ]
+    columns = [source.key, DELETED, *copied]
     changes = changed_rows(lake, source.table, since=source.since, until=source.snapshot_id, columns=columns)
     if changes is None:
         return "TRUE"
@@ -120,12 +131,23 @@ def _columns(found: Sequence[Source]) -> str:
     )
 
 
-def _joins(lake: Lake, rows: str, found: Sequence[Source]) -> str:
-    """SQL: FROM the relation `rows` as r, joined with the rows s0, s1, ... of the referenced tables that it needs."""
+def _joins(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: str, found: Sequence[Source]) -> str:
+    """Return SQL: FROM the relation `rows` as r, joined with the rows s0, s1, ... of the tables that they refer to."""
     joins = []
     for at, source in enumerate(found):
         on, key = identifier(source.part.on), identifier(source.key)
-        scan = lake.scan_sql(source.table, source.snapshot_id)
+        scan = _scan(connection, lake, at, source)
         needed = f"SELECT * FROM {scan} WHERE NOT {DELETED} AND {key} IN (SELECT {on} FROM {rows})"
         joins.append(f"LEFT JOIN ({needed}) s{at} ON r.{on} = s{at}.{key} AND NOT r.{DELETED}")
     return f"FROM {rows} r {' '.join(joins)}"
+
+
+def _scan(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, source: Source) -> str:
+    """Return SQL of the referenced table's rows; columns that it does not have yet are null."""
+    connection.register(f"declared_{at}", source.declared.empty_table())
+    if source.table is None:
+        return f"declared_{at}"
+    scan = lake.scan_sql(source.table, source.snapshot_id)
+    if set(source.part.columns.values()) <= set(source.table.schema().column_names):
+        return scan
+    return f"(FROM declared_{at} UNION ALL BY NAME FROM {scan})"

@@ -25,7 +25,7 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.condition import Condition, read_condition
-from medallion_assets.errors import CommitConflict, MartError, TableMissing
+from medallion_assets.errors import CommitConflict, MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.duck import identifier, literal
@@ -288,12 +288,9 @@ def _captured(objects: pa.ChunkedArray) -> list[datetime]:
 
 
 def _published(lake: Lake, namespace: str, contract: Contract) -> str | None:
-    """SQL that reads the table as it is published; None where there is none, or nothing in it."""
-    try:
-        table = lake.table(namespace, contract.lake_name)
-    except TableMissing:
-        return None
-    return None if table.metadata.current_snapshot_id is None else lake.scan_sql(table, None)
+    """Return SQL that reads the table as it is published; None if it does not exist."""
+    table = lake.find(namespace, contract.lake_name)
+    return None if table is None else lake.scan_sql(table, None)
 
 
 def _write(
@@ -308,9 +305,8 @@ def _write(
     """
 
     def write_once() -> pa.Table:
-        try:
-            table = lake.table(QUARANTINE, contract.lake_name)
-        except TableMissing:
+        table = lake.find(QUARANTINE, contract.lake_name)
+        if table is None:
             return QUARANTINE_SCHEMA.empty_table()
         read = table.metadata.current_snapshot_id
         with lake.duckdb() as connection:

@@ -10,6 +10,7 @@ from typing import Final
 import pyarrow as pa
 from pyiceberg.table import Table
 
+from medallion_assets.capture.position import Position
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
@@ -94,7 +95,7 @@ def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
 
 
 def silver_table(lake: Lake, contract: Contract, domain: Domain) -> Table:
-    """The contract's Silver table, made or extended if it is not so yet. Raises SchemaMismatch."""
+    """Return the contract's Silver table to a writer: create it, or add the columns it lacks. Raises SchemaMismatch."""
     return lake.ensure(
         SILVER,
         contract.lake_name,
@@ -102,3 +103,9 @@ def silver_table(lake: Lake, contract: Contract, domain: Domain) -> Table:
         key=contract.key_names,
         partition_by=[(part.column, part.transform) for part in contract.partition],
     )
+
+
+def read_position(table: Table | None) -> Position:
+    """Return which Bronze objects a Silver table contains; of a table that does not exist yet, none."""
+    text = table.properties.get(POSITION) if table is not None else None
+    return Position.from_json(text) if text else Position.start()

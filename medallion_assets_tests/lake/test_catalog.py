@@ -96,7 +96,7 @@ def test_a_warehouse_is_a_bucket_or_an_absolute_directory() -> None:
 
 def test_a_directory_that_cannot_be_made_is_a_setting_to_mend(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="cannot be made"):
+    with pytest.raises(SettingsError, match="cannot be created"):
         Lake.open(LakeSettings(warehouse=str(tmp_path / "file" / "lake"), catalog="sqlite", region="eu-west-1"))
 
 

@@ -174,7 +174,7 @@ def test_partitions_by_time_hold_times_before_1970_and_none(lake: Lake, transfor
             assert found == [(expected,)], "readers skip partitions by these values"
 
 
-def test_only_files_whose_bounds_hold_a_key_are_looked_into(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_files_whose_bounds_include_a_key_are_read(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     """Keys with one long common beginning: bounds cut to 16 characters would tell nothing."""
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     prefix = "TENANT#0000000000000000#ORDER#"
@@ -183,7 +183,7 @@ def test_only_files_whose_bounds_hold_a_key_are_looked_into(lake: Lake, caplog: 
     with caplog.at_level("INFO", "medallion_assets.lake.merge"):
         assert merge(lake, table, rows(ORDERS, order(f"{prefix}3042", 2), order(f"{prefix}4998", 2))).updated == 1
         assert merge(lake, table, rows(ORDERS, order(f"{prefix}1999", 2), order("A", 2))).updated == 0
-    looked_into = [record.message.partition("looked into ")[2].partition(":")[0] for record in caplog.records]
+    looked_into = [record.message.partition("read ")[2].partition(":")[0] for record in caplog.records]
     assert looked_into == ["1 of 5 files", "0 of 6 files"]
 
 
@@ -230,7 +230,7 @@ def test_rows_that_are_not_the_tables_are_refused(lake: Lake) -> None:
     good = rows(ORDERS, order("a", 1))
     for bad, word in (
         (good.drop_columns(["amount"]), "Missing: amount"),
-        (good.append_column("more", pa.array([1])), "not in the table more"),
+        (good.append_column("more", pa.array([1])), "Not in the table: more"),
         (good.set_column(2, "amount", pa.array([Decimal("1.005")])), "amount"),
         (good.set_column(2, "amount", pa.array([True])), "amount"),
     ):

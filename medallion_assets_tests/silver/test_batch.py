@@ -124,6 +124,15 @@ def test_a_delivery_that_changes_nothing_moves_the_position_without_a_snapshot(e
     assert either.news("orders") == []
 
 
+def test_merging_nothing_and_referring_to_a_table_without_rows_create_no_table(bench: Bench) -> None:
+    assert bench.news("customers") == [] == bench.news("orders")
+    assert bench.lake.tables(SILVER) == []
+    bench.put(order(1, "a", "1", of="c1"))
+    bench.news("orders")
+    assert bench.lake.tables(SILVER) == ["orders"]
+    assert [row["region"] for row in bench.rows("orders")] == [None]
+
+
 def test_an_older_day_comes_first(bench: Bench) -> None:
     yesterday = DAY - timedelta(days=1)
     bench.put(order(1, "a", "1"), day=yesterday)
