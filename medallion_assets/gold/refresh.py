@@ -87,7 +87,7 @@ def _refresh_once(
     lake: Lake, mart: Mart, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
 ) -> RefreshResult:
     partition = mart.spec.partition
-    tables = {name: lake.table(SILVER, name) if lake.exists(SILVER, name) else None for name in mart.tables}
+    tables = {name: lake.find(SILVER, name) for name in mart.tables}
     inputs = InputVersions(
         silver={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
         current_date=today if mart.uses_current_date else None,

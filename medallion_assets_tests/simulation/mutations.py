@@ -154,13 +154,13 @@ def publish_whatever_the_audit_says() -> Iterator[None]:
 @contextmanager
 def treat_a_retry_as_new() -> Iterator[None]:
     """A change that is in the table already is added once more."""
-    real = merge._find
+    real = merge._match
 
     def find(connection: Any, *given: Any, **more: Any) -> None:
         real(connection, *given, **more)
         connection.execute("DELETE FROM decided WHERE verdict = 'equal'")
 
-    with patched((merge, "_find", find)):
+    with patched((merge, "_match", find)):
         yield
 
 
