@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from medallion_assets.simulation.harness.campaign import Run, Tally
+    from medallion_assets.simulation.harness.campaign import Campaign, Tally
     from medallion_assets.simulation.harness.histories import History
     from medallion_assets.simulation.harness.play import Played
 
@@ -84,12 +84,12 @@ def _many(count: int, first: int | None, state: Path, *, processes: int, shrink_
     import logging
 
     from medallion_assets.cli.output import print_json
-    from medallion_assets.simulation.harness.campaign import Run
+    from medallion_assets.simulation.harness.campaign import Campaign
     from medallion_assets.simulation.harness.histories import draw
     from medallion_assets.simulation.harness.play import play
 
     logging.disable(logging.CRITICAL)
-    run = Run.open(state, count=count, first=first)
+    run = Campaign.open(state, count=count, first=first)
     typer.echo(f"{count} histories, seeds {run.first} to {run.first + count - 1}", err=as_json)
     if run.tally.histories:
         typer.echo(f"going on after {run.tally.histories}", err=as_json)
@@ -113,7 +113,7 @@ def _many(count: int, first: int | None, state: Path, *, processes: int, shrink_
         raise typer.Exit(1)
 
 
-def _watch(run: Run, tallies: Any, *, as_json: bool) -> float:
+def _watch(run: Campaign, tallies: Any, *, as_json: bool) -> float:
     """Show progress until all are played; returns the seconds it took."""
     import time
 
@@ -145,7 +145,7 @@ def _watch(run: Run, tallies: Any, *, as_json: bool) -> float:
     return time.monotonic() - began
 
 
-def _summary(run: Run, seconds: float) -> dict[str, Any]:
+def _summary(run: Campaign, seconds: float) -> dict[str, Any]:
     tally: Tally = run.tally
     return {
         "first_seed": run.first,
@@ -159,7 +159,7 @@ def _summary(run: Run, seconds: float) -> dict[str, Any]:
     }
 
 
-def _table(run: Run, seconds: float) -> None:
+def _table(run: Campaign, seconds: float) -> None:
     from medallion_assets.cli.output import print_table
 
     tally = run.tally
@@ -178,7 +178,7 @@ def _explain(history: History, played: Played, state: Path, *, shrink_s: int) ->
     """Print what was wrong, the smallest history in which it is, and how to play that again."""
     import json
 
-    from medallion_assets.simulation.harness.describe import tell
+    from medallion_assets.simulation.harness.describe import describe
     from medallion_assets.simulation.harness.shrink import shrink
 
     typer.echo(f"seed {history.seed}: {len(played.violations)} violations, the first:\n  {played.violations[0]}")
@@ -188,7 +188,7 @@ def _explain(history: History, played: Played, state: Path, *, shrink_s: int) ->
     file = state / f"seed-{history.seed}.json"
     file.write_text(json.dumps(history.to_json(), indent=1), "utf-8")
     typer.echo("the smallest history found:")
-    for line in tell(history):
+    for line in describe(history):
         typer.echo(f"  {line}")
     typer.echo(f"  -> {played.violations[0]}")
     typer.echo(f"play it again: medallion simulate --history {file}")

@@ -1,11 +1,11 @@
-"""What AWS refuses: its error code and its words, before a client makes a botocore error of them."""
+"""An error answer of AWS: code and message, before a client turns it into an error of botocore."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-class Refused(Exception):
+class AwsError(Exception):
     """A request that AWS answers with an error: `code` is AWS's, `fields` what the answer holds beside it."""
 
     def __init__(self, code: str, message: str, **fields: Any) -> None:
@@ -15,6 +15,6 @@ class Refused(Exception):
         self.fields = fields
 
 
-def invalid(message: str) -> Refused:
+def invalid(message: str) -> AwsError:
     """Return a ValidationException."""
-    return Refused("ValidationException", message)
+    return AwsError("ValidationException", message)

@@ -33,7 +33,7 @@ from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
 
 from medallion_assets.simulation import streams
-from medallion_assets.simulation.aws_error import Refused, invalid
+from medallion_assets.simulation.aws_error import AwsError, invalid
 from medallion_assets.simulation.expressions import Expressions
 from medallion_assets.simulation.faults import AFTER, Faults
 from medallion_assets.simulation.items import Item, size_bytes
@@ -112,7 +112,7 @@ class DynamoDB(Service):
         """Create a table and its stream."""
         _only(p, "TableName", "KeySchema", "AttributeDefinitions", "BillingMode", "StreamSpecification")
         if p["TableName"] in self._tables:
-            raise Refused("ResourceInUseException", f"Table already exists: {p['TableName']}")
+            raise AwsError("ResourceInUseException", f"Table already exists: {p['TableName']}")
         return {"TableDescription": _description(self._create(p))}
 
     def describe_table(self, p: Params) -> Answer:
@@ -295,7 +295,7 @@ class DynamoDB(Service):
     def _table(self, p: Params) -> Table:
         name = p["TableName"].rpartition("/")[2]
         if name not in self._tables:
-            raise Refused("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
+            raise AwsError("ResourceNotFoundException", f"Requested resource not found: Table: {name} not found")
         return self._tables[name]
 
     def _read(self, table: Table, key: Params, point: str, *, consistent: bool) -> Item | None:
@@ -385,7 +385,7 @@ class Streams(Service):
             for stream in table.streams:
                 if stream.arn == arn and not stream.gone:
                     return stream
-        raise Refused("ResourceNotFoundException", f"Requested resource not found: Stream: {arn} not found")
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found: Stream: {arn} not found")
 
 
 class SQS(Service):
@@ -430,7 +430,7 @@ class SQS(Service):
         """Add a message."""
         _only(p, "QueueUrl", "MessageBody")
         if len(p["MessageBody"].encode()) > 256 * 1024:
-            raise Refused(
+            raise AwsError(
                 "InvalidParameterValue", "One or more parameters are invalid. Reason: Message must be shorter"
             )
         message = self._queue(url=p["QueueUrl"]).send(p["MessageBody"])
@@ -456,7 +456,7 @@ class SQS(Service):
         for queue in self._queues.values():
             if url == queue.url or name == queue.name:
                 return queue
-        raise Refused("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+        raise AwsError("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 
 
 def dynamodb_client(service: DynamoDB, faults: Faults) -> DynamoDBClient:
@@ -499,7 +499,7 @@ def _client(name: str, service: Service, faults: Faults) -> Any:
 
         try:
             answer = faults.call(point, lambda: operations[operation](params), error=fail)
-        except Refused as refused:
+        except AwsError as refused:
             raise _error(
                 self, operation, refused.code, refused.message, status=400, requests=requests, **refused.fields
             ) from refused
@@ -593,7 +593,7 @@ def _only(p: Params, *known: str) -> None:
 def _demand(p: Params, table: Table, item: Mapping[str, Any], *, alone: bool) -> None:
     condition = Expressions(p).condition(p.get("ConditionExpression"))
     if condition is not None and not condition(table.current(table.key_of(item, alone=alone))):
-        raise Refused("ConditionalCheckFailedException", "The conditional request failed")
+        raise AwsError("ConditionalCheckFailedException", "The conditional request failed")
 
 
 def _description(table: Table) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _PLAIN: Final = 40
 
 
 def normal(item: Mapping[str, Mapping[str, Any]]) -> Item:
-    """Return the item as DynamoDB stores it: copied, numbers trimmed. Raises Refused for what it does not take."""
+    """Return the item as DynamoDB stores it: copied, numbers trimmed. Raises AwsError for what it does not take."""
     copied = {name: normal_value(tagged) for name, tagged in item.items()}
     if (size := size_bytes(copied)) > _ITEM_BYTES:
         raise invalid(f"Item size has exceeded the maximum allowed size ({size} of {_ITEM_BYTES} bytes)")
@@ -40,7 +40,7 @@ def normal(item: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def normal_value(tagged: Mapping[str, Any], level: int = 1) -> dict[str, Any]:  # noqa: PLR0911, PLR0912 - one per type
-    """Return one tagged value as DynamoDB stores it. Raises Refused."""
+    """Return one tagged value as DynamoDB stores it. Raises AwsError."""
     if len(tagged) != 1:
         raise invalid("Supplied AttributeValue is empty or has more than one datatypes set, must contain exactly one")
     ((tag, inside),) = tagged.items()
@@ -73,7 +73,7 @@ def normal_value(tagged: Mapping[str, Any], level: int = 1) -> dict[str, Any]:  
 
 
 def normal_number(text: object) -> str:
-    """Return a number as DynamoDB writes it. Raises Refused for more than 38 digits and beyond 1E-130 to 9.9E+125."""
+    """Return a number as DynamoDB writes it. Raises AwsError for more than 38 digits and beyond 1E-130 to 9.9E+125."""
     if not isinstance(text, str):
         raise _mistyped("N", text)
     if text.isascii() and text.isdecimal() and len(text) < _DIGITS and (text[0] != "0" or len(text) == 1):

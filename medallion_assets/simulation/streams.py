@@ -23,7 +23,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from medallion_assets.simulation.aws_error import Refused, invalid
+from medallion_assets.simulation.aws_error import AwsError, invalid
 from medallion_assets.simulation.items import Item, Key, has_binary, key_hash, size_bytes
 
 RETENTION: Final = timedelta(hours=24)
@@ -251,10 +251,10 @@ class Stream:
         return list(self._shards.values())
 
     def shard(self, shard_id: str) -> Shard:
-        """Return a shard. Raises Refused (ResourceNotFoundException) when there is none, or none any more."""
+        """Return a shard. Raises AwsError (ResourceNotFoundException) when there is none, or none any more."""
         self._settle()
         if shard_id not in self._shards:
-            raise Refused("ResourceNotFoundException", f"Requested resource not found: Shard: {shard_id} not found")
+            raise AwsError("ResourceNotFoundException", f"Requested resource not found: Shard: {shard_id} not found")
         return self._shards[shard_id]
 
     def records(self) -> list[StreamRecord]:
@@ -297,7 +297,7 @@ class Stream:
     def iterator(self, shard_id: str, kind: IteratorType, number: int | None = None) -> str:
         """Return an iterator: it stands before the first record whose number is above the position in it.
 
-        Raises Refused: TrimmedDataAccessException for a number that was trimmed, ValidationException for one that
+        Raises AwsError: TrimmedDataAccessException for a number that was trimmed, ValidationException for one that
         is not of the shard.
         """
         shard = self.shard(shard_id)
@@ -311,7 +311,7 @@ class Stream:
             if not shard.starting <= number <= (shard.ending or shard.last):
                 raise invalid(f"Invalid SequenceNumber {number}: not of shard {shard_id}")
             if shard.trimmed is not None and number <= shard.trimmed:
-                raise Refused(
+                raise AwsError(
                     "TrimmedDataAccessException", f"The sequence number {number} is older than the trim point"
                 )
             position = number - 1 if kind == "AT_SEQUENCE_NUMBER" else number
@@ -321,14 +321,14 @@ class Stream:
         """Return the records at an iterator, at most `limit` and 1 MB of them, and the next iterator.
 
         There is no next iterator after the end of a closed shard. With `held_back` an open or unfinished shard answers
-        empty, though more may follow. Raises Refused: ExpiredIteratorException, TrimmedDataAccessException.
+        empty, though more may follow. Raises AwsError: ExpiredIteratorException, TrimmedDataAccessException.
         """
         shard_id, position, issued = _parse(token)
         if self._clock() - issued >= ITERATOR_LIFE:
-            raise Refused("ExpiredIteratorException", "Iterator expired. The iterator is older than 15 minutes")
+            raise AwsError("ExpiredIteratorException", "Iterator expired. The iterator is older than 15 minutes")
         shard = self.shard(shard_id)
         if shard.trimmed is not None and position < shard.trimmed:
-            raise Refused("TrimmedDataAccessException", "The data you are trying to access has been trimmed")
+            raise AwsError("TrimmedDataAccessException", "The data you are trying to access has been trimmed")
         first = shard.after(position)
         if held_back:
             return [], self._token(shard_id, position)
@@ -446,7 +446,7 @@ def whole_range(shards: int) -> list[tuple[int, int]]:
 
 
 def arn_of(token: str) -> str:
-    """Return the stream of an iterator. Raises Refused for what is none."""
+    """Return the stream of an iterator. Raises AwsError for what is none."""
     _parse(token)
     return token.partition("|")[0]
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from medallion_assets.simulation.aws_error import Refused, invalid
+from medallion_assets.simulation.aws_error import AwsError, invalid
 from medallion_assets.simulation.items import Item, Key, key_hash, normal, normal_value, order, same
 from medallion_assets.simulation.streams import Stream, StreamRecord, whole_range
 
@@ -81,7 +81,7 @@ class Table:
         return self.streams[-1] if self.streams and self.streams[-1].enabled else None
 
     def put(self, item: Mapping[str, Mapping[str, Any]]) -> StreamRecord | None:
-        """Put an item. Raises Refused."""
+        """Put an item. Raises AwsError."""
         return self.commit(*self._put(item))
 
     def update(
@@ -91,11 +91,11 @@ class Table:
         *,
         drop: Sequence[str] = (),
     ) -> StreamRecord | None:
-        """Set and remove attributes of an item, which is made if there is none. Raises Refused."""
+        """Set and remove attributes of an item, which is made if there is none. Raises AwsError."""
         return self.commit(*self._update(key, changes, drop))
 
     def delete(self, key: Mapping[str, Mapping[str, Any]]) -> StreamRecord | None:
-        """Delete an item. Raises Refused."""
+        """Delete an item. Raises AwsError."""
         return self.commit(self.key_of(key, alone=True), None)
 
     def get(self, key: Mapping[str, Mapping[str, Any]], *, stale: bool = False) -> Item | None:
@@ -145,7 +145,7 @@ class Table:
         return [record for record in records if record is not None]
 
     def enable_stream(self, view: str = "NEW_AND_OLD_IMAGES") -> Stream:
-        """Enable streaming: a new stream with a new ARN and new shards. Raises Refused when it is enabled."""
+        """Enable streaming: a new stream with a new ARN and new shards. Raises AwsError when it is enabled."""
         if self.stream is not None:
             raise invalid(f"Table already has an enabled stream: TableName: {self.name}")
         at = self._clock()
@@ -166,7 +166,7 @@ class Table:
         return stream
 
     def disable_stream(self) -> None:
-        """Disable streaming: the stream's shards close, and what they hold stays readable. Raises Refused when off."""
+        """Disable streaming: the stream's shards close, and what they hold stays readable. Raises AwsError when off."""
         if self.stream is None:
             raise invalid(f"Table is already without a stream: TableName: {self.name}")
         self._ranges = self.stream.ranges
@@ -179,7 +179,7 @@ class Table:
         self.stream.split()
 
     def key_of(self, item: Mapping[str, Mapping[str, Any]], *, alone: bool = False) -> Key:
-        """Return the key in an item, or of a key that stands `alone`. Raises Refused for one of another schema."""
+        """Return the key in an item, or of a key that stands `alone`. Raises AwsError for one of another schema."""
         if alone and len(item) != len(self.key):
             raise invalid("The provided key element does not match the schema")
         values: list[str | bytes] = []
@@ -200,7 +200,7 @@ class Table:
         return {name: dict(item[name]) for name, _ in self.key}
 
     def apply(self, write: Write) -> tuple[Key, Item | None]:
-        """Return which item a transaction's write means and what it would make of it. Raises Refused."""
+        """Return which item a transaction's write means and what it would make of it. Raises AwsError."""
         if write.kind == "put":
             return self._put(write.item)
         if write.kind == "update":
@@ -261,7 +261,7 @@ class Table:
 def transact(writes: Sequence[Write]) -> list[StreamRecord]:
     """Make up to 100 writes of different items, of one table or several: all of them or none.
 
-    Returns the records of those that changed something. Raises Refused: TransactionCanceledException with the reasons
+    Returns the records of those that changed something. Raises AwsError: TransactionCanceledException with the reasons
     when a condition does not hold, ValidationException for what no transaction may be.
     """
     if not 1 <= len(writes) <= _MAX_WRITES:
@@ -273,7 +273,7 @@ def transact(writes: Sequence[Write]) -> list[StreamRecord]:
     if not all(holds):
         failed = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
         reasons = [{"Code": "None"} if held else failed for held in holds]
-        raise Refused(
+        raise AwsError(
             "TransactionCanceledException",
             f"Transaction cancelled, please refer cancellation reasons for specific reasons "
             f"[{', '.join(reason['Code'] for reason in reasons)}]",

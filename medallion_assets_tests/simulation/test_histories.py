@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from medallion_assets.simulation.faults import Fault
-from medallion_assets.simulation.harness.campaign import Run, play_seed
-from medallion_assets.simulation.harness.describe import tell
+from medallion_assets.simulation.harness.campaign import Campaign, play_seed
+from medallion_assets.simulation.harness.describe import describe
 from medallion_assets.simulation.harness.histories import History, draw
 from medallion_assets.simulation.harness.play import play
 from medallion_assets.simulation.harness.shrink import shrink
@@ -67,7 +67,7 @@ def test_an_outage_of_the_pollers_disk_is_over_some_time() -> None:
     history = next(one for one in map(draw, range(100)) if one.capture.kind == "poller")
     outage = (Fault("checkpoint.begin", 0, "outage", 40.0),)
     wait = next(act for act in history.acts if act.do == "wait")
-    still = replace(history, capture=replace(history.capture, weather="calm", script=outage), acts=(wait,))
+    still = replace(history, capture=replace(history.capture, fault_profile="calm", script=outage), acts=(wait,))
     assert not play(still).violations
 
 
@@ -84,7 +84,7 @@ def test_a_failing_history_is_made_small_and_still_fails() -> None:
         assert played.violations
         assert play(small).violations == played.violations, "played again, the script does the same"
     changes = [change for act in small.acts for change in act.given.get("changes", ())]
-    assert len(changes) <= 3, "\n".join(tell(small))
+    assert len(changes) <= 3, "\n".join(describe(small))
     right = play(small)
     assert not right.violations, "without the bug"
     with pytest.raises(ValueError, match="does not fail"):
@@ -92,18 +92,18 @@ def test_a_failing_history_is_made_small_and_still_fails() -> None:
 
 
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
-    run = Run.open(tmp_path, count=3, first=70)
+    run = Campaign.open(tmp_path, count=3, first=70)
     tallies = run.play(1)
     next(tallies)
     tallies.close()
-    again = Run.open(tmp_path, count=3, first=None)
+    again = Campaign.open(tmp_path, count=3, first=None)
     assert again.first == 70
     assert again.tally.histories == 1
     *_, last = again.play(1)
     assert (last.histories, last.violations, last.failed) == (3, 0, {})
-    assert Run.open(tmp_path, count=3, first=None).first != 70, "a finished run is not played again"
+    assert Campaign.open(tmp_path, count=3, first=None).first != 70, "a finished run is not played again"
     (tmp_path / "run.json").write_text(json.dumps({"first": 70, "count": 3, "code": "of yesterday"}))
-    assert Run.open(tmp_path, count=3, first=70).tally.histories == 0, "nor what other code came to"
+    assert Campaign.open(tmp_path, count=3, first=70).tally.histories == 0, "nor what other code came to"
 
 
 def test_simulate_plays_a_seed_and_a_file(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Many histories on several processes, which can be stopped and go on later.
+"""A campaign: many histories on several processes, which can be stopped and resumed.
 
-Belongs here: which seeds, who plays them, what is remembered of them. Does not belong here: one history (world), what a
-person sees (cli).
+Belongs here: which seeds, the processes that play them, what is kept of each. Does not belong here: one history (play),
+what a person sees (cli).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from medallion_assets.simulation.harness.histories import draw
 from medallion_assets.simulation.harness.play import play
 
 _HISTORIES_A_PROCESS: Final = 250
-"""A process plays so many and makes way for a new one, whose memory is small again."""
+"""A process plays so many and is replaced by a new one: its memory grows to 900 MB."""
 
 
 @dataclass
 class Tally:
-    """What a run came to so far. `failed` holds the first violation of each seed that failed."""
+    """The results of a campaign so far. `failed` holds the first violation of each seed that failed."""
 
     histories: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,7 @@ class Tally:
     cpu_s: float = 0.0
 
     def add(self, line: dict[str, Any]) -> None:
-        """Take in what one history came to."""
+        """Add the result of one history."""
         self.histories += 1
         self.counts.update(line["counts"])
         self.faults.update(line["faults"])
@@ -48,10 +48,10 @@ class Tally:
             self.failed[line["seed"]] = line["violations"][0]
 
 
-class Run:
-    """The histories of `count` seeds from `first` on, with what is known of them in a folder.
+class Campaign:
+    """The histories of `count` seeds from `first` on, with their results in a folder.
 
-    A run that was stopped goes on where it was if the code is the same; otherwise it begins anew.
+    A campaign that was stopped is resumed if the code is the same; otherwise it starts again.
     """
 
     def __init__(self, folder: Path, *, first: int, count: int) -> None:
@@ -70,8 +70,8 @@ class Run:
             self._take(json.loads(text))
 
     @classmethod
-    def open(cls, folder: Path, *, count: int, first: int | None) -> Run:
-        """The run in this folder if it is not finished and asks for as many; otherwise a new one, of new seeds."""
+    def open(cls, folder: Path, *, count: int, first: int | None) -> Campaign:
+        """Return the campaign in this folder if it is unfinished and has as many seeds; otherwise one of new seeds."""
         described = folder / "run.json"
         if first is None and described.exists():
             about = json.loads(described.read_text())
@@ -79,11 +79,11 @@ class Run:
                 unfinished = cls(folder, first=about["first"], count=count)
                 if unfinished.tally.histories < count:
                     return unfinished
-        # A thousand million seeds to begin with, so that two runs hardly ever share one.
+        # Drawn from a thousand million, so that two campaigns hardly ever share a seed.
         return cls(folder, first=secrets.randbelow(10**9) * 1000 if first is None else first, count=count)
 
     def play(self, processes: int) -> Generator[Tally, None, None]:
-        """Play what is left; yields the tally after each history. Closing the iterator stops the run."""
+        """Play the histories that are left. Yield the tally after each. Closing the iterator stops the campaign."""
         left = [seed for seed in range(self.first, self.first + self.count) if seed not in self._done]
         if not left:
             return
@@ -104,7 +104,7 @@ class Run:
 
 
 def play_seed(seed: int) -> dict[str, Any]:
-    """What the history of a seed came to, as JSON data."""
+    """Play the history of a seed. Return its result as JSON data."""
     began = time.process_time()
     played = play(draw(seed))
     return {
@@ -117,14 +117,14 @@ def play_seed(seed: int) -> dict[str, Any]:
 
 
 def _quiet() -> None:
-    """A worker leaves Ctrl-C to the process that started it, ends when that says so, and is silent about its faults."""
+    """Set up a worker: it ignores Ctrl-C, which its parent handles, ends on SIGTERM, and logs nothing of its faults."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # ignored, it would be inherited, and the pool wait for ever
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # an ignored signal is inherited, and the pool would wait for ever
     logging.disable(logging.CRITICAL)
 
 
 def _code() -> str:
-    """A fingerprint of the package: what other code came to says nothing about this one."""
+    """Return a fingerprint of the package: results of other code do not count."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[2]
     for path in sorted((*root.rglob("*.py"), *root.rglob("*.sql"), *root.rglob("*.yaml"))):

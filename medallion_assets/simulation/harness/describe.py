@@ -1,4 +1,4 @@
-"""A history in words: what happens, in which order, and what goes wrong meanwhile."""
+"""Describe a history in words: what happens, in which order, and which faults."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from medallion_assets.simulation.harness.histories import History
 
 
-def tell(history: History) -> Iterator[str]:
-    """One line for each thing that happens; faults follow the act they happen in."""
+def describe(history: History) -> Iterator[str]:
+    """Yield one line for each event; faults follow the act they happen in."""
     capture = history.capture
-    told = ", ".join(f"{name} {value}" for name, value in capture.settings.items() if value)
-    yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {told}"
+    settings = ", ".join(f"{name} {value}" for name, value in capture.settings.items() if value)
+    yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {settings}"
     if capture.skew_s or capture.lag_s:
         yield f"  its clocks are up to {capture.skew_s} s off, an invocation takes up to {capture.lag_s} s"
-    if capture.script is None and capture.weather != "calm":
-        yield f"  capture's weather: {capture.weather}"
+    if capture.script is None and capture.fault_profile != "calm":
+        yield f"  faults in capture: {capture.fault_profile}"
     for fault in capture.script or ():
         yield f"  in capture: {fault.kind} at call {fault.nth} of {fault.point}{_seconds(fault.seconds)}"
     for at, act in enumerate(history.acts, start=1):
@@ -25,8 +25,8 @@ def tell(history: History) -> Iterator[str]:
         yield f"{at:>3}. {act.do}{''.join(f' {name}={value}' for name, value in given.items())}"
         for change in act.given.get("changes", ()):
             yield f"     {_change(change)}"
-        if act.script is None and act.weather != "calm":
-            yield f"     weather: {act.weather}, by seed {act.seed}"
+        if act.script is None and act.fault_profile != "calm":
+            yield f"     faults: {act.fault_profile}, by seed {act.seed}"
         for fault in act.script or ():
             yield f"     {fault.kind} at call {fault.nth} of {fault.point}{_seconds(fault.seconds)}"
 

@@ -1,10 +1,10 @@
 """Histories: what happens in one simulation, drawn from one seed, as plain data that can be kept, cut and replayed.
 
-A history is a list of acts: the source writes, time passes and capture works, the sensor looks and its run works, a
-person materializes something again, contracts are mended. Each act has its weather: what goes wrong in the pipeline
-while it lasts, rolled by its own seed, or told fault by fault.
+A history is a list of acts: the source writes, time passes while capture works, the sensor ticks and its run works, a
+person materializes something again, contracts are corrected. Each act has a fault profile: what goes wrong in the
+pipeline during the act, drawn from the act's own seed or given fault by fault.
 
-Belongs here: which histories there are. Does not belong here: playing them (world), judging them (oracle).
+Belongs here: which histories there are. Does not belong here: playing them (play), judging them (oracle).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Item = dict[str, Any]
 """DynamoDB JSON; binary is base64 text, so that a history is JSON."""
 
 _QUIET_WRITES: Final = Rates(before=0.0005, after=0.0005)
-WEATHER: Final[Mapping[str, tuple[Mapping[str, Rates], float]]] = {
+FAULT_PROFILES: Final[Mapping[str, tuple[Mapping[str, Rates], float]]] = {
     "calm": ({}, 0.0),
     "errors": ({"": Rates(before=0.012, after=0.012), "file.write": _QUIET_WRITES}, 0.0),
     "slow": ({"": Rates(delay=0.03, delay_max_s=240.0), "file.write": NEVER}, 0.0),
     "deaths": ({"": Rates(death=0.015), "file.write": Rates(death=0.001)}, 0.0),
-    "rivals": ({}, 0.12),
+    "contention": ({}, 0.12),
     "storm": (
         {
             "": Rates(before=0.008, after=0.008, delay=0.01, death=0.008, outage=0.004, delay_max_s=120.0),
@@ -38,7 +38,7 @@ WEATHER: Final[Mapping[str, tuple[Mapping[str, Rates], float]]] = {
 }
 """Rates by fault point, and the share of commits before which a second writer commits."""
 
-CAPTURE_WEATHER: Final[Mapping[str, Mapping[str, Rates]]] = {
+CAPTURE_FAULT_PROFILES: Final[Mapping[str, Mapping[str, Rates]]] = {
     "calm": {},
     "errors": {"": Rates(before=0.05, after=0.05, odd=0.05)},
     "deaths": {"": Rates(before=0.02, after=0.02, death=0.03, odd=0.05)},
@@ -48,11 +48,11 @@ CAPTURE_WEATHER: Final[Mapping[str, Mapping[str, Rates]]] = {
 
 @dataclass(frozen=True)
 class Act:
-    """One thing that happens. `given` is what it needs, `seed` rolls its weather; a `script` replaces the rolling."""
+    """One thing that happens. `given` is what it needs, its faults are drawn by `seed`, or listed in `script`."""
 
     do: str
     given: Mapping[str, Any] = field(default_factory=dict)
-    weather: str = "calm"
+    fault_profile: str = "calm"
     seed: int = 0
     script: tuple[Fault, ...] | None = None
 
@@ -68,7 +68,7 @@ class Capture:
     settings: Mapping[str, Any]
     skew_s: float
     lag_s: float
-    weather: str = "calm"
+    fault_profile: str = "calm"
     script: tuple[Fault, ...] | None = None
 
 
@@ -127,7 +127,7 @@ class _Drawing:
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
         self._items = _Items(self._dice, self._start)
-        self._weathers = self._dice.choice(_CLIMATES)
+        self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
         self._last: dict[str, Any] | None = None
         self._lossy = self._dice.random() < 0.06
@@ -169,7 +169,7 @@ class _Drawing:
 
     def _draw_capture(self) -> Capture:
         dice = self._dice
-        weather = dice.choice(["calm", "calm", "errors", "deaths", "storm"])
+        fault_profile = dice.choice(["calm", "calm", "errors", "deaths", "storm"])
         poisoned = any(one.get("poison") for act in self._acts for one in act.given.get("changes", ()))
         if dice.random() < 0.35:
             paces = {
@@ -179,7 +179,7 @@ class _Drawing:
                 "empty_answers": 10,
                 "max_retries": 2,
             }
-            return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, weather=weather)
+            return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, fault_profile=fault_profile)
         settings: dict[str, Any] = {
             "window_s": dice.choice([0.0, 0.0, 3.0]),
             "batch_size": dice.choice([1, 3, 10, 100]),
@@ -191,13 +191,17 @@ class _Drawing:
             "max_record_age_s": dice.choice([None, None, None, 900]),
         }
         return Capture(
-            "lambda", settings, skew_s=dice.choice([0, 0, 120]), lag_s=dice.choice([0, 30, 600]), weather=weather
+            "lambda",
+            settings,
+            skew_s=dice.choice([0, 0, 120]),
+            lag_s=dice.choice([0, 30, 600]),
+            fault_profile=fault_profile,
         )
 
     def _act(self, do: str, **given: Any) -> None:
         pipeline = do in {"tick", "rerun", "recompute", "maintain", "replay", "drop", "look", "verify"}
-        weather = self._dice.choice(self._weathers) if pipeline else "calm"
-        self._acts.append(Act(do, given, weather, seed=self._dice.getrandbits(32) if pipeline else 0))
+        fault_profile = self._dice.choice(self._fault_profiles) if pipeline else "calm"
+        self._acts.append(Act(do, given, fault_profile, seed=self._dice.getrandbits(32) if pipeline else 0))
 
     def _extra(self) -> None:
         dice = self._dice
@@ -259,14 +263,14 @@ _SUBJECTS: Final = (
     ("Readings",),
     ("Customers", "Orders", "Readings"),
 )
-_CLIMATES: Final = (
+_PROFILE_SETS: Final = (
     ("calm",),
     ("calm", "errors"),
     ("errors", "storm"),
     ("deaths", "calm"),
     ("deaths", "storm"),
-    ("rivals", "calm"),
-    ("rivals", "errors"),
+    ("contention", "calm"),
+    ("contention", "errors"),
     ("slow", "calm"),
     ("storm",),
 )

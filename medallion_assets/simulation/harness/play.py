@@ -37,7 +37,7 @@ from medallion_assets.simulation.delivery import Handler, MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Faults
 from medallion_assets.simulation.harness.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.harness.daemon import Daemon
-from medallion_assets.simulation.harness.histories import CAPTURE_WEATHER, WEATHER, History
+from medallion_assets.simulation.harness.histories import CAPTURE_FAULT_PROFILES, FAULT_PROFILES, History
 from medallion_assets.simulation.harness.lake import Warehouse, database, patched, quick_avro
 from medallion_assets.simulation.inline_threads import one_thread
 from medallion_assets.simulation.items import Item
@@ -79,9 +79,9 @@ def play(history: History) -> Played:
         held.enter_context(quick_avro())
         held.enter_context(patched((maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN)))
         folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
-        world = _World(history, Path(held.enter_context(folder)), held)
-        held.enter_context(patched((retry, "back_off", lambda failures: world.wait(0.1 * failures))))
-        return world.play()
+        harness = _Harness(history, Path(held.enter_context(folder)), held)
+        held.enter_context(patched((retry, "back_off", lambda failures: harness.wait(0.1 * failures))))
+        return harness.play()
 
 
 class _Told(MemoryStore):
@@ -109,7 +109,7 @@ class _Offset(Clock):
 
 
 class _Meanwhile(Clock):
-    """The world's clock as the pipeline sees it: while it waits, the rest of the world goes on."""
+    """The harness's clock as the pipeline sees it: while it waits, the rest of the harness goes on."""
 
     def __init__(self, clock: Clock, wait: Callable[[float], None]) -> None:
         super().__init__()
@@ -133,13 +133,16 @@ class _Written:
     table: str
 
 
-class _World:
+class _Harness:
     def __init__(self, history: History, folder: Path, held: ExitStack) -> None:
         self._history = history
         self._domain, self._mended, marts = shop()
         capture = history.capture
         self._cloud = Cloud(
-            history.seed, start=history.start, rates=CAPTURE_WEATHER[capture.weather], script=capture.script
+            history.seed,
+            start=history.start,
+            rates=CAPTURE_FAULT_PROFILES[capture.fault_profile],
+            script=capture.script,
         )
         self._clock = self._cloud.clock
         self._oracle = Oracle(self._domain, database())
@@ -182,7 +185,7 @@ class _World:
 
     def play(self) -> Played:
         for act in self._history.acts:
-            rates, contention = WEATHER[act.weather]
+            rates, contention = FAULT_PROFILES[act.fault_profile]
             faults = Faults(act.seed, self._meanwhile, rates, script=act.script)
             with self._under(faults, contention):
                 try:

@@ -1,6 +1,6 @@
 """A failing history made small: acts, changes and faults are taken away as long as it still fails in the same place.
 
-Belongs here: what is taken away, and in which order. Does not belong here: playing (world), showing (cli).
+Belongs here: what is taken away, and in which order. Does not belong here: playing (play), showing (cli).
 """
 
 from __future__ import annotations

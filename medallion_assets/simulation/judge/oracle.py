@@ -4,8 +4,8 @@ It is told what the source changed, which objects are in Bronze, what capture ac
 made. From that it works out, in plain Python, what every published table must hold, and reads what it does hold. It
 shares no code with the pipeline: names of columns and properties are all it takes from it, written down here again.
 
-Belongs here: what must be true, and saying what is not. Does not belong here: reading one value (truth), the marts
-(recompute), making histories.
+Belongs here: what must be true, and saying what is not. Does not belong here: reading one value
+(reference_decoder), the marts (recompute), making histories.
 """
 
 from __future__ import annotations
