@@ -12,8 +12,8 @@ from medallion_assets.simulation.harness.histories import History
 def describe(history: History) -> Iterator[str]:
     """Yield one line for each event; faults follow the act they happen in."""
     capture = history.capture
-    settings = ", ".join(f"{name} {value}" for name, value in capture.settings.items() if value)
-    yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {settings}"
+    pace = ", ".join(f"{name} {value}" for name, value in capture.settings.items() if value)
+    yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {pace}"
     if capture.skew_s or capture.lag_s:
         yield f"  its clocks are up to {capture.skew_s} s off, an invocation takes up to {capture.lag_s} s"
     if capture.script is None and capture.fault_profile != "calm":
