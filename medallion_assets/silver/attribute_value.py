@@ -1,21 +1,22 @@
-"""From a DynamoDB value to a value of a column type, as DuckDB SQL.
+"""DuckDB SQL that turns a DynamoDB AttributeValue into a value of a column type.
 
-DynamoDB JSON tags every value with its type: `{"N": "79.99"}`. `json_transform` turns one into a struct with a field
-per tag; the functions here say which tags a column type takes, and compile the type to SQL over that struct. What does
-not fit *exactly* becomes null and `broken` says so: DuckDB's own casts round, and misread `1E-2` as DECIMAL(12,2).
+DynamoDB JSON writes an AttributeValue as an object with one key, its type: `{"N": "79.99"}`. `json_transform` reads it
+as a struct with one field per type. The functions here return SQL over such a struct, which is named `av` below. A
+value that does not fit *exactly* is null, and `is_broken` is true for it: DuckDB's own casts round, and they read
+`1E-2` as a DECIMAL(12,2) wrongly.
 
-Belongs here: one value. Does not belong here: rows, attributes' names at the top of an item, rules.
+Belongs here: one value. Does not belong here: rows, an item's attribute names, rules (decode).
 
-How each type is read (tags in brackets; `NULL` is null for every type; any other tag is broken):
+The AttributeValue types that each column type accepts. `NULL` is null for every column type; all others are broken.
 
-- string [S, N]: the text; a number's text as DynamoDB sends it, digit for digit.
-- int, bigint, decimal [N]: if it fits without rounding. double [N]: the nearest one.
+- string [S, N]: the text; of a number, its text as DynamoDB sends it, digit for digit.
+- int, bigint, decimal [N]: if the number fits without rounding. double [N]: the nearest double.
 - bool [BOOL]; binary [B].
 - date [S]: YYYY-MM-DD. timestamp [S]: YYYY-MM-DDThh:mm:ss, up to microseconds, with Z or an offset; years 1 to 9999.
-- list [L], map [M], struct [M]: element by element; one broken element breaks the value. A struct's attributes that
-  it does not declare do not break it; `undeclared` tells, so that the whole attribute is kept in `_extra`.
-- set [SS, NS, BS]: a sorted list, for sets have no order of their own.
-- json [any]: the DynamoDB JSON; `silver.plain` writes it as plain JSON.
+- list [L], map [M], struct [M]: element by element; one broken element breaks the value. Attributes that a struct does
+  not declare do not break it; `has_undeclared` is true for them, and `_extra` then keeps the whole attribute.
+- set [SS, NS, BS]: a sorted list, because sets have no order.
+- json [any]: the DynamoDB JSON itself; `silver.json_text` turns it into plain JSON.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ from typing import Final
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.lake.duck import literal
 
-# Scalar macros a connection needs before it runs what is compiled here. An exponent has at most three digits in
-# DynamoDB (1E-130 to 9.99E+125), so expanding one stays small. A macro's argument is pasted where it is used, and
-# planning time grows with the text; a lambda over a list of one binds it once.
+# Scalar macros that a connection needs before it runs the SQL from here. An exponent has at most three digits in
+# DynamoDB (1E-130 to 9.99E+125), so an expanded number stays short. DuckDB pastes a macro's argument wherever the macro
+# uses it, and planning takes longer the longer the text is; a lambda over a list with one element binds the argument
+# once.
 MACROS: Final = r"""
 CREATE OR REPLACE TEMP MACRO number_pointed(digits, point) AS list_transform(
     [repeat('0', 1 - point) || digits || repeat('0', point - length(digits))],
@@ -51,7 +53,7 @@ CREATE OR REPLACE TEMP MACRO exact_timestamp(s) AS CASE
     ELSE within_years(TRY_CAST(s AS TIMESTAMPTZ)) END;
 """
 
-_TAGS: Final[dict[str, tuple[str, ...]]] = {
+_TYPES: Final[dict[str, tuple[str, ...]]] = {
     "string": ("S", "N"),
     "int": ("N",),
     "bigint": ("N",),
@@ -65,116 +67,116 @@ _TAGS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def structure(type_: ColumnType) -> object:
-    """The structure, as JSON data, with which `json_transform` reads a value of this type."""
+    """Return the structure, as JSON data, with which `json_transform` reads an AttributeValue for this column type."""
     if type_.kind == "json":
         return "JSON"
-    tags: dict[str, object] = {"NULL": "BOOLEAN"}
+    types: dict[str, object] = {"NULL": "BOOLEAN"}
     if type_.kind == "list":
-        tags["L"] = [structure(_element(type_))]
+        types["L"] = [structure(_element(type_))]
     elif type_.kind == "set":
-        tags |= {f"{tag}S": ["VARCHAR"] for tag in _TAGS[_element(type_).kind]}
+        types |= {f"{name}S": ["VARCHAR"] for name in _TYPES[_element(type_).kind]}
     elif type_.kind == "map":
-        tags["M"] = "MAP(VARCHAR, JSON)"
+        types["M"] = "MAP(VARCHAR, JSON)"
     elif type_.kind == "struct":
-        tags["M"] = "JSON"
+        types["M"] = "JSON"
     else:
-        tags |= {tag: "BOOLEAN" if tag == "BOOL" else "VARCHAR" for tag in _TAGS[type_.kind]}
-    return tags
+        types |= {name: "BOOLEAN" if name == "BOOL" else "VARCHAR" for name in _TYPES[type_.kind]}
+    return types
 
 
-def value(type_: ColumnType, tagged: str, depth: int = 0) -> str:  # noqa: PLR0911 - one for each kind
-    """SQL: the value; null when `tagged` is null, tagged NULL, or broken."""
+def value(type_: ColumnType, av: str, depth: int = 0) -> str:  # noqa: PLR0911 - one for each kind
+    """Return SQL of the value; it is null if `av` is null, has the type NULL, or is broken."""
     match type_.kind:
         case "json":
-            return f"CASE WHEN NOT json_exists({tagged}, '$.NULL') THEN {tagged}::VARCHAR END"
+            return f"CASE WHEN NOT json_exists({av}, '$.NULL') THEN {av}::VARCHAR END"
         case "string":
-            return f"coalesce({tagged}.S, {tagged}.N)"
+            return f"coalesce({av}.S, {av}.N)"
         case "list":
             item = f"item_{depth}"
-            return f"list_transform({tagged}.L, lambda {item}: {value(_element(type_), item, depth + 1)})"
+            return f"list_transform({av}.L, lambda {item}: {value(_element(type_), item, depth + 1)})"
         case "set":
-            return f"list_sort(list_transform({_members(type_, tagged)}, lambda m: {_scalar(_element(type_), 'm')}))"
+            return f"list_sort(list_transform({_members(type_, av)}, lambda m: {_scalar(_element(type_), 'm')}))"
         case "map":
             entry, item = f"entry_{depth}", f"item_{depth}"
             of_entry = _read(
                 f"{entry}.value", structure(_element(type_)), item, value(_element(type_), item, depth + 1)
             )
             pairs = f"lambda {entry}: struct_pack(k := {entry}.key, v := {of_entry})"
-            made = f"map_from_entries(list_transform(list_sort(map_entries({tagged}.M)), {pairs}))"
-            return f"CASE WHEN {tagged}.M IS NOT NULL THEN {made} END"
+            made = f"map_from_entries(list_transform(list_sort(map_entries({av}.M)), {pairs}))"
+            return f"CASE WHEN {av}.M IS NOT NULL THEN {made} END"
         case "struct":
             parts = f"parts_{depth}"
             fields = ", ".join(
                 f'"{name}" := ' + value(field, f"struct_extract_at({parts}, {at})", depth + 1)
                 for at, (_, name, field) in enumerate(type_.fields, start=1)
             )
-            made = _read(f"{tagged}.M", _parts(type_), parts, f"struct_pack({fields})")
-            return f"CASE WHEN {tagged}.M IS NOT NULL THEN {made} END"
+            made = _read(f"{av}.M", _parts(type_), parts, f"struct_pack({fields})")
+            return f"CASE WHEN {av}.M IS NOT NULL THEN {made} END"
         case kind:
-            return _scalar(type_, f"{tagged}.{_TAGS[kind][0]}")
+            return _scalar(type_, f"{av}.{_TYPES[kind][0]}")
 
 
-def broken(type_: ColumnType, tagged: str, depth: int = 0, *, known: str | None = None) -> str:
-    """SQL: whether `tagged` holds something that is not exactly a value of the type. Never null.
+def is_broken(type_: ColumnType, av: str, depth: int = 0, *, computed: str | None = None) -> str:
+    """Return SQL of whether `av` is something that is not exactly a value of the type; never null.
 
-    `known` is SQL of what `value` gave, where that was computed before.
+    `computed` is SQL of the result of `value`, if an earlier step has computed it.
     """
     match type_.kind:
         case "json":
             return "FALSE"
         case "list":
             item = f"item_{depth}"
-            inside = f"{tagged}.L IS NULL OR {_any(f'{tagged}.L', item, broken(_element(type_), item, depth + 1))}"
+            inside = f"{av}.L IS NULL OR {_any(f'{av}.L', item, is_broken(_element(type_), item, depth + 1))}"
         case "set":
-            members = _members(type_, tagged)
+            members = _members(type_, av)
             misfit = f"({_scalar(_element(type_), 'm')}) IS NULL"
             inside = f"{members} IS NULL OR {_any(members, 'm', misfit)}"
         case "map":
             entry, item = f"entry_{depth}", f"item_{depth}"
-            of_entry = _read(entry, structure(_element(type_)), item, broken(_element(type_), item, depth + 1))
-            inside = f"{tagged}.M IS NULL OR {_any(f'map_values({tagged}.M)', entry, of_entry)}"
+            of_entry = _read(entry, structure(_element(type_)), item, is_broken(_element(type_), item, depth + 1))
+            inside = f"{av}.M IS NULL OR {_any(f'map_values({av}.M)', entry, of_entry)}"
         case "struct":
             parts = f"parts_{depth}"
             fields = " OR ".join(
-                broken(field, f"struct_extract_at({parts}, {at})", depth + 1)
+                is_broken(field, f"struct_extract_at({parts}, {at})", depth + 1)
                 for at, (_, _, field) in enumerate(type_.fields, start=1)
             )
-            inside = f"{tagged}.M IS NULL OR {_read(f'{tagged}.M', _parts(type_), parts, fields)}"
+            inside = f"{av}.M IS NULL OR {_read(f'{av}.M', _parts(type_), parts, fields)}"
         case _:
-            inside = f"{known or f'({value(type_, tagged)})'} IS NULL"
-    return f'({tagged} IS NOT NULL AND {tagged}."NULL" IS NULL AND ({inside}))'
+            inside = f"{computed or f'({value(type_, av)})'} IS NULL"
+    return f'({av} IS NOT NULL AND {av}."NULL" IS NULL AND ({inside}))'
 
 
-def undeclared(type_: ColumnType, tagged: str, depth: int = 0) -> str:
-    """SQL: whether a struct in `tagged` has attributes that its type does not declare. Never null."""
+def has_undeclared(type_: ColumnType, av: str, depth: int = 0) -> str:
+    """Return SQL of whether a struct in `av` has attributes that its type does not declare; never null."""
     match type_.kind:
         case "list" if has_struct(type_):
             item = f"item_{depth}"
-            return _any(f"{tagged}.L", item, undeclared(_element(type_), item, depth + 1))
+            return _any(f"{av}.L", item, has_undeclared(_element(type_), item, depth + 1))
         case "map" if has_struct(type_):
             entry, item = f"entry_{depth}", f"item_{depth}"
-            of_entry = _read(entry, structure(_element(type_)), item, undeclared(_element(type_), item, depth + 1))
-            return _any(f"map_values({tagged}.M)", entry, of_entry)
+            of_entry = _read(entry, structure(_element(type_)), item, has_undeclared(_element(type_), item, depth + 1))
+            return _any(f"map_values({av}.M)", entry, of_entry)
         case "struct":
             parts = f"parts_{depth}"
             names = ", ".join(literal(attribute) for attribute, _, _ in type_.fields)
             inside = " OR ".join(
-                undeclared(field, f"struct_extract_at({parts}, {at})", depth + 1)
+                has_undeclared(field, f"struct_extract_at({parts}, {at})", depth + 1)
                 for at, (_, _, field) in enumerate(type_.fields, start=1)
             )
-            more = f"coalesce(NOT list_has_all([{names}], json_keys({tagged}.M)), FALSE)"
-            return f"({more} OR {_read(f'{tagged}.M', _parts(type_), parts, inside)})"
+            more = f"coalesce(NOT list_has_all([{names}], json_keys({av}.M)), FALSE)"
+            return f"({more} OR {_read(f'{av}.M', _parts(type_), parts, inside)})"
         case _:
             return "FALSE"
 
 
 def has_struct(type_: ColumnType) -> bool:
-    """Whether the type is a struct or has one in it."""
+    """Return whether the type is a struct or contains one."""
     return type_.kind == "struct" or (type_.element is not None and has_struct(type_.element))
 
 
 def _scalar(type_: ColumnType, raw: str) -> str:
-    """SQL: the value of a tag's text `raw`, or null if it does not fit exactly."""
+    """Return SQL of the value of the text `raw`, which is null if it does not fit exactly."""
     match type_.kind:
         case "decimal" | "int" | "bigint":
             exact = f"CASE WHEN number_scale(n) <= {type_.scale} THEN TRY_CAST(n AS {_sql_number(type_)}) END"
@@ -197,7 +199,7 @@ def _sql_number(type_: ColumnType) -> str:
 
 
 def _surely_fits(type_: ColumnType, raw: str) -> str:
-    """SQL: whether a number's text is one that DuckDB casts exactly; nearly all are, and the rest takes longer."""
+    """Return SQL of whether DuckDB casts a number's text exactly: nearly always; the other way takes longer."""
     whole = {"int": 9, "bigint": 18, "decimal": type_.precision - type_.scale}[type_.kind]
     digits = f"[0-9]{{1,{whole}}}" if whole else "0"
     part = f"(\\.[0-9]{{1,{type_.scale}}}0*)?" if type_.scale else ""
@@ -210,8 +212,8 @@ def _element(type_: ColumnType) -> ColumnType:
     return type_.element
 
 
-def _members(type_: ColumnType, tagged: str) -> str:
-    return "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in _TAGS[_element(type_).kind]) + ")"
+def _members(type_: ColumnType, av: str) -> str:
+    return "coalesce(" + ", ".join(f"{av}.{name}S" for name in _TYPES[_element(type_).kind]) + ")"
 
 
 def _parts(type_: ColumnType) -> dict[str, object]:
@@ -219,7 +221,7 @@ def _parts(type_: ColumnType) -> dict[str, object]:
 
 
 def _read(json_: str, shape: object, name: str, body: str) -> str:
-    """SQL: `body`, in which `name` is `json_` read with the structure `shape`; a lambda binds it once."""
+    """Return SQL of `body`, where `name` is `json_` read with the structure `shape`; a lambda binds it once."""
     return f"list_transform([json_transform({json_}, {literal(json.dumps(shape))})], lambda {name}: {body})[1]"
 
 

@@ -33,7 +33,7 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
-from medallion_assets.silver.bronze import Chunk, refuse_bad_json
+from medallion_assets.silver.bronze import Chunk, require_json
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.enrich import Source, enrich, outdated, sources
 from medallion_assets.silver.latest import latest
@@ -135,7 +135,7 @@ def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chun
         try:
             decoded = decode(connection, chunk.rows, contract)
         except duckdb.InvalidInputException:
-            refuse_bad_json(chunk.rows, store)
+            require_json(chunk.rows, store)
             raise
     rows, rejected = _without(decoded.rows, EVENT_ID, dropped), _without(decoded.rejected, "event_id", dropped)
     return Changes(

@@ -1,10 +1,11 @@
-"""Bronze objects to one Arrow table, in chunks of bounded size.
+"""Read Bronze objects into Arrow tables, in chunks of bounded size.
 
-Belongs here: fetching objects side by side and making sure that each is whole and has Bronze's columns. Does not belong
-here: which objects are read (batch), what their rows mean (decode).
+Belongs here: fetching objects in parallel, and checking that each is complete and has Bronze's columns. Does not belong
+here: which objects are read (batches), what their rows mean (decode).
 
-The bytes come through the store, not through DuckDB: Bronze objects are small and many, and sixteen requests at a time
-hide the round trips; and an object that cannot be read is known by name, apart from a store that does not answer.
+The bytes come through the store and not through DuckDB, for two reasons. Bronze objects are small and many, and sixteen
+requests at a time hide the round trips. And the error for an object that cannot be read names the object, and differs
+from the error for a store that does not answer.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OBJECT: Final = "object"
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
-# What Silver and its quarantine need of Bronze; the other columns are not read.
+# The columns that Silver and quarantine need; the others are not read.
 _SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
@@ -40,9 +41,9 @@ _SCHEMA: Final = pa.schema(
     ]
 )
 
-# A chunk is one commit. 500 objects keep its snapshot summary, which names them all, near 60 KB; 64 MB of rows take
-# some 300 MB to decode and merge, while the next 64 MB are read. An object is at most one capture batch, so a chunk
-# overshoots by little.
+# A chunk is one commit. The snapshot summary names all its objects: 500 take about 60 KB. To decode and merge 64 MB of
+# rows takes about 300 MB, while the next 64 MB are read. An object is at most one capture batch, so a chunk exceeds the
+# limits by little.
 MAX_OBJECTS: Final = 500
 MAX_BYTES: Final = 64 * 1024 * 1024
 _CONCURRENCY: Final = 16
@@ -50,16 +51,16 @@ _CONCURRENCY: Final = 16
 
 @dataclass(frozen=True)
 class Chunk:
-    """Objects read together: their names, and their rows with the column `object` added."""
+    """Objects that were read together: their names, and their rows with the additional column `object`."""
 
     names: tuple[str, ...]
     rows: pa.Table
 
 
 def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
-    """Read the objects in the order given, one chunk ahead of who asks.
+    """Read the objects in the given order; the next chunk is read while the caller works on one.
 
-    Raises CorruptObject naming the one that cannot be read, once the chunks before it were given.
+    Raises CorruptObject that names the object, after the chunks before it were yielded.
     """
     with ThreadPoolExecutor(_CONCURRENCY) as pool, ThreadPoolExecutor(1) as ahead:
         chunks = _chunks(store, names, pool)
@@ -82,7 +83,7 @@ def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) 
 
 
 def read_object(store: BronzeStore, name: str) -> pa.Table:
-    """One object's rows with the column `object`. Raises CorruptObject; what the store raises passes through."""
+    """Return one object's rows with the column `object`. Raises CorruptObject, and what the store raises."""
     data = store.read(name)
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
@@ -95,25 +96,27 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
         rows = file.read(columns=_SCHEMA.names, use_threads=False).select(_SCHEMA.names).cast(_SCHEMA)
         rows.validate(full=True)
     except (pa.ArrowException, ValueError, OSError) as broken:
-        raise _corrupt(store, name, f"is no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
+        raise _corrupt(
+            store, name, f"is not a whole Parquet file of Bronze ({len(data)} bytes: {broken})"
+        ) from broken
     numbers = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows)
     return rows.append_column(OBJECT, pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string())))
 
 
-def refuse_bad_json(rows: pa.Table, store: BronzeStore) -> None:
-    """Raise CorruptObject naming the first object with an image that is no JSON; return if there is none."""
+def require_json(rows: pa.Table, store: BronzeStore) -> None:
+    """Check that every image is JSON. Raises CorruptObject that names the first object with one that is not."""
     for column in ("keys", "new_image"):
         for name, image in zip(rows[OBJECT].to_pylist(), rows[column].to_pylist(), strict=True):
             try:
                 orjson.loads(image or "null")
             except orjson.JSONDecodeError as broken:
-                raise _corrupt(store, name, f"has a row whose {column} is no JSON ({broken})") from broken
+                raise _corrupt(store, name, f"has a row whose {column} is not JSON ({broken})") from broken
 
 
 def _corrupt(store: BronzeStore, name: str, what: str) -> CorruptObject:
     return CorruptObject(
         f"Bronze object {store.uri(name)} {what}. Nothing was skipped: restore the object from a replica or an older "
-        "version, or move it out of the Bronze prefix after its changes were captured again; then run the day again."
+        "version, or move it out of the Bronze prefix after its changes were captured again. Then run the day again."
     )
 
 

@@ -1,13 +1,13 @@
-"""Bronze rows to typed Silver rows, by contract, in bulk.
+"""Decode Bronze rows into typed Silver rows, by contract, in bulk.
 
-Belongs here: which rows can be merged, with their exact values, and which cannot, with the first reason why. Does not
-belong here: how one value is read (tagged), reading Bronze objects (bronze), which row of a key wins (latest).
+Belongs here: which rows can be merged, with their exact values, and which cannot, with the first reason. Does not
+belong here: how one value is read (attribute_value), reading Bronze objects (bronze), which row of a key wins (latest).
 
-A row can be merged when its key is there and fits; when it is no deletion, its other columns must fit too and break no
-blocking row rule. A deletion becomes a tombstone: key and meta columns, everything else null.
+A row can be merged if it has a key that fits its types. Unless it is a deletion, its other columns must fit as well,
+and it must break no blocking row rule. A deletion becomes a tombstone: key and meta columns, everything else is null.
 
-`_extra` keeps, as DynamoDB JSON, what the contract neither names nor drops; null when there is nothing. An attribute
-that is a struct column with attributes its type does not declare is kept there whole.
+`_extra` keeps, as DynamoDB JSON, the attributes that the contract neither names nor drops; it is null if there are
+none. It also keeps the whole attribute of a struct column that has attributes which its type does not declare.
 """
 
 from __future__ import annotations
@@ -23,21 +23,23 @@ from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS
 from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.duck import apart_by_case, literal
-from medallion_assets.silver.attribute_value import MACROS, broken, has_struct, structure, undeclared, value
+from medallion_assets.silver.attribute_value import MACROS, has_struct, has_undeclared, is_broken, structure, value
 from medallion_assets.silver.json_text import holds_json, plain_column
 from medallion_assets.silver.table import META_COLUMNS, SEQUENCE
 
-# Enough of a value to see what is wrong with it; the quarantine row holds the whole image.
-_SHOWN_CHARACTERS = 200
+# How much of a value a reason quotes; the quarantine row has the whole image.
+_QUOTED_CHARACTERS = 200
 
 _ROW = "_row"
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """`rows` have the contract's columns and META_COLUMNS.
+    """The rows of a Bronze table, split in two.
 
-    `rejected` have Bronze's columns, `_sequence_number` as in META_COLUMNS, `column_name` and `reason`.
+    - rows: those that can be merged, with the contract's columns and META_COLUMNS
+    - rejected: the others, with the columns of the input, `_sequence_number` as in META_COLUMNS, `column_name` (null if
+      the reason is not about one column) and `reason`
     """
 
     rows: pa.Table
@@ -45,20 +47,21 @@ class Decoded:
 
 
 def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Contract) -> Decoded:
-    """Decode the rows of `bronze` (Bronze's columns, and possibly others).
+    """Decode the rows of `bronze`, which has Bronze's columns and possibly others.
 
-    Raises duckdb.InvalidInputException when an image is no JSON, and ContractError for a rule that cannot be.
+    Raises duckdb.InvalidInputException if an image is not JSON, and ContractError for a rule whose value does not fit
+    its column.
     """
     connection.execute(MACROS)
-    # DuckDB gives rows back in any order; the number leads from a rejected row to its Bronze row.
+    # DuckDB returns rows in any order; the number connects a rejected row with its Bronze row.
     connection.register("bronze", bronze.append_column(_ROW, pa.arange(0, bronze.num_rows)))
     try:
-        # A relation's threads make Arrow of what each has; `execute` would have one thread do it at the end.
+        # A relation converts to Arrow in every thread; `execute` would leave all of it to one thread at the end.
         typed = connection.sql(decode_sql(contract)).to_arrow_table()
     finally:
         connection.unregister("bronze")
-    told = (SEQUENCE, "column_name", "reason")
-    rows, problems = typed.drop_columns(["column_name", "reason", _ROW]), typed.select([_ROW, *told])
+    verdict = (SEQUENCE, "column_name", "reason")
+    rows, problems = typed.drop_columns(["column_name", "reason", _ROW]), typed.select([_ROW, *verdict])
     if typed["reason"].null_count == typed.num_rows:
         problems, rejected = problems.slice(0, 0), bronze.slice(0, 0)
     else:
@@ -69,16 +72,16 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
         if holds_json(column.type):
             at = rows.schema.get_field_index(column.name)
             rows = rows.set_column(at, column.name, plain_column(rows[column.name], column.type))
-    for name in told:
+    for name in verdict:
         rejected = rejected.append_column(name, problems[name])
     return Decoded(rows.cast(_schema(contract)), rejected)
 
 
 def decode_sql(contract: Contract) -> str:
-    """The SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`.
+    """Return the SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`.
 
-    A deletion's image is its keys: the other columns are then null, as they should be. What one step computes the
-    next refers to by name, for DuckDB computes an expression inside CASE or AND again each time it stands there.
+    The image of a deletion is its keys, so that all other columns are null. Each step refers by name to what an earlier
+    step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
     """
     structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
     structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
@@ -87,41 +90,42 @@ def decode_sql(contract: Contract) -> str:
         f"json_transform(image, {literal(json.dumps({name: structures[name] for name in group}))}) AS {image}"
         for image, group in images.items()
     )
-    tagged = {
+    attribute_values = {
         attribute: f"struct_extract_at({image}, {at})"
         for image, group in images.items()
         for at, attribute in enumerate(group, start=1)
     }
     values = ",\n    ".join(
-        f'{value(column.type, tagged[attribute])} AS "{column.name}"' for attribute, column in contract.columns.items()
+        f'{value(column.type, attribute_values[attribute])} AS "{column.name}"'
+        for attribute, column in contract.columns.items()
     )
     wrong = ",\n    ".join(
-        f"{broken(column.type, tagged[attribute], known=_quoted(column))} AS {_broken_name(at)}"
+        f"{is_broken(column.type, attribute_values[attribute], computed=_quoted(column))} AS {_broken_name(at)}"
         for at, (attribute, column) in enumerate(contract.columns.items())
     )
     names = ", ".join(_quoted(column) for column in contract.columns.values())
     return f"""
-WITH imaged AS (SELECT *, event_name = 'REMOVE' AS removed, CASE WHEN removed THEN keys ELSE new_image END AS image
+WITH images AS (SELECT *, event_name = 'REMOVE' AS removed, CASE WHEN removed THEN keys ELSE new_image END AS image
     FROM bronze),
-tagged AS (SELECT *,
-    {transformed} FROM imaged),
+transformed AS (SELECT *,
+    {transformed} FROM images),
 typed AS (SELECT *,
-    {values} FROM tagged),
+    {values} FROM transformed),
 checked AS (SELECT *,
     {wrong},
-    {_extra(contract, tagged)} AS _extra,
+    {_extra(contract, attribute_values)} AS _extra,
     substr('{"0" * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number AS _sequence_number,
     removed AS _deleted,
     event_id AS _event_id,
     approximate_creation_time AS _changed_at,
     captured_at AS _captured_at FROM typed),
-judged AS (SELECT *, {_problem(contract)} AS problem FROM checked)
+verdicts AS (SELECT *, {_problem(contract)} AS problem FROM checked)
 SELECT {names}, {", ".join(META_COLUMNS.names)}, problem.column_name AS column_name, problem.reason AS reason, {_ROW}
-FROM judged"""
+FROM verdicts"""
 
 
 def _problem(contract: Contract) -> str:
-    """SQL: a struct of column_name and reason, for the first thing that keeps a row out, or null."""
+    """Return SQL of a struct of column_name and reason for the first problem of a row; null if it has none."""
     cases = [
         _case("event_name NOT IN ('INSERT', 'MODIFY', 'REMOVE')", None, "'unknown event ' || event_name"),
         _case(
@@ -138,7 +142,7 @@ def _problem(contract: Contract) -> str:
     ]
     for at, column in enumerate(contract.columns.values()):
         found = f"""json_transform(image, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
-        shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_SHOWN_CHARACTERS}), 'nothing')"
+        shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_QUOTED_CHARACTERS}), 'nothing')"
         missing = f" OR {_quoted(column)} IS NULL" if column in contract.key_columns else ""
         cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
     cases += [
@@ -153,12 +157,12 @@ def _case(condition: str, column: str | None, reason: str) -> str:
     return f"WHEN {condition} THEN {{'column_name': {name}, 'reason': {reason}}}\n   "
 
 
-def _extra(contract: Contract, tagged: dict[str, str]) -> str:
-    """SQL: what of `image` the contract neither names nor drops. Most rows have nothing: counting names tells."""
-    known = ", ".join(literal(name) for name in tagged)
-    present = " + ".join(f"({name} IS NOT NULL)::INTEGER" for name in tagged.values())
+def _extra(contract: Contract, attribute_values: dict[str, str]) -> str:
+    """Return SQL of `_extra`. Most rows have none, which the number of their attributes shows."""
+    known = ", ".join(literal(name) for name in attribute_values)
+    present = " + ".join(f"({name} IS NOT NULL)::INTEGER" for name in attribute_values.values())
     partly = {
-        attribute: undeclared(column.type, tagged[attribute])
+        attribute: has_undeclared(column.type, attribute_values[attribute])
         for attribute, column in contract.columns.items()
         if has_struct(column.type)
     }

@@ -1,4 +1,4 @@
-"""Of several changes to one key, the latest by sequence number. Clocks, file order and arrival decide nothing."""
+"""The latest of several changes to one key, by sequence number. Clocks, file order and arrival decide nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from medallion_assets.lake.duck import identifier
 
 
 def latest(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """The rows with the greatest `_sequence_number` of their key.
+    """Return the rows with the greatest `_sequence_number` of their key.
 
-    One change captured twice has equal numbers: of those the one captured first stays, so that a day read again in
-    whole keeps the same one.
+    Of rows with equal numbers it keeps the one that was captured first, so that a day that is merged again keeps the
+    same one.
     """
     connection.register(
-        "changes", rows.select([*key, "_sequence_number", "_captured_at"]).append_column("_row", _numbers(rows))
+        "changes",
+        rows.select([*key, "_sequence_number", "_captured_at"]).append_column("_row", pa.arange(0, rows.num_rows)),
     )
     keys = ", ".join(identifier(name) for name in key)
     try:
@@ -27,7 +28,3 @@ def latest(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key: Sequence[
     finally:
         connection.unregister("changes")
     return rows.take(kept.column(0).combine_chunks().sort())
-
-
-def _numbers(rows: pa.Table) -> pa.Array:
-    return pa.array(range(rows.num_rows), pa.int64())

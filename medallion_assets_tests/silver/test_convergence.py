@@ -17,8 +17,8 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import parse_type
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.simulation.judge.reference_decoder import Misfit, parsed, read
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
-from medallion_assets_tests.silver.oracle import Misfit, parsed, read
 from medallion_assets_tests.silver.values import fitting
 
 TYPES = {

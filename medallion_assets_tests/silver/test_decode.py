@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from medallion_assets.contracts.types import ColumnType, parse_type
 from medallion_assets.lake import duck
 from medallion_assets.silver.decode import Decoded, decode
+from medallion_assets.simulation.judge.reference_decoder import Misfit, parsed, read
 from medallion_assets_tests.silver.changes import bronze_bytes, contract, record
-from medallion_assets_tests.silver.oracle import Misfit, parsed, read
 from medallion_assets_tests.silver.values import anything, fitting, numbers, texts, types
 
 KEY = {"Id": {"S": "k"}}

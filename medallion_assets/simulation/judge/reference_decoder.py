@@ -24,7 +24,7 @@ from medallion_assets.contracts.types import ColumnType
 Row = dict[str, Any]
 
 _EXACT: Final = Context(prec=400, Emax=999_999, Emin=-999_999)
-_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(\.\d{1,6}0*)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 
 
 class Misfit(Exception):
@@ -221,7 +221,8 @@ def _scalar(type_: ColumnType, raw: Any) -> Any:  # noqa: PLR0911 - one for each
             case _:
                 if (match := _MOMENT.fullmatch(raw)) is None:
                     raise Misfit
-                return datetime.fromisoformat(raw).astimezone(UTC) if match else None
+                micros = (match[2] or "")[:7]
+                return datetime.fromisoformat(match[1] + micros + match[3]).astimezone(UTC)
     except (ValueError, OverflowError, InvalidOperation) as wrong:
         raise Misfit from wrong
 
@@ -242,7 +243,7 @@ def _decimal(raw: str, precision: int, scale: int) -> Decimal:
             raise Misfit from lost
     if number and len(number.as_tuple().digits) > precision:
         raise Misfit
-    return number
+    return number or abs(number)  # Arrow's decimals have one zero
 
 
 def _breaks(rule: Mapping[str, Any], value: Any) -> bool:
