@@ -96,9 +96,7 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
         rows = file.read(columns=_SCHEMA.names, use_threads=False).select(_SCHEMA.names).cast(_SCHEMA)
         rows.validate(full=True)
     except (pa.ArrowException, ValueError, OSError) as broken:
-        raise _corrupt(
-            store, name, f"is not a whole Parquet file of Bronze ({len(data)} bytes: {broken})"
-        ) from broken
+        raise _corrupt(store, name, f"is not a whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
     numbers = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows)
     return rows.append_column(OBJECT, pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string())))
 
