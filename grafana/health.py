@@ -21,17 +21,13 @@ IN_RANGE: Final = "$__timeFilter(observed_at) AND table_name IN (${table:sqlstri
 
 def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
-    return layout.lay_out(
+    return lay_out_observations(
         environment,
         uid=UID,
         title="Pipeline health",
         description="From the change in DynamoDB to Gold: fresh, complete, quick, and what went wrong.",
-        since="now-6h",
-        variables=[table_choice()],
-        annotations=[events.failed_checks(), events.failed_runs()],
         assets=assets,
         rows=[
-            ("How old and how complete", overall_freshness()),
             ("Every table now", [_now()]),
             ("Freshness and latency", _freshness()),
             ("Throughput", _throughput()),
@@ -40,7 +36,30 @@ def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboa
     )
 
 
-def table_choice() -> layout.Variable:
+def lay_out_observations(
+    environment: Environment,
+    *,
+    uid: str,
+    title: str,
+    description: str,
+    assets: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[layout.Panel]]],
+) -> dashboard.Dashboard:
+    """Return a dashboard over `ops.health` and `ops.checks`: the last six hours of chosen tables, failures marked."""
+    return layout.lay_out(
+        environment,
+        uid=uid,
+        title=title,
+        description=description,
+        since="now-6h",
+        variables=[_table_choice()],
+        annotations=[events.failed_checks(), events.failed_runs()],
+        assets=assets,
+        rows=[("How old and how complete", overall_freshness()), *rows],
+    )
+
+
+def _table_choice() -> layout.Variable:
     """The variable `table`: every table and mart that was observed since yesterday."""
     return layout.choice(
         "table",

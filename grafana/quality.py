@@ -10,10 +10,10 @@ from typing import Final
 
 from grafana_foundation_sdk.models import dashboard
 
-from grafana import events, layout, panels
+from grafana import layout, panels
 from grafana.environment import Environment
-from grafana.freshness import BAD_IF_ANY, overall_freshness
-from grafana.health import IN_RANGE, table_choice
+from grafana.freshness import BAD_IF_ANY
+from grafana.health import IN_RANGE, lay_out_observations
 
 UID: Final = "medallion-quality"
 
@@ -37,17 +37,13 @@ _LAST: Final = f"""
 
 def quality(assets: Sequence[str], environment: Environment) -> dashboard.Dashboard:
     """The dashboard; `assets` are Dagster's, to link to."""
-    return layout.lay_out(
+    return lay_out_observations(
         environment,
         uid=UID,
         title="Data quality",
         description="Every rule of the contracts and marts: how it stands and how it has stood.",
-        since="now-6h",
-        variables=[table_choice()],
-        annotations=[events.failed_checks(), events.failed_runs()],
         assets=assets,
         rows=[
-            ("How old and how complete", overall_freshness()),
             ("Rules now", [*_counts(), _state()]),
             ("Trend", _trend()),
         ],

@@ -6,8 +6,9 @@ How an image's value becomes a value of the type belongs to silver's decoder.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
@@ -27,6 +28,20 @@ _EXPECTED = (
 _DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)\Z")
 _NESTED = re.compile(r"(list|set|map|struct)<(.*)>\Z", re.DOTALL)
 _MAX_PRECISION = 38
+
+
+TAGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "string": ("S", "N"),
+    "int": ("N",),
+    "bigint": ("N",),
+    "decimal": ("N",),
+    "double": ("N",),
+    "bool": ("BOOL",),
+    "binary": ("B",),
+    "date": ("S",),
+    "timestamp": ("S",),
+}
+"""The type tags of DynamoDB values (`{"N": "7.99"}`) that a scalar column type takes, the usual one first."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import orjson
 
-from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.types import TAGS, ColumnType
 from medallion_assets.reconciliation.reference_decoder import Misfit, value
 
 ODD: Final = "\x01"
@@ -30,17 +30,6 @@ ODD: Final = "\x01"
 
 _MISFIT: Final = "\x02"
 _EXACT: Final = Context(prec=300)
-_TAGS: Final[dict[str, tuple[str, ...]]] = {
-    "string": ("S", "N"),
-    "int": ("N",),
-    "bigint": ("N",),
-    "decimal": ("N",),
-    "double": ("N",),
-    "bool": ("BOOL",),
-    "binary": ("B",),
-    "date": ("S",),
-    "timestamp": ("S",),
-}
 _PLAIN_NUMBER: Final = r"0(\.0+)?|-?(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)"
 """A number without an exponent; not `-0`, which is 0."""
 _UTC_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
@@ -50,8 +39,8 @@ _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
 def in_sql(type_: ColumnType) -> bool:
     """Return whether SQL makes the texts of nearly all values of the type, on both sides."""
     if type_.element is not None:
-        return type_.kind in {"list", "set"} and type_.element.kind in _TAGS
-    return type_.kind in _TAGS
+        return type_.kind in {"list", "set"} and type_.element.kind in TAGS
+    return type_.kind in TAGS
 
 
 def shape(type_: ColumnType) -> object:
@@ -60,11 +49,11 @@ def shape(type_: ColumnType) -> object:
     if not in_sql(type_):
         return "JSON"
     if type_.element is None:
-        tags |= dict.fromkeys(_TAGS[type_.kind], "VARCHAR")
+        tags |= dict.fromkeys(TAGS[type_.kind], "VARCHAR")
     elif type_.kind == "list":
         tags["L"] = [shape(type_.element)]
     else:
-        tags |= {f"{tag}S": ["VARCHAR"] for tag in _TAGS[type_.element.kind]}
+        tags |= {f"{tag}S": ["VARCHAR"] for tag in TAGS[type_.element.kind]}
     return tags
 
 
@@ -183,12 +172,12 @@ def with_bytes(tagged: Mapping[str, Any]) -> dict[str, Any]:
 
 def _source_text(type_: ColumnType, tagged: str) -> str:
     if type_.element is None:
-        return _source_scalar(type_, [f"{tagged}.{tag}" for tag in _TAGS[type_.kind]])
+        return _source_scalar(type_, [f"{tagged}.{tag}" for tag in TAGS[type_.kind]])
     if type_.kind == "list":
-        element = _source_scalar(type_.element, [f"e.{tag}" for tag in _TAGS[type_.element.kind]])
+        element = _source_scalar(type_.element, [f"e.{tag}" for tag in TAGS[type_.element.kind]])
         texts = f"list_transform({tagged}.L, lambda e: {element})"
     else:
-        members = "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in _TAGS[type_.element.kind]) + ")"
+        members = "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in TAGS[type_.element.kind]) + ")"
         texts = f"list_transform({members}, lambda e: {_source_scalar(type_.element, ['e'])})"
     # A null element is NULL or odd: Python finds out which.
     text = f"CASE WHEN list_count(t) = len(t) THEN to_json({_listed(type_, 't')})::VARCHAR END"

@@ -1,7 +1,7 @@
 """A second decoder: every item of a DynamoDB table, decoded one by one in plain Python.
 
 It follows the same contract as `silver.decode` and shares no code with it, so that a mistake in one of the two shows as
-a difference. How each type is read is written down in `silver.tagged`. Fast enough to verify, not to load.
+a difference. The rules of each type are written down in `silver.attribute_value`. Fast enough to verify, not to load.
 """
 
 from __future__ import annotations
@@ -9,24 +9,19 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
 
 Item = Mapping[str, Mapping[str, Any]]
 """An item as boto3's client gives it: attribute -> {tag: value}, binary as bytes."""
 
 Key = tuple[Any, ...]
 
-_SEGMENTS = 4
 _LIMITS = {"int": 2**31, "bigint": 2**63}
 _EXACT = Context(prec=300)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -35,20 +30,6 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6}0*)?(Z|[
 
 class Misfit(Exception):
     """A value does not fit its column's type."""
-
-
-def scan(client: DynamoDBClient, table: str) -> Iterator[Item]:
-    """Yield every item, by consistent reads of a few segments in parallel."""
-
-    def segment(number: int) -> list[Item]:
-        pages = client.get_paginator("scan").paginate(
-            TableName=table, ConsistentRead=True, Segment=number, TotalSegments=_SEGMENTS
-        )
-        return [item for page in pages for item in page["Items"]]
-
-    with ThreadPoolExecutor(_SEGMENTS) as pool:
-        for items in pool.map(segment, range(_SEGMENTS)):
-            yield from items
 
 
 def key_of(contract: Contract, item: Item) -> Key:

@@ -236,11 +236,6 @@ class Stream:
         return self.disabled_at is not None and self.disabled_at + RETENTION <= self._clock()
 
     @property
-    def highest(self) -> int:
-        """The highest number it gave out."""
-        return max(shard.last for shard in self._shards.values()) if self._shards else 0
-
-    @property
     def ranges(self) -> list[tuple[int, int]]:
         """The ranges of keys of the open shards."""
         return [(shard.low, shard.high) for shard in self._open]
