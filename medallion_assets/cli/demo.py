@@ -87,8 +87,8 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
     from medallion_assets.cli.verify import show_verification
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.latency import measure
-    from medallion_assets.ops.reconciliations import note_reconciliation
     from medallion_assets.reconciliation.catch_up import CatchUp
+    from medallion_assets.reconciliation.record import record_reconciliation
     from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.reconciliation.verify import verify
 
@@ -104,7 +104,7 @@ def _perform(acts: Demo, stack: Stack, lake: Lake, *, rate: float, seconds: floa
         store=store,
         today=datetime.now(UTC).date(),
         catch_up=CatchUp(),
-        note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
+        note=partial(record_reconciliation, lake, run_id=uuid.uuid4().hex),
     )
     show_verification(found)
     show_latency(measure(lake, store, stack.domain, marts, since=live_since))

@@ -60,8 +60,8 @@ def verify(
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.lake.catalog import Lake
-    from medallion_assets.ops.reconciliations import note_reconciliation
     from medallion_assets.reconciliation.catch_up import CatchUp
+    from medallion_assets.reconciliation.record import record_reconciliation
     from medallion_assets.reconciliation.scan import DynamoTable
     from medallion_assets.reconciliation.verify import verify as compare
 
@@ -79,7 +79,7 @@ def verify(
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),
             catch_up=CatchUp(capture_delay_seconds=settle),
-            note=partial(note_reconciliation, lake, run_id=uuid.uuid4().hex),
+            note=partial(record_reconciliation, lake, run_id=uuid.uuid4().hex),
         )
     if as_json:
         print_json({"agrees": found.agrees, **asdict(found)})

@@ -4,7 +4,7 @@ Belongs here: the job, one step per table in the table's own pool, and its sched
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import dagster as dg
 
@@ -13,9 +13,7 @@ from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import Names
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
-
-OPS_TABLES: Final = ("ledger", "gaps", "repairs", "reconciliations", "health", "checks")
-"""Named here, because importing the rooms that name them takes a second, and definitions load without."""
+from medallion_assets.ops.tables import OPS_TABLES
 
 
 def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.ScheduleDefinition:
@@ -25,7 +23,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
         *(_step(domain, marts, names, "silver", name) for name in tables),
         *(_step(domain, marts, names, "quarantine", name) for name in tables),
         *(_step(domain, marts, names, "gold", mart.name) for mart in marts),
-        *(_step(domain, marts, names, "ops", name) for name in OPS_TABLES),
+        *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
     ]
     job = dg.GraphDefinition(
         name=names.definition("maintenance"),

@@ -50,9 +50,9 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
     def reconciliation(context: dg.AssetExecutionContext) -> Events:
         import boto3
 
-        from medallion_assets.ops.reconciliations import note_reconciliation
         from medallion_assets.reconciliation.catch_up import CatchUp
         from medallion_assets.reconciliation.reconcile import reconcile
+        from medallion_assets.reconciliation.record import record_reconciliation
         from medallion_assets.reconciliation.scan import DynamoTable
 
         pipeline = resource_of(context, names)
@@ -76,7 +76,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
                 folder=Path(folder) / name,
                 catch_up=CatchUp(),
             )
-            note_reconciliation(lake, found, run_id=context.run.run_id)
+            record_reconciliation(lake, found, run_id=context.run.run_id)
         yield from check_results(key, checks, [_result(found.comparison)])
         yield dg.MaterializeResult(
             metadata={

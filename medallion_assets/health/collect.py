@@ -23,19 +23,22 @@ from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.health.run_events import RunEvents, check_totals, step_totals
-from medallion_assets.health.table import SCHEMAS, add, followed_to, row_id
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gaps import list_open_gaps
-from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
-from medallion_assets.ops.reconciliations import OPS, RECONCILIATIONS
+from medallion_assets.ledger.table import FollowerOffset
+from medallion_assets.ops.tables import CHECKS, HEALTH, LEDGER, RECONCILIATIONS, OpsTable
+from medallion_assets.ops.upsert import Change, upsert_planned
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import OPEN, QUARANTINE, ROW_COUNT, SILVER, read_position
 
 SETTLED: Final = timedelta(seconds=5)
-"""A run that ended this long ago is whole in Dagster's storage; younger ones are left to the next look."""
+"""All events of a run are in Dagster's storage this long after its end; younger runs are left to the next call."""
 
-FIRST_LOOK: Final = timedelta(hours=1)
-"""How far back the first look follows runs."""
+FIRST_INTERVAL: Final = timedelta(hours=1)
+"""How far back the first call counts runs."""
+
+RUNS_COUNTED_TO: Final = "medallion.runs-counted-to"
+"""A property of `ops.health` and of `ops.checks`: the table counts all runs that ended up to this time."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +69,61 @@ def collect_health(
     CommitConflict.
     """
     until = now - SETTLED
-    since = {name: followed_to(lake, name) or until - FIRST_LOOK for name in SCHEMAS}
-    events = run_events(min(since.values()), until)
-    checks = [
-        {"id": row_id(now, row["layer"], row["table_name"], row["check_name"]), "observed_at": now, **row}
-        for row in check_totals(events.after(since["checks"]))
-    ]
-    if checks:
-        add(lake, "checks", checks, followed_to=until)
-    happened = events.after(since["health"])
-    rows = [
-        {
-            "id": row_id(now, layer, table),
-            "observed_at": now,
-            "layer": layer,
-            "table_name": table,
-            **state,
-            **step_totals(happened, layer, table),
-        }
-        for layer, table, state in _states(lake, store, domain, marts, now)
-    ]
-    add(lake, "health", rows, followed_to=until)
-    return len(checks) + len(rows)
+    since = [_counted_to(found.properties) if (found := table.find(lake)) else None for table in (CHECKS, HEALTH)]
+    events = run_events(min(at or until - FIRST_INTERVAL for at in since), until)
+    states = list(_states(lake, store, domain, marts, now))
+
+    def check_rows(happened: RunEvents) -> list[dict[str, Any]]:
+        return [
+            {"id": _row_id(now, row["layer"], row["table_name"], row["check_name"]), "observed_at": now, **row}
+            for row in check_totals(happened)
+        ]
+
+    def health_rows(happened: RunEvents) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": _row_id(now, layer, table),
+                "observed_at": now,
+                "layer": layer,
+                "table_name": table,
+                **state,
+                **step_totals(happened, layer, table),
+            }
+            for layer, table, state in states
+        ]
+
+    written = _write(lake, CHECKS, check_rows, events, until) if check_totals(events) else 0
+    return written + _write(lake, HEALTH, health_rows, events, until)
+
+
+def _write(
+    lake: Lake,
+    table: OpsTable,
+    rows_of: Callable[[RunEvents], list[dict[str, Any]]],
+    events: RunEvents,
+    until: datetime,
+) -> int:
+    """Write the rows of the events that the table does not count yet; return their number."""
+    written = 0
+
+    def plan(properties: Mapping[str, str]) -> Change:
+        nonlocal written
+        since = _counted_to(properties) or until - FIRST_INTERVAL
+        rows = rows_of(events.after(since))
+        written = len(rows)
+        return Change(rows, {RUNS_COUNTED_TO: max(since, until).isoformat()} if rows else {})
+
+    upsert_planned(lake, table, plan, run_id=f"health-{until:%Y%m%dT%H%M%S%f}")
+    return written
+
+
+def _counted_to(properties: Mapping[str, str]) -> datetime | None:
+    text = properties.get(RUNS_COUNTED_TO)
+    return datetime.fromisoformat(text) if text else None
+
+
+def _row_id(observed_at: datetime, *names: str) -> str:
+    return "/".join([f"{observed_at:%Y%m%dT%H%M%S%f}", *names])
 
 
 def _states(
@@ -95,7 +131,7 @@ def _states(
 ) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     """Layer, table and the columns that say how it stands."""
     gaps = list_open_gaps(lake)
-    ledger = find(lake, LEDGER)
+    ledger = LEDGER.find(lake)
     told = ledger.properties if ledger else {}
     silver = {contract.lake_name: _silver(lake, store, contract) for contract in domain.tables}
     verified = _verified(lake)
@@ -178,12 +214,12 @@ def _quarantined_rows(lake: Lake, name: str) -> int:
 
 def _verified(lake: Lake) -> dict[str, dict[str, Any]]:
     """By table that was ever reconciled with its source: when last, and how many rows differed."""
-    table = lake.find(OPS, RECONCILIATIONS)
+    table = RECONCILIATIONS.find(lake)
     if table is None:
         return {}
     with lake.duckdb() as connection:
         rows = connection.execute(
-            "SELECT table_name, max(ended_at), arg_max(missing + extra + different, ended_at) "
+            "SELECT table_name, max(ended_at), arg_max(missing_rows + extra_rows + different_rows, ended_at) "
             f"FROM {lake.scan_sql(table, None)} GROUP BY table_name"
         ).fetchall()
     return {name: {"verified_at": at, "differing_rows": differing} for name, at, differing in rows}

@@ -27,6 +27,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
@@ -170,7 +171,8 @@ class Lake:
         partition_by: Sequence[tuple[str, str]],
         properties: Mapping[str, str],
     ) -> Table:
-        with contextlib.suppress(NamespaceAlreadyExistsError):
+        # IntegrityError: another process created the namespace between SqlCatalog's question for it and its insert.
+        with contextlib.suppress(NamespaceAlreadyExistsError, IntegrityError):
             self._catalog.create_namespace(namespace)
         try:
             table = self._catalog.create_table(

@@ -24,6 +24,7 @@ from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdat
 from pyiceberg.typedef import Record
 from pyiceberg.utils.concurrent import ExecutorFactory
 
+from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, commit, stage_snapshot
 from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
@@ -45,13 +46,22 @@ DELETED_SHARE = 0.2
 ABANDONED = dt.timedelta(days=1)
 
 
-@translate_outages()
 def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> Staged | None:
     """Fold small data files, files with many deleted rows and all position deletes, and publish the result.
 
-    Returns None if there was nothing to do. Cheap enough to call after every publication: it reads the list of files
-    only every COMMITS_BETWEEN commits. Raises CommitConflict if another writer was first; then the next call does it.
+    Returns None if there was nothing to do, or if another writer committed meanwhile; then the next call does it. Cheap
+    enough to call after every publication: it reads the list of files only every COMMITS_BETWEEN commits. Raises
+    LakeUnavailable.
     """
+    try:
+        return _compact(lake, table, order_by)
+    except CommitConflict as lost:
+        log.info("compaction of %s is left to the next commit: %s", ".".join(table.name()), lost)
+        return None
+
+
+@translate_outages()
+def _compact(lake: Lake, table: Table, order_by: str) -> Staged | None:
     table.refresh()
     main = table.metadata.current_snapshot_id
     if main is None or _commits_since_compaction(table) < COMMITS_BETWEEN:

@@ -13,7 +13,8 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gaps import Gap, close_gaps, list_open_gaps, read_gap_history, record_gaps
-from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
+from medallion_assets.ledger.table import FollowerOffset
+from medallion_assets.ops.tables import LEDGER
 
 
 def needs_backfill(lake: Lake, store: BronzeStore, contract: Contract) -> Gap | None:
@@ -51,7 +52,7 @@ def unrecorded_gaps(lake: Lake, store: BronzeStore, contract: Contract) -> list[
     marked = markers.read_gap_markers(store, contract.table)
     if not marked:
         return []
-    ledger = find(lake, LEDGER)
+    ledger = LEDGER.find(lake)
     since = FollowerOffset.read(ledger.properties, contract.lake_name).complete_to if ledger else None
     known = read_gap_history(lake)
     return [gap for marker in marked if (gap := _stream_gap(contract, marker, since)).gap not in known]

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.table import GAPS, find, write
+from medallion_assets.ops.tables import GAPS
+from medallion_assets.ops.upsert import upsert
 
 Kind = Literal[
     "stream_gap",
@@ -79,18 +80,18 @@ def record_gaps(lake: Lake, gaps: Iterable[Gap], *, run_id: str) -> None:
     """Record gaps that were noticed. Raises LakeUnavailable, CommitConflict."""
     rows = [{**_row(gap), "closed_at": None, "closed_by": None} for gap in gaps]
     if rows:
-        write(lake, GAPS, rows, run_id=run_id)
+        upsert(lake, GAPS, rows, run_id=run_id)
 
 
 def close_gaps(lake: Lake, gaps: Sequence[Gap], *, at: datetime, run_id: str) -> None:
     """Record that gaps are no more. Raises LakeUnavailable, CommitConflict."""
     rows = [{**_row(gap), "closed_at": at, "closed_by": run_id} for gap in gaps]
     if rows:
-        write(lake, GAPS, rows, run_id=run_id)
+        upsert(lake, GAPS, rows, run_id=run_id)
 
 
 def _rows(lake: Lake, table: str | None) -> list[dict[str, Any]]:
-    found = find(lake, GAPS)
+    found = GAPS.find(lake)
     if found is None:
         return []
     with lake.duckdb() as connection:

@@ -16,7 +16,8 @@ from medallion_assets.capture.sequence import SEQUENCE_START
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.completeness import ShardEnd
 from medallion_assets.ledger.ranges import Range
-from medallion_assets.ledger.table import LEDGER, LEDGER_SCHEMA, PRESENT, find
+from medallion_assets.ledger.table import PRESENT
+from medallion_assets.ops.tables import LEDGER
 
 
 class LedgerReader:
@@ -31,10 +32,10 @@ class LedgerReader:
     @contextmanager
     def open(cls, lake: Lake) -> Iterator[Self]:
         """The ledger's newest snapshot, until the context ends."""
-        table = find(lake, LEDGER)
+        table = LEDGER.find(lake)
         with lake.duckdb() as connection:
             if table is None:
-                connection.register("nothing", LEDGER_SCHEMA.empty_table())
+                connection.register("nothing", LEDGER.schema.empty_table())
                 yield cls(connection, "nothing", {})
             else:
                 yield cls(connection, lake.scan_sql(table, None), table.properties)

@@ -15,7 +15,8 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gaps import Gap, list_open_gaps
 from medallion_assets.ledger.ranges import Range, union
 from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets.ledger.table import LEDGER, FollowerOffset, find
+from medallion_assets.ledger.table import FollowerOffset
+from medallion_assets.ops.tables import LEDGER
 
 
 class Completeness(Protocol):
@@ -55,7 +56,7 @@ class LedgerClaims:
 @translate_outages()
 def read_completeness(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
     """What is known of these tables (lake names). Costs two look-ups in the catalog. Raises LakeUnavailable."""
-    ledger = find(lake, LEDGER)
+    ledger = LEDGER.find(lake)
     properties = ledger.properties if ledger else {}
     gaps = list_open_gaps(lake)
     return {

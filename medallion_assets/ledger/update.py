@@ -18,7 +18,9 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gaps import close_gaps, list_open_gaps, read_gap_history, record_gaps
 from medallion_assets.ledger.inspect import Inspection, KnownGaps, LedgerStatus, ScanCursor, inspect_table
 from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets.ledger.table import LEDGER, OFFSET_PROPERTY, FollowerOffset, write
+from medallion_assets.ledger.table import OFFSET_PROPERTY, FollowerOffset
+from medallion_assets.ops.tables import LEDGER
+from medallion_assets.ops.upsert import upsert
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def update_ledger(
     told = {name: one.followed for name, one in looks.items() if _is_news(one.followed, properties, name)}
     if rows or told:
         followed = {OFFSET_PROPERTY + name: one.followed.text for name, one in looks.items()}
-        write(lake, LEDGER, rows, run_id=run_id, properties=followed)
+        upsert(lake, LEDGER, rows, run_id=run_id, properties=followed)
         log.info("recorded %d Bronze objects", len(rows))
     close_gaps(lake, [gap for one in looks.values() for gap in one.closed], at=now, run_id=run_id)
     for one in looks.values():

@@ -27,13 +27,15 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.ledger.backfill import close_repaired_gaps
 from medallion_assets.ledger.gaps import Gap
-from medallion_assets.ops.reconciliations import note_repairs, what_was_wrong
+from medallion_assets.ops.tables import REPAIRS
+from medallion_assets.ops.upsert import upsert
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.reconcile import Difference, reconcile
 from medallion_assets.reconciliation.scan import Description, SourceTable
 from medallion_assets.repair.amendment import EVENT_PREFIX, amended_sequence, amendment
 from medallion_assets.repair.newest import with_newest_changes
+from medallion_assets.repair.record import describe_difference
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +139,7 @@ class _Amending:
         """Write all amendments. Yield the name of each object."""
         objects = self._objects(differences)
         while some := list(islice(objects, _OBJECTS_PER_COMMIT)):
-            note_repairs(self.lake, [row for one in some for row in one.repairs], run_id=self.run_id)
+            upsert(self.lake, REPAIRS, [row for one in some for row in one.repairs], run_id=self.run_id)
             for one in some:
                 self.store.put(one.name, to_parquet(one.rows, captured_at=one.at))
                 yield one.name
@@ -154,7 +156,7 @@ class _Amending:
                 sequence = amended_sequence(difference.sequence, at)
                 row = amendment(self.contract, difference, sequence=sequence, event_id=event_id, about=self.about)
                 rows.append(row)
-                wrong.append(what_was_wrong(self.contract, difference))
+                wrong.append(describe_difference(self.contract, difference))
                 size += len(row.new_image or "")
                 if size >= _MAX_OBJECT_BYTES:
                     break

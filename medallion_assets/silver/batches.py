@@ -15,7 +15,7 @@ from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import CommitConflict, OlderDayPending
+from medallion_assets.errors import OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.silver.batch import BatchResult, Merger, read_changes
@@ -88,15 +88,8 @@ def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance:
             yield result
             if not result.published:
                 return
-            _compact(merger)
-
-
-def _compact(merger: Merger) -> None:
-    """Keep the table quick to read: a commit every few seconds would leave thousands of small files."""
-    try:
-        compact(merger.lake, merger.lake.table(SILVER, merger.contract.lake_name))
-    except CommitConflict as lost:
-        log.info("silver.%s: compaction is left to the next batch: %s", merger.contract.lake_name, lost)
+            # A commit every few seconds would leave thousands of small files.
+            compact(merger.lake, merger.lake.table(SILVER, merger.contract.lake_name))
 
 
 def _day(name: str) -> date:

@@ -12,14 +12,14 @@ import yaml
 
 from grafana.files import FOLDER
 from grafana.lint import lint_dashboards, lint_rules
-from medallion_assets.health.table import SCHEMAS
+from medallion_assets.ops.tables import CHECKS, HEALTH
 from medallion_assets_tests.gold.shop import MARTS
 
 Json = dict[str, Any]
 
 PARTITIONS = {
     **{f"gold.{mart.name}": mart.spec.partition.column for mart in MARTS.values() if mart.spec.partition},
-    **{f"ops.{name}": "observed_at" for name in SCHEMAS},
+    **{f"ops.{table.name}": "observed_at" for table in (HEALTH, CHECKS)},
 }
 DASHBOARDS = {
     file.stem: json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "dashboards").glob("*.json"))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from pydantic import ValidationError
+from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
@@ -31,6 +32,25 @@ def test_a_table_is_made_once_and_found_again(lake: Lake) -> None:
     assert lake.tables("silver") == ["orders"]
     assert lake.find("silver", "orders") is not None
     assert made.location() == f"{lake.settings.warehouse}/silver/orders"
+
+
+def test_two_processes_that_create_the_first_table_of_a_namespace_at_once_both_have_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = type(lake._catalog)
+    create = catalog.create_namespace
+
+    def late(self: Catalog, namespace: str) -> None:
+        monkeypatch.setattr(catalog, "create_namespace", create)
+        with Lake.open(lake.settings) as rival:
+            rival.ensure("silver", "orders", ORDERS, key=["id"])
+        with monkeypatch.context() as before:
+            before.setattr(catalog, "namespace_exists", lambda self, namespace: False)
+            create(self, namespace)
+
+    monkeypatch.setattr(catalog, "create_namespace", late)
+    mine = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    assert mine.metadata.table_uuid == lake.table("silver", "orders").metadata.table_uuid
 
 
 def test_a_table_that_is_not_there_is_named(lake: Lake) -> None:

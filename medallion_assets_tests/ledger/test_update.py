@@ -18,8 +18,9 @@ from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
 from medallion_assets.ledger import update as update_module
 from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets.ledger.table import LEDGER, OPS, write
 from medallion_assets.maintenance.maintain import maintain
+from medallion_assets.ops.tables import LEDGER, OPS
+from medallion_assets.ops.upsert import upsert
 from medallion_assets_tests.ledger.captured import Captured, captured_on_files
 
 
@@ -100,7 +101,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
     captured.poll()
     captured.look()
     assert maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0)) > 0
-    assert maintain(lake, domain, [], layer=OPS, name=LEDGER, older_than=timedelta(0)) > 0
+    assert maintain(lake, domain, [], layer=OPS, name=LEDGER.name, older_than=timedelta(0)) > 0
     assert len(captured.recorded()) == 4
 
 
@@ -124,11 +125,11 @@ def test_a_look_without_news_writes_nothing(either: Captured) -> None:
     either.merge()
     either.poll()
     either.look()
-    before = either.bench.lake.table(OPS, LEDGER).metadata_location
+    before = either.bench.lake.table(OPS, LEDGER.name).metadata_location
     either.pass_(minutes=1)
     either.poll()
     either.look()
-    assert either.bench.lake.table(OPS, LEDGER).metadata_location == before
+    assert either.bench.lake.table(OPS, LEDGER.name).metadata_location == before
     either.pass_(minutes=5)
     to = either.poll()
     either.look()
@@ -146,7 +147,7 @@ def test_a_busy_ledger_is_compacted_and_can_be_read_after(captured: Captured, mo
         captured.put("a", number)
         captured.merge()
         captured.look()
-    table = captured.bench.lake.table(OPS, LEDGER)
+    table = captured.bench.lake.table(OPS, LEDGER.name)
     operations = [snapshot.summary.operation for snapshot in table.snapshots() if snapshot.summary]
     assert Operation.REPLACE in operations
     assert len(captured.recorded()) == 10
@@ -193,7 +194,7 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
                 case "die":
                     module = gaps_module if many == 1 else update_module
                     with at.context() as patch, contextlib.suppress(Died):
-                        patch.setattr(module, "write", dying(write, after=many == 2))
+                        patch.setattr(module, "upsert", dying(upsert, after=many == 2))
                         captured.look()
         state = captured.look()
         assert {gap.kind for gap in state.gaps} <= {"missing_range"}
