@@ -71,7 +71,7 @@ _FAILING: Final = (("InternalServerError", 500), ("ServiceUnavailable", 503))
 
 
 class Service:
-    """One service's operations by the names the API gives them; each takes the request and returns the answer."""
+    """One service's operations by their API names; each takes the request and returns the answer."""
 
     point: str
     """The first part of the names of its fault points."""
@@ -131,7 +131,7 @@ class DynamoDB(Service):
         return {"TableDescription": _description(table)}
 
     def update_time_to_live(self, p: Params) -> Answer:
-        """Name the attribute that says when an item's time has passed."""
+        """Set the attribute that holds an item's time to live."""
         _only(p, "TableName", "TimeToLiveSpecification")
         wanted = p["TimeToLiveSpecification"]
         self._table(p).ttl = wanted["AttributeName"] if wanted["Enabled"] else None
@@ -210,7 +210,7 @@ class DynamoDB(Service):
         return {"UnprocessedItems": undone}
 
     def get_item(self, p: Params) -> Answer:
-        """Read one item; as it was a moment ago, now and then, unless the read is consistent."""
+        """Read one item; a read that is not consistent sometimes returns an older version."""
         _only(
             p,
             "TableName",
@@ -409,7 +409,7 @@ class SQS(Service):
         }
 
     def create_queue(self, p: Params) -> Answer:
-        """Create a queue; one of that name is the one meant."""
+        """Create a queue, or return the one of that name."""
         _only(p, "QueueName")
         return {"QueueUrl": self._create(p["QueueName"]).url}
 
@@ -524,7 +524,7 @@ class _Wire(dict[str, Any]):
 
 
 def _heard(client: Any, operation: str, answer: Answer) -> Answer:
-    """The answer after those who listen to boto3's event `before-parse` had their way with it."""
+    """Return the answer after the handlers of boto3's event `before-parse` have changed it."""
     model = client.meta.service_model.operation_model(operation)
     wire, added = _Wire(answer), dict[str, Any]()
     client.meta.events.emit(
@@ -553,7 +553,7 @@ def _session() -> boto3.Session:
 
 
 def _fault(client: Any, operation: str, kind: str, *, point: str, nth: int, requests: Iterator[str]) -> Exception:
-    """An error of the kind, another one from call to call: AWS's own, or none of its answers at all."""
+    """Return an error of the kind, a different one from call to call: an error answer of AWS, or no answer."""
     service = point.partition(".")[0]
     where = f"https://{service}.simulation"
     silent: list[Exception] = [
@@ -626,7 +626,7 @@ def _shard(shard: streams.Shard) -> dict[str, Any]:
 
 
 def _shown(item: Item, names: set[str] | None) -> Item:
-    """A copy for the caller, who may change it."""
+    """Return a copy, which the caller may change."""
     return {name: _copied(tagged) for name, tagged in item.items() if names is None or name in names}
 
 
@@ -643,7 +643,7 @@ def _copied(tagged: dict[str, Any]) -> dict[str, Any]:
 
 
 def _consumed(p: Params, sizes: Mapping[str, int], *, consistent: bool, many: bool = False) -> Answer:
-    """Read capacity: a unit is 4 KB read consistently, or 8 KB not so; at least one is consumed."""
+    """Return the read capacity units: one per 4 KB of a consistent read, one per 8 KB otherwise; at least one."""
     if p.get("ReturnConsumedCapacity", "NONE") == "NONE":
         return {}
     entries = [

@@ -16,7 +16,7 @@ START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
 class Clock:
-    """The time of one simulation, aware UTC. Calling it tells the time, so it serves wherever code takes a `clock`."""
+    """The time of one simulation, aware UTC. Calling it returns the time, as code that takes a `clock` expects."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start.astimezone(UTC)
@@ -26,7 +26,7 @@ class Clock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass. Raises ValueError for less than nothing: this clock does not go backwards."""
+        """Let time pass. Raises ValueError for a negative time: this clock does not go backwards."""
         if seconds < 0:
             raise ValueError(f"the clock was to go {seconds} s; expected 0 or more")
         self._now += timedelta(seconds=seconds)
@@ -37,7 +37,7 @@ class Clock:
 
     @contextmanager
     def shown_to(self, *modules: ModuleType) -> Iterator[None]:
-        """While inside, `datetime.now` and `datetime.today` in these modules tell this clock's time.
+        """Let `datetime.now` and `datetime.today` of these modules return this clock's time while inside.
 
         Each module must have imported the class by the name `datetime`; AttributeError otherwise. `now()` without a
         zone is UTC's.
@@ -54,7 +54,7 @@ class Clock:
 
 
 def _shown(clock: Clock) -> type[datetime]:
-    """`datetime` itself but for what the time is: its instances and its `isinstance` are datetime's own."""
+    """`datetime` with another `now`: its instances and `isinstance` are datetime's own."""
 
     class Meta(type):
         def __instancecheck__(cls, instance: object) -> bool:

@@ -66,7 +66,7 @@ class MappingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a function is told about its invocation, as far as functions look at it."""
+    """The context that a function gets, as far as functions use it."""
 
     aws_request_id: str
     function_name: str
@@ -171,7 +171,7 @@ class EventSourceMapping:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that the stream holds now was delivered or given up."""
+        """Return whether everything in the stream now was delivered or given up."""
         self._look()
         waiting = any(shard.records for shard in self._stream.shards() if shard.shard_id not in self._started)
         return not waiting and not any(lane.parts or self._left(lane) for lane in self._lanes)
@@ -387,7 +387,7 @@ class EventSourceMapping:
         return next((at for at, record in enumerate(records) if record.at > oldest), len(records))
 
     def _give_up(self, lane: _Lane, part: _Part, condition: str) -> None:
-        """Go on without some records, and tell the destination their range, not what they hold (D)."""
+        """Skip some records and send their range, not their content, to the destination (D)."""
         self.counts["given up"] += len(part.records)
         self._advance(lane, part.records)
         if self._on_failure is None:

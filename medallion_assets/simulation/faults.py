@@ -31,12 +31,12 @@ OUTAGE: Final = "outage"
 
 
 class Died(BaseException):
-    """The process that made this call is dead. Nobody inside it may catch this; who runs it starts it anew."""
+    """The process that made this call is dead. Nothing inside it may catch this; its driver starts it again."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """What the `nth` call (from 0) of a point meets. `seconds` is the length of a latency or an outage."""
+    """The fault that the `nth` call (from 0) of a point meets. `seconds` is the length of a latency or an outage."""
 
     point: str
     nth: int
@@ -68,7 +68,7 @@ NEVER: Final = Rates()
 
 
 class Faults:
-    """The plan of one simulation, and the count of what it did.
+    """The plan of faults of one simulation, and counts of the faults that happened.
 
     `rates` are by point, by service (the part of the point before the dot), or for all ("" or a single Rates); the
     closest name counts. With a `script` nothing is rolled: its faults happen, and nothing else.
@@ -102,7 +102,7 @@ class Faults:
         return self._dead
 
     def restart(self) -> None:
-        """Give the process a new life: until this is called every call of a dead process raises Died."""
+        """Start the process again. Until this is called every call of a dead process raises Died."""
         self._dead = False
 
     def calm(self) -> None:
@@ -118,7 +118,7 @@ class Faults:
         return dict(kinds.most_common())
 
     def call(self, point: str, act: Callable[[], T], *, error: Callable[[str], Exception]) -> T:
-        """Do `act`, or not, or do it and say otherwise, as the plan has it for this call of the point.
+        """Do `act`, or fail before it, or fail after it, as planned for this call of the point.
 
         `error(kind)` makes the error that the caller would see. Raises Died when the process dies here or is dead.
         """

@@ -13,7 +13,7 @@ from typing import Any
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """While inside, what is submitted to a `ThreadPoolExecutor` runs at once, in the caller's thread.
+    """Run what is submitted to a `ThreadPoolExecutor` at once, in the caller's thread, while inside.
 
     For pools that work through a list (Bronze's reader, scans, pyiceberg's manifests). A task that waits for another of
     its pool never ends.

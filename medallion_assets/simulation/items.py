@@ -40,7 +40,7 @@ def normal(item: Mapping[str, Mapping[str, Any]]) -> Item:
 
 
 def normal_value(tagged: Mapping[str, Any], level: int = 1) -> dict[str, Any]:  # noqa: PLR0911, PLR0912 - one per type
-    """Return one tagged value as DynamoDB stores it. Raises AwsError."""
+    """Return an AttributeValue as DynamoDB stores it. Raises AwsError."""
     if len(tagged) != 1:
         raise invalid("Supplied AttributeValue is empty or has more than one datatypes set, must contain exactly one")
     ((tag, inside),) = tagged.items()
@@ -98,12 +98,12 @@ def normal_number(text: object) -> str:
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two items, or the insides of two maps, are equal to DynamoDB: the order of a set says nothing."""
+    """Return whether two items, or two maps, are equal for DynamoDB: the order of a set does not matter."""
     return one == other or (one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one))
 
 
 def has_binary(item: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether there is a binary value anywhere in an item."""
+    """Return whether an item has a binary value anywhere."""
     return any(_has_binary(tagged) for tagged in item.values())
 
 
@@ -127,7 +127,7 @@ def order(tag: str, value: str | bytes) -> Any:
 
 
 def random_value(dice: random.Random, *, depth: int = 3) -> dict[str, Any]:  # noqa: PLR0911 - one for each type
-    """Return a tagged value of any of the ten types, nested up to `depth` levels."""
+    """Return an AttributeValue of any of the ten types, nested up to `depth` levels."""
     tag = dice.choice(TAGS if depth > 0 else [tag for tag in TAGS if tag not in "ML"])
     match tag:
         case "S":

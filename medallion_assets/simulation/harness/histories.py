@@ -48,7 +48,7 @@ CAPTURE_FAULT_PROFILES: Final[Mapping[str, Mapping[str, Rates]]] = {
 
 @dataclass(frozen=True)
 class Act:
-    """One thing that happens. `given` is what it needs, its faults are drawn by `seed`, or listed in `script`."""
+    """One event of a history. `given` are its arguments. Its faults are drawn from `seed`, or listed in `script`."""
 
     do: str
     given: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Capture:
-    """How changes get to Bronze: by a mapping to the Lambda function with these settings, or by our poller.
+    """How changes reach Bronze: through the event source mapping with these settings, or through our poller.
 
     `skew_s` is how far the functions' clocks may be off, `lag_s` how long an invocation may take before it writes.
     """
@@ -74,7 +74,7 @@ class Capture:
 
 @dataclass(frozen=True)
 class History:
-    """One history. `seed` decides all dice that are rolled while it is played."""
+    """One history. `seed` decides everything random while it is played."""
 
     seed: int
     start: datetime
@@ -94,7 +94,7 @@ class History:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> History:
-        """Return the history that `to_json` gave."""
+        """Return the history that `to_json` returned."""
         return cls(
             seed=data["seed"],
             start=datetime.fromisoformat(data["start"]),
@@ -113,12 +113,12 @@ def _script(data: Sequence[Sequence[Any]] | None) -> tuple[Fault, ...] | None:
 
 
 def draw(seed: int) -> History:
-    """The history of a seed."""
+    """Return the history of a seed."""
     return _Drawing(seed).history()
 
 
 class _Drawing:
-    """Draws one history. What is drawn for one part does not depend on how much was drawn for another."""
+    """Draws one history. Each part has its own random generator: no part depends on how much another drew."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -283,7 +283,7 @@ def _marts(tables: Sequence[str]) -> list[str]:
 
 
 class _Items:
-    """Items of the shop's tables by the dice. Few keys, one of them hot, so that changes meet."""
+    """Draws items of the shop's tables: few keys, one of them hot, so that changes of one key are close."""
 
     def __init__(self, dice: random.Random, start: datetime) -> None:
         self._dice = dice
@@ -307,12 +307,12 @@ class _Items:
         return item
 
     def some(self, table: str) -> Item:
-        """Some attributes of an item, for an update."""
+        """Return some attributes of an item, for an update."""
         attributes = self._all(table)
         return {name: attributes[name] for name in self._dice.sample(sorted(attributes), k=min(2, len(attributes)))}
 
     def bad(self, table: str) -> Item:
-        """An item that breaks the first contract of its table."""
+        """Return an item that breaks the first contract of its table."""
         item = self.good(table)
         attribute, value = self._dice.choice(_MISTAKES[table])
         if value is None:
@@ -425,13 +425,13 @@ _MISTAKES: Final[Mapping[str, Sequence[tuple[str, Item | None]]]] = {
         ("Counts", {"L": []}),
     ),
 }
-"""By table: an attribute, and what to make of it (None: leave it out)."""
+"""By table: an attribute and its bad value (None: the attribute is left out)."""
 _DROPPED: Final = {"Customers": ("tier", "name"), "Orders": ("amount", "order_date"), "Readings": ("note", "small")}
-"""By table: columns for whose sake what is held may be given up."""
+"""By table: columns whose open quarantine rows a person may drop."""
 
 
 def scripted(history: History, capture: Sequence[Fault], acts: Sequence[Sequence[Fault]]) -> History:
-    """The same history with the faults that happened when it was played, told one by one, up to the last act played."""
+    """Return the same history with the faults that happened in play listed one by one, up to the last act played."""
     return replace(
         history,
         capture=replace(history.capture, script=tuple(capture)),

@@ -1,4 +1,4 @@
-"""A lake that fails by plan: the project's own Lake over real Iceberg metadata, manifests and Parquet files.
+"""A lake with planned faults: the project's own Lake over real Iceberg metadata, manifests and Parquet files.
 
 What outlives a process is the Warehouse: a directory, and for each table where its newest metadata is. A process opens
 a Lake on it; when the process dies, the next one opens another. Nothing of Lake is replaced but what it is made of: its
@@ -48,11 +48,11 @@ T = TypeVar("T")
 Mistake = Callable[[], Exception]
 
 SECOND_WRITER: Final = "second writer"
-"""The kind of fault in which somebody else commits first."""
+"""The kind of fault in which another writer commits first."""
 
 
 class Warehouse:
-    """What every process of one simulation finds: files below `folder` and the place of each table's metadata.
+    """What all processes of one simulation share: files below `folder` and the metadata location of each table.
 
     `faults` is the plan for whoever works on it now. Before a commit to a table, at the rate `contention`,
     `second_writer` is called with the table's name: what it commits is there first. `committed` is told the name, the
@@ -68,15 +68,15 @@ class Warehouse:
         self.namespaces: set[str] = set()
         self.tables: dict[Identifier, str] = {}
         self.metadata: dict[str, TableMetadata] = {}
-        """Metadata by its file, as read or written; files never change."""
+        """Metadata by file; files never change."""
 
     def open(self) -> Lake:
-        """A Lake as a process opens it."""
+        """Open a Lake, as a new process does."""
         settings = LakeSettings(warehouse=str(self.folder), catalog="sqlite", region="eu-central-1")
         return _Lake(settings, _Catalog(self), self)
 
     def call(self, point: str, act: Callable[[], T], before: Sequence[Mistake], after: Sequence[Mistake] = ()) -> T:
-        """Make one call that may fail, with one of these errors; `after` are those of a call that was done."""
+        """Make one call that may fail with one of these errors; `after` are errors of a call that took effect."""
 
         def error(kind: str) -> Exception:
             errors = after if kind == AFTER and after else before
@@ -121,7 +121,7 @@ _DUCKDB: Final[tuple[Mistake, ...]] = (
 
 
 class _Lake(Lake):
-    """The project's Lake with DuckDB's connections failing by plan. One database serves the process's simulations."""
+    """The project's Lake with planned faults in DuckDB's connections. Simulations of a process share one database."""
 
     def __init__(self, settings: LakeSettings, catalog: MetastoreCatalog, warehouse: Warehouse) -> None:
         super().__init__(settings, catalog, None)
@@ -137,7 +137,7 @@ class _Lake(Lake):
 
 @cache
 def database() -> duckdb.DuckDBPyConnection:
-    """DuckDB, one for all simulations of a process: loading its extensions takes 0.15 s.
+    """DuckDB, shared by all simulations of a process: loading its extensions takes 0.15 s.
 
     It has one thread, so that rows come in the same order whenever a seed is played.
     """
@@ -172,7 +172,7 @@ class _Connection:
 
 
 class _Catalog(MetastoreCatalog):
-    """A catalog in memory: each table is one pointer to its metadata file, moved by compare and swap."""
+    """A catalog in memory: per table one pointer to its metadata file, moved by compare and swap."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__("lake", warehouse=str(warehouse.folder))
@@ -256,7 +256,7 @@ class _Catalog(MetastoreCatalog):
 
 
 class _Files(PyArrowFileIO):
-    """Files below the warehouse; what a local disk or S3 may refuse, these refuse by plan."""
+    """Files below the warehouse, with planned faults where a local disk or S3 may fail."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         super().__init__()
@@ -296,7 +296,7 @@ class _File(InputFile, OutputFile):
 
 
 class _Writing(io.BytesIO):
-    """A file being written. It is there when it was closed; one whose writing failed is there in part, as on a disk."""
+    """A file being written. It exists once it is closed; if writing failed, a part of it exists, as on a disk."""
 
     def __init__(self, path: Path, warehouse: Warehouse) -> None:
         super().__init__()
@@ -329,7 +329,7 @@ class _Writing(io.BytesIO):
 
 @contextmanager
 def quick_avro() -> Iterator[None]:
-    """While inside, pyiceberg makes the reader of an Avro schema once, not for each of a thousand small manifests."""
+    """Let pyiceberg build the reader of an Avro schema once, not for each of a thousand small manifests."""
     readers: dict[tuple[int, int], Any] = {}
     schemas: dict[str, Any] = {}
     get_schema, resolve_reader = avro.AvroFileHeader.get_schema, avro.resolve_reader  # type: ignore[attr-defined]
@@ -352,7 +352,7 @@ def quick_avro() -> Iterator[None]:
 
 @contextmanager
 def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
-    """While inside, these attributes of these modules or classes are others."""
+    """Replace these attributes of modules or classes while inside."""
     before = [(where, name, getattr(where, name)) for where, name, _ in changes]
     try:
         for where, name, value in changes:

@@ -1,4 +1,4 @@
-"""A history, played: source, capture, lake and Dagster on one clock, with an oracle that looks on.
+"""Play a history: source, capture, lake and Dagster's part on one clock, checked by the oracle.
 
 Belongs here: what each act does, and how everything comes to rest at the end. Does not belong here: which acts there
 are (histories), what must be true (oracle).
@@ -49,12 +49,12 @@ from medallion_assets.simulation.table import Table, Write, transact
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk in memory where there is one
 _COMMITS_BETWEEN: Final = 3
-"""Compaction comes this often, so that a short history has some."""
+"""Compaction runs after so many commits, so that a short history has some."""
 
 
 @dataclass(frozen=True)
 class Played:
-    """What came of a history. `violations` is empty if all was right; the scripts tell which faults happened."""
+    """The result of a history. `violations` is empty if all was right; the scripts list the faults that happened."""
 
     violations: tuple[str, ...]
     counts: Mapping[str, int]
@@ -66,14 +66,14 @@ class Played:
 
 @cache
 def shop() -> tuple[Domain, Domain, tuple[Mart, ...]]:
-    """The domain of all histories, the same with its contracts mended, and its marts."""
+    """Return the domain of all histories, the same domain with corrected contracts, and its marts."""
     here = Path(__file__).parent
     domain = load_domain(str(here / "shop"))
     return domain, load_domain(str(here / "shop_mended")), load_marts(domain)
 
 
 def play(history: History) -> Played:
-    """Play a history to its end, or to the first act after which something was wrong."""
+    """Play a history to its end, or to the first act with a violation."""
     with ExitStack() as held:
         held.enter_context(one_thread())
         held.enter_context(quick_avro())
@@ -85,7 +85,7 @@ def play(history: History) -> Played:
 
 
 class _Told(MemoryStore):
-    """Bronze in memory that tells the oracle what is written."""
+    """Bronze in memory that reports every write to the oracle."""
 
     def __init__(self, oracle: Oracle) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class _Told(MemoryStore):
 
 
 class _Offset(Clock):
-    """Another clock, off by what `offset_s` says each time it is looked at."""
+    """A clock that differs from another by `offset_s`, which is asked at each reading."""
 
     def __init__(self, clock: Clock, offset_s: Callable[[], float]) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _Offset(Clock):
 
 
 class _Meanwhile(Clock):
-    """The harness's clock as the pipeline sees it: while it waits, the rest of the harness goes on."""
+    """The clock that the pipeline sees: while the pipeline waits, everything else goes on."""
 
     def __init__(self, clock: Clock, wait: Callable[[float], None]) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class _Meanwhile(Clock):
 
 @dataclass(frozen=True)
 class _Written:
-    """A change as the source made it: its record, its shard and its event id."""
+    """A change at the source: its record, its shard and its event id."""
 
     record: StreamRecord
     shard_id: str
@@ -239,7 +239,7 @@ class _Harness:
         self.wait(seconds)
 
     def _do_jump(self, seconds: float) -> None:
-        """Time passes and nothing runs: a laptop that slept, a function that was switched off."""
+        """Let time pass while nothing runs: a laptop asleep, a function switched off."""
         self._clock.advance(seconds)
 
     def _do_tick(self, times: int) -> None:
@@ -270,7 +270,7 @@ class _Harness:
             self._daemon.drop(name, f"column_name = '{column}'")
 
     def _do_recreate(self, table: str) -> None:
-        """The stream is switched off and on: a new one begins."""
+        """Switch the stream off and on: a new one begins."""
         source = self._tables[table]
         for _ in range(100):
             if self._process is None or self._process.checkpoint.table(table):
@@ -282,7 +282,7 @@ class _Harness:
         self._follow(source)
 
     def _do_verify(self, table: str) -> None:
-        """Comparing finds no difference where nothing was lost; what is on its way is none."""
+        """Verify: no difference where nothing was lost; a change in flight is no difference."""
         contract = self._daemon.domain.by_source[table]
         began = self._clock()
         found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
@@ -294,7 +294,7 @@ class _Harness:
             self._oracle.violations.append(f"verify: {found}")
 
     def _do_look(self) -> None:
-        """The ledger looks, and says of each table up to when it is complete."""
+        """Update the ledger and check up to when it calls each table complete."""
         self._left()
         self._daemon.update_ledger()
         self._oracle.told(self._daemon.complete_to)
@@ -306,7 +306,7 @@ class _Harness:
     # The pipeline.
 
     def _tick(self) -> bool:
-        """One tick of the sensor, and the run it asks for; whether there was one."""
+        """Do one tick of the sensor and the run it requests. Return whether there was a run."""
         today = self._clock().date()
         if today != self._today:  # again at the next tick while it fails or dies
             errors = [self._daemon.recompute(mart, None) for mart in self._daemon.clock_marts]
@@ -332,7 +332,7 @@ class _Harness:
             self._warehouse.faults, self._warehouse.contention = before
 
     def _second_writer(self, name: tuple[str, ...]) -> None:
-        """Somebody else writes the table that is just being written; all goes well for them."""
+        """Let another writer commit to the table that is being written; that writer meets no faults."""
         layer, table = name
         with self._under(self._calm, 0.0):
             if layer == "gold":
@@ -345,7 +345,7 @@ class _Harness:
     # Capture.
 
     def wait(self, seconds: float) -> None:
-        """Time passes and capture works."""
+        """Let time pass while capture works."""
         if self._busy:
             self._clock.advance(seconds)
             return
@@ -367,7 +367,7 @@ class _Harness:
         self._check_marks()
 
     def _function(self, held: ExitStack) -> Callable[[], None]:
-        """Capture by the Lambda function; returns what starts it."""
+        """Set up capture by the Lambda function. Return what starts it."""
         capture = self._history.capture
         dice = self._cloud.dice("function")
 
@@ -404,7 +404,7 @@ class _Harness:
         return answer
 
     def _poller(self, held: ExitStack) -> Callable[[], None]:
-        """Capture by our own poller; returns what starts it."""
+        """Set up capture by our own poller. Return what starts it."""
         streams = _Poisoned(self._cloud.streams, self._poison)
         setattr(self._cloud, "streams", streams)  # noqa: B010 - a cached property, read-only to the type checker
         process = self._process = PollerProcess(
@@ -417,7 +417,7 @@ class _Harness:
         return process.start
 
     def _check_marks(self) -> None:
-        """What the poller's checkpoint says is delivered, is."""
+        """Check that what the poller's checkpoint calls delivered is in Bronze."""
         if self._process is None:
             return
         self._oracle.interrupted |= set(self._process.gaps)
@@ -438,7 +438,7 @@ class _Harness:
         self._oracle.acknowledged(events)
 
     def _take_given_up(self) -> None:
-        """Read the on-failure queue: a message holds the record (poller), or its shard's range (Lambda)."""
+        """Read the on-failure queue: a message holds the record (poller) or a range of its shard (Lambda)."""
         messages = self._queue.json()
         for message in messages[self._read_messages :]:
             if "record" in message:
@@ -476,7 +476,7 @@ class _Harness:
     # The end.
 
     def _come_to_rest(self) -> None:
-        """Nothing goes wrong any more: capture delivers what is left, every run succeeds, and all is judged."""
+        """End the history without faults: capture delivers the rest, every run succeeds, everything is judged."""
         self._cloud.faults.calm()
         self._cloud.faults.restart()
         for _ in range(40):
@@ -511,7 +511,7 @@ class _Harness:
         self._oracle.recorded(polled=polled)
 
     def _read_by_pyiceberg(self) -> None:
-        """Another reader sees the same rows as DuckDB, through which the oracle looked all the time."""
+        """Check that pyiceberg reads the same rows as DuckDB, which the oracle used so far."""
         with self._warehouse.open() as lake:
             for contract in self._domain.tables:
                 if lake.find("silver", contract.lake_name) is not None:
@@ -519,7 +519,7 @@ class _Harness:
                     self._oracle.read_again(contract, seen["_event_id"].to_pylist())
 
     def _left(self) -> list[_Written]:
-        """What is still to be captured. What the stream has no more is lost."""
+        """Return what is still to be captured. Changes that the stream no longer has are lost."""
         self._take_given_up()
         left = [
             one
@@ -541,7 +541,7 @@ class _Harness:
         return [one for one in left if id(one.record) in there]
 
     def _resume(self) -> None:
-        """The poller is started again for the tables whose stream lost records."""
+        """Start the poller again for the tables whose stream lost records."""
         if self._process is None or not self._process.gaps:
             return
         gaps = set(self._process.gaps)
@@ -556,7 +556,7 @@ class _Harness:
         self._oracle.lost |= {one.event_id for one in self._left() if one.table in gaps}
 
     def _repair(self) -> None:
-        """What was lost is read from the source, until nothing is missing."""
+        """Repair lost changes from the source until nothing is missing."""
         tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.interrupted
         for table in sorted(tables):
             name = self._daemon.domain.by_source[table].lake_name
@@ -571,7 +571,7 @@ class _Harness:
             self.wait(5.0)
 
     def _catch_up(self) -> CatchUp:
-        """What a person's command waits for: capture, and the sensor's next run."""
+        """Return the waiting of a person's command: capture and the sensor's next run go on meanwhile."""
 
         def wait(seconds: float) -> None:
             self.wait(max(seconds, 20.0))
@@ -581,7 +581,7 @@ class _Harness:
         return CatchUp(capture_delay_seconds=1200.0, limit_seconds=7200.0, now=self._clock, wait=wait)
 
     def _redeliver(self) -> None:
-        """The cause is mended, and what is on the on-failure queue is sent again."""
+        """Send the records of the on-failure queue again, after their cause was corrected."""
         self._take_given_up()
         store = FaultyStore(self._bronze, self._calm)
         by_table: dict[str, list[_Written]] = defaultdict(list)
@@ -593,7 +593,7 @@ class _Harness:
         self._oracle.dead_lettered.clear()
 
     def _unrest(self) -> bool:
-        """Whether something is still to come, once contracts that hold a batch are mended."""
+        """Return whether something is still pending, after contracts that block a batch were corrected."""
         self._mend_what_holds()
         cursor = Cursor.model_validate_json(self._daemon.cursor)
         if cursor.backoffs or cursor.stale or self._waiting():
@@ -601,20 +601,20 @@ class _Harness:
         return self._released()
 
     def _mend_what_holds(self) -> None:
-        """Mend the contracts when a batch is held back by them."""
+        """Correct the contracts when they block a batch."""
         backoffs = Cursor.model_validate_json(self._daemon.cursor).backoffs
         held = any("held: quarantine_rate" in error for run in self._daemon.runs.values() for error in run.errors)
         if backoffs and held and self._daemon.domain is not self._mended:
             self._do_mend()
 
     def _waiting(self) -> bool:
-        """Whether there are objects of a day to come."""
+        """Return whether there are objects of a future day."""
         return any(
             day > self._clock().date() for contract in self._domain.tables for day in self._oracle.final_days(contract)
         )
 
     def _released(self) -> bool:
-        """Whether something is held that the mended contract takes; then its days are run again, or it is replayed."""
+        """Rerun or replay quarantined changes that the corrected contract takes. Return whether there were any."""
         left = False
         for contract in self._daemon.domain.tables:
             days = self._oracle.days_to_release(contract)
@@ -637,20 +637,20 @@ class _Scanned:
         self._wait = wait
 
     def scan(self) -> Iterator[bytes]:
-        """Three items a page, a second between two."""
+        """Yield pages of three items, a second apart."""
         items = iter(list(self._table))
         while page := list(itertools.islice(items, 3)):
             yield _document(page)
             self._wait(1.0)
 
     def get(self, keys: Iterable[Mapping[str, Mapping[str, str]]]) -> Iterator[bytes]:
-        """All of them in one answer."""
+        """Yield all of them in one document."""
         found = [item for key in keys if (item := self._table.get(_item(key))) is not None]
         if found:
             yield _document(found)
 
     def describe(self) -> Description:
-        """The table's ARN and key."""
+        """Return the table's ARN and key."""
         return Description(self._table.arn, dict(self._table.key))
 
 
@@ -659,7 +659,7 @@ def _document(items: Sequence[Item]) -> bytes:
 
 
 class _Poisoned:
-    """A streams client that hands out some records as no capture can write them down."""
+    """A streams client that returns some records in a form that capture cannot write."""
 
     def __init__(self, client: Any, poison: set[str]) -> None:
         self._client = client
@@ -692,7 +692,7 @@ def _table_of(record: StreamRecord) -> str:
 
 
 def _item(data: Mapping[str, Any]) -> dict[str, Any]:
-    """An item of a history as boto3 has it: binary as bytes."""
+    """Return an item of a history in the form of boto3: binary as bytes."""
     return {name: _tagged(value) for name, value in data.items()}
 
 
@@ -712,5 +712,5 @@ def _tagged(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _poison(record: dict[str, Any]) -> None:
-    """Make a record one that capture cannot write down: text that no encoding has."""
+    """Change a record so that capture cannot write it: text that no encoding has."""
     record["dynamodb"]["Keys"] = {**record["dynamodb"]["Keys"], "Broken": {"S": "\ud800"}}

@@ -1,4 +1,4 @@
-"""A failing history made small: acts, changes and faults are taken away as long as it still fails in the same place.
+"""Shrink a failing history: remove acts, changes and faults as long as it still fails in the same place.
 
 Belongs here: what is taken away, and in which order. Does not belong here: playing (play), showing (cli).
 """
@@ -20,7 +20,7 @@ _SIMPLE_CAPTURE: Final = {"poll_s": 5.0, "report_item_failures": True}
 
 
 def shrink(history: History, played: Played, *, seconds: float = 120.0) -> tuple[History, Played]:
-    """The smallest history found in that time that fails where `history` failed, and what came of it.
+    """Return the smallest history found in that time that fails where `history` failed, and its result.
 
     Raises ValueError for a history that did not fail.
     """
@@ -57,7 +57,7 @@ class _Shrinking:
         return False
 
     def _acts(self) -> None:
-        """Acts after the failure go with the script; of the others as many as can be."""
+        """Remove the acts after the failure, then as many of the others as possible."""
 
         def fails(acts: Sequence[Act]) -> bool:
             return self._try(replace(self._best[0], acts=tuple(acts)))
@@ -105,12 +105,12 @@ class _Shrinking:
 
 
 def _place(played: Played) -> str:
-    """Where it failed: the first words of the first violation."""
+    """Return where it failed: the first words of the first violation."""
     return played.violations[0].partition(":")[0]
 
 
 def _reduce(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> None:
-    """Delta debugging: take away halves, quarters, ... single items, as long as what is left fails."""
+    """Remove halves, quarters, ... single items as long as the rest still fails (delta debugging)."""
     left = list(items)
     if not left or fails([]):
         return

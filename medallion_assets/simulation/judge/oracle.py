@@ -1,4 +1,4 @@
-"""The independent judge of a history: after every commit that readers see, is what they see right?
+"""The independent judge of a history: after every commit, is what readers see right?
 
 It is told what the source changed, which objects are in Bronze, what capture acknowledged and which commits the catalog
 made. From that it works out, in plain Python, what every published table must hold, and reads what it does hold. It
@@ -51,7 +51,7 @@ _STAMP: Final = re.compile(r".*/(\d{8}T\d{12})Z_[^/]*\.parquet")
 
 @dataclass
 class _Object:
-    """One Bronze object: its time, and the event ids of its rows."""
+    """One Bronze object: its time of capture and the event ids of its rows."""
 
     at: datetime
     events: list[str]
@@ -59,16 +59,16 @@ class _Object:
 
 @dataclass
 class _Silver:
-    """What is known of one Silver table."""
+    """What the oracle knows of one Silver table."""
 
     snapshot: int | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
-    """The objects that snapshots of main name."""
+    """The objects that snapshots of main list."""
     accepted: dict[str, set[int]] = field(default_factory=dict)
-    """The valid changes of those objects, with the editions of the contract that took them."""
+    """The valid changes of those objects, with the versions of the contract that accepted them."""
     numbers: dict[str, Number] = field(default_factory=dict)
-    """By key: the number of the change that is published."""
+    """By key: the sequence number of the published change."""
     events: dict[str, str] = field(default_factory=dict)
     """By key: the event id of that change."""
     states: dict[int, list[Row]] = field(default_factory=dict)
@@ -79,26 +79,26 @@ class _Silver:
     """`numbers` as of each snapshot that was published."""
 
     def rows_at(self, snapshot: int | None) -> list[str]:
-        """The live rows as text, in an order that does not depend on files."""
+        """Return the live rows as text, in an order that does not depend on files."""
         return sorted(map(repr, self.states[snapshot])) if snapshot is not None else []
 
 
 class Oracle:
-    """Judges one history. What is wrong is in `violations`, the first one first; nothing is raised."""
+    """Judges one history. Violations are collected in `violations`, in order; nothing is raised."""
 
     def __init__(self, domain: Domain, connection: duckdb.DuckDBPyConnection) -> None:
         self.violations: list[str] = []
         self.counts: Counter[str] = Counter()
         self.changes: dict[str, Change] = {}
         self.dead_lettered: set[str] = set()
-        """Events that capture set aside: they are on the on-failure queue, and need not be in Bronze."""
+        """Events that capture dead-lettered: they are on the on-failure queue and need not be in Bronze."""
         self.ever_dead_lettered: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""
         self.unseen: set[str] = set()
-        """Those of them that were trimmed before capture first looked: nobody promised them."""
+        """Trimmed events from before capture began: no promise covers them."""
         self.interrupted: set[str] = set()
-        """Tables whose capture ended because their stream lost records, or became another one."""
+        """Tables whose capture ended because their stream lost records or was replaced."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._editions = [domain]
         self._connection = connection
@@ -116,16 +116,16 @@ class Oracle:
 
     @property
     def domain(self) -> Domain:
-        """The contracts as they are now."""
+        """Return the current contracts."""
         return self._editions[-1]
 
     def mended(self, domain: Domain) -> None:
-        """The contracts are others from now on."""
+        """Replace the contracts."""
         self._editions.append(domain)
 
     @contextmanager
     def dropping(self, table: str, column: str) -> Iterator[None]:
-        """While inside, a person gives up what is held of a table (its lake name) for this column."""
+        """Expect, while inside, that a person drops open quarantine rows of a table (lake name) for this column."""
         self._dropping = table, column
         try:
             yield
@@ -133,14 +133,14 @@ class Oracle:
             self._dropping = None
 
     def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
-        """The source made a change; `bad` says whether it was made to break its first contract, None if who knows."""
+        """Note a change at the source. `bad`: whether it was made to break its first contract; None: unknown."""
         self.changes[change.event_id] = change
         self._shards[shard_id].append((change.event_id, change.number[0]))
         if bad is not None and bad != bool(self._verdict(change, 0).broken):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
 
     def put(self, path: str, data: bytes) -> None:
-        """An object is in Bronze, whether or not its writer knows."""
+        """Note that an object is in Bronze, whether or not its writer knows it."""
         if path.startswith("_gaps/"):
             self.interrupted.add(path.split("/")[1])
         if not path.endswith(".parquet"):
@@ -164,7 +164,7 @@ class Oracle:
                 self._wrong(f"bronze: {path} holds another image of {change.event_id}: {image}")
 
     def _amended(self, row: Row) -> Change | None:
-        """A row that a repair wrote: it must tell what the source had, since the change that it amends or later."""
+        """Check a row that a repair wrote: it must hold what the source had at the amended change or later."""
         if not row["event_id"].startswith("repair-"):
             return None
         change = Change(
@@ -189,21 +189,21 @@ class Oracle:
         return change
 
     def captured(self, event: str) -> bool:
-        """Whether a change is in Bronze."""
+        """Return whether a change is in Bronze."""
         return event in self._captured
 
     def acknowledged(self, events: Iterable[str]) -> None:
-        """Capture told the stream that these need not be sent again."""
+        """Note that capture acknowledged these events to the stream."""
         for event in events:
             if event not in self._captured and event not in self.dead_lettered:
                 self._wrong(f"capture: {event} was acknowledged and is not in Bronze")
 
     def objects(self, today: date) -> set[str]:
-        """The objects of days up to today that are in Bronze now."""
+        """Return the objects in Bronze of days up to today."""
         return {path for path, found in self._objects.items() if found.at.date() <= today}
 
     def looked(self, pending: Mapping[str, Mapping[date, Sequence[str]]], there: set[str]) -> None:
-        """The sensor says what is pending: every object that was `there` when it began to look is that, or merged."""
+        """Check the sensor's pending objects: every object that was `there` when it began is pending or merged."""
         done: set[str] = set()
         for contract in self.domain.tables:
             told = {name for names in pending.get(f"silver/{contract.lake_name}", {}).values() for name in names}
@@ -214,7 +214,7 @@ class Oracle:
             self._wrong(f"sensor: {path} is neither merged nor pending")
 
     def committed(self, name: tuple[str, ...], metadata: TableMetadata, location: str) -> None:
-        """The catalog made a commit. What readers see is judged if it is about that."""
+        """Note a commit of the catalog. If it changes what readers see, judge that."""
         namespace, table = name
         if namespace == "silver":
             self._judge_silver(table, metadata, location)
@@ -228,7 +228,7 @@ class Oracle:
             self._judge_gaps(metadata, location)
 
     def converged(self, *, today: date) -> None:
-        """Everything was captured and every day was merged under the contracts of now: judge the end."""
+        """Judge the end: everything is captured, every day is merged under the current contracts."""
         for change in self.changes.values():
             if not self._accounted(change.event_id):
                 self._wrong(f"end: {change.event_id} is not in Bronze")
@@ -243,17 +243,17 @@ class Oracle:
                 self._wrong(f"end: gold.{mart} is as of {properties['medallion.current-date']}, today is {today}")
 
     def read_again(self, contract: Contract, events: Sequence[str]) -> None:
-        """Another reader found the rows of these events in a table."""
+        """Compare the rows that another reader found in a table."""
         known = sorted(self._silver[contract.lake_name].events.values())
         if sorted(events) != known:
             self._wrong(f"end: silver.{contract.lake_name}: two readers see {known} and {sorted(events)}")
 
     def final_days(self, contract: Contract) -> list[date]:
-        """The capture days of a table's objects."""
+        """Return the capture days of a table's objects."""
         return sorted({found.at.date() for _, found in self._of(contract)})
 
     def days_to_release(self, contract: Contract) -> list[date]:
-        """The capture days of changes that are held and that the contract of now takes."""
+        """Return the capture days of open quarantine rows that the current contract takes."""
         return sorted(
             {
                 _time(row["object"]).date()
@@ -283,7 +283,7 @@ class Oracle:
         self._check_enriched(contract, known, known.states[main])
 
     def _lineage(self, name: str, metadata: TableMetadata, before: int | None) -> None:
-        """What was published stays an ancestor of what is published: nobody's commit is undone."""
+        """Check that what was published is an ancestor of what is published: no commit is undone."""
         parents = {snapshot.snapshot_id: snapshot.parent_snapshot_id for snapshot in metadata.snapshots}
         at = metadata.current_snapshot_id
         while at is not None and at != before:
@@ -292,7 +292,7 @@ class Oracle:
             self._wrong(f"{name}: the published snapshot {before} is no ancestor of the new one")
 
     def _claim(self, contract: Contract, metadata: TableMetadata, known: _Silver) -> None:
-        """Take in the objects that the new snapshots of main name, and judge each batch's share of bad rows."""
+        """Read the objects that new snapshots of main list, and judge each batch's share of bad rows."""
         snapshots = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
         at = metadata.current_snapshot_id
         while at is not None and at not in known.named and at in snapshots:
@@ -320,7 +320,7 @@ class Oracle:
             at = snapshots[at].parent_snapshot_id
 
     def _check_rows(self, contract: Contract, known: _Silver, rows: list[Row]) -> list[Row]:
-        """Each key of an accepted change once, at the latest of them or a later one than before; returns live rows."""
+        """Check that each key stands once, at its latest accepted change, and never goes back. Return the live rows."""
         name = f"silver.{contract.lake_name}"
         newest: dict[str, Change] = {}
         for event in known.accepted:
@@ -350,7 +350,7 @@ class Oracle:
         return [row for row in rows if not row["_deleted"]]
 
     def _replayable(self, contract: Contract, change: Change) -> bool:
-        """Whether a change may have come from quarantine: it is there, and valid by now."""
+        """Return whether a change may have come from quarantine: it is there and valid by now."""
         held = self._quarantine[contract.lake_name].get(change.event_id)
         return held is not None and held["status"] != "dropped" and self._verdict(change).row is not None
 
@@ -373,7 +373,7 @@ class Oracle:
         self._wrong(f"silver.{contract.lake_name}: {change.event_id}: (published, expected): {differing}")
 
     def _check_consumed(self, contract: Contract, known: _Silver) -> None:
-        """No object lies behind the position whose changes are not in the table or a newer one, or in quarantine."""
+        """Check that all changes of objects behind the position are in the table, superseded or in quarantine."""
         for path in self._consumed(contract) - known.claimed:
             for event in self._objects[path].events:
                 change = self.changes[event]
@@ -387,7 +387,7 @@ class Oracle:
                     self._wrong(f"silver.{contract.lake_name}: {path} is passed over with {event} unmerged")
 
     def _consumed(self, contract: Contract) -> set[str]:
-        """The objects that a reader at the table's position does not look at again, and those its snapshots name."""
+        """Return the objects that a reader at the table's position skips, and those that its snapshots list."""
         known = self._silver[contract.lake_name]
         if (text := known.properties.get("medallion.position")) is None:
             return set(known.claimed)
@@ -459,7 +459,7 @@ class Oracle:
         return before.get("status") == "dropped" or (held_for is not None and held_for == self._dropping)
 
     def _judge_ledger(self, metadata: TableMetadata, location: str) -> None:
-        """Every row is of an object that is in Bronze, as it is, in the snapshot it names, with a claim that holds."""
+        """Check every row: its object is in Bronze, unchanged, in the snapshot that it names, with a true claim."""
         if metadata.current_snapshot_id is not None and metadata.current_snapshot_id != self._ledger_at:
             self._lineage("ops.ledger", metadata, self._ledger_at)
             self._ledger_at = metadata.current_snapshot_id
@@ -503,13 +503,13 @@ class Oracle:
                     self._wrong(f"ops.ledger: {path} claims {event}, which is not in Bronze")
 
     def told(self, complete_to: Mapping[str, datetime | None]) -> None:
-        """What a look says of each table, which may be minutes ahead of what it writes down."""
+        """Check what an inspection says of each table; it may be minutes ahead of what is written."""
         for name, at in complete_to.items():
             if at is not None:
                 self._check_complete(self.domain.by_name[name], at)
 
     def _check_complete(self, contract: Contract, complete_to: datetime) -> None:
-        """All that the source shows as changed before that time is merged, in quarantine, or given up by capture."""
+        """Check that every change before that time is merged, in quarantine or dead-lettered."""
         self._complete[contract.lake_name] = complete_to
         for change in self.changes.values():
             if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
@@ -525,7 +525,7 @@ class Oracle:
         return event in self._captured or event in self.dead_lettered or event in self.lost
 
     def _judge_gaps(self, metadata: TableMetadata, location: str) -> None:
-        """A gap is told only where something is missing."""
+        """Check that a gap is reported only where something is missing."""
         if metadata.current_snapshot_id is None:
             return
         for row in self._read(location):
@@ -537,7 +537,7 @@ class Oracle:
             self._open_gaps[row["gap"]] = row["kind"] == "stream_gap" and row["closed_at"] is None
 
     def recorded(self, *, polled: bool) -> None:
-        """The ledger looked when all was at rest: it knows every object, and where a poller captures up to when."""
+        """Check the ledger at rest: it knows every object and, with a poller, up to when the table is complete."""
         for path in sorted(self._objects.keys() - self._ledger.keys()):
             self._wrong(f"end: ops.ledger lacks {path}")
         for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
@@ -549,7 +549,7 @@ class Oracle:
             self._wrong(f"end: {name} is told complete to {self._complete.get(name)}, all of it is there")
 
     def told_too_little(self) -> list[str]:
-        """The tables whose newest change is not yet told as there, though nothing of them was given up."""
+        """Return the tables that are not complete up to their newest change, though none was dead-lettered."""
         found = []
         for contract in self.domain.tables if not self.ever_dead_lettered else ():
             times = [one.created_s for one in self.changes.values() if one.table == contract.table and one.created_s]
@@ -608,7 +608,7 @@ class Oracle:
             self._wrong(f"gold.{mart}: differs from its recompute: missing {missing}, surplus {surplus}, at {told}")
 
     def _judge_end(self, contract: Contract) -> None:
-        """The table is the source's final state, as far as it is valid; quarantine holds the rest."""
+        """Check that the table is the source's final state as far as it is valid, and quarantine has the rest."""
         known = self._silver[contract.lake_name]
         newest: dict[str, Change] = {}
         ever: set[str] = set()
@@ -642,7 +642,7 @@ class Oracle:
                 self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still open")
 
     def _check_source(self, contract: Contract) -> None:
-        """Each key is as the source has it, unless the newest of its changes that was captured is in quarantine.
+        """Check that each key is as in the source, unless its newest captured change is in quarantine.
 
         A repair does not compare such a key either: what was lost of it after that stays lost until it is released.
         """
@@ -694,7 +694,7 @@ def _time(path: str) -> datetime:
 
 
 def _same(seen: Any, wanted: Any) -> bool:
-    """Equal, and of one kind: a float that happens to equal a Decimal is no Decimal."""
+    """Return whether two values are equal and of one kind: a float that equals a Decimal is no Decimal."""
     if isinstance(wanted, Decimal) != isinstance(seen, Decimal):
         return False
     return bool(seen == wanted or normal(seen) == normal(wanted))

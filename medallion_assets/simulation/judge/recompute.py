@@ -19,7 +19,7 @@ _EXACT: Final = Context(prec=120, rounding=ROUND_HALF_UP)
 
 
 def daily_sales(tables: Tables, today: date) -> list[Row]:
-    """Orders of each day and region."""
+    """Return the orders of each day and region."""
     result = []
     for (day, region), rows in _grouped(
         tables["orders"], lambda order: (order["order_date"].date(), order["customer_region"] or "none")
@@ -38,7 +38,7 @@ def daily_sales(tables: Tables, today: date) -> list[Row]:
 
 
 def daily_tiers(tables: Tables, today: date) -> list[Row]:
-    """Orders of each day and tier of the customer."""
+    """Return the orders of each day and tier of the customer."""
     tiers = {customer["customer_id"]: customer["tier"] for customer in tables["customers"]}
 
     def group(order: Row) -> tuple[date, int]:
@@ -59,7 +59,7 @@ def daily_tiers(tables: Tables, today: date) -> list[Row]:
 
 
 def device_summary(tables: Tables, today: date) -> list[Row]:
-    """One row per device, as of today."""
+    """Return one row per device, as of today."""
     since, until = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in _around(today))
     result = []
     for device, rows in _grouped(tables["readings"], lambda reading: reading["device"]).items():

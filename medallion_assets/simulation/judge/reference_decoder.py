@@ -1,4 +1,4 @@
-"""What a change must become, in plain Python and one value at a time: the oracle's reading of DynamoDB's values.
+"""What a change must become, in plain Python, one value at a time: the oracle's own decoder.
 
 Shares no code with the decoder, the rules or the comparison of the pipeline; a contract is data to both. Values are as
 Arrow gives them: Decimal, datetime (UTC), bytes, a map as pairs sorted by key. Numbers never become floats on the way,
@@ -28,7 +28,7 @@ _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d)(\.\d
 
 
 class Misfit(Exception):
-    """A value that is not exactly one of its column's type."""
+    """A value that does not fit its column's type exactly."""
 
 
 Number = tuple[int, int]
@@ -39,7 +39,7 @@ NONE_YET: Final[Number] = (-1, 0)
 
 @dataclass(frozen=True)
 class Change:
-    """One change at the source, as the stream tells it, or an amendment. `image` is None for a deletion.
+    """One change at the source, as in its stream, or an amendment. `image` is None for a delete.
 
     `created_s` is when the stream says it was made, in whole seconds; None for an amendment.
     """
@@ -55,7 +55,7 @@ class Change:
 
     @classmethod
     def of(cls, table: str, record: Mapping[str, Any]) -> Change:
-        """The change that a stream record, in the shape of Lambda's event, tells."""
+        """Return the change in a stream record that has the shape of a Lambda event."""
         change = record["dynamodb"]
         return cls(
             table=table,
@@ -70,26 +70,26 @@ class Change:
 
 
 def key_text(keys: Mapping[str, Any]) -> str:
-    """A key as text: the same for the same key."""
+    """Return a key as text: equal for equal keys."""
     return json.dumps(keys, sort_keys=True)
 
 
 def number(text: str) -> Number:
-    """A sequence number as text, padded or not, with or without an amendment's suffix."""
+    """Read a sequence number from text, padded or not, with or without an amendment's suffix."""
     sent, _, amended = text.partition("+")
     return int(sent), int(amended or 0)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a contract makes of a change: `row` to be merged, or the columns that break it."""
+    """What a contract makes of a change: the `row` to merge, or the columns that break the contract."""
 
     row: Row | None
     broken: frozenset[str]
 
 
 def judge(contract: Contract, change: Change) -> Verdict:
-    """The Silver row of a change without its enriched columns, or what is wrong with it."""
+    """Return the Silver row of a change without its enriched columns, or what is wrong with it."""
     removed = change.image is None
     image = change.keys if change.image is None else change.image
     row: Row = {}
@@ -128,7 +128,7 @@ def judge(contract: Contract, change: Change) -> Verdict:
 
 
 def comparable(contract: Contract, row: Row) -> Row:
-    """A row as the lake gives it, so that it can be compared with one of `judge`: JSON text as data."""
+    """Return a row of the lake in the form of `judge`, JSON text as data, for comparing."""
     as_data = dict(row)
     for column in contract.columns.values():
         if column.type.kind == "json" and as_data[column.name] is not None:
@@ -139,7 +139,7 @@ def comparable(contract: Contract, row: Row) -> Row:
 
 
 def read(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:
-    """The value of the type that a tagged DynamoDB value is. Raises Misfit."""
+    """Return an AttributeValue as a value of the type. Raises Misfit."""
     ((tag, raw),) = tagged.items()
     if tag == "NULL":
         return None
@@ -153,7 +153,7 @@ def read(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:
 
 
 def plain(tagged: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kind
-    """A tagged value as plain data, numbers as Decimal."""
+    """Return an AttributeValue as plain data, numbers as Decimal."""
     ((tag, raw),) = tagged.items()
     match tag:
         case "M":
@@ -173,7 +173,7 @@ def plain(tagged: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one for each kin
 
 
 def normal(value: Any) -> Any:
-    """Data that is equal exactly when two values are; ints become Decimals, bools stay bools."""
+    """Return data that is equal exactly when two values are; ints become Decimals, bools stay bools."""
     if isinstance(value, Mapping):
         return {name: normal(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -182,7 +182,7 @@ def normal(value: Any) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """JSON text as such data."""
+    """Return JSON text as such data."""
     return normal(json.loads(text, parse_float=Decimal, parse_int=Decimal))
 
 
@@ -261,7 +261,7 @@ def _breaks(rule: Mapping[str, Any], value: Any) -> bool:
 
 
 def _more(type_: ColumnType, tagged: Mapping[str, Any]) -> bool:
-    """Whether a struct in the value has attributes that its type does not declare."""
+    """Return whether a struct in the value has attributes that its type does not declare."""
     ((tag, raw),) = tagged.items()
     if type_.kind == "struct" and tag == "M":
         fields = {name: field for name, _, field in type_.fields}
