@@ -23,6 +23,16 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the Glue twin of a test on files as slow, unless the test is marked `both_lakes`."""
+    for item in items:
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            kinds = {item.callspec.params.get(name) for name in ("lake", "fleet")}
+            if "glue" in kinds and not item.get_closest_marker("both_lakes"):
+                item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _database() -> Iterator[None]:
     """Keep the process's DuckDB open: otherwise every lake that a test opens loads the extensions again."""
@@ -49,7 +59,7 @@ def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
 
 @pytest.fixture(params=["files", "glue"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
-    """An empty lake: on files with SQLite, then on S3 with Glue."""
+    """An empty lake: on files with SQLite, then on S3 with Glue (see `both_lakes`)."""
     if request.param == "files":
         settings = LakeSettings(warehouse=str(tmp_path / "lake"), catalog="sqlite", region=REGION)
     else:

@@ -82,6 +82,7 @@ def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fle
     assert shown.exit_code == 1 and "(trips needs a backfill)" in shown.stdout
 
 
+@pytest.mark.both_lakes
 def test_query_prints_tables_csv_and_json_with_exact_values(fleet: Fleet) -> None:
     fleet.write()
     fleet.capture()

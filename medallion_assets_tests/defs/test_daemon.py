@@ -30,6 +30,8 @@ from medallion_assets.local.stack import Stack, run_stack
 from medallion_assets_tests.defs.runs import today
 from medallion_assets_tests.defs.shop import customer, order, product, rows
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_SECONDS = 90.0
 OLD = today() - timedelta(days=40)
 

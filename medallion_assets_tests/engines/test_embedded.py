@@ -16,6 +16,7 @@ from medallion_assets_tests.gold.shop import Shop, order, product
 TODAY = date(2026, 3, 15)
 
 
+@pytest.mark.both_lakes
 def test_a_reader_sees_published_rows_without_tombstones_exactly(lake: Lake) -> None:
     shop = Shop(lake)
     shop.write("orders", order(1, amount="0.10"), order(2, amount="0.25"), order(3))

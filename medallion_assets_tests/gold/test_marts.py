@@ -103,6 +103,7 @@ def test_every_refresh_equals_the_oracle_and_a_full_recompute(
         assert shop.gold("key_metrics") == key_metrics(shop, TODAY)
 
 
+@pytest.mark.both_lakes
 def test_the_marts_are_the_oracles_on_every_lake(lake: Lake) -> None:
     shop = Shop(lake)
     shop.write("customers", customer(1))

@@ -27,6 +27,14 @@ columns:
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that read templates: they need the CDK, and `make check` has just synthesised."""
+    for item in items:
+        if {"assemblies", "variants"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("templates")
+
+
 @pytest.fixture(scope="session")
 def assemblies(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Assembly]:
     """Every shipped environment, by name: what `make check` has synthesised already, or synthesised now."""

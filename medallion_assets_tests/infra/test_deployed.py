@@ -39,6 +39,8 @@ from medallion_assets_tests.infra.assembly import Assembly, synthesise, write_en
 from medallion_assets_tests.infra.calls import recorded, refused
 from medallion_assets_tests.infra.deployment import bootstrap, deploy
 
+pytestmark = pytest.mark.slow
+
 FUNCTION = "medallion-dev-capture"
 _accounts = itertools.count(900_000)
 

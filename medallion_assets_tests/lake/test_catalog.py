@@ -16,6 +16,8 @@ from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
 
+pytestmark = pytest.mark.both_lakes
+
 
 def answer(status: int, code: str) -> ClientError:
     """What Glue says in place of a result."""

@@ -27,6 +27,7 @@ def changes(lake: Lake, table: Table, since: int | None, until: int | None, colu
     return None if found is None else sorted((tuple(row.values()) for row in found.to_pylist()), key=repr)
 
 
+@pytest.mark.both_lakes
 def test_an_update_is_an_old_and_a_new_row(lake: Lake) -> None:
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     one = merge(

@@ -69,6 +69,7 @@ def data_files(table: Table) -> list[DataFile]:
     return Contents.of(table, table.metadata.current_snapshot_id).data_files()
 
 
+@pytest.mark.both_lakes
 @PARTITIONING
 def test_compaction_changes_files_and_no_row(lake: Lake, partition_by: list[tuple[str, str]]) -> None:
     table = busy(lake, 8, partition_by)
@@ -178,6 +179,7 @@ def test_expiry_keeps_what_is_needed_and_deletes_the_rest(lake: Lake) -> None:
     assert ("hot", Decimal("102.00")) in read(lake, table, ["id", "amount"])
 
 
+@pytest.mark.both_lakes
 def test_expiry_leaves_no_file_of_a_forgotten_snapshot_and_none_missing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ PAIRED = ["id", "amount"]
 DAY = dt.date(2026, 1, 26)
 
 
+@pytest.mark.both_lakes
 def test_a_newer_row_replaces_and_an_older_one_does_not(lake: Lake) -> None:
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     first = merge(lake, table, rows(ORDERS, order("a", 5, amount=Decimal("1.00")), order("b", 5)))
@@ -39,6 +40,7 @@ def test_a_newer_row_replaces_and_an_older_one_does_not(lake: Lake) -> None:
     assert snapshot.summary.operation is Operation.OVERWRITE
 
 
+@pytest.mark.both_lakes
 def test_a_row_deleted_by_position_is_not_found_again(lake: Lake) -> None:
     """Every version of "a" is in some file; only the live one is replaced, and deleted once."""
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])

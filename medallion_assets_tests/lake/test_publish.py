@@ -36,6 +36,7 @@ def stage(lake: Lake, table: Table, *changes: dict[str, Any], branch: str = "aud
     return stage_merge(lake, table, rows(ORDERS, *changes), key=["id"], branch=branch)
 
 
+@pytest.mark.both_lakes
 def test_nobody_sees_a_staged_row_before_it_is_published(lake: Lake, table: Table, other_lake: Lake) -> None:
     staged = stage(lake, table, order("a", 2, amount=Decimal(1)), order("b", 1))
     assert read(lake, table, ["id", "amount"], staged.snapshot_id) == [("a", Decimal("1.00")), ("b", None)]
@@ -57,6 +58,7 @@ def test_the_first_rows_of_a_table_are_staged_too(lake: Lake, other_lake: Lake) 
     assert read(other_lake, other_lake.table("silver", "empty"), ["id"]) == [("a",)]
 
 
+@pytest.mark.both_lakes
 def test_main_that_moved_meanwhile_is_a_conflict_and_planning_again_loses_nothing(
     lake: Lake, table: Table, other_lake: Lake
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_stage_planned_on_a_state_that_is_gone_is_a_conflict(
     assert [id for (id,) in read(lake, lake.table("silver", "orders"), ["id"])] == ["a", "theirs"]
 
 
+@pytest.mark.both_lakes
 def test_two_publishers_at_the_same_moment_do_not_both_win(
     lake: Lake, table: Table, other_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +186,7 @@ def test_publishing_twice_is_once(lake: Lake, table: Table) -> None:
     assert table.metadata_location == location
 
 
+@pytest.mark.both_lakes
 @pytest.mark.parametrize("step", ["stage", "publish"])
 @pytest.mark.parametrize("landed", [True, False])
 def test_a_commit_whose_answer_is_lost_is_looked_up(

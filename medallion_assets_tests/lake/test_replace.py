@@ -29,6 +29,7 @@ def replace(lake: Lake, table: Any, new: pa.Table, days: list[dt.date | None] | 
     return staged
 
 
+@pytest.mark.both_lakes
 @pytest.mark.parametrize("transform", ["day", "identity"])
 def test_exactly_the_given_days_are_replaced(lake: Lake, transform: str) -> None:
     table = lake.ensure("gold", "sales", SALES, partition_by=[("day", transform)])

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import boto3
+import pytest
 
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
@@ -75,6 +76,8 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.both_lakes
+@pytest.mark.parametrize("fleet", ["glue"], indirect=True)
 def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(fleet: Fleet, tmp_path: Path) -> None:
     domain, store = load_domain(fleet.settings.domain), open_store(fleet.settings.bronze)
     with polling(fleet, tmp_path), Lake.open(fleet.settings.lake()) as lake:

@@ -67,6 +67,7 @@ def test_a_death_at_any_write_is_made_good_by_the_next_look(
     assert captured.look() == state
 
 
+@pytest.mark.both_lakes
 def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Captured) -> None:
     """Silver goes on without the ledger; what it took in meanwhile is told by its snapshots."""
     expected: dict[int | None, set[str]] = {}

@@ -28,6 +28,8 @@ from medallion_assets.reconciliation.verify import verify
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.local.processes import listening_addresses, processes_of, wait_for_none
 
+pytestmark = pytest.mark.slow
+
 MEDALLION = str(Path(sys.executable).parent / "medallion")
 LOCALHOST = {"0100007F", "0000000000000000FFFF00000100007F"}
 """127.0.0.1 as the kernel writes it, on an IPv4 socket and on an IPv6 one."""

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,7 @@ class World:
         return {(row["h"], row["r"]): row["v"] for row in self.bench.rows("things") if not row["_deleted"]}
 
 
+@pytest.mark.slow
 @settings(max_examples=8, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_repairs_and_changes_converge_and_no_key_goes_back(data: st.DataObject) -> None:

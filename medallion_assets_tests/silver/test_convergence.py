@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -169,6 +170,7 @@ def test_any_order_duplication_and_batching_gives_the_same_tables(data: st.DataO
         check(bench, log)
 
 
+@pytest.mark.both_lakes
 @settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_both_kinds_of_lake_converge(lake: Lake, tmp_path: Path, data: st.DataObject) -> None:

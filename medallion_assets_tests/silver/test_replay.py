@@ -102,6 +102,7 @@ def test_what_is_open_is_replayed_from_its_own_images_as_if_it_had_been_valid_fr
     assert row["sequence_number"] == "2".zfill(40)
 
 
+@pytest.mark.both_lakes
 def test_both_kinds_of_lake_replay(lake: Lake, tmp_path: Path) -> None:
     bench = Bench(lake, open_store(str(tmp_path / "bronze")), domain(CUSTOMERS, orders()))
     bench.put(order(1, "a", "11"), order(2, "b", "11"), order(4, "c", "500"))

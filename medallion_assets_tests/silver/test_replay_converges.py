@@ -137,6 +137,7 @@ def check_quarantine(bench: Bench, log: list[Change]) -> None:
             assert status in ({"superseded", "resolved"} if overtaken else {"resolved"})
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_interleaving_ends_as_if_the_mended_contract_had_been_there_from_the_start(data: st.DataObject) -> None:

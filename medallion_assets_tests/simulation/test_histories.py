@@ -19,7 +19,7 @@ from medallion_assets.simulation.harness.shrink import shrink
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.simulation.mutations import CAUGHT, MUTATIONS, violations
 
-SEEDS, A_TEST = 150, 5
+SEEDS, FAST_SEEDS, A_TEST = 150, 30, 5
 FOUND = (
     92571079355,  # a poller that died between beginning a table and noting its shards, and came back after a day
     80833426598,  # DuckDB counting fewer rows than none in a day whose neighbours had rows deleted
@@ -37,7 +37,13 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, A_TEST))
+@pytest.mark.parametrize(
+    "first",
+    [
+        *range(0, FAST_SEEDS, A_TEST),
+        *(pytest.param(first, marks=pytest.mark.slow) for first in range(FAST_SEEDS, SEEDS, A_TEST)),
+    ],
+)
 def test_nothing_is_wrong_in_any_history(first: int) -> None:
     for seed in range(first, first + A_TEST):
         played = play(draw(seed))
@@ -49,6 +55,7 @@ def test_what_a_history_once_found_is_mended(seed: int) -> None:
     assert not play(draw(seed)).violations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_a_planted_bug_is_found(mutation: str) -> None:
     """Seeds are those of `make prove-mutations`, which says so when another one is the first."""

@@ -74,6 +74,7 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_merge_survives_a_fault_at_each_call_that_changes_something(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "calm")
     bench.warehouse.faults = bench.plan()

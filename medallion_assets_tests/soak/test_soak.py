@@ -5,8 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from medallion_assets_tests.soak.killing import DAEMON, POLLER, STAGER, WORKER, soak
 from medallion_assets_tests.soak.writers import race
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_stack_whose_processes_are_killed_equals_its_source() -> None:
