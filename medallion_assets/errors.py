@@ -13,6 +13,14 @@ class ContractError(MedallionError):
     """A file of a domain (contract, mart, workload) holds a mistake; the text names file and field."""
 
 
+class ExtraMissing(MedallionError):
+    """A library that only an extra of this package installs is missing; the text names the extra."""
+
+
+class ProjectExists(MedallionError):
+    """The folder of a new project holds something already; nothing is overwritten."""
+
+
 class CaptureError(MedallionError):
     """A stream record or a Bronze object name is not what capture writes."""
 

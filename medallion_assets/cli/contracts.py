@@ -57,7 +57,8 @@ def check(
         )
     typer.echo(f"marts: {', '.join(mart.name for mart in marts) or 'none'}")
     typer.echo(f"workload: {FILE if has_workload else 'none'}")
-    typer.echo(f"{loaded.folder}: no mistakes in {len(loaded.tables)} contracts and {len(marts)} marts.")
+    counts = f"{_counted(len(loaded.tables), 'contract')} and {_counted(len(marts), 'mart')}"
+    typer.echo(f"{loaded.folder}: no mistakes in {counts}.")
 
 
 @app.command()
@@ -101,6 +102,10 @@ def _model(file: File) -> type[BaseModel]:
             from medallion_assets.local.workload import Workload
 
             return Workload
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _rules(column: Column) -> str:

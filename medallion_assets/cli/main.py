@@ -10,7 +10,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from medallion_assets.cli import contracts, cost, demo, generate, quarantine, query, repair, simulate, status, verify
+from medallion_assets.cli import (
+    contracts,
+    cost,
+    demo,
+    generate,
+    init,
+    quarantine,
+    query,
+    repair,
+    simulate,
+    status,
+    verify,
+)
 from medallion_assets.cli.outcome import ExitCode, explained
 
 
@@ -46,6 +58,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would take longer to import than everything else `--help` does
 )
+app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("generate")(generate.generate)
 app.command("status")(status.status)

@@ -27,7 +27,14 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-_USAGE = (errors.SettingsError, errors.ContractError, errors.MartError, errors.TableMissing)
+_USAGE = (
+    errors.SettingsError,
+    errors.ContractError,
+    errors.MartError,
+    errors.TableMissing,
+    errors.ProjectExists,
+    errors.ExtraMissing,
+)
 _UNREACHABLE = (errors.LakeUnavailable, errors.LocalStackError)
 _WRONG_CREDENTIALS = {
     "AccessDenied",

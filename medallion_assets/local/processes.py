@@ -44,11 +44,20 @@ class Child:
     Beside it runs a reaper, which ends the group when this process is killed before it could.
     """
 
-    def __init__(self, name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
         self.name = name
         self.log = log
         self._command = list(command)
         self._env = None if env is None else dict(env)
+        self._cwd = cwd
         log.parent.mkdir(parents=True, exist_ok=True)
         self._reapers: list[subprocess.Popen[bytes]] = []
         self._process = self._start()
@@ -61,6 +70,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=self._env,
+                cwd=self._cwd,
                 start_new_session=True,
             )
         command = [sys.executable, "-I", "-S", reaper.__file__, str(process.pid)]

@@ -14,10 +14,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.errors import ExtraMissing
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.processes import Child, free_port, port_is_open
@@ -58,6 +60,10 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
     ContractError or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
+    if find_spec("dagster_webserver") is None:
+        raise ExtraMissing(
+            "The demo needs dagster-webserver, which is not installed: pip install 'medallion-assets[local]'"
+        )
     # A mistake in a file is one sentence here; later it would be a traceback of the code server, or end a started demo.
     load_marts(loaded)
     load_workload(loaded)
@@ -78,8 +84,8 @@ class _Owned(ExitStack):
         super().__init__()
         self.children: list[Child] = []
 
-    def start(self, name: str, command: Sequence[str], *, log: Path) -> Child:
-        child = self.enter_context(Child(name, command, log=log))
+    def start(self, name: str, command: Sequence[str], *, log: Path, cwd: Path | None = None) -> Child:
+        child = self.enter_context(Child(name, command, log=log, cwd=cwd))
         self.children.append(child)
         return child
 
@@ -140,16 +146,22 @@ def _start_dagster(folder: Path, owned: _Owned) -> str:
     workspace.write_text(
         f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: medallion_assets}}\n"
     )
-    installed = Path(sys.executable).parent
-    server = [f"{installed}/dagster", "api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)]
-    module = ["-m", "medallion_assets.definitions", "--location-name", "medallion_assets"]
-    code = owned.start("Dagster's code server", [*server, *module], log=folder / "code-server.log")
-    code.wait_until(lambda: port_is_open(code_port), seconds=_START_SECONDS)
-    owned.start(
-        "Dagster's daemon", [f"{installed}/dagster-daemon", "run", "-w", str(workspace)], log=folder / "daemon.log"
+
+    def start(name: str, module: str, *arguments: str, log: str) -> Child:
+        # Dagster reads `.env` in its working folder, and the user's has the settings of another stack.
+        return owned.start(name, [sys.executable, "-m", module, *arguments], log=folder / log, cwd=home)
+
+    code = start(
+        "Dagster's code server",
+        "dagster",
+        *("api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)),
+        *("-m", "medallion_assets.definitions", "--location-name", "medallion_assets"),
+        log="code-server.log",
     )
-    serve = [f"{installed}/dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace)]
-    web = owned.start("Dagster's webserver", serve, log=folder / "webserver.log")
+    code.wait_until(lambda: port_is_open(code_port), seconds=_START_SECONDS)
+    start("Dagster's daemon", "dagster._daemon", "run", "-w", str(workspace), log="daemon.log")
+    serve = ("-h", "127.0.0.1", "-p", str(web_port), "-w", str(workspace))
+    web = start("Dagster's webserver", "dagster_webserver", *serve, log="webserver.log")
     web.wait_until(lambda: port_is_open(web_port), seconds=_START_SECONDS)
     return f"http://127.0.0.1:{web_port}"
 

@@ -246,6 +246,16 @@ def test_a_demo_without_a_workload_is_refused_before_anything_starts(tmp_path: P
     assert not (tmp_path / ".medallion").exists()
 
 
+def test_a_demo_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medallion_assets.local.stack.find_spec", lambda name: None)
+    found = medallion("demo", "--once")
+    assert found.exit_code == 2
+    assert (
+        "The demo needs dagster-webserver, which is not installed: pip install 'medallion-assets[local]'"
+        in found.stderr
+    )
+
+
 def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:
     with only_stack(Path(".medallion")):
         found = medallion("demo", "--once")

@@ -1,0 +1,1 @@
+"""Tests of the projects that `medallion init` writes."""
