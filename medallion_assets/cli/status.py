@@ -13,7 +13,7 @@ from medallion_assets.cli.outcome import ExitCode
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
     from medallion_assets.health.status import Overview
-    from medallion_assets.ledger.inspect import LedgerStatus
+    from medallion_assets.ledger.status import LedgerStatus
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
@@ -58,14 +58,14 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def _document(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str, Mart]) -> dict[str, Any]:
-    from medallion_assets.ledger.completeness_check import mart_complete_to
+    from medallion_assets.ledger.completeness_check import oldest_complete_to
 
     return {
         "tables": [
             {
                 **asdict(table),
                 "complete_to": found[table.table].complete_to,
-                "needs_backfill": not found[table.table].whole,
+                "needs_backfill": found[table.table].needs_backfill,
                 "gaps": [asdict(gap) for gap in found[table.table].gaps],
             }
             for table in seen.tables
@@ -73,7 +73,7 @@ def _document(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[
         "marts": [
             {
                 **asdict(mart),
-                "complete_to": mart_complete_to(marts[mart.mart], found),
+                "complete_to": oldest_complete_to(marts[mart.mart].tables, found),
                 "incomplete": _incomplete(marts[mart.mart], found),
             }
             for mart in seen.marts
@@ -84,7 +84,7 @@ def _document(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[
 
 def _show(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str, Mart]) -> None:
     from medallion_assets.cli.output import print_table
-    from medallion_assets.ledger.completeness_check import mart_complete_to
+    from medallion_assets.ledger.completeness_check import oldest_complete_to
 
     print_table(
         "Silver",
@@ -109,7 +109,9 @@ def _show(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str,
                 table.quarantined,
                 table.waiting_objects,
                 table.lag,
-                _complete(found[table.table].complete_to, lacking=[] if found[table.table].whole else [table.table]),
+                _complete(
+                    found[table.table].complete_to, lacking=[table.table] if found[table.table].needs_backfill else []
+                ),
             ]
             for table in seen.tables
         ],
@@ -123,7 +125,9 @@ def _show(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str,
                 mart.computed_at,
                 mart.rows,
                 ", ".join(mart.behind) or "no",
-                _complete(mart_complete_to(marts[mart.mart], found), lacking=_incomplete(marts[mart.mart], found)),
+                _complete(
+                    oldest_complete_to(marts[mart.mart].tables, found), lacking=_incomplete(marts[mart.mart], found)
+                ),
             ]
             for mart in seen.marts
         ],
@@ -132,7 +136,7 @@ def _show(seen: Overview, found: Mapping[str, LedgerStatus], marts: Mapping[str,
 
 def _incomplete(mart: Mart, found: Mapping[str, LedgerStatus]) -> list[str]:
     """The tables a mart reads that need a backfill."""
-    return [table for table in mart.tables if not found[table].whole]
+    return [table for table in mart.tables if found[table].needs_backfill]
 
 
 def _complete(to: object, *, lacking: Iterable[str]) -> str:

@@ -34,7 +34,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
     key = names.asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.spec.partition else None
     lineage = mart_lineage(mart, names)
-    checks = [*check_names(mart), (COMPLETENESS, mart_severity(mart, domain))]
+    checks = [*check_names(mart), (COMPLETENESS, mart_severity(mart.tables, domain))]
     contracts = [domain.by_name[table] for table in mart.tables]
 
     @dg.asset(
@@ -74,7 +74,8 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
         with translate_errors(context), pipeline.lake() as lake:
-            complete = check_mart(mart, domain, read_completeness(lake, mart.tables))
+            known, severity = read_completeness(lake, mart.tables), mart_severity(mart.tables, domain)
+            complete = check_mart(mart.tables, known, severity=severity)
             if complete.blocks_publish:
                 yield from check_results(key, checks, [complete])
                 raise audit_failure(

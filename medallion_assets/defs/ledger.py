@@ -17,11 +17,11 @@ from medallion_assets.defs.checks import evaluation
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
-from medallion_assets.ledger.completeness_check import check_mart, check_table
+from medallion_assets.ledger.completeness_check import check_mart, check_table, mart_severity
 
 if TYPE_CHECKING:
-    from medallion_assets.ledger.inspect import ScanCursor
     from medallion_assets.ledger.update import LedgerUpdate
+    from medallion_assets.ledger.view import ScanCursor
 
 LOOK_SECONDS: Final = 30
 
@@ -71,8 +71,8 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
     def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        from medallion_assets.ledger.inspect import ScanCursor
         from medallion_assets.ledger.update import update_ledger
+        from medallion_assets.ledger.view import ScanCursor
 
         pipeline = resource_of(context, names)
         cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()
@@ -109,7 +109,8 @@ def _results(
         result = check_table(contract, found.statuses[contract.lake_name], now=now)
         yield names.asset_key("silver", contract.lake_name), result
     for mart in marts:
-        yield names.asset_key("gold", mart.name), check_mart(mart, domain, found.statuses)
+        severity = mart_severity(mart.tables, domain)
+        yield names.asset_key("gold", mart.name), check_mart(mart.tables, found.statuses, severity=severity)
 
 
 def _remembered(memories: Mapping[str, "ScanCursor"]) -> dict[str, _Remembered]:

@@ -25,8 +25,8 @@ from medallion_assets.gold.spec import Mart
 from medallion_assets.health.run_events import RunEvents, check_totals, step_totals
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gaps import list_open_gaps
-from medallion_assets.ledger.table import FollowerOffset
-from medallion_assets.ops.tables import CHECKS, HEALTH, LEDGER, RECONCILIATIONS, OpsTable
+from medallion_assets.ledger.offset import FollowerOffset, read_properties
+from medallion_assets.ops.tables import CHECKS, HEALTH, RECONCILIATIONS, OpsTable
 from medallion_assets.ops.upsert import Change, upsert_planned
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import OPEN, QUARANTINE, ROW_COUNT, SILVER, read_position
@@ -131,11 +131,10 @@ def _states(
 ) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     """Layer, table and the columns that say how it stands."""
     gaps = list_open_gaps(lake)
-    ledger = LEDGER.find(lake)
-    told = ledger.properties if ledger else {}
+    ledger = read_properties(lake)
     silver = {contract.lake_name: _silver(lake, store, contract) for contract in domain.tables}
     verified = _verified(lake)
-    complete = {name: FollowerOffset.read(told, name).complete_to for name in silver}
+    complete = {name: FollowerOffset.read(ledger, name).complete_to for name in silver}
     for name, seen in silver.items():
         yield "bronze", name, {"last_captured_at": max([*seen.waiting, *filter(None, [seen.newest_at])], default=None)}
         own = [gap for gap in gaps if gap.table == name]

@@ -1,8 +1,8 @@
-"""The ledger: what Bronze holds of every shard, which of it each Silver table contains, and where something is missing.
+"""The ledger: what Bronze contains of every shard, which of it each Silver table contains, and what is missing.
 
-Belongs here: the tables `ops.ledger` (one row per Bronze object) and `ops.gaps` (one row per gap), bringing them up to
-what Bronze and Silver say, and what follows: complete up to when, or in need of a backfill. Does not belong here: how
-data gets into Silver (it never waits for the ledger), repair (quality), when to look (defs).
+Belongs here: the tables `ops.ledger` (one row per Bronze object) and `ops.gaps` (one row per gap), updating them from
+Bronze and Silver, and what follows: up to when a table is complete, or that it needs a backfill. Does not belong here:
+merging data into Silver (which never waits for the ledger), the repair, and when the ledger is updated (defs).
 
-Nothing here is known only here. Rows follow Silver's commits and are made up after a crash from what Silver published.
+The ledger holds nothing that could not be computed again: after a crash, rows are made from what Silver published.
 """

@@ -1,73 +1,53 @@
-"""Whether a table needs a backfill, and the way out of it: a repair that began after the loss was over.
+"""Gaps that the poller marked in Bronze, and the end of a table's need for a backfill: a completed repair.
 
-Belongs here: the state and its end. Does not belong here: the repair itself (quality), how losses are noticed (look).
+Belongs here: which gaps a repair closes, and which markers are not recorded yet. Does not belong here: the repair
+itself (repair), and detecting other gaps (inspect).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from medallion_assets.capture import gap_marker as markers
+from medallion_assets.capture.gap_marker import read_gap_markers
 from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.gaps import Gap, close_gaps, list_open_gaps, read_gap_history, record_gaps
-from medallion_assets.ledger.table import FollowerOffset
-from medallion_assets.ops.tables import LEDGER
-
-
-def needs_backfill(lake: Lake, store: BronzeStore, contract: Contract) -> Gap | None:
-    """The oldest gap of the table that leaves changes out of it; None when it is whole as far as anybody noticed.
-
-    Counts what the poller has told since the ledger last looked, too. Raises LakeUnavailable, SettingsError.
-    """
-    found = [gap for gap in list_open_gaps(lake, contract.lake_name) if gap.lossy]
-    found += unrecorded_gaps(lake, store, contract)
-    return min(found, key=lambda gap: gap.detected_at, default=None)
+from medallion_assets.ledger.gap import Gap, stream_gap
+from medallion_assets.ledger.gaps import close_gaps, list_open_gaps, read_gap_history, record_gaps
+from medallion_assets.ledger.offset import FollowerOffset, read_properties
 
 
 def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime, run_id: str) -> list[Gap]:
-    """Close the gaps that a completed repair has mended, one that began to read the source at `at`; return those left.
+    """Close the gaps that a completed repair fixed; return those that are left.
 
-    A repair brings a table to the source's state at `at` or later, so it mends what was lost by then. Changes go on
-    being lost from a stream gap until the poller captures again: a repair that began before that does not close it.
+    `at` is when the repair started to read the source, aware UTC. A repair brings the table to the state of the source
+    at that time or later, so it fixes what was lost before. From a stream gap changes are lost until the poller
+    captures again; a repair that started before that does not close it.
     Raises LakeUnavailable, SettingsError, CommitConflict.
     """
     record_gaps(lake, unrecorded_gaps(lake, store, contract), run_id=run_id)
-    polled = read_heartbeat(store, contract.table, now=at)
+    heartbeat = read_heartbeat(store, contract.table, now=at)
+    started_at = heartbeat.started_at if heartbeat else None
 
-    def mended(gap: Gap) -> bool:
-        started_at = polled.started_at if polled else None
+    def is_fixed(gap: Gap) -> bool:
         resumed = gap.kind != "stream_gap" or (started_at is not None and gap.detected_at < started_at <= at)
         return gap.detected_at <= at and resumed
 
     found = list_open_gaps(lake, contract.lake_name)
-    close_gaps(lake, [gap for gap in found if mended(gap)], at=at, run_id=run_id)
-    return [gap for gap in found if not mended(gap)]
+    close_gaps(lake, [gap for gap in found if is_fixed(gap)], at=at, run_id=run_id)
+    return [gap for gap in found if not is_fixed(gap)]
 
 
 def unrecorded_gaps(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
-    """What the poller has marked as lost in Bronze and `ops.gaps` does not hold yet."""
-    marked = markers.read_gap_markers(store, contract.table)
-    if not marked:
+    """Return the gaps that the poller has marked in Bronze and that are not in `ops.gaps` yet.
+
+    Raises LakeUnavailable, SettingsError.
+    """
+    markers = read_gap_markers(store, contract.table)
+    if not markers:
         return []
-    ledger = LEDGER.find(lake)
-    since = FollowerOffset.read(ledger.properties, contract.lake_name).complete_to if ledger else None
-    known = read_gap_history(lake)
-    return [gap for marker in marked if (gap := _stream_gap(contract, marker, since)).gap not in known]
-
-
-def _stream_gap(contract: Contract, marker: markers.GapMarker, since: datetime | None) -> Gap:
-    return Gap(
-        gap=f"{contract.lake_name}/stream_gap/{marker.detected_at.isoformat()}",
-        table=contract.lake_name,
-        kind="stream_gap",
-        since=min(since, marker.detected_at) if since else None,
-        detected_at=marker.detected_at,
-        reason=marker.reason,
-        remedy=(
-            f"Start the poller with --resume-after-gap {contract.table}, then run "
-            f"`medallion repair {contract.lake_name}`"
-        ),
-    )
+    since = FollowerOffset.read(read_properties(lake), contract.lake_name).complete_to
+    recorded = read_gap_history(lake)
+    gaps = [stream_gap(contract, marker, since=since) for marker in markers]
+    return [gap for gap in gaps if gap.gap not in recorded]

@@ -1,12 +1,12 @@
-"""The check `completeness`: of a Silver table, and of a mart over Silver tables, from what the ledger says of them.
+"""The check `completeness`: of a Silver table, and of a mart that reads Silver tables, from what the ledger says.
 
-Belongs here: when it fails, and what it tells. Does not belong here: finding gaps (ledger). It holds back no batch of a
-Silver table: that would leave out even more. Where a contract says so, it holds back the marts.
+Belongs here: when it fails, and its numbers. Does not belong here: finding gaps (inspect). It blocks no batch of a
+Silver table: that would leave out even more changes. Where a contract says so, it blocks the marts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -16,21 +16,20 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
 
 if TYPE_CHECKING:
-    from medallion_assets.gold.spec import Mart
     from medallion_assets.ledger.status import Completeness
 
 COMPLETENESS: Final = "completeness"
 
 
 def check_table(contract: Contract, found: Completeness, *, now: datetime) -> CheckResult:
-    """No gap is open, and the table is complete up to a time that its rule of freshness allows."""
+    """Check that no gap of a table is open, and that it is complete up to a time that its freshness rule allows."""
     rule = contract.rules.freshness
     age = None if found.complete_to is None else now - found.complete_to
-    old = rule is not None and age is not None and age > timedelta(minutes=rule.max_minutes)
+    too_old = rule is not None and age is not None and age > timedelta(minutes=rule.max_minutes)
     allowed = f", and it is complete up to at most {rule.max_minutes} minutes ago" if rule else ""
     return CheckResult(
         COMPLETENESS,
-        not found.gaps and not old,
+        not found.gaps and not too_old,
         "warn",
         f"Every change in the table's stream is in the table, and every object of it in Bronze{allowed}. "
         f"Complete up to {_text(found.complete_to)}.",
@@ -44,33 +43,33 @@ def check_table(contract: Contract, found: Completeness, *, now: datetime) -> Ch
     )
 
 
-def check_mart(mart: Mart, domain: Domain, found: Mapping[str, Completeness]) -> CheckResult:
-    """None of the tables that a mart reads lacks changes; `found` is by lake name."""
-    complete_to = mart_complete_to(mart, found)
-    gaps = [gap for table in mart.tables for gap in found[table].gaps if gap.lossy]
+def check_mart(tables: Sequence[str], found: Mapping[str, Completeness], *, severity: Severity) -> CheckResult:
+    """Check that no changes are missing from the tables (lake names) that a mart reads; `found` is by lake name."""
+    complete_to = oldest_complete_to(tables, found)
+    gaps = {table: [gap for gap in found[table].gaps if gap.lossy] for table in tables}
     numbers: dict[str, int | Decimal | str] = {"complete_up_to": _text(complete_to)}
-    for table in mart.tables:
-        numbers[f"gaps of {table}"] = sum(gap.lossy for gap in found[table].gaps)
+    numbers |= {f"gaps of {table}": len(open_gaps) for table, open_gaps in gaps.items()}
+    examples = [str(gap) for open_gaps in gaps.values() for gap in open_gaps]
     return CheckResult(
         COMPLETENESS,
-        not gaps,
-        mart_severity(mart, domain),
-        f"No change is missing from {', '.join(mart.tables)}. Complete up to {_text(complete_to)}.",
+        not examples,
+        severity,
+        f"No change is missing from {', '.join(tables)}. Complete up to {_text(complete_to)}.",
         numbers,
-        [str(gap) for gap in gaps][:MAX_EXAMPLES],
+        examples[:MAX_EXAMPLES],
     )
 
 
-def mart_complete_to(mart: Mart, found: Mapping[str, Completeness]) -> datetime | None:
-    """Up to when all tables that a mart reads are complete; None if that is not known of each of them."""
-    times = [found[table].complete_to for table in mart.tables]
+def oldest_complete_to(tables: Sequence[str], found: Mapping[str, Completeness]) -> datetime | None:
+    """Return up to when all of the tables are complete; None if that is not known of each of them."""
+    times = [found[table].complete_to for table in tables]
     known = [at for at in times if at is not None]
     return min(known, default=None) if len(known) == len(times) else None
 
 
-def mart_severity(mart: Mart, domain: Domain) -> Severity:
-    """`block` if the contract of one of the tables wants marts held back while it needs a backfill."""
-    severities = {domain.by_name[table].rules.completeness.severity for table in mart.tables}
+def mart_severity(tables: Sequence[str], domain: Domain) -> Severity:
+    """Return `block` if the contract of one of the tables blocks marts while it needs a backfill, else `warn`."""
+    severities = {domain.by_name[table].rules.completeness.severity for table in tables}
     return "block" if "block" in severities else "warn"
 
 

@@ -1,6 +1,6 @@
-"""What a Bronze object is: its count, its range, its coverage and its hash, from its bytes.
+"""What a Bronze object contains: row count, sequence range, shard coverage and hash, from its bytes.
 
-Belongs here: reading objects for what the ledger records. Does not belong here: what their rows mean (silver).
+Belongs here: reading objects for the ledger. Does not belong here: what their rows mean (silver).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CONCURRENCY: Final = 16
 
 @dataclass(frozen=True)
 class ObjectStats:
-    """One object. Sequence numbers are padded; times are aware UTC, None where no row tells one."""
+    """One object. Sequence numbers are padded; times are aware UTC, None where no row has one."""
 
     rows: int
     first_sequence: str
@@ -38,24 +38,24 @@ class ObjectStats:
 
 
 def read_stats(store: BronzeStore, names: Iterable[str]) -> dict[str, ObjectStats | None]:
-    """The facts of objects by name, read side by side; None for one that is gone or no whole object of Bronze.
+    """Return the stats of objects by name, read concurrently; None for one that is gone or not a complete object.
 
     Raises what the store raises when it does not answer.
     """
     listed = list(names)
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return dict(zip(listed, pool.map(lambda name: _facts(store, name), listed), strict=True))
+        return dict(zip(listed, pool.map(lambda name: _read(store, name), listed), strict=True))
 
 
-def _facts(store: BronzeStore, name: str) -> ObjectStats | None:
+def _read(store: BronzeStore, name: str) -> ObjectStats | None:
     try:
-        return parse(store.read(name))
+        return parse_stats(store.read(name))
     except CorruptObject:
         return None
 
 
-def parse(data: bytes) -> ObjectStats:
-    """The facts of an object's bytes. Raises CorruptObject when they are no Parquet file of Bronze with rows."""
+def parse_stats(data: bytes) -> ObjectStats:
+    """Return the stats of an object's bytes. Raises CorruptObject for anything but a Bronze Parquet file with rows."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         rows = file.read(["sequence_number", "approximate_creation_time"], use_threads=False)
@@ -63,9 +63,9 @@ def parse(data: bytes) -> ObjectStats:
         numbers = pc.min_max(pc.utf8_lpad(rows["sequence_number"], SEQUENCE_DIGITS, "0"))
         changes = pc.min_max(rows["approximate_creation_time"])
     except (pa.ArrowException, KeyError, ValueError, OSError) as broken:
-        raise CorruptObject(f"no whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
+        raise CorruptObject(f"{len(data)} bytes are not a complete Parquet file of Bronze: {broken}") from broken
     if rows.num_rows == 0:
-        raise CorruptObject("a Bronze object without rows")
+        raise CorruptObject("a Bronze object has no rows; capture writes none without")
     return ObjectStats(
         rows=rows.num_rows,
         first_sequence=numbers["min"].as_py(),

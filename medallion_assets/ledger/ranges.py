@@ -1,8 +1,7 @@
-"""Claims on one shard as ranges of sequence numbers: what they cover together, and the holes between them.
+"""Ranges of sequence numbers of one shard: their union, and what they leave out.
 
-Belongs here: the arithmetic, values in and values out. Does not belong here: where claims come from (facts), or what a
-hole means (look). Sequence numbers are padded text, so their order is the order of
-text; SEQUENCE_START sorts before them all.
+Belongs here: the arithmetic, from values to values. Does not belong here: where ranges come from (object_stats), and
+what a missing range means (shards). Sequence numbers are padded text; SEQUENCE_START sorts before all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
 
 
 class Range(NamedTuple):
-    """Everything after `after` and up to `up_to`."""
+    """Everything after `after` and up to and including `up_to`."""
 
     after: str
     up_to: str
@@ -22,32 +21,36 @@ class Range(NamedTuple):
     def __str__(self) -> str:
         return f"{self.after.lstrip('0') or 'start'}-{self.up_to.lstrip('0')}"
 
+    def contains(self, other: Range) -> bool:
+        """Return whether all of `other` is in this range."""
+        return self.after <= other.after and other.up_to <= self.up_to
+
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The range that `str` wrote."""
+        """Return the range that `str` wrote."""
         after, _, up_to = text.partition("-")
         return cls(SEQUENCE_START if after == "start" else pad_sequence(after), pad_sequence(up_to))
 
 
-def union(claims: Iterable[Range]) -> list[Range]:
-    """What the claims cover together, in order: ranges that neither overlap nor touch."""
-    ranges: list[Range] = []
-    for coverage in sorted(claims):
-        if ranges and coverage.after <= ranges[-1].up_to:
-            ranges[-1] = Range(ranges[-1].after, max(ranges[-1].up_to, coverage.up_to))
+def union(ranges: Iterable[Range]) -> list[Range]:
+    """Return the union of the ranges, in order: ranges that neither overlap nor touch."""
+    joined: list[Range] = []
+    for part in sorted(ranges):
+        if joined and part.after <= joined[-1].up_to:
+            joined[-1] = Range(joined[-1].after, max(joined[-1].up_to, part.up_to))
         else:
-            ranges.append(coverage)
-    return ranges
+            joined.append(part)
+    return joined
 
 
-def missing(claims: Iterable[Range], *, up_to: str = SEQUENCE_START) -> list[Range]:
-    """What the claims leave out between SEQUENCE_START and the greatest number that one of them, or `up_to`, names."""
+def missing(ranges: Iterable[Range], *, up_to: str = SEQUENCE_START) -> list[Range]:
+    """Return what the ranges leave out between SEQUENCE_START and the greatest number in them, or `up_to`."""
     found = []
-    reached = SEQUENCE_START
-    for part in union(claims):
-        if part.after > reached:
-            found.append(Range(reached, part.after))
-        reached = part.up_to
-    if up_to > reached:
-        found.append(Range(reached, up_to))
+    end = SEQUENCE_START
+    for part in union(ranges):
+        if part.after > end:
+            found.append(Range(end, part.after))
+        end = part.up_to
+    if up_to > end:
+        found.append(Range(end, up_to))
     return found

@@ -1,11 +1,12 @@
-"""What `ops.ledger` holds, as the looks ask for it.
+"""Queries on `ops.ledger`.
 
-Belongs here: its queries. Does not belong here: what follows from the answers (look), writing (table).
+Belongs here: the queries that an inspection needs. Does not belong here: what follows from the answers (inspect), and
+writing (table).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -15,8 +16,9 @@ import pyarrow as pa
 from medallion_assets.capture.sequence import SEQUENCE_START
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.completeness import ShardEnd
+from medallion_assets.ledger.gap import ShardKey
 from medallion_assets.ledger.ranges import Range
-from medallion_assets.ledger.table import PRESENT
+from medallion_assets.ledger.row import PRESENT, Row
 from medallion_assets.ops.tables import LEDGER
 
 
@@ -31,7 +33,7 @@ class LedgerReader:
     @classmethod
     @contextmanager
     def open(cls, lake: Lake) -> Iterator[Self]:
-        """The ledger's newest snapshot, until the context ends."""
+        """Open the ledger's newest snapshot until the context ends. Raises LakeUnavailable."""
         table = LEDGER.find(lake)
         with lake.duckdb() as connection:
             if table is None:
@@ -40,56 +42,45 @@ class LedgerReader:
             else:
                 yield cls(connection, lake.scan_sql(table, None), table.properties)
 
-    def objects(self, table: str, *, after: str | None, up_to: str) -> dict[str, dict[str, Any]]:
-        """The recorded objects with names after `after` up to `up_to`, by name."""
-        return self._by_name("object > ? AND object <= ?", table, [after or SEQUENCE_START, up_to])
+    def objects(self, table: str, ranges: Iterable[tuple[str | None, str]]) -> dict[str, Row]:
+        """Return the rows of the objects whose names are after the first and up to the second of a pair, by name."""
+        found: dict[str, Row] = {}
+        for after, up_to in ranges:
+            found |= self._select("object > ? AND object <= ?", table, [after or "", up_to])
+        return found
 
-    def named(self, table: str, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Those of the objects that are recorded, by name."""
+    def named(self, table: str, names: Collection[str]) -> dict[str, Row]:
+        """Return the rows of those of the objects that are recorded, by name."""
         if not names:
             return {}
         self._connection.register("asked", pa.table({"object": pa.array(list(names), pa.string())}))
-        # The bounds keep files of other times from being read.
+        # With the bounds, DuckDB skips the files of other times.
         condition = "object >= ? AND object <= ? AND object IN (SELECT object FROM asked)"
-        return self._by_name(condition, table, [min(names), max(names)])
+        return self._select(condition, table, [min(names), max(names)])
 
-    def reached(self, table: str, stream_arn: str, shards: Collection[str]) -> dict[str, ShardEnd]:
-        """How far the recorded objects of each shard reach; shards without any are left out."""
+    def shard_ends(self, table: str, shards: Collection[ShardKey]) -> dict[ShardKey, ShardEnd]:
+        """Return the ends of the shards; shards without a recorded object are left out."""
         if not shards:
             return {}
         found = self._connection.execute(
-            f"SELECT shard_id, max(up_to), max(newest_change) FROM {self._rows} "
-            "WHERE table_name = ? AND stream_arn = ? AND list_contains(?, shard_id) GROUP BY shard_id",
-            [table, stream_arn, sorted(shards)],
+            f"SELECT stream_arn, shard_id, max(up_to), max(newest_change) FROM {self._rows} "
+            "WHERE table_name = ? AND list_contains(?, stream_arn) AND list_contains(?, shard_id) "
+            "GROUP BY stream_arn, shard_id",
+            [table, sorted({shard.stream_arn for shard in shards}), sorted({shard.shard_id for shard in shards})],
         ).fetchall()
-        return {shard: ShardEnd(up_to, newest) for shard, up_to, newest in found}
+        ends = {ShardKey(stream, shard): ShardEnd(up_to, newest) for stream, shard, up_to, newest in found}
+        return {shard: end for shard, end in ends.items() if shard in shards}
 
-    def claims(self, table: str, stream_arn: str, shard_id: str) -> list[Range]:
-        """The claims on one shard of the objects that are in Bronze as they were recorded."""
+    def covered_ranges(self, table: str, shard: ShardKey) -> list[Range]:
+        """Return the ranges of one shard that the present objects cover."""
         found = self._connection.execute(
             f"SELECT after, up_to FROM {self._rows} "
             f"WHERE table_name = ? AND stream_arn = ? AND shard_id = ? AND state = '{PRESENT}'",
-            [table, stream_arn, shard_id],
+            [table, *shard],
         ).fetchall()
         return [Range(after or SEQUENCE_START, up_to) for after, up_to in found]
 
-    def shards(self, table: str) -> list[tuple[str, str]]:
-        """The stream and id of every shard that the recorded objects coverage of."""
-        found = self._connection.execute(
-            f"SELECT DISTINCT stream_arn, shard_id FROM {self._rows} "
-            "WHERE table_name = ? AND shard_id IS NOT NULL ORDER BY ALL",
-            [table],
-        ).fetchall()
-        return [(stream_arn, shard_id) for stream_arn, shard_id in found]
-
-    def snapshots(self, table: str) -> dict[int | None, set[str]]:
-        """The objects that each Silver snapshot was the first to contain."""
-        found = self._connection.execute(
-            f"SELECT snapshot_id, list(object) FROM {self._rows} WHERE table_name = ? GROUP BY snapshot_id", [table]
-        ).fetchall()
-        return {snapshot: set(names) for snapshot, names in found}
-
-    def _by_name(self, condition: str, table: str, values: list[Any]) -> dict[str, dict[str, Any]]:
+    def _select(self, condition: str, table: str, values: list[Any]) -> dict[str, Row]:
         rows = self._connection.execute(
             f"SELECT * FROM {self._rows} WHERE table_name = ? AND {condition}", [table, *values]
         ).to_arrow_table()

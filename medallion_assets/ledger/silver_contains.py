@@ -1,7 +1,7 @@
-"""Whether a Silver table contains a Bronze object, by the object's rows: for objects that no record tells of.
+"""Whether a Silver table contains a Bronze object, decided by the object's rows.
 
-Belongs here: that one question. Such are objects that appeared in Bronze too late to be seen, and those of a batch that
-changed nothing, which commits no snapshot.
+Belongs here: that one question. It is asked where no snapshot names the object: for an object that appeared in Bronze
+too late, and for one whose batch changed nothing, because such a batch commits no snapshot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from medallion_assets.silver.table import EVENT_ID, QUARANTINE, SEQUENCE, SILVER
 
 
 def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: str) -> bool:
-    """Whether each change in the object is in the published table, or a newer one of its key, or is quarantined.
+    """Return whether each change in the object is in the published table, replaced by a newer one, or in quarantine.
 
     False for an object that cannot be read. Raises LakeUnavailable.
     """
@@ -31,17 +31,17 @@ def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: st
         keys = ", ".join(identifier(key) for key in contract.key_names)
         connection.register("changes", decoded.rows)
         connection.register("rejected", decoded.rejected)
-        there = _scan(lake, SILVER, contract, f"{keys}, {SEQUENCE} AS newest") or (
+        published = _scan(lake, SILVER, contract, f"{keys}, {SEQUENCE} AS newest") or (
             f"SELECT {keys}, {SEQUENCE} AS newest FROM changes WHERE FALSE"
         )
-        held = _scan(lake, QUARANTINE, contract, "event_id") or "SELECT '' AS event_id WHERE FALSE"
+        quarantined = _scan(lake, QUARANTINE, contract, "event_id") or "SELECT '' AS event_id WHERE FALSE"
         ((left,),) = connection.execute(f"""
-            WITH held AS ({held})
+            WITH quarantined AS ({quarantined})
             SELECT count(*) FROM (
-                SELECT {EVENT_ID} AS event_id FROM changes LEFT JOIN ({there}) USING ({keys})
+                SELECT {EVENT_ID} AS event_id FROM changes LEFT JOIN ({published}) USING ({keys})
                 WHERE newest IS NULL OR newest < {SEQUENCE}
                 UNION ALL SELECT event_id FROM rejected
-            ) ANTI JOIN held USING (event_id)""").fetchall()
+            ) ANTI JOIN quarantined USING (event_id)""").fetchall()
     return not left
 
 

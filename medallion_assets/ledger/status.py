@@ -1,78 +1,66 @@
-"""What the ledger says of tables without looking anew: for steps, checks and oracles.
+"""What the ledger says about a table: how complete it is.
 
-Belongs here: reading the ledger back. Does not belong here: a look at Bronze (look).
+Belongs here: the values, and reading them back from the ledger. Does not belong here: inspecting Bronze (inspect).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_outages
-from medallion_assets.ledger.gaps import Gap, list_open_gaps
-from medallion_assets.ledger.ranges import Range, union
-from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets.ledger.table import FollowerOffset
-from medallion_assets.ops.tables import LEDGER
+from medallion_assets.ledger.gap import Gap
+from medallion_assets.ledger.gaps import list_open_gaps
+from medallion_assets.ledger.offset import FollowerOffset, read_properties
 
 
-class Completeness(Protocol):
-    """What a check needs to know of a table, from a look or from the ledger."""
+@dataclass(frozen=True, kw_only=True)
+class Completeness:
+    """How complete a table is.
 
-    @property
-    def complete_to(self) -> datetime | None:
-        """Up to when the table has every change."""
-
-    @property
-    def gaps(self) -> Sequence[Gap]:
-        """What is missing of it."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A table as the last look left it. At most a few minutes older than a look now."""
-
-    complete_to: datetime | None
-    gaps: tuple[Gap, ...]
-
-
-@dataclass(frozen=True)
-class LedgerClaims:
-    """All that the ledger claims of a table, for who knows the truth.
-
-    `objects`: the Bronze objects each Silver snapshot was the first to contain, None for those from before the ledger.
-    `ranges`: what is captured of each shard, by stream ARN and shard id, as padded sequence numbers.
+    `complete_to`: the table has every change that its stream shows as made before this time, aware UTC. None: this is
+    not known, which is always so where a Lambda function captures, because it does not see shards.
+    `gaps` are the open ones, oldest first.
     """
 
     complete_to: datetime | None
     gaps: tuple[Gap, ...]
-    objects: Mapping[int | None, frozenset[str]]
-    ranges: Mapping[tuple[str, str], Sequence[Range]]
+
+    @property
+    def needs_backfill(self) -> bool:
+        """Whether changes are known to be missing from the table."""
+        return any(gap.lossy for gap in self.gaps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerStatus(Completeness):
+    """One table (its lake name) as an inspection found it.
+
+    `merged_to`: every object captured before this time is in the table, aware UTC.
+    `pending_objects`: objects captured later that are not in the table yet.
+    `has_heartbeat`: a poller captures the table.
+    """
+
+    table: str
+    merged_to: datetime
+    pending_objects: int
+    has_heartbeat: bool
 
 
 @translate_outages()
-def read_completeness(lake: Lake, tables: Sequence[str]) -> dict[str, Known]:
-    """What is known of these tables (lake names). Costs two look-ups in the catalog. Raises LakeUnavailable."""
-    ledger = LEDGER.find(lake)
-    properties = ledger.properties if ledger else {}
+def read_completeness(lake: Lake, tables: Sequence[str]) -> dict[str, Completeness]:
+    """Return how complete these tables (lake names) are by the last pass of the ledger, by name.
+
+    Costs two requests to the catalog. Raises LakeUnavailable.
+    """
+    properties = read_properties(lake)
     gaps = list_open_gaps(lake)
     return {
-        name: Known(FollowerOffset.read(properties, name).complete_to, tuple(gap for gap in gaps if gap.table == name))
+        name: Completeness(
+            complete_to=FollowerOffset.read(properties, name).complete_to,
+            gaps=tuple(gap for gap in gaps if gap.table == name),
+        )
         for name in tables
     }
-
-
-@translate_outages()
-def read_claims(lake: Lake, table: str) -> LedgerClaims:
-    """All that the ledger claims of a table (its lake name). Reads all its rows. Raises LakeUnavailable."""
-    now = read_completeness(lake, [table])[table]
-    with LedgerReader.open(lake) as recorded:
-        return LedgerClaims(
-            complete_to=now.complete_to,
-            gaps=now.gaps,
-            objects={snapshot: frozenset(names) for snapshot, names in recorded.snapshots(table).items()},
-            ranges={shard: union(recorded.claims(table, *shard)) for shard in recorded.shards(table)},
-        )

@@ -15,8 +15,7 @@ from medallion_assets.gold.refresh import GOLD
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
-from medallion_assets.ledger.table import FollowerOffset
-from medallion_assets.ops.tables import LEDGER
+from medallion_assets.ledger.offset import FollowerOffset, read_properties
 from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 
 
@@ -55,6 +54,5 @@ def _referred_to(lake: Lake, domain: Domain, marts: Iterable[Mart], name: str) -
     for contract in domain.tables:
         if (table := lake.find(SILVER, contract.lake_name)) is not None:
             referred.add(table.properties.get(f"{ENRICHED_FROM}{name}"))
-    if (ledger := LEDGER.find(lake)) is not None:
-        referred.add(FollowerOffset.read(ledger.properties, name).snapshot_id)
+    referred.add(FollowerOffset.read(read_properties(lake), name).snapshot_id)
     return {int(snapshot) for snapshot in referred if snapshot is not None}

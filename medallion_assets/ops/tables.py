@@ -106,7 +106,7 @@ GAPS: Final = OpsTable(
     columns=(
         _required("gap", "string", "`<table>/<kind>/<subject>`: a gap that is detected twice has one row"),
         _required("table_name", "string", "lake name of the table that lacks changes"),
-        _required("kind", "string", "what kind of gap it is, as in ledger.gaps"),
+        _required("kind", "string", "what kind of gap it is, as in ledger.gap"),
         OpsColumn("since", "time", "the table was complete up to then; null if it never was"),
         _required("detected_at", "time", "when it was detected"),
         _required("reason", "string", "what is missing: object, or shard and range; never a value"),

@@ -26,7 +26,7 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.ledger.backfill import close_repaired_gaps
-from medallion_assets.ledger.gaps import Gap
+from medallion_assets.ledger.gap import Gap
 from medallion_assets.ops.tables import REPAIRS
 from medallion_assets.ops.upsert import upsert
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from medallion_assets.capture.coverage import ShardCoverage
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, write_heartbeat
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.ledger.inspect import LedgerStatus, ScanCursor
-from medallion_assets.ledger.reader import LedgerReader
+from medallion_assets.ledger.backfill import unrecorded_gaps
+from medallion_assets.ledger.gap import Gap
+from medallion_assets.ledger.gaps import list_open_gaps
+from medallion_assets.ledger.status import LedgerStatus
 from medallion_assets.ledger.update import LedgerUpdate, update_ledger
+from medallion_assets.ledger.view import ScanCursor
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract
 from medallion_assets_tests.silver.changes import record as change
 
@@ -109,10 +114,20 @@ class Captured:
         self.cursors = dict(done.cursors)
         return done
 
+    def rows(self) -> dict[str, Mapping[str, Any]]:
+        """The rows of the ledger by object."""
+        return {row["object"]: row for row in self.bench.rows("ledger", namespace="ops")}
+
     def recorded(self) -> dict[str, str]:
         """The state of every recorded object."""
-        with LedgerReader.open(self.bench.lake) as rows:
-            return {name: row["state"] for name, row in rows.objects("orders", after=None, up_to="Orders0").items()}
+        return {name: row["state"] for name, row in self.rows().items()}
+
+    def snapshots(self) -> dict[int | None, set[str]]:
+        """The objects that each Silver snapshot was the first to contain."""
+        found: defaultdict[int | None, set[str]] = defaultdict(set)
+        for name, row in self.rows().items():
+            found[row["snapshot_id"]].add(name)
+        return dict(found)
 
     def paths(self) -> list[str]:
         return list(self.bench.store.list("Orders"))
@@ -120,6 +135,13 @@ class Captured:
     def file(self, path: str) -> Path:
         """Where an object lies."""
         return self.root / path
+
+
+def oldest_loss(bench: Bench) -> Gap | None:
+    """The oldest gap of `orders` that needs a backfill, recorded or only marked by the poller."""
+    gaps = [gap for gap in list_open_gaps(bench.lake, "orders") if gap.lossy]
+    gaps += unrecorded_gaps(bench.lake, bench.store, ORDERS)
+    return min(gaps, key=lambda gap: gap.detected_at, default=None)
 
 
 def order(number: int, amount: str, at: datetime) -> dict[str, object]:

@@ -25,8 +25,10 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.inspect import LedgerStatus
-from medallion_assets.ledger.status import read_claims
+from medallion_assets.ledger.gap import ShardKey
+from medallion_assets.ledger.ranges import union
+from medallion_assets.ledger.reader import LedgerReader
+from medallion_assets.ledger.status import LedgerStatus
 from medallion_assets.ledger.update import inspect_all, update_ledger
 from medallion_assets_tests.capture.poller.conftest import FAST
 from medallion_assets_tests.fixtures.fleet_lake import Fleet, fleet
@@ -95,11 +97,14 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
 
         until(complete)
         recorded = update_ledger(lake, store, domain, run_id="look-1", now=datetime.now(UTC))
-        assert all(state.whole for state in recorded.statuses.values())
-        for contract in domain.tables:
-            said = read_claims(lake, contract.lake_name)
-            assert set().union(*said.objects.values()) == set(store.list(contract.table))
-            assert [len(ranges) for ranges in said.ranges.values()] == [1], "one shard, without a hole"
+        assert all(not state.needs_backfill for state in recorded.statuses.values())
+        with LedgerReader.open(lake) as ledger:
+            for contract in domain.tables:
+                names = set(store.list(contract.table))
+                rows = ledger.named(contract.lake_name, names)
+                assert rows.keys() == names
+                (shard,) = {ShardKey(row["stream_arn"], row["shard_id"]) for row in rows.values() if row["shard_id"]}
+                assert len(union(ledger.covered_ranges(contract.lake_name, shard))) == 1, "no range is missing"
         lost = next(store.list("fleet-Trips"))
         bucket, _, prefix = fleet.settings.bronze.removeprefix("s3://").partition("/")
         boto3.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}/{lost}")

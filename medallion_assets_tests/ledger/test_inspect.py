@@ -9,10 +9,9 @@ import pytest
 
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.lake.maintenance import expire
-from medallion_assets.ledger import inspect as look_module
-from medallion_assets.ledger.backfill import close_repaired_gaps, needs_backfill
-from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets_tests.ledger.captured import ORDERS, Captured
+from medallion_assets.ledger import listing
+from medallion_assets.ledger.backfill import close_repaired_gaps
+from medallion_assets_tests.ledger.captured import ORDERS, Captured, oldest_loss
 
 
 def test_a_table_is_complete_up_to_what_the_poller_has_read(either: Captured) -> None:
@@ -21,7 +20,7 @@ def test_a_table_is_complete_up_to_what_the_poller_has_read(either: Captured) ->
     either.merge()
     first = either.poll()
     state = either.look()
-    assert (state.complete_to, state.gaps, state.waiting) == (first, (), 0)
+    assert (state.complete_to, state.gaps, state.pending_objects) == (first, (), 0)
     either.pass_(minutes=3)  # nothing happens, and the poller says so
     idle = either.poll()
     assert either.look().complete_to == idle
@@ -29,7 +28,7 @@ def test_a_table_is_complete_up_to_what_the_poller_has_read(either: Captured) ->
     either.poll()
     either.pass_(seconds=2)
     state = either.look()
-    assert (state.complete_to, state.waiting) == (idle, 1)
+    assert (state.complete_to, state.pending_objects) == (idle, 1)
     either.merge()
     assert either.look().complete_to == either.now - timedelta(seconds=2)
 
@@ -40,14 +39,11 @@ def test_what_is_recorded_is_what_the_objects_and_snapshots_say(either: Captured
     third = either.put("a", 20)
     either.merge()
     either.look()
-    with LedgerReader.open(either.bench.lake) as rows:
-        found = rows.named("orders", [first, second, third])
-        by_snapshot = rows.snapshots("orders")
-        assert rows.shards("orders") == [(found[first]["stream_arn"], "a")]
+    found, by_snapshot = either.rows(), either.snapshots()
     assert [found[path]["rows"] for path in (first, second, third)] == [2, 1, 1]
     assert (found[first]["first_sequence"], found[first]["last_sequence"]) == ("7".zfill(40), "9".zfill(40))
     assert (found[third]["after"], found[third]["up_to"]) == ("9".zfill(40), "20".zfill(40))
-    assert found[second]["shard_id"] is None
+    assert [found[path]["shard_id"] for path in (first, second, third)] == ["a", None, "a"]
     silver = either.bench.lake.table("silver", "orders")
     assert set(by_snapshot) == {snapshot.snapshot_id for snapshot in silver.snapshots()}
     assert sorted(by_snapshot.values(), key=len) == [{third}, {first, second}]
@@ -57,10 +53,10 @@ def test_without_a_poller_nobody_can_say_what_was_captured(captured: Captured) -
     captured.put_without_claim(1)
     captured.merge()
     state = captured.look()
-    assert (state.complete_to, state.polled, state.merged_to) == (None, False, captured.now)
+    assert (state.complete_to, state.has_heartbeat, state.merged_to) == (None, False, captured.now)
     captured.put_without_claim(2)
     state = captured.look()
-    assert (state.merged_to, state.waiting) == (captured.now, 1)
+    assert (state.merged_to, state.pending_objects) == (captured.now, 1)
 
 
 def test_an_object_that_is_missing_in_a_chain_is_a_hole_with_shard_and_range(either: Captured) -> None:
@@ -78,8 +74,8 @@ def test_an_object_that_is_missing_in_a_chain_is_a_hole_with_shard_and_range(eit
     (gap,) = state.gaps
     assert (gap.kind, gap.lossy, gap.since) == ("missing_range", True, complete)
     assert "the records 1-3 of a" in gap.reason and "medallion repair orders" in gap.remedy
-    assert state.complete_to == complete and not state.whole
-    assert needs_backfill(either.bench.lake, either.bench.store, ORDERS) == gap
+    assert state.complete_to == complete and state.needs_backfill
+    assert oldest_loss(either.bench) == gap
     either.pass_(minutes=1)
     either.poll()
     assert either.look().gaps == (gap,), "it is noticed once"
@@ -104,7 +100,7 @@ def test_an_object_that_waits_while_a_later_day_is_made_is_a_hole_once_it_is_gon
     captured.rerun()
     captured.poll()
     state = captured.look()
-    assert (state.gaps, state.waiting) == ((), 2)
+    assert (state.gaps, state.pending_objects) == ((), 2)
     if lost:
         captured.file(waits).unlink()
     captured.merge()
@@ -153,9 +149,9 @@ def test_a_repair_closes_what_was_lost_before_it_began(either: Captured) -> None
     lake, store = either.bench.lake, either.bench.store
     early = either.now - timedelta(seconds=1)
     assert close_repaired_gaps(lake, store, ORDERS, at=early, run_id="repair-1") == [gap]
-    assert needs_backfill(lake, store, ORDERS) == gap
+    assert oldest_loss(either.bench) == gap
     assert close_repaired_gaps(lake, store, ORDERS, at=either.now, run_id="repair-2") == []
-    assert needs_backfill(lake, store, ORDERS) is None
+    assert oldest_loss(either.bench) is None
     either.pass_(minutes=1)
     to = either.poll()
     state = either.look()
@@ -188,7 +184,7 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     write_gap_marker(
         store, GapMarker(table="Orders", detected_at=captured.now, reason="shard a was trimmed before it was read")
     )
-    told = needs_backfill(lake, store, ORDERS)
+    told = oldest_loss(captured.bench)
     assert told is not None, "before the ledger has looked, too"
     assert (told.kind, told.since) == ("stream_gap", complete)
     assert "--resume-after-gap Orders" in told.remedy
@@ -201,9 +197,9 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     to = captured.poll(started_at=captured.now)
     assert close_repaired_gaps(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
     assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="repair") == []
-    assert needs_backfill(lake, store, ORDERS) is None
+    assert oldest_loss(captured.bench) is None
     state = captured.look()
-    assert state.whole and state.complete_to == to
+    assert not state.needs_backfill and state.complete_to == to
 
 
 def test_an_object_that_vanished_or_was_written_again_is_named(either: Captured) -> None:
@@ -218,10 +214,10 @@ def test_an_object_that_vanished_or_was_written_again_is_named(either: Captured)
     state = either.look()
     by_kind = {gap.kind: gap for gap in state.gaps}
     assert set(by_kind) == {"missing_object", "changed_object"}
-    assert first in by_kind["missing_object"].reason and "2 records, start-2 of a" in by_kind["missing_object"].reason
-    assert second in by_kind["changed_object"].reason and "it holds 2 records" in by_kind["changed_object"].reason
-    assert state.whole and state.complete_to == to, "the table has the changes"
-    assert needs_backfill(either.bench.lake, either.bench.store, ORDERS) is None
+    assert first in by_kind["missing_object"].reason and "2 records (start-2 of a)" in by_kind["missing_object"].reason
+    assert second in by_kind["changed_object"].reason and "it has 2 records" in by_kind["changed_object"].reason
+    assert not state.needs_backfill and state.complete_to == to, "the table has the changes"
+    assert oldest_loss(either.bench) is None
     assert either.recorded() == {first: "missing", second: "changed"}
     for path, data in kept.items():
         either.file(path).write_bytes(data)
@@ -354,7 +350,7 @@ def test_quarantined_changes_are_in_their_place(captured: Captured) -> None:
 
 
 def test_older_objects_are_looked_at_in_turns(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look_module, "PAGE", 4)
+    monkeypatch.setattr(listing, "PAGE", 4)
     names = [captured.put("a", number) for number in range(1, 12)]
     captured.merge()
     captured.pass_(hours=1)

@@ -17,7 +17,6 @@ from pyiceberg.table.snapshots import Operation
 from medallion_assets.lake import maintenance
 from medallion_assets.ledger import gaps as gaps_module
 from medallion_assets.ledger import update as update_module
-from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.maintenance.maintain import maintain
 from medallion_assets.ops.tables import LEDGER, OPS
 from medallion_assets.ops.upsert import upsert
@@ -40,7 +39,7 @@ def dying(real: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("step", ["record_gaps", "write", "close_gaps"])
+@pytest.mark.parametrize("step", ["record_gaps", "upsert", "close_gaps"])
 def test_a_death_at_any_write_is_made_good_by_the_next_look(
     captured: Captured, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
@@ -79,8 +78,7 @@ def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Cap
     to = either.poll()
     state = either.look()
     assert (state.complete_to, state.gaps) == (to, ())
-    with LedgerReader.open(either.bench.lake) as rows:
-        assert rows.snapshots("orders") == expected
+    assert either.snapshots() == expected
 
 
 def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(captured: Captured) -> None:
@@ -96,9 +94,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
     lake, domain = captured.bench.lake, captured.bench.domain
     maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0))
     captured.look()
-    with LedgerReader.open(lake) as rows:
-        found = rows.snapshots("orders")
-    assert expected.items() <= found.items()
+    assert expected.items() <= captured.snapshots().items()
     captured.poll()
     captured.look()
     assert maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0)) > 0
@@ -109,7 +105,7 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
 def test_more_than_one_look_can_hold_is_caught_up_in_several(
     captured: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medallion_assets.ledger.inspect.MAX_OBJECTS", 2)
+    monkeypatch.setattr("medallion_assets.ledger.follow.MAX_OBJECTS", 2)
     for number in range(1, 7):
         captured.put("a", number)
         captured.merge()
@@ -217,11 +213,9 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
 
 def _of(captured: Captured, shard: str) -> set[int]:
     """The records that Bronze holds of a shard."""
-    with LedgerReader.open(captured.bench.lake) as rows:
-        found = rows.objects("orders", after=None, up_to="Orders0").values()
     return {
         number
-        for row in found
+        for row in captured.rows().values()
         if row["shard_id"] == shard
         for number in range(int(row["first_sequence"]), int(row["last_sequence"]) + 1)
     }

@@ -15,7 +15,6 @@ from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.backfill import needs_backfill
 from medallion_assets.ledger.update import update_ledger
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
@@ -24,6 +23,7 @@ from medallion_assets.reconciliation.scan import DynamoTable, SourceTable
 from medallion_assets.repair.amendment import amended_sequence
 from medallion_assets.repair.newest import with_newest_changes
 from medallion_assets.repair.repair import Repair, repair
+from medallion_assets_tests.ledger.captured import oldest_loss
 from medallion_assets_tests.repair.source import Clock, Item, Items
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
 
@@ -338,7 +338,7 @@ def test_a_table_that_lost_history_needs_a_backfill_until_it_is_merged(shop: Sho
     for number in range(300):
         shop.put(f"lost{number}", f"{number}.00", heard=False)
     early = shop.repair(dry_run=True)
-    assert early.comparison.missing == 300 and needs_backfill(shop.bench.lake, store, ORDERS) is not None
+    assert early.comparison.missing == 300 and oldest_loss(shop.bench) is not None
     resumed = NOON + timedelta(seconds=1)
     write_heartbeat(
         store,
@@ -348,10 +348,10 @@ def test_a_table_that_lost_history_needs_a_backfill_until_it_is_merged(shop: Sho
     )
     shop.clock.time = NOON + timedelta(minutes=10)
     shop.clock.waited = lambda: None
-    assert not shop.repair().merged and needs_backfill(shop.bench.lake, store, ORDERS) is not None
+    assert not shop.repair().merged and oldest_loss(shop.bench) is not None
     shop.clock.waited = shop.merge
     assert shop.repair().complete and len(shop.rows()) == 301
-    assert needs_backfill(shop.bench.lake, store, ORDERS) is None
+    assert oldest_loss(shop.bench) is None
 
 
 def test_the_ledger_takes_amendments_for_objects_like_any(shop: Shop) -> None:

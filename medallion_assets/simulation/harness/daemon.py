@@ -23,8 +23,8 @@ from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionEr
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.ledger.inspect import ScanCursor
 from medallion_assets.ledger.update import update_ledger
+from medallion_assets.ledger.view import ScanCursor
 from medallion_assets.maintenance.maintain import maintain
 from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.comparison import Comparison

@@ -1,7 +1,6 @@
-"""How far the ledger has followed each Silver table, and the states of an object in it.
+"""How far the ledger has followed each Silver table: a property of `ops.ledger` per table.
 
-Belongs here: values that `ops.ledger` stores. Does not belong here: its columns (ops.tables), its queries (reader), and
-which rows are written (update).
+Belongs here: the offset, and how it is stored. Does not belong here: advancing it (follow), and writing it (update).
 """
 
 from __future__ import annotations
@@ -10,13 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Self
+from typing import Self
 
-# FollowerOffset by the lake name of a table: a property of `ops.ledger` that says how far it has followed that table.
-OFFSET_PROPERTY: Final = "medallion.ledger-offset."
-
-# The state of a recorded object: as it was recorded; no longer in Bronze; there with other contents.
-PRESENT, MISSING, CHANGED = "present", "missing", "changed"
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ops.tables import LEDGER
 
 
 @dataclass(frozen=True)
@@ -35,8 +31,8 @@ class FollowerOffset:
 
     @classmethod
     def read(cls, properties: Mapping[str, str], table: str) -> Self:
-        """What the properties of `ops.ledger` say about the table of that lake name."""
-        text = properties.get(OFFSET_PROPERTY + table)
+        """Return the offset of a table (its lake name) from the properties of `ops.ledger`."""
+        text = properties.get(cls.property_name(table))
         if text is None:
             return cls()
         fields = json.loads(text)
@@ -47,10 +43,20 @@ class FollowerOffset:
             datetime.fromisoformat(complete_to) if complete_to else None,
         )
 
-    @property
-    def text(self) -> str:
-        """It as the value of the table property."""
+    @staticmethod
+    def property_name(table: str) -> str:
+        """Return the name of the property of `ops.ledger` that holds the offset of a table (its lake name)."""
+        return f"medallion.ledger-offset.{table}"
+
+    def to_json(self) -> str:
+        """Return the offset as the value of its property."""
         complete_to = self.complete_to.isoformat() if self.complete_to else None
         return json.dumps(
             {"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, "complete_to": complete_to}
         )
+
+
+def read_properties(lake: Lake) -> Mapping[str, str]:
+    """Return the properties of `ops.ledger`; none before its first row. Raises LakeUnavailable."""
+    table = LEDGER.find(lake)
+    return table.properties if table else {}
