@@ -6,7 +6,6 @@ themselves (build).
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,8 @@ from medallion_assets.settings import VARIABLES, DomainSettings
 
 EXAMPLE: Final = "example"
 """The shipped domain that a scaffolded project begins with."""
+
+_SCHEMA_LINE: Final = "# yaml-language-server:"
 
 
 class Variable(dg.Model):
@@ -81,7 +82,7 @@ class DomainScaffolder(dg.Scaffolder[ScaffoldParams]):
             name = request.target_path.name
             domain = f"./{name}"
             if not (request.target_path / name).exists():
-                shutil.copytree(domain_folder(EXAMPLE), request.target_path / name)
+                _write_example(request.target_path / name)
         dg.scaffold_component(request, {"domain": domain})
 
 
@@ -104,11 +105,32 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """Return the definitions of the domain. Raises ContractError, MartError."""
+        """Return the definitions of the domain. Raises ContractError, MartError, DagsterInvalidDefinitionError."""
+        others = context.component_tree.get_all_components(DomainComponent)
+        same = [other.domain for other in others if _parts(other.key_prefix) == _parts(self.key_prefix)]
+        if len(same) > 1:
+            raise dg.DagsterInvalidDefinitionError(
+                f"The domains {', '.join(same)} have the same key prefix, {_parts(self.key_prefix)}. Expected one "
+                "prefix each: set `key_prefix` in the attributes of all but one."
+            )
         beside = Path(context.path) / self.domain
         return build_defs(
             beside if beside.is_dir() else self.domain,
-            key_prefix=self.key_prefix,
+            key_prefix=_parts(self.key_prefix),
             group_name=self.group_name,
             resource=self.settings.resource(),
         )
+
+
+def _write_example(folder: Path) -> None:
+    """Copy the example, without the lines that tell an editor where the package keeps its schemas."""
+    example = domain_folder(EXAMPLE)
+    for file in (path for path in sorted(example.rglob("*")) if path.is_file()):
+        lines = file.read_text("utf-8").splitlines(keepends=True)
+        copy = folder / file.relative_to(example)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("".join(line for line in lines if not line.startswith(_SCHEMA_LINE)), "utf-8")
+
+
+def _parts(key_prefix: str | list[str]) -> list[str]:
+    return [key_prefix] if isinstance(key_prefix, str) else key_prefix

@@ -96,6 +96,7 @@ def reconciliation_schedule(domain: Domain, names: Names) -> dg.ScheduleDefiniti
         job=dg.define_asset_job(
             names.definition("reconciliation"),
             selection=[names.asset_key("reconciliation", contract.lake_name) for contract in domain.tables],
+            executor_def=dg.in_process_executor,
         ),
         cron_schedule="15 3 * * *",
         execution_timezone="UTC",

@@ -54,7 +54,7 @@ class Ticker:
         return result.run_requests[0] if result.run_requests else None
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-        job = self.definitions.resolve_implicit_global_asset_job_def()
+        job = self.definitions.resolve_job_def("refresh")
         return job.execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
@@ -112,7 +112,7 @@ def test_while_its_run_is_under_way_the_sensor_asks_for_nothing(ticker: Ticker) 
     capture(customer("c1"))
     request = ticker.tick()
     assert request is not None
-    job = ticker.definitions.resolve_implicit_global_asset_job_def()
+    job = ticker.definitions.resolve_job_def("refresh")
     run = ticker.instance.create_run_for_job(
         job_def=job,
         tags={**launched(request), "dagster/partition": today().isoformat()},
