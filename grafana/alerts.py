@@ -89,8 +89,8 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
         Alert(
             name="dead-letters",
             title="Dead letters",
-            summary="Changes of {{ .Labels.table_name }} went to the on-failure queue and are not in the lake.",
-            runbook="Records in the on-failure queue",
+            summary="Changes of {{ .Labels.table_name }} went to the dead-letter queue and are not in the lake.",
+            runbook="Records in the dead-letter queue",
             sql=f"""
             SELECT table_name, dead_letters
             FROM ops.health

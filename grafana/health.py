@@ -208,7 +208,7 @@ def _trouble() -> list[layout.Panel]:
         panels.lines(
             "Set aside or lost",
             "What is missing from Silver at each observation: changes in quarantine, changes that went to the "
-            "on-failure queue and are not repaired, gaps in the stream.",
+            "dead-letter queue and are not repaired, gaps in the stream.",
             f"""
             SELECT
                 observed_at AS time,

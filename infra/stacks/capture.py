@@ -137,7 +137,7 @@ class CaptureStack(Stack):
         accept(
             function,
             CKV_AWS_115="one instance per shard: a limit below the number of shards would hold capture back",
-            CKV_AWS_116="what the event source mapping gives up goes to its on-failure queue",
+            CKV_AWS_116="what the event source mapping gives up goes to its dead-letter queue",
             CKV_AWS_117="it calls S3 and SQS only; from inside a VPC its traffic would pay for a gateway",
             CKV_AWS_173="the variable holds the name of a bucket; it is encrypted with Lambda's own key",
         )

@@ -438,7 +438,7 @@ class _Harness:
         self._oracle.acknowledged(events)
 
     def _take_given_up(self) -> None:
-        """Read the on-failure queue: a message holds the record (poller) or a range of its shard (Lambda)."""
+        """Read the dead-letter queue: a message holds the record (poller) or a range of its shard (Lambda)."""
         messages = self._queue.json()
         for message in messages[self._read_messages :]:
             if "record" in message:
@@ -581,7 +581,7 @@ class _Harness:
         return CatchUp(capture_delay_seconds=1200.0, limit_seconds=7200.0, now=self._clock, wait=wait)
 
     def _redeliver(self) -> None:
-        """Send the records of the on-failure queue again, after their cause was corrected."""
+        """Send the records of the dead-letter queue again, after their cause was corrected."""
         self._take_given_up()
         store = FaultyStore(self._bronze, self._calm)
         by_table: dict[str, list[_Written]] = defaultdict(list)

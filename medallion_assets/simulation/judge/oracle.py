@@ -91,7 +91,7 @@ class Oracle:
         self.counts: Counter[str] = Counter()
         self.changes: dict[str, Change] = {}
         self.dead_lettered: set[str] = set()
-        """Events that capture dead-lettered: they are on the on-failure queue and need not be in Bronze."""
+        """Events that capture dead-lettered: they are on the dead-letter queue and need not be in Bronze."""
         self.ever_dead_lettered: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""

@@ -84,7 +84,7 @@ class Stack:
         self.dynamodb.update_table(TableName=table, StreamSpecification=specification)
 
     def failed(self) -> list[dict[str, Any]]:
-        """The messages on the on-failure queue, taken off it."""
+        """The messages on the dead-letter queue, taken off it."""
         taken: list[dict[str, Any]] = []
         while messages := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
             for message in messages:
