@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 
 import duckdb
 
@@ -27,11 +28,14 @@ def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]
     with duckdb.connect() as connection:
         connection.execute(f"{MACROS}; CREATE SCHEMA {schema}")
         for table in query.tables:
-            columns = ", ".join(
-                f"{identifier(name)} {trino_type(kind).sql('duckdb')}" for name, kind in tables[table].items()
-            )
+            columns = ", ".join(f"{identifier(name)} {_duckdb_type(kind)}" for name, kind in tables[table].items())
             connection.execute(f"CREATE TABLE {schema}.{identifier(table)} ({columns})")
         try:
             connection.execute(f"EXPLAIN {query.duckdb(_ANY_DAY)}")
         except duckdb.Error as refused:
             raise MartError(f"{where}: {str(refused).strip().splitlines()[0]}") from refused
+
+
+@cache
+def _duckdb_type(column: ColumnType) -> str:
+    return trino_type(column).sql("duckdb")

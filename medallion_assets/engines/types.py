@@ -7,6 +7,7 @@ Coercion: https://trino.io/docs/current/functions/decimal.html
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from sqlglot import exp
 
@@ -30,7 +31,7 @@ _NAMES = {
 
 def trino_type(column: ColumnType) -> exp.DataType:
     """Return the type that Athena and Trino show for a column of the lake."""
-    return exp.DataType.build(_type_text(column), dialect="trino")
+    return _parse(_type_text(column))
 
 
 def _type_text(column: ColumnType) -> str:
@@ -46,7 +47,7 @@ def _type_text(column: ColumnType) -> str:
 
 def decimal_type(precision: int, scale: int) -> exp.DataType:
     """Return `decimal(precision, scale)`."""
-    return exp.DataType.build(f"decimal({precision},{scale})", dialect="trino")
+    return _parse(f"decimal({precision},{scale})")
 
 
 def digits(type_: exp.DataType | None) -> tuple[int, int] | None:
@@ -112,4 +113,15 @@ def require_known(type_: exp.DataType | None) -> exp.DataType:
 
 def of_kind(kind: exp.DType) -> exp.DataType:
     """Return the type of that kind, without parameters."""
-    return exp.DataType.build(kind.value, dialect="trino")
+    return _parse(kind.value)
+
+
+def _parse(text: str) -> exp.DataType:
+    """Return the type that Trino writes as `text`: a copy, because a node of sqlglot belongs to one tree."""
+    return _parse_once(text).copy()
+
+
+@cache
+def _parse_once(text: str) -> exp.DataType:
+    """Parse a type. A domain has few different ones, and loading sixty tables asks for 36,000."""
+    return exp.DataType.build(text, dialect="trino")
