@@ -13,12 +13,13 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     item_bytes: Annotated[int, typer.Option(min=1, max=400_000, help="Bytes of an item.")] = 500,
     tables: Annotated[int, typer.Option(min=1, help="DynamoDB tables.")] = 3,
     dashboards: Annotated[int, typer.Option(min=0, help="Dashboards that are open during working hours.")] = 3,
-    prices: Annotated[Path | None, typer.Option(help="Another file of prices than the one that is shipped.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Estimate a month on AWS, line by line, beside three other ways; from list prices and what make bench measured.
+    """Estimate a month on AWS, line by line, and the month of three other designs, from list prices and measurements.
 
-    Every number that is neither is an assumption and printed with the result. It is an estimate, not an offer.
+    Every number that is neither a price nor measured (by make bench) is an assumption and is printed with the result.
+    This is an estimate, not an offer.
 
     \b
     Examples:
@@ -50,16 +51,16 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         [[line.item, round(line.amount, 1), line.unit, round(line.usd, 2), line.why] for line in ours.lines],
     )
     print_table(
-        "Beside others",
-        ["way", "USD a month", "numbers are at best", "not in it"],
-        [[bill.name, round(bill.usd, 2), bill.freshness, bill.not_in_it] for bill in found],
+        "Compared with others",
+        ["way", "USD a month", "age of the numbers, at best", "not included"],
+        [[bill.name, round(bill.usd, 2), bill.freshness, bill.excluded] for bill in found],
     )
     print_table(
-        "Assumed",
-        ["name", "value", "what"],
-        [[name, assumption.value, assumption.what] for name, assumption in ASSUMPTIONS.items()],
+        "Assumptions",
+        ["name", "value", "meaning"],
+        [[name, assumption.value, assumption.meaning] for name, assumption in ASSUMPTIONS.items()],
     )
     seen = len(listed.prices) - len(listed.not_checked)
-    typer.echo(f"{seen} of {len(listed.prices)} prices were read in a public source; --json names it.")
+    typer.echo(f"{seen} of {len(listed.prices)} prices were read from a public source, which --json names.")
     if listed.not_checked:
         typer.echo(f"From memory, not checked: {', '.join(listed.not_checked)}.")

@@ -1,4 +1,7 @@
-"""The two files of numbers: list prices (kept by hand) and measurements (written by `make bench`)."""
+"""Load the two files of numbers: list prices (maintained by hand) and measurements (written by `make bench`).
+
+Belongs here: their form. Does not belong here: the arithmetic (model).
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ MEASURED: Final = Path(__file__).parent / "measured.yaml"
 
 
 class Seen(Strict):
-    """Where a price was read, and the date that is on what was read; None: there is none."""
+    """Where a price was read, and the date of that page or list; None if it has none."""
 
     at: Annotated[str, Field(pattern="^https://")]
     dated: date | None
 
 
 class Price(Strict):
-    """One list price: `usd` for `per` of a unit, the page that lists it, and where the number was `seen`.
+    """One list price: `usd` for `per` units. `source` is the page that lists it.
 
-    `seen` is None for a price that nobody looked up: it is from memory.
+    `seen` says where the number was read; None for a price from memory, which nobody has checked.
     """
 
     usd: Annotated[Decimal, Field(ge=0)]
@@ -38,7 +41,7 @@ class Price(Strict):
 
 
 class Prices(Strict):
-    """All list prices of one region, looked up last on `as_of`."""
+    """All list prices of one region, last looked up on `as_of`."""
 
     as_of: date
     region: str
@@ -46,30 +49,34 @@ class Prices(Strict):
     prices: dict[str, Price]
 
     def usd(self, name: str, amount: Decimal) -> Decimal:
-        """What `amount` units cost. Raises SettingsError naming a price the file does not have."""
+        """Return what `amount` units cost. Raises SettingsError for a price that the file does not have."""
         price = self._price(name)
         return amount * price.usd / price.per
 
     def unit(self, name: str) -> str:
-        """What the price is counted in."""
+        """Return the unit of a price. Raises SettingsError for a price that the file does not have."""
         return self._price(name).unit
 
     @property
     def not_checked(self) -> list[str]:
-        """The prices that were seen nowhere, by name."""
+        """The names of the prices that were not read anywhere, sorted."""
         return sorted(name for name, price in self.prices.items() if price.seen is None)
 
     def _price(self, name: str) -> Price:
         if name not in self.prices:
-            raise SettingsError(f"The prices have no {name!r}; they have {', '.join(sorted(self.prices))}.")
+            raise SettingsError(
+                f"The prices have no {name!r}; they have {', '.join(sorted(self.prices))}. Add it to the file."
+            )
         return self.prices[name]
 
 
 class Measured(Strict):
-    """What `make bench ARGS="--only cost"` found, and when; sizes in bytes, on items of `item_bytes`.
+    """What `make bench ARGS="--only cost"` measured with items of `item_bytes`.
 
-    A Bronze object takes `bronze_object_bytes` and `bronze_change_bytes` for each change in it (both images);
-    a row of Silver takes `silver_row_bytes`. A commit writes so many files. Capture takes `capture_ms` for a change.
+    - `capture_ms`: time of capture per change
+    - `bronze_object_bytes`, `bronze_change_bytes`: size of a Bronze object without changes, and per change (two images)
+    - `silver_row_bytes`: size of a row of Silver
+    - `silver_commit_files`, `gold_commit_files`: files that one commit writes
     """
 
     measured_on: date
@@ -83,10 +90,10 @@ class Measured(Strict):
 
 
 def load_prices(path: Path = PRICES) -> Prices:
-    """The prices in a file. Raises ContractError naming file and field."""
+    """Return the prices in a file. Raises ContractError that names file and field."""
     return load_yaml(Prices, path)
 
 
 def load_measured(path: Path = MEASURED) -> Measured:
-    """The measurements in a file. Raises ContractError naming file and field."""
+    """Return the measurements in a file. Raises ContractError that names file and field."""
     return load_yaml(Measured, path)

@@ -1,6 +1,7 @@
-"""The bill of a month as lines: how much of what, and why that much; for this system and for three others.
+"""Compute the bill of a month, line by line, for this system and for three others.
 
-Every number that is neither a price nor measured is an assumption, named in ASSUMPTIONS and shown with the result.
+Every number that is neither a price nor measured is in ASSUMPTIONS, which is shown with the result. Belongs here: the
+arithmetic. Does not belong here: reading the numbers (data), printing (cli).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ DAYS: Final = HOURS / 24
 GB: Final = Decimal(10**9)
 
 SMALLEST_MOVED: Final = 128 * 1024
-"""Bytes: smaller objects do not move to a colder class, as the Lake stack's lifecycle configuration says.
+"""Bytes. The Lake stack's lifecycle rules do not move smaller objects to a colder class.
 
 The colder classes bill a smaller object as if it were of this size:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
@@ -26,61 +27,63 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-gener
 
 @dataclass(frozen=True)
 class Assumption:
-    """A number nobody measured, and what it is."""
+    """A number that nobody measured."""
 
     value: Decimal
-    what: str
+    meaning: str
 
 
-def _assumed(value: str, what: str) -> Assumption:
-    return Assumption(Decimal(value), what)
+def _assumed(value: str, meaning: str) -> Assumption:
+    return Assumption(Decimal(value), meaning)
 
 
 ASSUMPTIONS: Final = {
-    "age_months": _assumed("12", "the bill is that of a month after so many months; storage has grown until then"),
-    "inserted_share": _assumed("0.3", "of the changes make a new item; the others change or delete one"),
-    "window_s": _assumed("1", "the batching window of the event source mapping, seconds"),
+    "age_months": _assumed("12", "months that the system has run: storage has grown for so long"),
+    "inserted_share": _assumed("0.3", "share of the changes that create an item; the others change or delete one"),
+    "window_seconds": _assumed("1", "batching window of the event source mapping"),
     "shards": _assumed("1", "shards per table; a table of more than 1,000 writes a second has several"),
     "lambda_gb": _assumed("0.25", "memory of the capture function"),
-    "lambda_ms": _assumed("40", "of an invocation besides its changes: start, read, one PUT to S3"),
+    "lambda_ms": _assumed("40", "time of an invocation without its changes: start, read, one PUT to S3"),
     "standard_days": _assumed(
         "90",
-        "Bronze in objects of 128 KB and more is in S3 Standard, then in Standard-IA as long again, then in Glacier",
+        "days that Bronze objects of 128 KB or more stay in S3 Standard; then as long in Standard-IA, then Glacier",
     ),
-    "run_s": _assumed("60", "from one run to the next while there are changes: a task of ECS takes that long to start"),
-    "marts": _assumed("3", "marts, each refreshed in every run"),
+    "run_seconds": _assumed(
+        "60", "time between the starts of two runs while there are changes: a task of ECS takes that long to start"
+    ),
+    "marts": _assumed("3", "marts; every run refreshes each of them"),
     "gets_per_put": _assumed("3", "GET requests for each file that is written"),
-    "list_s": _assumed("1", "between two listings of a table's prefix by the sensor while it waits"),
+    "list_seconds": _assumed("1", "time between two listings of a table's prefix by the sensor"),
     "catalog_per_commit": _assumed("6", "requests to Glue's catalog for a commit and its publication"),
-    "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, always on"),
+    "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, all month"),
     "service_gb": _assumed("5", "GB of memory of those three"),
-    "run_vcpu": _assumed("1", "vCPU of a run's task; one runs at a time, without a pause while there are changes"),
+    "run_vcpu": _assumed("1", "vCPU of a run's task; one task at a time, without a pause while there are changes"),
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
-    "secrets": _assumed("1", "secret: the database's"),
+    "secrets": _assumed("1", "secrets: the password of the database"),
     "alarms": _assumed("4", "alarms: iterator age, errors, throttles, dead letters"),
-    "metrics": _assumed("65", "metrics of Container Insights: 8 of the cluster, 11 of a service, 6 of a kind of task"),
+    "metrics": _assumed("65", "metrics of Container Insights: 8 per cluster, 11 per service, 6 per kind of task"),
     "logs_gb": _assumed("2", "GB of logs a month"),
-    "read_capacity": _assumed("100", "units a second that the nightly reconciliation reads of a table, at most"),
-    "read_bytes": _assumed("4096", "bytes of items that a unit reads, consistently"),
-    "viewed_h": _assumed("8", "hours a day that each dashboard is open"),
-    "refresh_s": _assumed("60", "between two refreshes of an open dashboard"),
-    "panels": _assumed("16", "queries of a dashboard: panels and annotations"),
-    "ops_commits": _assumed("4", "commits a minute to the ops tables, by the looks at ledger and health"),
-    "scan_mb": _assumed("10", "MB scanned by a query: Athena counts no less, and a panel prunes to less"),
-    "rules": _assumed("6", "alert rules, one query each every 5 minutes"),
-    "editors": _assumed("1", "people who edit dashboards in Managed Grafana"),
-    "zero_etl_min": _assumed("15", "minutes between two refreshes of zero-ETL, its shortest"),
-    "zero_etl_dpu_min": _assumed("2", "DPU-minutes that a refresh of a table takes"),
+    "read_capacity": _assumed("100", "read units a second that the nightly reconciliation uses per table, at most"),
+    "read_bytes": _assumed("4096", "bytes that one unit of a consistent read returns"),
+    "viewed_hours": _assumed("8", "hours a day that each dashboard is open"),
+    "refresh_seconds": _assumed("60", "time between two refreshes of an open dashboard"),
+    "panels": _assumed("16", "queries per dashboard: panels and annotations"),
+    "ops_commits": _assumed("4", "commits a minute to the ops tables, by the sensors `ledger` and `health`"),
+    "scan_mb": _assumed("10", "MB that a query is billed for: the minimum of Athena; a panel reads less"),
+    "rules": _assumed("6", "alert rules, each with one query every 5 minutes"),
+    "editors": _assumed("1", "editors in Managed Grafana"),
+    "zero_etl_minutes": _assumed("15", "time between two refreshes of zero-ETL, its minimum"),
+    "zero_etl_dpu_minutes": _assumed("2", "DPU-minutes per refresh of a table"),
     "job_dpu": _assumed("10", "DPUs of a daily Glue job"),
-    "job_min": _assumed("10", "minutes that it takes for a table"),
-    "spark_dpu": _assumed("2", "DPUs of a streaming job per table, the fewest it may have, always on"),
+    "job_minutes": _assumed("10", "minutes that the job takes per table"),
+    "spark_dpu": _assumed("2", "DPUs of a streaming job, the minimum; one job per table, all month"),
 }
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the system has to carry: changes a day over all tables, bytes of an item, tables, open dashboards."""
+    """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards."""
 
     changes_per_day: int
     item_bytes: int
@@ -90,7 +93,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a bill: so many of a price's unit, what they cost a month, and how they come about."""
+    """One line of a bill: an amount of a price's unit, what it costs a month, and why it is that much."""
 
     item: str
     price: str
@@ -102,32 +105,33 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """A month of one way to do it: how old its numbers are at best, its lines, and what it leaves to others."""
+    """A month of one design: its lines, the age of its numbers at best, and what the bill does not include."""
 
     name: str
     freshness: str
     lines: Sequence[Line]
-    not_in_it: str
+    excluded: str
 
     @property
     def usd(self) -> Decimal:
-        """The whole month."""
+        """The sum of all lines."""
         return sum((line.usd for line in self.lines), Decimal(0))
 
 
 def bills(load: Load, prices: Prices, measured: Measured) -> list[Bill]:
-    """This system's bill first, then the others'. Raises SettingsError naming a price that is not there."""
-    reckoning = _Reckoning(load, prices, measured)
-    return [reckoning.ours(), reckoning.zero_etl(), reckoning.daily_jobs(), reckoning.streaming_spark()]
+    """Return the bill of this system, then those of the others. Raises SettingsError for a price that is missing."""
+    month = _Month(load, prices, measured)
+    return [month.ours(), month.zero_etl(), month.daily_jobs(), month.streaming_spark()]
 
 
-class _Reckoning:
+class _Month:
+    """The bills of one load. `_changes` is the number of changes in the month."""
+
     def __init__(self, load: Load, prices: Prices, measured: Measured) -> None:
         self._load = load
         self._prices = prices
         self._measured = measured
         self._changes = Decimal(load.changes_per_day) * DAYS
-        self._lines: list[Line] = []
 
     def ours(self) -> Bill:
         capture = self._capture()
@@ -143,21 +147,21 @@ class _Reckoning:
                 self._reconciliation(),
                 *self._reading(with_alerts=True),
             ],
-            "what the application itself does with its tables; traffic through NAT gateway and load balancer",
+            "the application's own use of its tables; traffic through NAT gateway and load balancer",
         )
 
     def zero_etl(self) -> Bill:
-        refreshes = HOURS * 60 / _of("zero_etl_min") * self._load.tables
+        refreshes = HOURS * 60 / _of("zero_etl_minutes") * self._load.tables
         return Bill(
             "Managed zero-ETL",
             "15 minutes",
             [
-                *self._point_in_time("its exports need it"),
+                *self._point_in_time("exports need it"),
                 self._line("dynamodb_export", "incremental exports", self._changed_gb(), "every change's new image"),
                 self._line(
                     "glue_dpu_hours",
                     "writing the target",
-                    refreshes * _of("zero_etl_dpu_min") / 60,
+                    refreshes * _of("zero_etl_dpu_minutes") / 60,
                     "a refresh of each table every 15 minutes",
                 ),
                 self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
@@ -171,14 +175,12 @@ class _Reckoning:
             "Glue jobs, daily",
             "a day",
             [
-                *self._point_in_time("its exports need it"),
-                self._line(
-                    "dynamodb_export", "full exports", self._table_gb() * DAYS, "each table in whole, every day"
-                ),
+                *self._point_in_time("exports need it"),
+                self._line("dynamodb_export", "full exports", self._table_gb() * DAYS, "each whole table, every day"),
                 self._line(
                     "glue_dpu_hours",
                     "jobs",
-                    DAYS * self._load.tables * _of("job_dpu") * _of("job_min") / 60,
+                    DAYS * self._load.tables * _of("job_dpu") * _of("job_minutes") / 60,
                     "one job per table and day",
                 ),
                 self._line("s3_standard", "tables", self._silver_gb(), "one row per item"),
@@ -211,31 +213,36 @@ class _Reckoning:
         invocations = self._invocations()
         ms = invocations * _of("lambda_ms") + self._changes * self._measured.capture_ms
         return [
-            self._line("dynamodb_streams_by_lambda", "streams", invocations, "a read an invocation; Lambda reads free"),
-            self._line("lambda_requests", "capture, invocations", invocations, "changes of a second go together"),
+            self._line(
+                "dynamodb_streams_by_lambda",
+                "streams",
+                invocations,
+                "one read per invocation; Lambda's polling is free",
+            ),
+            self._line("lambda_requests", "capture, invocations", invocations, "the changes of a second are one batch"),
             self._line(
                 "lambda_gb_seconds",
                 "capture, time",
                 ms / 1000 * _of("lambda_gb"),
-                "measured time of a change, and a PUT",
+                "measured time per change, and a PUT",
             ),
-            self._line("s3_put", "Bronze objects", invocations, "one object an invocation"),
+            self._line("s3_put", "Bronze objects", invocations, "one object per invocation"),
         ]
 
     def _invocations(self) -> Decimal:
-        """A month's: the first change opens a window, and those that follow within it come along, up to 1,000."""
+        """Return the invocations in the month. The first change opens a window; one batch has up to 1,000 changes."""
         streams = self._load.tables * _of("shards")
         per_second = Decimal(self._load.changes_per_day) / streams / 86_400
-        return self._changes / min(1 + per_second * _of("window_s"), Decimal(1000))
+        return self._changes / min(1 + per_second * _of("window_seconds"), Decimal(1000))
 
     def _storage(self) -> list[Line]:
         return [
             *self._bronze(),
-            self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes of a row"),
+            self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes per row"),
         ]
 
     def _bronze(self) -> list[Line]:
-        """By the size of the mean object: all of them grow cold, or none."""
+        """Return the lines of Bronze storage. All objects have the mean size: all move to colder classes, or none."""
         objects = self._invocations()
         scaled = Decimal(self._load.item_bytes) / self._measured.item_bytes
         each = (
@@ -244,12 +251,12 @@ class _Reckoning:
         month = objects * each / GB
         months, standard = _of("age_months"), _of("standard_days") / DAYS
         if each < SMALLEST_MOVED:
-            why = f"measured bytes of a change; objects of {each / 1000:.1f} KB are too small to move"
+            why = f"measured bytes per change; objects of {each / 1000:.1f} KB are too small to move"
             return [self._line("s3_standard", "Bronze", month * months, why)]
         young = min(months, standard)
         middle = min(max(months - standard, Decimal(0)), standard)
         return [
-            self._line("s3_standard", "Bronze, the last 90 days", month * young, "measured bytes of a change"),
+            self._line("s3_standard", "Bronze, the last 90 days", month * young, "measured bytes per change"),
             self._line("s3_infrequent", "Bronze, 90 to 180 days", month * middle, "the same"),
             self._line("s3_glacier_instant", "Bronze, older", month * (months - young - middle), "the same"),
             self._line("s3_to_infrequent", "Bronze, moved at 90 days", objects, "each object once"),
@@ -257,48 +264,52 @@ class _Reckoning:
         ]
 
     def _runs(self) -> list[Line]:
-        """Runs come one after the other while there are changes: at most one a minute, at most one a change."""
-        runs = min(HOURS * 3600 / _of("run_s"), self._changes)
+        """Return the lines of runs: one after the other while there are changes, at most one per change."""
+        runs = min(HOURS * 3600 / _of("run_seconds"), self._changes)
         commits = runs * (self._load.tables + _of("marts"))
         files = runs * (
             self._load.tables * self._measured.silver_commit_files + _of("marts") * self._measured.gold_commit_files
         )
-        listings = HOURS * 3600 / _of("list_s") * self._load.tables
-        looks = HOURS * 60 * _of("ops_commits")
-        catalog = (commits + looks) * _of("catalog_per_commit")
+        listings = HOURS * 3600 / _of("list_seconds") * self._load.tables
+        ops_commits = HOURS * 60 * _of("ops_commits")
+        catalog = (commits + ops_commits) * _of("catalog_per_commit")
         return [
-            self._line("s3_put", "commits, files written", files, "measured files of a commit"),
-            self._line("s3_get", "commits, files read", files * _of("gets_per_put"), "what a merge and a refresh read"),
+            self._line("s3_put", "commits, files written", files, "measured files per commit"),
+            self._line(
+                "s3_get", "commits, files read", files * _of("gets_per_put"), "the reads of a merge and a refresh"
+            ),
             self._line(
                 "s3_put",
                 "ledger and health, files written",
-                looks * self._measured.gold_commit_files,
-                "measured files of a commit",
+                ops_commits * self._measured.gold_commit_files,
+                "measured files per commit",
             ),
-            self._line("s3_put", "listings for news", listings, "a listing a second of each table's prefix"),
+            self._line("s3_put", "listings of Bronze", listings, "one listing a second of each table's prefix"),
             self._line("glue_requests", "catalog", catalog, "every commit and its publication"),
         ]
 
     def _orchestrator(self) -> list[Line]:
-        busy = min(Decimal(1), self._changes * _of("run_s") / (HOURS * 3600))
+        busy = min(Decimal(1), self._changes * _of("run_seconds") / (HOURS * 3600))
         vcpu, memory = _of("service_vcpu") + busy * _of("run_vcpu"), _of("service_gb") + busy * _of("run_gb")
         return [
             self._line("fargate_vcpu_hours", "Dagster, vCPU", vcpu * HOURS, "three services, and a run's task"),
             self._line("fargate_gb_hours", "Dagster, memory", memory * HOURS, "three services, and a run's task"),
             self._line("rds_hours", "run storage", HOURS, "PostgreSQL, one zone"),
             self._line("rds_storage", "run storage, disk", _of("rds_gb"), ""),
-            self._line("load_balancer_hours", "load balancer", HOURS, "HTTPS and sign-in for Dagster's page"),
-            self._line("nat_hours", "NAT gateway", HOURS, "the VPC's way out; what goes to S3 does not take it"),
-            self._line("public_address_hours", "public address", HOURS, "the NAT gateway's"),
+            self._line("load_balancer_hours", "load balancer", HOURS, "HTTPS and sign-in for Dagster's pages"),
+            self._line(
+                "nat_hours", "NAT gateway", HOURS, "the VPC's traffic to the internet; traffic to S3 does not use it"
+            ),
+            self._line("public_address_hours", "public address", HOURS, "of the NAT gateway"),
             self._line("secrets", "secrets", _of("secrets"), ""),
-            self._line("alarms", "alarms", _of("alarms"), "of the one function and its queue"),
+            self._line("alarms", "alarms", _of("alarms"), "of the capture function and its queue"),
             self._line("metrics", "metrics", _of("metrics"), "Container Insights"),
             self._line("logs", "logs", _of("logs_gb"), ""),
         ]
 
     def _reading(self, *, with_alerts: bool) -> list[Line]:
-        looks = DAYS * _of("viewed_h") * 3600 / _of("refresh_s") * self._load.dashboards
-        queries = looks * _of("panels")
+        refreshes = DAYS * _of("viewed_hours") * 3600 / _of("refresh_seconds") * self._load.dashboards
+        queries = refreshes * _of("panels")
         if with_alerts:
             queries += HOURS * 12 * _of("rules")
         lines = [self._line("athena_scanned", "Athena", queries * _of("scan_mb") / 10**6, "queries of 10 MB each")]
@@ -310,10 +321,10 @@ class _Reckoning:
         return [self._line("dynamodb_pitr", "point-in-time recovery", self._table_gb(), why)]
 
     def _reconciliation(self) -> Line:
-        """A scan of every table each night; of a table that takes longer than a day, what a day allows."""
+        """Return the line of the nightly scans; a table whose scan takes longer than a day counts what a day allows."""
         whole = self._table_gb() * GB / _of("read_bytes")
         allowed = _of("read_capacity") * 86_400 * self._load.tables
-        return self._line("dynamodb_reads", "nightly reconciliation", DAYS * min(whole, allowed), "scans each table")
+        return self._line("dynamodb_reads", "nightly reconciliation", DAYS * min(whole, allowed), "scan of each table")
 
     def _items(self) -> Decimal:
         return self._changes * _of("inserted_share") * _of("age_months")

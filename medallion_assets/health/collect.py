@@ -71,7 +71,6 @@ def collect_health(
     until = now - SETTLED
     since = [_counted_to(found.properties) if (found := table.find(lake)) else None for table in (CHECKS, HEALTH)]
     events = run_events(min(at or until - FIRST_INTERVAL for at in since), until)
-    states = list(_states(lake, store, domain, marts, now))
 
     def check_rows(happened: RunEvents) -> list[dict[str, Any]]:
         return [
@@ -93,6 +92,7 @@ def collect_health(
         ]
 
     written = _write(lake, CHECKS, check_rows, events, until) if check_totals(events) else 0
+    states = list(_states(lake, store, domain, marts, now))
     return written + _write(lake, HEALTH, health_rows, events, until)
 
 

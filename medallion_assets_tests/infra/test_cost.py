@@ -21,7 +21,7 @@ def test_capture_is_as_assumed(dev: Assembly) -> None:
     capture = dev["Capture"]
     assert capture.one("AWS::Lambda::Function")["MemorySize"] == assumed("lambda_gb") * 1024
     windows = {one["MaximumBatchingWindowInSeconds"] for one in capture.properties("AWS::Lambda::EventSourceMapping")}
-    assert windows == {assumed("window_s")}
+    assert windows == {assumed("window_seconds")}
     alarms = [alarm for template in dev.templates for alarm in template.properties("AWS::CloudWatch::Alarm")]
     assert len(alarms) == assumed("alarms")
 
@@ -70,4 +70,4 @@ def test_dashboards_ask_as_often_as_assumed() -> None:
     ]
     assert math.ceil(sum(queries) / len(queries)) == assumed("panels")
     assert {dashboard["refresh"] for dashboard in dashboards} == {"1m"}
-    assert assumed("refresh_s") == 60
+    assert assumed("refresh_seconds") == 60

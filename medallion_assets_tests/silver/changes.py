@@ -132,8 +132,10 @@ class Bench:
         )
 
     def rows(self, name: str, *, namespace: str = SILVER) -> list[dict[str, Any]]:
-        """What the published table holds, tombstones included."""
-        table = self.lake.table(namespace, name)
+        """Return the rows of the published table, tombstones included; none if it does not exist."""
+        table = self.lake.find(namespace, name)
+        if table is None:
+            return []
         with self.lake.duckdb() as connection:
             found = connection.execute(f"SELECT * FROM {self.lake.scan_sql(table, None)}").to_arrow_table()
         return list(found.to_pylist())
