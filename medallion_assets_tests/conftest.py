@@ -6,9 +6,11 @@ import itertools
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from medallion_assets.lake import duck
 from medallion_assets.lake.catalog import Lake, LakeSettings
@@ -37,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _database() -> Iterator[None]:
     """Keep the process's DuckDB open: otherwise every lake that a test opens loads the extensions again."""
     with duck.connect():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models() -> Iterator[None]:
+    """Parse botocore's models once: each session does it for itself, 0.1 s of a core, and most tests open several."""
+    load = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda self, path: load(path))
         yield
 
 

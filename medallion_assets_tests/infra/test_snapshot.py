@@ -1,6 +1,6 @@
 """The templates of every environment, as files: a change of infrastructure is seen in review, line by line.
 
-Meant to be? `UPDATE_SNAPSHOTS=1 .venv/bin/pytest medallion_assets_tests/infra/test_snapshot.py`.
+Meant to be? `UPDATE_SNAPSHOTS=1 .venv/bin/pytest -m templates medallion_assets_tests/infra/test_snapshot.py`.
 """
 
 from __future__ import annotations
