@@ -27,3 +27,18 @@ class CheckResult:
     def blocks_publish(self) -> bool:
         """Whether this result keeps the snapshot from being published."""
         return not self.passed and self.severity == "block"
+
+
+def missing_columns(missing: Sequence[str], checks: Sequence[tuple[str, Severity]]) -> list[CheckResult]:
+    """Return a failure of each check, for a table that lacks columns which its audit would read."""
+    return [
+        CheckResult(
+            name,
+            False,
+            severity,
+            "The table has all declared columns; without them nothing else of it can be checked.",
+            {"missing_columns": len(missing)},
+            missing[:MAX_EXAMPLES],
+        )
+        for name, severity in checks
+    ]

@@ -15,7 +15,7 @@ import dagster as dg
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.defs.automation import new_day_sensor
 from medallion_assets.defs.bronze import bronze_asset, source_spec
-from medallion_assets.defs.gold import gold_asset
+from medallion_assets.defs.gold import gold_asset, gold_checks
 from medallion_assets.defs.health import health_sensor
 from medallion_assets.defs.ledger import ledger_sensor
 from medallion_assets.defs.maintenance import maintenance_schedule
@@ -24,7 +24,7 @@ from medallion_assets.defs.reconciliation import reconciliation_asset, reconcili
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.defs.retention import retention_schedule
 from medallion_assets.defs.sensors import arrivals_sensor
-from medallion_assets.defs.silver import silver_asset
+from medallion_assets.defs.silver import silver_asset, silver_checks
 from medallion_assets.gold.spec import load_marts
 
 
@@ -51,9 +51,12 @@ def build_defs(
     marts = load_marts(loaded)
     names = Names((key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix), group_name)
     with warnings.catch_warnings():
-        # Partitioned checks are marked preview and backfill policies beta in the pinned version; both are tested.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
+        # Backfill policies are marked beta in the pinned version; they are tested.
         warnings.simplefilter("ignore", dg.BetaWarning)
+        checks = [
+            *(silver_checks(contract, loaded, names) for contract in loaded.tables),
+            *(gold_checks(mart, loaded, names) for mart in marts),
+        ]
         return dg.Definitions(
             assets=[
                 *(source_spec(contract, names) for contract in loaded.tables),
@@ -62,8 +65,9 @@ def build_defs(
                 *(gold_asset(mart, loaded, names) for mart in marts),
                 *(reconciliation_asset(contract, loaded, names) for contract in loaded.tables),
             ],
+            asset_checks=checks,
             sensors=[
-                arrivals_sensor(loaded, marts, names),
+                arrivals_sensor(loaded, marts, names, {key for one in checks for key in one.check_keys}),
                 new_day_sensor(marts, names),
                 ledger_sensor(loaded, marts, names),
                 health_sensor(loaded, marts, names),

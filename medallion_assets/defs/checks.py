@@ -1,8 +1,15 @@
-"""Audits as asset checks: their specs, known at load, and their results, with numbers and example keys."""
+"""Audits as asset checks: what the checks are called, how one is executed alone, and how a result is shown.
 
-from __future__ import annotations
+Belongs here: specs, results as Dagster's events, and what to do about a failure. Does not belong here: what is audited
+(silver, gold, ledger).
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+A check has two origins. The step of an asset audits what it has staged, and logs the results; a blocking one fails the
+step, so nothing is published. Executed alone (the button *Execute*), a check audits what is published. The checks are
+therefore not part of the asset's own step: Dagster would plan them with every run, and show a planned check of a run
+that did not come so far as running or failed.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -10,100 +17,154 @@ import dagster as dg
 
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.model import Severity
+from medallion_assets.defs.failures import translate_errors
+from medallion_assets.defs.names import Names
+from medallion_assets.defs.resources import MedallionResource, resource_of
 
 DESCRIPTIONS: Final = {
-    "keys": "Each key stands once and is never null.",
-    "columns": "The staged snapshot has exactly the declared columns and types.",
-    "bronze_counts": "Every row of the Bronze objects is merged, superseded, unchanged, quarantined or dropped.",
-    "quarantine_rate": "The share of rows that break the contract is within what the contract allows.",
+    "keys": "Every key is in the table once and is never null.",
+    "columns": "The table has exactly the declared columns and types.",
+    "bronze_counts": "Every row of a batch is merged, superseded, unchanged, quarantined or dropped.",
+    "quarantine_rate": "The share of the batch's rows that break the contract is within what the contract allows.",
     "quarantine": "No change is open in quarantine.",
-    "row_rules": "Rows keep those of the contract's rules that only warn.",
-    "references": "What rows refer to in other tables is there.",
+    "row_rules": "Rows keep those rules of the contract that only warn.",
+    "references": "Rows refer only to rows that are in the other table.",
     "row_count": "The table has not lost more of its rows since the day before than the contract allows.",
     "freshness": "The newest change is not older than the contract allows.",
-    "completeness": "No change is known to be missing, back from the time up to which everything is accounted for.",
-    "source": "Silver has every item of the source, value by value, and no other row.",
+    "completeness": "No change is known to be missing, and the table is complete up to a time that is recent enough.",
+    "source": "Silver has every item of the source with the same values, and no other row.",
     "grain": "Every row has its grain, and no two rows have the same.",
-    "rules": "Every row keeps the rules of the mart's columns; a row that does not holds the refresh back.",
-    "warning_rules": "Every row keeps those of the rules of the mart's columns that only warn.",
+    "rules": "Every row keeps the rules of the mart's columns. A row that breaks one stops the publication.",
+    "warning_rules": "Every row keeps those rules of the mart's columns that only warn.",
 }
-"""What each check is about, shown before it ever ran; a result says it with the numbers of its contract."""
+"""What each check is about, shown before it ever ran. A result repeats it with the numbers of its contract."""
+
+_REMEDIES: Final = {
+    "keys": "Materialize the capture days of the example keys again. If the check fails again, report a bug.",
+    "columns": "Undo the change of the contract, or of the table.",
+    "bronze_counts": "Restore the batch's Bronze objects from the older versions. If none was changed, report a bug.",
+    "quarantine_rate": "See `medallion quarantine list`. If the data is right, correct the contract and reload the "
+    "code location; the sensor tries again by itself. If the data is wrong, correct it at its source.",
+    "quarantine": "See `medallion quarantine list`, then replay the changes, or drop them.",
+    "row_rules": "Correct the rows at their source, or the rule in the contract.",
+    "references": "Look for the missing rows at their source.",
+    "row_count": "If the rows were deleted on purpose, raise `row_count` in the contract. Otherwise run `medallion "
+    "verify`.",
+    "freshness": "See whether the application still writes to the table, then the log of the capture.",
+    "completeness": "Each example says what to do. Without examples, see the log of the capture.",
+    "source": "Run `medallion repair` on the table.",
+    "grain": "Correct the mart's SQL or its grain, then materialize the mart again.",
+    "rules": "Correct the rows at their source, the mart's SQL or the rule, then materialize the mart again.",
+    "warning_rules": "Correct the rows at their source, the mart's SQL or the rule.",
+}
+"""What to do when a check fails, shown with the numbers of the failure."""
+
+WHAT_TO_DO: Final = "what_to_do"
+
+NOTHING_STAGED: Final = "Nothing was staged, so nothing was audited. The published table is as it was."
+NOTHING_PUBLISHED: Final = "Nothing is published yet, so there is nothing to check."
 
 
-def check_specs(
-    key: dg.AssetKey, checks: Iterable[tuple[str, Severity]], partitions: dg.PartitionsDefinition | None = None
-) -> list[dg.AssetCheckSpec]:
-    """The specs of an asset's checks; those that may hold a batch back are blocking."""
+def check_specs(key: dg.AssetKey, checks: Iterable[tuple[str, Severity]]) -> list[dg.AssetCheckSpec]:
+    """Return the specs of an asset's checks, by name and severity. They have no partitions.
+
+    The page can execute a check alone only if it has none. The capture day stands in a result's metadata.
+    """
     return [
-        dg.AssetCheckSpec(
-            name,
-            asset=key,
-            description=DESCRIPTIONS[name],
-            blocking=severity == "block",
-            partitions_def=partitions,
-        )
+        dg.AssetCheckSpec(name, asset=key, description=DESCRIPTIONS[name], blocking=severity == "block")
         for name, severity in checks
     ]
 
 
-def first_failure_per_check(results: Iterable[CheckResult]) -> list[CheckResult]:
-    """One result per check of several audits in a row: the last that did not pass, or the last."""
-    kept: dict[str, CheckResult] = {}
-    for result in results:
-        if result.name not in kept or not result.passed or kept[result.name].passed:
-            kept[result.name] = result
-    return list(kept.values())
+def published_checks(
+    name: str,
+    key: dg.AssetKey,
+    checks: list[tuple[str, Severity]],
+    names: Names,
+    audit: Callable[[MedallionResource, Collection[str]], Iterable[CheckResult]],
+) -> dg.AssetChecksDefinition:
+    """Return the checks of an asset as a step of their own, which audits what is published; any of them can run alone.
+
+    `audit` is given the names of the checks to make, and may return more results, or none if nothing is published.
+    """
+
+    @dg.multi_asset_check(
+        name=names.definition(name),
+        specs=check_specs(key, checks),
+        can_subset=True,
+        required_resource_keys={names.resource_key},
+        description=f"Audits what is published of {key.to_user_string()}.",
+    )
+    def check_published(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        selected = {one.name for one in context.selected_asset_check_keys}
+        with translate_errors(context):
+            found = {result.name: result for result in audit(resource_of(context, names), selected)}
+        for check, severity in checks:
+            if check in selected:
+                yield check_result(key, found.get(check) or CheckResult(check, True, severity, NOTHING_PUBLISHED))
+
+    return check_published
 
 
-def check_results(
-    key: dg.AssetKey, checks: Iterable[tuple[str, Severity]], results: Iterable[CheckResult]
-) -> Iterator[dg.AssetCheckResult]:
-    """A result for each check of the asset. A step that staged nothing has nothing to audit, and passes."""
-    made = {result.name: result for result in results}
-    for name, severity in checks:
-        result = made.get(name) or CheckResult(name, True, severity, "Nothing was staged, so nothing was audited.")
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=result.name,
-            passed=result.passed,
-            severity=_severity(result),
-            description=result.description,
-            metadata=_metadata(result),
-        )
-
-
-def log_partition(
-    context: dg.AssetExecutionContext, key: dg.AssetKey, results: Sequence[CheckResult], partition: str
-) -> None:
-    """Record the results for one partition of a run over several, which results of the step cannot name."""
-    for result in results:
-        context.log_event(evaluation(key, result, partition=partition))
-
-
-def evaluation(key: dg.AssetKey, result: CheckResult, *, partition: str | None = None) -> dg.AssetCheckEvaluation:
-    """A result as an event of its own, for who is not the step that the check belongs to."""
-    return dg.AssetCheckEvaluation(
+def check_result(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
+    """Return a result for the step that the check belongs to."""
+    return dg.AssetCheckResult(
         asset_key=key,
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
         description=result.description,
         metadata=_metadata(result),
-        blocking=result.severity == "block",
-        partition=partition,
     )
 
 
+def evaluation(key: dg.AssetKey, result: CheckResult, **metadata: str) -> dg.AssetCheckEvaluation:
+    """Return a result as an event, for a step that the check does not belong to."""
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=result.name,
+        passed=result.passed,
+        severity=_severity(result),
+        description=result.description,
+        metadata={**_metadata(result), **metadata},
+        blocking=result.severity == "block",
+    )
+
+
+def log_results(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    checks: Iterable[tuple[str, Severity]],
+    results: Iterable[CheckResult],
+    **metadata: str,
+) -> None:
+    """Log a result for each check of the asset that the step makes. One without a result passes: nothing was staged."""
+    made = {result.name: result for result in results}
+    for name, severity in checks:
+        result = made.get(name) or CheckResult(name, True, severity, NOTHING_STAGED)
+        context.log_event(evaluation(key, result, **metadata))
+
+
+def first_failure_per_check(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return one result per check of several audits in a row: the first that failed, else the last."""
+    kept: dict[str, CheckResult] = {}
+    for result in results:
+        if result.name not in kept or kept[result.name].passed:
+            kept[result.name] = result
+    return list(kept.values())
+
+
 def audit_failure(results: Iterable[CheckResult], *, what: str, what_to_do: str) -> dg.Failure:
-    """The failure of a step whose audit held its batch back."""
+    """Return the failure of a step whose audit did not let `what` be published."""
     reasons = [
         f"{result.name}: expected: {result.description} Found: "
         + ", ".join(f"{name} {value}" for name, value in result.numbers.items())
+        + f". {_REMEDIES[result.name]}"
         for result in results
         if result.blocks_publish
     ]
     return dg.Failure(
-        description=f"The audit held {what} back. {'; '.join(reasons)}. The published data is unchanged. {what_to_do}",
+        description=f"The audit stopped {what}. The published data is unchanged. {' '.join(reasons)} {what_to_do}",
         allow_retries=False,
     )
 
@@ -119,7 +180,8 @@ def _metadata(result: CheckResult) -> Mapping[str, dg.MetadataValue]:
         for name, value in result.numbers.items()
     }
     examples = {"examples": dg.MetadataValue.json(list(result.examples))} if result.examples else {}
-    return {**numbers, **examples}
+    remedy = {} if result.passed else {WHAT_TO_DO: dg.MetadataValue.text(_REMEDIES[result.name])}
+    return {**numbers, **examples, **remedy}
 
 
 def _text(value: Decimal | str) -> str:

@@ -13,8 +13,9 @@ from typing import Final
 # A run launcher of one's own is a subclass of these; Dagster exports its launchers, but not the base class.
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 
-# Tags with this prefix are left out on the page of runs.
-from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
+# Tags with the prefix are left out on the page of runs. A run is found by the key of its request and by the sensor that
+# requested it; the page shows the one nowhere and the other in a column of its own.
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RUN_KEY_TAG, SENSOR_NAME_TAG
 
 # The command that runs a run, as Dagster's own launchers build it.
 from dagster._grpc.types import ExecuteRunArgs
@@ -25,6 +26,8 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 __all__ = [
     "CHECKED_VERSIONS",
     "HIDDEN_TAG_PREFIX",
+    "RUN_KEY_TAG",
+    "SENSOR_NAME_TAG",
     "CheckRunHealthResult",
     "ConfigurableClass",
     "ConfigurableClassData",

@@ -1,4 +1,4 @@
-"""What our errors mean to Dagster: try the step again in a moment, or fail it with one clear sentence."""
+"""What our errors mean to Dagster: retry the step in a moment, or fail it with one clear sentence."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionEr
 
 MAX_RETRIES: Final = 3
 FIRST_PAUSE_SECONDS: Final = 1.0
-"""It doubles. The next run picks up what is still pending, so a longer outage need not keep this one waiting."""
+"""The pause doubles. After a longer outage the next run takes what is pending, so this one need not wait for it."""
 
 
 @contextmanager
-def translate_errors(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
-    """Raise RetryRequested for what passes, Failure without further retries for what somebody must mend."""
+def translate_errors(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext,
+) -> Iterator[None]:
+    """Raise RetryRequested for an error that passes by itself, and Failure without retries for any other of ours."""
     try:
         yield
     except (LakeUnavailable, CommitConflict) as passing:

@@ -1,19 +1,21 @@
-"""The assets `gold/<mart>`: SQL over Silver, refreshed where Silver changed, audited before it is published."""
+"""The assets `gold/<mart>`: SQL over Silver, refreshed where Silver changed; and the checks of the published mart."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Severity
 from medallion_assets.defs.automation import at_new_day
-from medallion_assets.defs.checks import audit_failure, check_results, check_specs
+from medallion_assets.defs.checks import audit_failure, evaluation, log_results, published_checks
 from medallion_assets.defs.columns import mart_columns, mart_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import Names, daily, utc_now
-from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.gold.audit import check_names
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart, mart_severity
@@ -21,20 +23,21 @@ from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart,
 if TYPE_CHECKING:
     from medallion_assets.gold.refresh import RefreshResult
     from medallion_assets.gold.spec import Mart
+    from medallion_assets.lake.catalog import Lake
 
-Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
+Events = Iterator[dg.MaterializeResult[Any]]
 
 
 def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinition:
-    """One mart; its partitions, if it has any, are order days, and any capture day may touch any of them.
+    """Return one mart. Its partitions, if it has any, are order days; any capture day may affect any of them.
 
-    They are declared like the capture days, so that one run can hold all layers. A run of the sensor is of a capture
-    day, so there the step does not yield its asset: it reports the days it refreshed, one by one.
+    They are declared like the capture days, so that one run can contain all layers. The partition of the sensor's run
+    is a capture day. In it the step does not yield its asset: it reports the order days it refreshed, one by one.
     """
     key = names.asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.spec.partition else None
     lineage = mart_lineage(mart, names)
-    checks = [*check_names(mart), (COMPLETENESS, mart_severity(mart.tables, domain))]
+    checks = _checks(mart, domain)
     contracts = [domain.by_name[table] for table in mart.tables]
 
     @dg.asset(
@@ -50,8 +53,6 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
         owners=[mart.spec.owner],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-        # One audit is of everything a refresh staged, so its results belong to no single day.
-        check_specs=check_specs(key, checks),
         pool=names.pool("gold", mart.name),
         freshness_policy=freshness(contracts),
         automation_condition=at_new_day() if mart.uses_current_date else None,
@@ -66,28 +67,28 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
     )
     def gold(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
         from medallion_assets.gold.refresh import refresh
-        from medallion_assets.ledger.status import read_completeness
 
-        pipeline = resource_of(context, names)
+        resource = resource_of(context, names)
         named = None
         if partitions and not config.incremental:
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
-        with translate_errors(context), pipeline.lake() as lake:
-            known, severity = read_completeness(lake, mart.tables), mart_severity(mart.tables, domain)
-            complete = check_mart(mart.tables, known, severity=severity)
+        with translate_errors(context), resource.lake() as lake:
+            complete = _check_completeness(lake, mart, domain)
             if complete.blocks_publish:
-                yield from check_results(key, checks, [complete])
+                context.log_event(evaluation(key, complete))
                 raise audit_failure(
-                    [complete], what=f"the refresh of {mart.name}", what_to_do="Do what the check's examples say."
+                    [complete],
+                    what=f"the refresh of {mart.name}",
+                    what_to_do=f"Afterwards materialize {key.to_user_string()} again.",
                 )
             result = refresh(lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named)
-            yield from check_results(key, checks, [*result.checks, complete])
+            log_results(context, key, checks, [*result.checks, complete])
             if not result.published:
                 raise audit_failure(
                     result.checks,
                     what=f"the refresh of {mart.name}",
-                    what_to_do=f"Mend the cause, then materialize {key.to_user_string()} again.",
+                    what_to_do=f"Afterwards materialize {key.to_user_string()} again.",
                 )
             metadata = {**_metadata(result), "complete_up_to": complete.numbers["complete_up_to"]}
             if complete.examples:
@@ -99,6 +100,30 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                 yield dg.MaterializeResult(metadata={**metadata, "dagster/column_lineage": lineage})
 
     return gold
+
+
+def gold_checks(mart: "Mart", domain: Domain, names: Names) -> dg.AssetChecksDefinition:
+    """Return the checks of one mart, which audit the whole published mart when they are executed alone."""
+
+    def audit(resource: MedallionResource, selected: Collection[str]) -> list[CheckResult]:
+        from medallion_assets.gold.published import audit_published
+
+        with resource.lake() as lake:
+            return [*audit_published(lake, mart), _check_completeness(lake, mart, domain)]
+
+    key = names.asset_key("gold", mart.name)
+    return published_checks(f"check_gold_{mart.name}", key, _checks(mart, domain), names, audit)
+
+
+def _checks(mart: "Mart", domain: Domain) -> list[tuple[str, Severity]]:
+    return [*check_names(mart), (COMPLETENESS, mart_severity(mart.tables, domain))]
+
+
+def _check_completeness(lake: "Lake", mart: "Mart", domain: Domain) -> CheckResult:
+    from medallion_assets.ledger.status import read_completeness
+
+    found = read_completeness(lake, mart.tables)
+    return check_mart(mart.tables, found, severity=mart_severity(mart.tables, domain))
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.defs.checks import WHAT_TO_DO
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
@@ -125,5 +126,9 @@ def _evaluation(run_id: str, at: datetime, table: tuple[str, str], found: dg.Ass
         at,
         blocking=found.severity is dg.AssetCheckSeverity.ERROR,
         passed=found.passed,
-        numbers={name: value.value for name, value in found.metadata.items() if isinstance(value.value, int | str)},
+        numbers={
+            name: value.value
+            for name, value in found.metadata.items()
+            if name != WHAT_TO_DO and isinstance(value.value, int | str)
+        },
     )

@@ -14,7 +14,7 @@ import dagster as dg
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
-from medallion_assets.defs.checks import check_results, check_specs
+from medallion_assets.defs.checks import check_result, check_specs
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import Names
 from medallion_assets.defs.resources import resource_of
@@ -77,7 +77,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
                 catch_up=CatchUp(),
             )
             record_reconciliation(lake, found, run_id=context.run.run_id)
-        yield from check_results(key, checks, [_result(found.comparison)])
+        yield check_result(key, _result(found.comparison))
         yield dg.MaterializeResult(
             metadata={
                 "dagster/row_count": found.comparison.source,

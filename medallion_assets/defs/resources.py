@@ -100,7 +100,11 @@ class MedallionResource(dg.ConfigurableResource[Any]):
 
 
 def resource_of(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext | dg.SensorEvaluationContext, names: Names
+    context: dg.AssetExecutionContext
+    | dg.AssetCheckExecutionContext
+    | dg.OpExecutionContext
+    | dg.SensorEvaluationContext,
+    names: Names,
 ) -> MedallionResource:
     """Return the resource of the domain with these names. The definition requires `names.resource_key`."""
     found: MedallionResource = getattr(context.resources, names.resource_key)

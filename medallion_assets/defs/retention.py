@@ -10,8 +10,8 @@ from typing import Final
 
 import dagster as dg
 
-from medallion_assets.defs import tags
 from medallion_assets.defs.automation import SENSOR as NEW_DAY
+from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.sensors import SENSOR as ARRIVALS
 
@@ -61,7 +61,7 @@ def _delete(instance: dg.DagsterInstance, run_ids: list[str]) -> tuple[int, int]
 
 def _old_runs(instance: dg.DagsterInstance, names: Names) -> Iterator[str]:
     sensors = [names.definition(sensor) for sensor in _SENSORS]
-    old = dg.RunsFilter(tags={tags.SENSOR_NAME: sensors}, updated_before=utc_now() - KEEP)
+    old = dg.RunsFilter(tags={SENSOR_NAME_TAG: sensors}, updated_before=utc_now() - KEEP)
     cursor = None
     while page := instance.get_runs(old, cursor=cursor, limit=_PAGE_RUNS):
         yield from (run.run_id for run in page if run.is_finished)

@@ -5,13 +5,13 @@ answers is decided in scheduling.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.defs import tags
+from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
@@ -41,15 +41,21 @@ LIST_PAUSE_SECONDS: Final = 1.0
 """Between two looks at Dagster's storage, and between two listings, which cost money on S3."""
 
 
-def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
-    """The sensor; switched on unless somebody switches it off."""
+def arrivals_sensor(
+    domain: Domain, marts: Sequence[Mart], names: Names, own_checks: Collection[dg.AssetCheckKey]
+) -> dg.SensorDefinition:
+    """Return the sensor; it is on unless somebody switches it off.
+
+    Its runs do not execute `own_checks`: the steps log their results for what they staged, and the checks' own steps
+    would audit all that is published. Checks of the user's own on these assets are executed.
+    """
     graph = Graph.of(domain, marts)
     nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
     # A job of its own, so that its runs are one process each, whatever the code location's executor is: a run is short,
     # and a process per step costs 3 to 4 s of a core.
     job = dg.define_asset_job(
         names.definition("refresh"),
-        selection=[names.node_key(node) for node in nodes],
+        selection=dg.AssetSelection.assets(*map(names.node_key, nodes)) - dg.AssetSelection.checks(*own_checks),
         executor_def=dg.in_process_executor,
         description="What the sensor on Bronze starts: the tables with new objects, and the marts over them.",
     )
@@ -84,7 +90,17 @@ def arrivals_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.S
             time.sleep(LIST_PAUSE_SECONDS)
             pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = cursor.model_copy(update={"request": request})
-        return dg.SensorResult(run_requests=[_run_request(request, names)], cursor=cursor.model_dump_json())
+        keys = _selected(request, names)
+        graph_now = context.repository_def.asset_graph if context.repository_def else None
+        checks = graph_now.get_check_keys_for_assets(set(keys)) - set(own_checks) if graph_now else set()
+        run_request = dg.RunRequest(
+            run_key=request.key,
+            partition_key=request.day.isoformat(),
+            asset_selection=keys,
+            asset_check_keys=sorted(checks),
+            run_config=incremental_run_config(keys),
+        )
+        return dg.SensorResult(run_requests=[run_request], cursor=cursor.model_dump_json())
 
     return bronze_arrivals
 
@@ -98,7 +114,7 @@ def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.Dagst
     """The run of the cursor's request; None if there is none or it was never handed to the queue."""
     if cursor.request is None:
         return None
-    launched = {tags.RUN_KEY: cursor.request.key, tags.SENSOR_NAME: names.definition(SENSOR)}
+    launched = {RUN_KEY_TAG: cursor.request.key, SENSOR_NAME_TAG: names.definition(SENSOR)}
     runs = instance.get_runs(dg.RunsFilter(tags=launched), limit=1)
     return runs[0] if runs and runs[0].status is not dg.DagsterRunStatus.NOT_STARTED else None
 
@@ -150,15 +166,10 @@ def _outcomes(instance: dg.DagsterInstance, names: Names, run: dg.DagsterRun, re
     return read_outcomes(request.nodes, steps)
 
 
-def _run_request(request: Request, names: Names) -> dg.RunRequest:
+def _selected(request: Request, names: Names) -> list[dg.AssetKey]:
+    """Return the assets of a request: its nodes, and Bronze of the tables with objects of its day."""
     keys = [names.node_key(node) for node in request.nodes]
-    keys += [names.asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
-    return dg.RunRequest(
-        run_key=request.key,
-        partition_key=request.day.isoformat(),
-        asset_selection=keys,
-        run_config=incremental_run_config(keys),
-    )
+    return keys + [names.asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
 
 
 def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:

@@ -1,25 +1,20 @@
-"""The assets `silver/<table>`: one exact, typed, audited row per key."""
+"""The assets `silver/<table>`: one exact, typed, audited row per key; and the checks of the published table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Severity
-from medallion_assets.defs.checks import (
-    audit_failure,
-    check_results,
-    check_specs,
-    first_failure_per_check,
-    log_partition,
-)
+from medallion_assets.defs.checks import audit_failure, first_failure_per_check, log_results, published_checks
 from medallion_assets.defs.columns import silver_columns, silver_lineage
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import Names, code_version, daily, utc_now
-from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_table
 from medallion_assets.silver.audit import RowCounts, check_names
@@ -28,19 +23,12 @@ if TYPE_CHECKING:
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.silver.batch import BatchResult
 
-Events = Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]
-
 
 def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsDefinition:
-    """The Silver table of one contract, one partition per UTC capture day of the changes merged into it."""
+    """Return the Silver table of one contract, one partition per UTC capture day of the changes merged into it."""
     name = contract.lake_name
     key = names.asset_key("silver", name)
     lineage = silver_lineage(contract, names)
-    partitions = daily(domain.since)
-    checks = check_names(contract)
-    # How many changes are in quarantine, and up to when all is there, are matters of the
-    # table, not of the day that is merged.
-    waiting: list[tuple[str, Severity]] = [("quarantine", "warn"), (COMPLETENESS, "warn")]
 
     @dg.asset(
         key=key,
@@ -50,9 +38,8 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
         group_name=names.group("silver"),
         kinds={"iceberg", "parquet"},
         owners=[contract.owner],
-        partitions_def=partitions,
+        partitions_def=daily(domain.since),
         backfill_policy=dg.BackfillPolicy.single_run(),
-        check_specs=[*check_specs(key, checks, partitions), *check_specs(key, waiting)],
         pool=names.pool("silver", name),
         freshness_policy=freshness([contract]),
         code_version=code_version(contract),
@@ -63,63 +50,86 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
             "dagster/column_lineage": lineage,
         },
     )
-    def silver(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
-        from medallion_assets.ledger.status import read_completeness
+    def silver(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult[Any]:
         from medallion_assets.silver.batches import merge_pending, remerge_day
-        from medallion_assets.silver.quarantine import check_quarantine
 
-        pipeline = resource_of(context, names)
+        resource = resource_of(context, names)
         merge = merge_pending if config.incremental else remerge_day
-        with translate_errors(context), pipeline.lake() as lake:
+        with translate_errors(context), resource.lake() as lake:
             done: list[BatchResult] = []
+            days: list[str] = []
             for day in context.partition_keys:
-                merged = list(
-                    merge(
-                        lake,
-                        pipeline.bronze_store(),
-                        contract,
-                        domain,
-                        day=date.fromisoformat(day),
-                        run_id=context.run.run_id,
-                        now=utc_now(),
-                    )
+                days.append(day)
+                done += merge(
+                    lake,
+                    resource.bronze_store(),
+                    contract,
+                    domain,
+                    day=date.fromisoformat(day),
+                    run_id=context.run.run_id,
+                    now=utc_now(),
                 )
-                done += merged
-                if len(context.partition_keys) > 1:
-                    log_partition(
-                        context,
-                        key,
-                        first_failure_per_check(check for result in merged for check in result.checks),
-                        day,
-                    )
-                if any(not result.published for result in merged):
+                if any(not result.published for result in done):
                     break
             results = first_failure_per_check(check for result in done for check in result.checks)
-            quarantine = check_quarantine(lake, contract)
-            complete = check_table(contract, read_completeness(lake, [name])[name], now=utc_now())
-            yield from check_results(key, [*checks, *waiting], [*results, quarantine, complete])
-            if any(not result.published for result in done):
+            table_results = _check_whole_table(lake, contract)
+            stopped = any(not result.published for result in done)
+            captured = days[-1] if stopped else " to ".join(dict.fromkeys([days[0], days[-1]]))
+            log_results(context, key, _checks(contract), [*results, *table_results.values()], capture_day=captured)
+            if stopped:
                 raise audit_failure(
                     results,
-                    what=f"a batch of {name}",
-                    what_to_do=f"Mend the cause, then materialize {key.to_user_string()} for this day again.",
+                    what=f"a batch of {name}, captured on {captured}",
+                    what_to_do=f"Afterwards materialize {key.to_user_string()} for this day again.",
                 )
-            metadata = {
+            metadata: dict[str, Any] = {
                 **_totals(done),
-                "in_quarantine": quarantine.numbers["open"],
+                "in_quarantine": table_results["quarantine"].numbers["open"],
                 **_row_count(lake, name),
                 "dagster/column_lineage": lineage,
             }
-            yield dg.MaterializeResult(metadata=metadata)
+            return dg.MaterializeResult(metadata=metadata)
 
     return silver
 
 
+def silver_checks(contract: Contract, domain: Domain, names: Names) -> dg.AssetChecksDefinition:
+    """Return the checks of one Silver table, which audit the published table when they are executed alone."""
+
+    def audit(resource: MedallionResource, selected: Collection[str]) -> list[CheckResult]:
+        from medallion_assets.silver.published import audit_published
+
+        with resource.lake() as lake:
+            results = audit_published(lake, resource.bronze_store(), contract, domain, names=selected, now=utc_now())
+            return [*results, *_check_whole_table(lake, contract).values()]
+
+    key = names.asset_key("silver", contract.lake_name)
+    return published_checks(f"check_silver_{contract.lake_name}", key, _checks(contract), names, audit)
+
+
+def _checks(contract: Contract) -> list[tuple[str, Severity]]:
+    return [*check_names(contract), ("quarantine", "warn"), (COMPLETENESS, "warn")]
+
+
+def _check_whole_table(lake: "Lake", contract: Contract) -> dict[str, CheckResult]:
+    """Return the results that are of the table, whatever batch was merged: how many changes are in quarantine, and
+    up to when the table is complete."""
+    from medallion_assets.ledger.status import read_completeness
+    from medallion_assets.silver.quarantine import check_quarantine
+
+    name = contract.lake_name
+    return {
+        "quarantine": check_quarantine(lake, contract),
+        COMPLETENESS: check_table(contract, read_completeness(lake, [name])[name], now=utc_now()),
+    }
+
+
 def _row_count(lake: "Lake", name: str) -> dict[str, int]:
-    """The live rows of the published table, as the commit that published them counted."""
+    """Return the live rows of the published table, as the commit that published them counted."""
     from medallion_assets.silver.table import ROW_COUNT, SILVER
 
-    counts = RowCounts.read(lake.table(SILVER, name).properties.get(ROW_COUNT))
+    table = lake.find(SILVER, name)
+    counts = RowCounts.read(table.properties.get(ROW_COUNT)) if table is not None else None
     return {"dagster/row_count": counts.rows} if counts is not None else {}
 
 

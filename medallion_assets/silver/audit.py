@@ -10,8 +10,8 @@ whole table. Both read the staged snapshot itself, through DuckDB.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -44,6 +44,7 @@ class Batch:
     dropped: int
     rows: pa.Table
     rejected_keys: Sequence[str]
+    rejected_by_rule: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,12 @@ class Audit:
             rule.severity,
             f"At most {rule.max} of the rows break the contract; a batch of less than {SMALLEST_BATCH_ROWS} rows "
             "counts as that many.",
-            {"rows_in": batch.rows_in, "quarantined": batch.quarantined, "share": round(share, 6)},
+            {
+                "rows_in": batch.rows_in,
+                "quarantined": batch.quarantined,
+                "share": round(share, 6),
+                **batch.rejected_by_rule,
+            },
             batch.rejected_keys[:MAX_EXAMPLES],
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -146,6 +147,13 @@ def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chun
         dropped=chunk.rows.num_rows - rows.num_rows - rejected.num_rows,
         waiting=bool(len(still_open) and pc.any(pc.is_in(rows[EVENT_ID], still_open.combine_chunks())).as_py()),
     )
+
+
+def count_by_rule(rejected: pa.Table) -> dict[str, int]:
+    """Return how many rows each rule of each column rejected, most rows first, at most ten rules; without values."""
+    reasons = zip(rejected["column_name"].to_pylist(), rejected["reason"].to_pylist(), strict=True)
+    counts = Counter(f"{column or 'row'}: {reason.partition(', saw ')[0]}" for column, reason in reasons)
+    return dict(counts.most_common(MAX_EXAMPLES))
 
 
 def _without(rows: pa.Table, column: str, event_ids: pa.ChunkedArray) -> pa.Table:
@@ -356,6 +364,7 @@ class Merger:
             dropped=result.dropped,
             rows=rows,
             rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if rejected is not None else (),
+            rejected_by_rule=count_by_rule(rejected) if rejected is not None else {},
         )
         return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
 

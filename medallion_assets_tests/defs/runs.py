@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 
 import dagster as dg
 
-from medallion_assets.defs import sensors, tags
+from medallion_assets.defs import sensors
+from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.run_config import incremental_run_config
 
 LAYERS = ("bronze", "silver", "gold")
@@ -19,14 +20,13 @@ def today() -> date:
 
 def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> dg.ExecuteInProcessResult:
     """Run all layers as the sensor launches it."""
-    job = definitions.resolve_implicit_global_asset_job_def()
-    keys = [key for key in job.asset_layer.executable_asset_keys if key.path[0] in LAYERS]
+    job = definitions.resolve_job_def("refresh")
+    keys = job.asset_layer.executable_asset_keys
     return job.execute_in_process(
         instance=instance,
         partition_key=day.isoformat(),
-        asset_selection=keys,
         run_config=incremental_run_config(keys),
-        tags={tags.SENSOR_NAME: sensors.SENSOR},
+        tags={SENSOR_NAME_TAG: sensors.SENSOR},
         raise_on_error=False,
     )
 
@@ -51,6 +51,19 @@ def page_run(
     )
 
 
+def check_run(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, key: str, *checks: str
+) -> dict[str, dg.AssetCheckEvaluation]:
+    """Execute these checks of an asset alone, as the page does, and return their results."""
+    job = definitions.resolve_implicit_global_asset_job_def()
+    asset = dg.AssetKey(key.split("/"))
+    alone = job.get_subset(
+        asset_selection=set(), asset_check_selection={dg.AssetCheckKey(asset, check) for check in checks}
+    )
+    result = alone.execute_in_process(instance=instance, raise_on_error=False)
+    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+
+
 def fared(result: dg.ExecuteInProcessResult) -> dict[str, set[str]]:
     """The steps that succeeded and that failed, by asset. What waited for a failed one is in neither."""
     found: dict[str, set[str]] = {"SUCCESS": set(), "FAILURE": set()}
@@ -70,10 +83,10 @@ def failure(result: dg.ExecuteInProcessResult, key: str) -> str:
     return str(data.error.message if data.error else "")
 
 
-def checks(result: dg.ExecuteInProcessResult, key: str) -> dict[str, dg.AssetCheckEvaluation]:
-    """The results of an asset's checks in the run."""
-    return {
-        one.check_name: one
-        for one in result.get_asset_check_evaluations()
-        if one.asset_key == dg.AssetKey(key.split("/"))
-    }
+def checks(
+    instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, key: str
+) -> dict[str, dg.AssetCheckEvaluation]:
+    """Return the last results of an asset's checks that the run recorded, also those of a step that failed then."""
+    records = instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    found = [record.event_log_entry.get_dagster_event().asset_check_evaluation_data for record in records]
+    return {one.check_name: one for one in found if one.asset_key == dg.AssetKey(key.split("/"))}

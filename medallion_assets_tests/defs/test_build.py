@@ -14,7 +14,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 from medallion_assets import MedallionResource, build_defs
 from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.defs import tags
+from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.health import read_run_events
 from medallion_assets.defs.names import Names
 from medallion_assets.lake.catalog import Lake
@@ -115,7 +115,7 @@ def test_assets_and_checks_of_the_users_own_run_with_the_marts(
         assert page_run(definitions, instance, *keys, days=[today()]).success
     run = page_run(definitions, instance, "gold/daily_sales_by_region", days=[today()])
     assert run.success
-    assert checks(run, "gold/daily_sales_by_region")["has_sales"].passed
+    assert checks(instance, run, "gold/daily_sales_by_region")["has_sales"].passed
     assert page_run(definitions, instance, "report").success
 
 
@@ -167,12 +167,15 @@ def test_a_domain_with_a_prefix_goes_from_bronze_to_gold(
         "lab/silver/orders",
         "lab/gold/daily_orders",
     }
-    run = definitions.resolve_job_def("lab_refresh").execute_in_process(
+    assert request.asset_selection and request.asset_check_keys == [has_lab_orders.check_key], "only the user's own"
+    subset = definitions.resolve_job_def("lab_refresh").get_subset(
+        asset_selection=set(request.asset_selection), asset_check_selection=set(request.asset_check_keys)
+    )
+    run = subset.execute_in_process(
         instance=instance,
         partition_key=request.partition_key,
-        asset_selection=request.asset_selection,
         run_config=request.run_config,
-        tags={**request.tags, tags.SENSOR_NAME: "lab_bronze_arrivals", tags.RUN_KEY: request.run_key or ""},
+        tags={**request.tags, SENSOR_NAME_TAG: "lab_bronze_arrivals", RUN_KEY_TAG: request.run_key or ""},
     )
     assert run.success
     after = dg.evaluate_automation_conditions(definitions, instance, cursor=before.cursor)

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
-from medallion_assets.defs import sensors, tags
+from medallion_assets.defs import sensors
+from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
 from medallion_assets.local.stack import Stack, run_stack
@@ -203,7 +204,7 @@ def test_a_run_that_is_stopped_half_way_loses_nothing(
 
             def started() -> bool:
                 under_way = dg.RunsFilter(
-                    statuses=[dg.DagsterRunStatus.STARTED], tags={tags.SENSOR_NAME: sensors.SENSOR}
+                    statuses=[dg.DagsterRunStatus.STARTED], tags={SENSOR_NAME_TAG: sensors.SENSOR}
                 )
                 found[:] = instance.get_runs(under_way, limit=1)
                 return bool(found)

@@ -98,7 +98,7 @@ def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) 
     assert looker.said == "No gaps"
     assert looker.tick() == {}, "what came out as before is not told again"
     result = incremental_run(looker.definitions, looker.instance, today())
-    found = checks(result, "gold/key_metrics")["completeness"]
+    found = checks(looker.instance, result, "gold/key_metrics")["completeness"]
     assert found.metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -117,9 +117,9 @@ def test_a_lost_stream_shows_in_one_tick_and_in_every_run_until_the_repair(looke
     capture(product("p2"), order("o2", products=("p2",)))
     result = incremental_run(looker.definitions, looker.instance, today())
     assert result.success, "what is there goes on to Gold"
-    assert not checks(result, "gold/product_performance")["completeness"].passed
-    assert not checks(result, "silver/products")["completeness"].passed
-    assert checks(result, "silver/customers")["completeness"].passed
+    assert not checks(looker.instance, result, "gold/product_performance")["completeness"].passed
+    assert not checks(looker.instance, result, "silver/products")["completeness"].passed
+    assert checks(looker.instance, result, "silver/customers")["completeness"].passed
     repair("Products", "products")
     assert all(event.passed for event in looker.tick().values())
 

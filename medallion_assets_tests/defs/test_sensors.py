@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from medallion_assets.capture.store import FileStore
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
-from medallion_assets.defs import sensors, tags
+from medallion_assets.defs import sensors
+from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 def launched(request: dg.RunRequest) -> dict[str, str]:
     """Return the tags that the daemon gives the run of a request."""
     assert request.run_key is not None
-    return {**request.tags, tags.RUN_KEY: request.run_key, tags.SENSOR_NAME: sensors.SENSOR}
+    return {**request.tags, RUN_KEY_TAG: request.run_key, SENSOR_NAME_TAG: sensors.SENSOR}
 
 
 class Ticker:
@@ -55,10 +56,13 @@ class Ticker:
 
     def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
         job = self.definitions.resolve_job_def("refresh")
-        return job.execute_in_process(
+        assert request.asset_selection is not None and request.asset_check_keys is not None
+        subset = job.get_subset(
+            asset_selection=set(request.asset_selection), asset_check_selection=set(request.asset_check_keys)
+        )
+        return subset.execute_in_process(
             instance=self.instance,
             partition_key=request.partition_key,
-            asset_selection=request.asset_selection,
             run_config=request.run_config,
             tags=launched(request),
             raise_on_error=False,
@@ -228,7 +232,7 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
     assert request is not None
     first = ticker.run(request)
     assert first.success
-    told = checks(first, "silver/orders")["quarantine"]
+    told = checks(ticker.instance, first, "silver/orders")["quarantine"]
     assert (told.passed, told.severity, told.metadata["open"].value) == (False, dg.AssetCheckSeverity.WARN, 1)
     assert ticker.tick() is None
 
@@ -249,7 +253,7 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
         assert request is not None
         run = ticker.run(request)
         assert run.success
-        told = checks(run, "silver/orders")["quarantine"]
+        told = checks(ticker.instance, run, "silver/orders")["quarantine"]
         assert (told.passed, told.metadata["open"].value) == (True, 0)
         assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == total
         assert ticker.tick() is None

@@ -1,0 +1,119 @@
+"""The audit of a published Silver table, for a check that is executed alone.
+
+Belongs here: which part of the table is read, and what is audited of it. Does not belong here: the checks themselves
+(audit), the audit of a staged batch (batch).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
+
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult, missing_columns
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import sql_types
+from medallion_assets.lake.outage import translate_outages
+from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
+from medallion_assets.silver.batch import count_by_rule, read_changes
+from medallion_assets.silver.bronze import read_chunks
+from medallion_assets.silver.latest import latest
+from medallion_assets.silver.table import OBJECTS, ROW_COUNT, SILVER, silver_schema
+
+BATCH_CHECKS: Final = frozenset({"bronze_counts", "quarantine_rate"})
+"""The checks of a batch, not of the table. On a published table they are of the last batch that it contains."""
+
+
+@translate_outages()
+def audit_published(
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    domain: Domain,
+    *,
+    names: Collection[str],
+    now: datetime,
+) -> list[CheckResult]:
+    """Return the results of the checks `names` on the published table; none if nothing is published yet.
+
+    The whole table is read. For a check of a batch, the Bronze objects of the last batch are read and decoded again.
+    Raises LakeUnavailable, CorruptObject.
+    """
+    table = lake.find(SILVER, contract.lake_name)
+    if table is None or table.metadata.current_snapshot_id is None:
+        return []
+    schema = silver_schema(contract, domain)
+    if missing := [name for name in schema.names if name not in table.schema().column_names]:
+        return missing_columns(missing, [check for check in check_names(contract) if check[0] in names])
+    with lake.duckdb() as connection:
+        audit = Audit(
+            connection,
+            lake,
+            table,
+            snapshot_id=None,
+            contract=contract,
+            domain=domain,
+            types=sql_types(connection, schema),
+            whole=True,
+            now=now,
+        )
+        objects = _last_objects(table) if BATCH_CHECKS & set(names) else []
+        batch = _read_batch(connection, lake, store, contract, objects) if objects else _no_batch(schema)
+        results, _ = audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
+    return [result for result in results if result.name in names]
+
+
+def _last_objects(table: Table) -> list[str]:
+    """Return the Bronze objects of the last batch in the table; none if no snapshot with a batch is left."""
+    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        if objects := json.loads(summary.get(OBJECTS, "[]")):
+            return list(objects)
+    return []
+
+
+def _read_batch(
+    connection: duckdb.DuckDBPyConnection,
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    objects: Sequence[str],
+) -> Batch:
+    """Return the batch of these objects: `merged` is the number of its newest valid changes, one per key."""
+    read = [read_changes(lake, store, contract, chunk) for chunk in read_chunks(store, objects)]
+    valid = pa.concat_tables([changes.rows for changes in read])
+    rejected = pa.concat_tables([changes.rejected for changes in read])
+    newest = latest(connection, valid, contract.key_names)
+    return Batch(
+        rows_in=sum(changes.rows_in for changes in read),
+        merged=newest.num_rows,
+        superseded=valid.num_rows - newest.num_rows,
+        unchanged=0,
+        quarantined=rejected.num_rows,
+        dropped=sum(changes.dropped for changes in read),
+        rows=newest,
+        rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist(),
+        rejected_by_rule=count_by_rule(rejected),
+    )
+
+
+def _no_batch(schema: pa.Schema) -> Batch:
+    return Batch(
+        rows_in=0,
+        merged=0,
+        superseded=0,
+        unchanged=0,
+        quarantined=0,
+        dropped=0,
+        rows=schema.empty_table(),
+        rejected_keys=(),
+    )
