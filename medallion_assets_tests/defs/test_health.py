@@ -124,7 +124,7 @@ def test_a_look_that_died_between_its_two_tables_is_made_good(
         raise Died
 
     with monkeypatch.context() as dying, pytest.raises(Died):
-        dying.setattr(looks, "_states", die)
+        dying.setattr(looks, "step_totals", die)
         look_now(lake, instance)
     at = look_now(lake, instance, later=timedelta(seconds=60))
     assert rows(lake, "health", at)["silver", "customers"]["succeeded_steps"] == 1
