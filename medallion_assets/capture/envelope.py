@@ -70,6 +70,12 @@ class Row(NamedTuple):
     stream_arn: str
 
 
+class MalformedRecord(dict[str, Any]):
+    """A stream record, as sent, that is not DynamoDB JSON. `reason` says why; it gets no envelope."""
+
+    reason: str = ""
+
+
 def envelope(record: Mapping[str, Any]) -> Row:
     """Return the Bronze row of one stream record.
 
@@ -77,8 +83,14 @@ def envelope(record: Mapping[str, Any]) -> Row:
     `eventSourceARN` added: in that shape binary values are `bytes`, the time is a `datetime`, and the names in
     `userIdentity` are capitalised. Both shapes of one change give the same row.
 
-    Raises CaptureError when a field is missing or cannot be written as UTF-8 JSON; the message holds no values.
+    Raises CaptureError for a MalformedRecord, and when a field is missing or cannot be written as UTF-8 JSON; the
+    message holds no values.
     """
+    if isinstance(record, MalformedRecord):
+        raise CaptureError(
+            f"stream record is not DynamoDB JSON ({record.reason}); expected attribute values with one type tag each. "
+            "Inspect it in the dead-letter queue."
+        )
     try:
         change = record["dynamodb"]
         stream_arn = record["eventSourceARN"]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -26,6 +27,7 @@ from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.stream import find_stream, stream_missing
 from medallion_assets.capture.poller.table import TablePoller
+from medallion_assets.capture.poller.tolerant_streams import TolerantStreams
 from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import MedallionError
@@ -61,7 +63,7 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
     # One attempt per call: the poller has its own backoff, which a signal ends at once.
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=100)
     dynamodb = boto3.client("dynamodb", config=config)
-    streams = boto3.client("dynamodbstreams", config=config)
+    streams: Any = TolerantStreams(boto3.client("dynamodbstreams", config=config))
     sqs = boto3.client("sqs")
     store = open_store(asked.bronze)
     tables: list[str] = list(dict.fromkeys(asked.tables))

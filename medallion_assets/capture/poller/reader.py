@@ -99,9 +99,9 @@ class ShardReader:
         if self._iterator is None:
             self._iterator = self._client.get_shard_iterator(**self._start())["ShardIterator"]
         answer = self._client.get_records(ShardIterator=self._iterator, Limit=self._settings.page_size)
-        records: list[dict[str, Any]] = [
-            {**record, "eventSourceARN": self._stream_arn} for record in answer.get("Records", ())
-        ]
+        records: list[Any] = list(answer.get("Records", ()))
+        for record in records:  # In place: a copy of a MalformedRecord would be a plain record.
+            record["eventSourceARN"] = self._stream_arn
         if records:
             self._after = records[-1]["dynamodb"]["SequenceNumber"]
         self._iterator = answer.get("NextShardIterator")
