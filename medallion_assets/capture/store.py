@@ -1,8 +1,9 @@
-"""Where Bronze objects lie: an S3 prefix, or a directory.
+"""The store of Bronze objects: an S3 prefix, or a directory.
 
-Belongs here: put, list, read and the address of an object, the same for both places. Does not belong here: what the
-names mean (naming) or which of them are new (position). Paths are relative to the Bronze root. Listings hold the
-`.parquet` objects only, unless asked for others: a folder marker or another tool's `_SUCCESS` file is nobody's change.
+Belongs here: put, list, read and the address of an object, with the same meaning in both places. Does not belong here:
+what the names mean (naming), and which of them are new (position). Paths are relative to the Bronze root. Listings have
+`.parquet` objects only, unless another suffix is asked for: a folder marker or a `_SUCCESS` file of another tool is not
+a change.
 """
 
 import errno
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 OBJECT_SUFFIX: Final = ".parquet"
 
-# Answers that another attempt does not change; everything else that S3 says may pass.
+# S3's error codes that another attempt does not change; all others may be temporary.
 _REFUSALS: Final = frozenset(
     {
         "NoSuchBucket",
@@ -38,16 +39,16 @@ _REFUSALS: Final = frozenset(
 )
 
 
-# Answers of a file system that nobody but the owner of the machine changes.
+# Errors of a file system that only the owner of the machine can change.
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
-# No write takes this long: a poller gives one up after ten minutes, a function ends after fifteen.
-_ABANDONED_S: Final = 3_600
+# No write takes this long: the poller repeats one that took ten minutes, a Lambda function ends after fifteen.
+_ABANDONED_SECONDS: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A Bronze object in a listing. `tag` is another one once the object is written again, even with the same bytes."""
+    """A Bronze object in a listing. `tag` changes when the object is written again, even with the same bytes."""
 
     path: str
     bytes: int
@@ -55,15 +56,15 @@ class Entry:
 
 
 class BronzeStore(Protocol):
-    """A place for Bronze objects. Trouble raises LakeUnavailable (try again) or SettingsError (somebody must act)."""
+    """A place for Bronze objects. Methods raise LakeUnavailable (try again) or SettingsError (somebody must act)."""
 
     def put(self, path: str, data: bytes) -> None:
-        """Write an object; a reader sees all of it or nothing, and it is durable when this returns."""
+        """Write an object; readers see all of it or nothing, and it is durable when this returns."""
 
     def list(
         self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
     ) -> Iterator[str]:
-        """Yield the paths below `table`, sorted, strictly after the text `after`, of one capture day if given."""
+        """Yield the paths below `table` in order, strictly after the text `after`, of one capture day if given."""
 
     def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
         """Yield the `.parquet` objects below `table` as `list` does, with their size and tag."""
@@ -76,14 +77,15 @@ class BronzeStore(Protocol):
 
 
 def open_store(url: str, *, client: "S3Client | None" = None) -> BronzeStore:
-    """Return the store at `s3://bucket/prefix`, or in a directory. Nothing is read or written until it is used.
+    """Return the store at `s3://bucket/prefix`, or in a directory; nothing is read or written until it is used.
 
-    Region, endpoint and credentials are boto3's own; `client` replaces the client it would make on first use.
+    Region, endpoint and credentials are boto3's own. `client` replaces the client that it would create on first use.
+    Raises SettingsError for any other URL.
     """
     if url.startswith("s3://"):
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
-            raise SettingsError(f"Bronze store {url!r} names no bucket; expected s3://<bucket>/<prefix>")
+            raise SettingsError(f"Bronze store {url!r} has no bucket; expected s3://<bucket>/<prefix>")
         return S3Store(bucket, prefix.strip("/"), client=client)
     if not url or "://" in url:
         raise SettingsError(f"Bronze store {url!r} is neither s3://<bucket>/<prefix> nor a directory")
@@ -97,8 +99,8 @@ def _prefix(table: str, day: date | None) -> str:
 class FileStore:
     """Bronze in a directory, for tests, benchmarks and machines without S3.
 
-    What is being written lies in `.partial/` below the root. What a writer that died left there is removed by the next
-    one to write.
+    Files are written in `.partial/` below the root and then renamed. The next writer removes what a writer that died
+    left there.
     """
 
     def __init__(self, root: Path) -> None:
@@ -109,7 +111,7 @@ class FileStore:
     def put(self, path: str, data: bytes) -> None:
         """Write to a temporary file, sync it, rename it, sync the directory."""
         target = self._root / path
-        with self._trouble(path, "written"):
+        with self._translate_errors(path, "written"):
             self._clean()
             _make_durable(target.parent)
             handle, name = tempfile.mkstemp(dir=self._partial)
@@ -128,26 +130,26 @@ class FileStore:
     def list(
         self, table: str, *, after: str | None = None, day: date | None = None, suffix: str = OBJECT_SUFFIX
     ) -> Iterator[str]:
-        """Walk the directories in the order S3 lists keys, leaving out those that end before `after`."""
+        """Walk the directories in the order in which S3 lists keys; skip those that end before `after`."""
         return self._walk(_prefix(table, day), after or "", suffix)
 
     def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
-        """List with each file's size and, as its tag, when and where on the disk it was written."""
+        """List with each file's size; its tag is its time of modification and its inode."""
         for path in self.list(table, after=after):
             try:
                 found = (self._root / path).stat()
             except FileNotFoundError:
-                continue  # deleted since the directory was read
+                continue  # It was deleted after the directory was read.
             yield Entry(path, found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}")
 
     def read(self, path: str) -> bytes:
         """Return a file's bytes. Raises CorruptObject when there is no such file."""
-        with self._trouble(path, "read"):
+        with self._translate_errors(path, "read"):
             try:
                 return (self._root / path).read_bytes()
             except FileNotFoundError as error:
                 raise CorruptObject(
-                    f"Bronze object {self._root / path} is missing; restore it, nothing is skipped"
+                    f"Bronze object {self._root / path} is missing; restore it. Readers stop here and skip nothing"
                 ) from error
 
     def uri(self, path: str) -> str:
@@ -155,7 +157,7 @@ class FileStore:
         return str(self._root / path)
 
     def _walk(self, prefix: str, after: str, suffix: str) -> Iterator[str]:
-        with self._trouble(prefix, "listed"):
+        with self._translate_errors(prefix, "listed"):
             try:
                 # A directory sorts with its slash, as its keys do.
                 names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(self._root / prefix))
@@ -169,30 +171,30 @@ class FileStore:
                 yield path
 
     def _clean(self) -> None:
-        """Remove what dead writers left, once in a store's life; others may be at work on what is younger."""
+        """Remove the files of dead writers, once per store; younger files may belong to living writers."""
         if self._cleaned:
             return
         self._partial.mkdir(parents=True, exist_ok=True)
-        abandoned = time.time() - _ABANDONED_S
+        abandoned = time.time() - _ABANDONED_SECONDS
         for left in self._partial.iterdir():
-            with suppress(FileNotFoundError):  # another writer was here first
+            with suppress(FileNotFoundError):  # Another writer removed it first.
                 if left.stat().st_mtime < abandoned:
                     left.unlink()
         self._cleaned = True
 
     @contextmanager
-    def _trouble(self, path: str, what: str) -> Iterator[None]:
+    def _translate_errors(self, path: str, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            said = f"Bronze's {self._root / path} cannot be {what}: {error.strerror or error}."
+            problem = f"Bronze's {self._root / path} cannot be {what}: {error.strerror or error}."
             if error.errno in _FORBIDDEN:
-                raise SettingsError(f"{said} Let this user do so, or correct MEDALLION_BRONZE.") from error
-            raise LakeUnavailable(f"{said} Try again once that is mended.") from error
+                raise SettingsError(f"{problem} Give this user the permission, or correct MEDALLION_BRONZE.") from error
+            raise LakeUnavailable(f"{problem} Fix the cause and try again.") from error
 
 
 def _make_durable(directory: Path) -> None:
-    """Create a directory so that a power cut after this does not take it, with what it holds, away again."""
+    """Create a directory so that it survives a power cut, with its content."""
     missing = [parent for parent in (directory, *directory.parents) if not parent.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     for created in missing:
@@ -208,16 +210,16 @@ def _sync_directory(directory: Path) -> None:
 
 
 class S3Store:
-    """Bronze below an S3 prefix. boto3 is imported and its client made on first use."""
+    """Bronze below an S3 prefix. boto3 is imported and its client is created on first use."""
 
     def __init__(self, bucket: str, prefix: str, *, client: "S3Client | None" = None) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._made = client
+        self._cached_client = client
 
     def put(self, path: str, data: bytes) -> None:
-        """Put one object; S3 shows all of it or nothing."""
-        with self._trouble(path):
+        """Put one object; S3 makes it visible as a whole."""
+        with self._translate_errors(path):
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + path, Body=data)
 
     def list(
@@ -231,7 +233,7 @@ class S3Store:
         return self._listed(table, _prefix(table, None), after, OBJECT_SUFFIX)
 
     def _listed(self, table: str, prefix: str, after: str | None, suffix: str) -> Iterator[Entry]:
-        with self._trouble(table):
+        with self._translate_errors(table):
             for page in self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix, StartAfter=self._prefix + after if after else ""
             ):
@@ -241,12 +243,12 @@ class S3Store:
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes. Raises CorruptObject when there is no such object."""
-        with self._trouble(path):
+        with self._translate_errors(path):
             try:
                 return self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)["Body"].read()
             except self._client.exceptions.NoSuchKey as error:
                 raise CorruptObject(
-                    f"Bronze object {self.uri(path)} is missing; restore it, nothing is skipped"
+                    f"Bronze object {self.uri(path)} is missing; restore it. Readers stop here and skip nothing"
                 ) from error
 
     def uri(self, path: str) -> str:
@@ -255,12 +257,12 @@ class S3Store:
 
     @property
     def _client(self) -> "S3Client":
-        if self._made is None:
+        if self._cached_client is None:
             import boto3
             from botocore.config import Config
 
-            # The retries of one call end within three minutes, well inside the 15 that a reader waits for late names.
-            self._made = boto3.client(
+            # The retries of one call end within three minutes; a reader waits 15 minutes for late names.
+            self._cached_client = boto3.client(
                 "s3",
                 config=Config(
                     retries={"mode": "standard", "total_max_attempts": 5},
@@ -269,10 +271,10 @@ class S3Store:
                     max_pool_connections=50,
                 ),
             )
-        return self._made
+        return self._cached_client
 
     @contextmanager
-    def _trouble(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
         try:
@@ -281,13 +283,13 @@ class S3Store:
             code = error.response["Error"]["Code"]
             if code in _REFUSALS:
                 raise SettingsError(
-                    f"S3 refused {self.uri(what)} ({code}): bucket {self._bucket!r} must exist and the credentials "
+                    f"S3 refused {self.uri(what)} ({code}): the bucket {self._bucket!r} must exist and the credentials "
                     "must be allowed to use it. Create it, or correct MEDALLION_BRONZE or the AWS_ variables."
                 ) from error
-            raise LakeUnavailable(f"S3 failed on {self.uri(what)} ({code}): {error}") from error
+            raise LakeUnavailable(f"S3 failed on {self.uri(what)} ({code}): {error} Try again.") from error
         except (NoCredentialsError, NoRegionError) as error:
             raise SettingsError(
                 f"S3 cannot be reached for {self.uri(what)}: {error} Set the AWS_ variables."
             ) from error
         except BotoCoreError as error:
-            raise LakeUnavailable(f"S3 did not answer for {self.uri(what)}: {error}") from error
+            raise LakeUnavailable(f"S3 did not answer for {self.uri(what)}: {error} Try again.") from error

@@ -1,4 +1,4 @@
-"""Claims in the footers of Bronze objects, and gap markers beside Bronze."""
+"""Shard coverage in the footers of Bronze objects, and gap markers in Bronze."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 COVERAGE = ShardCoverage(stream_arn=ARN.format("Orders"), shard_id="shard-1", after="8", up_to="11", dead_lettered=2)
 
 
-def test_an_object_carries_its_claim_and_its_rows_as_ever(tmp_path: Path) -> None:
+def test_an_object_has_its_coverage_in_the_footer_and_its_rows_unchanged(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     assert write_bronze([change(10), change(11)], store=store, captured_at=NOW, coverage=COVERAGE) == []
     (path,) = store.list("Orders")
@@ -32,7 +32,7 @@ def test_an_object_carries_its_claim_and_its_rows_as_ever(tmp_path: Path) -> Non
     assert ShardCoverage.from_json(text) == COVERAGE
 
 
-def test_a_claim_ends_with_the_last_record_that_got_into_the_object(tmp_path: Path) -> None:
+def test_coverage_ends_with_the_last_record_in_the_object(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     assert write_bronze([change(9), change(10), poison(11)], store=store, captured_at=NOW, coverage=COVERAGE) == ["11"]
     (path,) = store.list("Orders")
@@ -40,7 +40,7 @@ def test_a_claim_ends_with_the_last_record_that_got_into_the_object(tmp_path: Pa
     assert coverage is not None and (coverage.after, coverage.up_to) == ("8", "10")
 
 
-def test_who_knows_no_shard_claims_nothing(tmp_path: Path) -> None:
+def test_an_object_of_an_unknown_shard_has_no_coverage(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     write_bronze([change(1)], store=store, captured_at=NOW)
     (path,) = store.list("Orders")
@@ -53,7 +53,7 @@ def test_a_coverage_that_cannot_be_read_is_corrupt(text: str) -> None:
         ShardCoverage.from_json(text)
 
 
-def test_gaps_are_told_beside_bronze_and_no_reader_of_objects_sees_them(tmp_path: Path) -> None:
+def test_gap_markers_are_read_by_table_and_are_not_listed_as_objects(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     assert read_gap_markers(store, "Orders") == []
     later = GapMarker(table="Orders", detected_at=NOW + timedelta(days=40), reason="shard s was trimmed")

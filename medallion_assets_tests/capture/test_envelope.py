@@ -132,7 +132,7 @@ def test_duckdb_reads_the_file_with_its_types(tmp_path: Any) -> None:
         (lambda r: r.update(userIdentity="root"), "AttributeError"),
     ],
 )
-def test_a_record_that_cannot_be_enveloped_says_why_without_its_values(spoil: Any, said: str) -> None:
+def test_the_error_of_a_record_without_an_envelope_has_the_reason_and_no_values(spoil: Any, said: str) -> None:
     record = change(1, new={"secret": {"S": "hunter2"}})
     spoil(record)
     with pytest.raises(CaptureError, match=said) as caught:
@@ -140,7 +140,7 @@ def test_a_record_that_cannot_be_enveloped_says_why_without_its_values(spoil: An
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_hash_tells_contents_apart_and_nothing_else() -> None:
+def test_the_hash_depends_on_the_content_only() -> None:
     rows = [envelope(change(n)) for n in range(3)]
     assert content_hash(rows) == content_hash([envelope(as_boto3(change(n))) for n in range(3)])
     assert len(content_hash(rows)) == 16

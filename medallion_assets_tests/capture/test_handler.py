@@ -42,7 +42,7 @@ def test_the_answer_names_what_lambda_must_send_again(tmp_path: Path, monkeypatc
     assert module.handler(event, None) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
 
 
-def test_without_its_setting_it_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEDALLION_BRONZE", raising=False)
     with pytest.raises(SettingsError, match="MEDALLION_BRONZE"):
         module.handler({"Records": []}, None)

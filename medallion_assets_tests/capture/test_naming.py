@@ -21,7 +21,7 @@ NAMES = st.builds(
 )
 
 
-def test_a_path_says_table_capture_day_time_sequence_and_hash() -> None:
+def test_a_path_has_table_capture_day_time_sequence_and_hash() -> None:
     at = datetime(2026, 2, 3, 1, 5, 6, 7, tzinfo=timezone(timedelta(hours=2)))
     name = ObjectName("Orders", at, 111, "0123456789abcdef")
     assert name.path == (
@@ -42,7 +42,7 @@ def test_paths_of_one_table_sort_by_time_across_days_and_years(left: ObjectName,
 
 
 @given(name=NAMES, at=TIMES)
-def test_a_floor_lies_below_exactly_the_names_of_that_time_or_later(name: ObjectName, at: datetime) -> None:
+def test_a_floor_sorts_before_exactly_the_names_of_that_time_or_later(name: ObjectName, at: datetime) -> None:
     assert (name.path > floor(name.table, at)) == (name.captured_at >= at)
 
 

@@ -112,7 +112,7 @@ def test_an_s3_that_is_away_is_worth_another_try(aws: Emulator, monkeypatch: pyt
         act(open_store("s3://bronze/x"))
 
 
-def test_missing_credentials_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_REGION", "us-east-1")
@@ -124,7 +124,7 @@ def test_missing_credentials_are_said_to_be_missing(monkeypatch: pytest.MonkeyPa
         open_store("s3://bronze/x").read("x")
 
 
-def test_a_full_disk_and_a_forbidden_one_are_told_and_the_next_try_is_clean(disk: Disk) -> None:
+def test_a_full_and_a_forbidden_disk_raise_and_the_next_write_succeeds(disk: Disk) -> None:
     root = disk.root / "bronze"
     store = open_store(str(root))
     store.put(PATHS[0], b"there")
@@ -133,7 +133,7 @@ def test_a_full_disk_and_a_forbidden_one_are_told_and_the_next_try_is_clean(disk
     with disk.forbidden():
         for act in ACTS:
             with pytest.raises(
-                SettingsError, match=r"cannot be (written|read|listed): Permission denied\. Let this user"
+                SettingsError, match=r"cannot be (written|read|listed): Permission denied\. Give this user"
             ):
                 act(store)
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {PATHS[0]}

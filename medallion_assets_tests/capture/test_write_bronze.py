@@ -69,7 +69,7 @@ def test_failures_are_reported_lowest_first_compared_as_integers(tmp_path: Path)
 @given(
     bad=st.sets(st.integers(1, 20)), tables=st.lists(st.sampled_from(["Orders", "Customers"]), min_size=20, max_size=20)
 )
-def test_whoever_sends_again_from_the_lowest_failure_gets_every_good_record_written_once(
+def test_redelivery_from_the_lowest_failure_writes_every_good_record_once(
     tmp_path_factory: pytest.TempPathFactory, bad: set[int], tables: list[str]
 ) -> None:
     root = tmp_path_factory.mktemp("bronze")

@@ -1,4 +1,4 @@
-"""A table captured as the poller captures it: objects with coverages, markers, and looks of the ledger at them."""
+"""A table captured as the poller captures it: objects with coverage, heartbeats, and updates of the ledger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Captured:
     bench: Bench
     root: Path
     now: datetime = NOON
-    claimed: dict[str, str | None] = field(default_factory=dict)
+    covered_up_to: dict[str, str | None] = field(default_factory=dict)
     dead_lettered: dict[str, int] = field(default_factory=dict)
     cursors: dict[str, ScanCursor] = field(default_factory=dict)
     runs: int = 0
@@ -49,17 +49,17 @@ class Captured:
         coverage = ShardCoverage(
             stream_arn=STREAM,
             shard_id=shard,
-            after=self.claimed.get(shard),
+            after=self.covered_up_to.get(shard),
             up_to=str(numbers[-1]),
             dead_lettered=self.dead_lettered.pop(shard, 0),
         )
         before = set(self.paths())
         assert write_bronze(records, store=self.bench.store, captured_at=self.now, coverage=coverage) == []
-        self.claimed[shard] = str(numbers[-1])
+        self.covered_up_to[shard] = str(numbers[-1])
         (path,) = set(self.paths()) - before
         return path
 
-    def put_without_claim(self, *numbers: int) -> str:
+    def put_without_coverage(self, *numbers: int) -> str:
         """One object as a Lambda function writes it; its path."""
         self.pass_(seconds=1)
         before = set(self.paths())
@@ -69,11 +69,11 @@ class Captured:
         return path
 
     def poll(self, *, read_up_to: datetime | None = None, started_at: datetime = NOON) -> datetime:
-        """The poller's marker: everything put is read, up to now unless said."""
+        """Write a heartbeat: everything that was put is read, up to now or `read_up_to`."""
         to = read_up_to or self.now
         shards = tuple(
             ShardHeartbeat(shard_id=shard, up_to=up_to, dead_lettered=self.dead_lettered.get(shard, 0), finished=False)
-            for shard, up_to in self.claimed.items()
+            for shard, up_to in self.covered_up_to.items()
         )
         write_heartbeat(
             self.bench.store,
@@ -97,8 +97,8 @@ class Captured:
         """The capture day of now is materialized again."""
         self.bench.whole("orders", day=self.now.date(), now=self.now)
 
-    def look(self) -> LedgerStatus:
-        """The ledger looks once; what it says of the table."""
+    def update(self) -> LedgerStatus:
+        """Update the ledger once; return the status of the table."""
         return self.update_ledger().statuses["orders"]
 
     def update_ledger(self) -> LedgerUpdate:
@@ -107,7 +107,7 @@ class Captured:
             self.bench.lake,
             self.bench.store,
             self.bench.domain,
-            run_id=f"look-{self.runs}",
+            run_id=f"ledger-{self.runs}",
             now=self.now,
             cursors=self.cursors,
         )
@@ -133,7 +133,7 @@ class Captured:
         return list(self.bench.store.list("Orders"))
 
     def file(self, path: str) -> Path:
-        """Where an object lies."""
+        """The file of an object."""
         return self.root / path
 
 

@@ -86,17 +86,17 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
         fleet.write(20)
         wrote = datetime.now(UTC)
 
-        def look() -> dict[str, LedgerStatus]:
+        def inspect() -> dict[str, LedgerStatus]:
             return inspect_all(lake, store, domain, now=datetime.now(UTC))
 
         def complete() -> bool:
             fleet.publish()
-            found = look()
+            found = inspect()
             assert all(state.gaps == () for state in found.values())
             return all(state.complete_to is not None and state.complete_to >= wrote for state in found.values())
 
         until(complete)
-        recorded = update_ledger(lake, store, domain, run_id="look-1", now=datetime.now(UTC))
+        recorded = update_ledger(lake, store, domain, run_id="ledger-1", now=datetime.now(UTC))
         assert all(not state.needs_backfill for state in recorded.statuses.values())
         with LedgerReader.open(lake) as ledger:
             for contract in domain.tables:
@@ -108,7 +108,7 @@ def test_what_is_written_is_complete_in_the_lake_and_a_deleted_object_is_named(f
         lost = next(store.list("fleet-Trips"))
         bucket, _, prefix = fleet.settings.bronze.removeprefix("s3://").partition("/")
         boto3.client("s3").delete_object(Bucket=bucket, Key=f"{prefix}/{lost}")
-        found = look()
+        found = inspect()
     (gap,) = found["trips"].gaps
     assert gap.kind == "missing_object" and lost in gap.reason
     assert found["vehicles"].gaps == ()

@@ -1,4 +1,4 @@
-"""Claims and holes: whatever is lost of a chain, exactly that is found."""
+"""Ranges: the missing ones are exactly those that were lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def runs(links: list[Range], lost: set[int]) -> list[Range]:
 
 
 @given(ENDS, st.data())
-def test_any_missing_links_are_exactly_the_holes(ends: list[int], data: st.DataObject) -> None:
+def test_the_missing_ranges_are_exactly_the_lost_ones(ends: list[int], data: st.DataObject) -> None:
     links = chain(ends)
     lost = data.draw(st.sets(st.sampled_from(range(len(links)))))
     left = [link for at, link in enumerate(links) if at not in lost]
@@ -39,7 +39,7 @@ def test_any_missing_links_are_exactly_the_holes(ends: list[int], data: st.DataO
 
 
 @given(ENDS, st.data())
-def test_overlapping_claims_hide_nothing_and_leave_nothing_out(ends: list[int], data: st.DataObject) -> None:
+def test_overlapping_ranges_hide_no_loss(ends: list[int], data: st.DataObject) -> None:
     """After a crash a coverage is made again from the same number, further or shorter."""
     links = chain(ends)
     again = [

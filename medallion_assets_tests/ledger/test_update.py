@@ -1,4 +1,4 @@
-"""Writing it down: one commit for all tables, and a death anywhere loses nothing and says nothing twice."""
+"""Updating the ledger: one commit for all tables; a death at any point loses nothing and records nothing twice."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def dying(real: Callable[..., Any], *, after: bool) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("step", ["record_gaps", "upsert", "close_gaps"])
-def test_a_death_at_any_write_is_made_good_by_the_next_look(
+def test_after_a_death_at_any_write_the_next_update_writes_the_rest(
     captured: Captured, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     first, second = captured.put("a", 1), captured.put("a", 2)
     kept = captured.file(second).read_bytes()
     captured.merge()
     captured.poll()
-    captured.look()
+    captured.update()
     captured.file(second).write_bytes(b"")
-    captured.look()  # changed; the next look closes that gap, finds two others and records an object
+    captured.update()  # changed; the next look closes that gap, finds two others and records an object
     captured.file(second).write_bytes(kept)
     captured.file(first).unlink()
     captured.file(captured.put("a", 3)).unlink()
@@ -59,16 +59,16 @@ def test_a_death_at_any_write_is_made_good_by_the_next_look(
     with monkeypatch.context() as patch:
         patch.setattr(update_module, step, dying(getattr(update_module, step), after=after))
         with pytest.raises(Died):
-            captured.look()
-    state = captured.look()
+            captured.update()
+    state = captured.update()
     assert sorted(gap.kind for gap in state.gaps) == ["missing_object", "missing_range"]
     assert captured.recorded() == {first: "missing", second: "present", fourth: "present"}
-    assert captured.look() == state
+    assert captured.update() == state
 
 
 @pytest.mark.both_lakes
 def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Captured) -> None:
-    """Silver goes on without the ledger; what it took in meanwhile is told by its snapshots."""
+    """Silver goes on without the ledger; its snapshots say what it merged meanwhile."""
     expected: dict[int | None, set[str]] = {}
     for number in range(1, 5):
         name = either.put("a", number)
@@ -76,7 +76,7 @@ def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Cap
         either.pass_(minutes=20)
         expected[either.bench.lake.table("silver", "orders").metadata.current_snapshot_id] = {name}
     to = either.poll()
-    state = either.look()
+    state = either.update()
     assert (state.complete_to, state.gaps) == (to, ())
     assert either.snapshots() == expected
 
@@ -84,7 +84,7 @@ def test_a_death_between_silvers_publish_and_the_ledger_is_caught_up(either: Cap
 def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(captured: Captured) -> None:
     captured.put("a", 1)
     captured.merge()
-    captured.look()
+    captured.update()
     expected = {}
     for number in range(2, 5):
         name = captured.put("a", number)
@@ -93,16 +93,16 @@ def test_maintenance_leaves_the_ledger_the_snapshots_it_has_not_followed(capture
         expected[captured.bench.lake.table("silver", "orders").metadata.current_snapshot_id] = {name}
     lake, domain = captured.bench.lake, captured.bench.domain
     maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0))
-    captured.look()
+    captured.update()
     assert expected.items() <= captured.snapshots().items()
     captured.poll()
-    captured.look()
+    captured.update()
     assert maintain(lake, domain, [], layer="silver", name="orders", older_than=timedelta(0)) > 0
     assert maintain(lake, domain, [], layer=OPS, name=LEDGER.name, older_than=timedelta(0)) > 0
     assert len(captured.recorded()) == 4
 
 
-def test_more_than_one_look_can_hold_is_caught_up_in_several(
+def test_more_objects_than_one_update_takes_are_recorded_by_several(
     captured: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("medallion_assets.ledger.follow.MAX_OBJECTS", 2)
@@ -111,30 +111,30 @@ def test_more_than_one_look_can_hold_is_caught_up_in_several(
         captured.merge()
         captured.pass_(minutes=20)
     to = captured.poll()
-    states = [captured.look() for _ in range(4)]
+    states = [captured.update() for _ in range(4)]
     assert [state.complete_to for state in states] == [None, None, to, to]
     assert all(state.gaps == () for state in states)
     assert sorted(captured.recorded()) == captured.paths()
 
 
-def test_a_look_without_news_writes_nothing(either: Captured) -> None:
+def test_an_update_without_changes_writes_nothing(either: Captured) -> None:
     either.put("a", 1)
     either.merge()
     either.poll()
-    either.look()
+    either.update()
     before = either.bench.lake.table(OPS, LEDGER.name).metadata_location
     either.pass_(minutes=1)
     either.poll()
-    either.look()
+    either.update()
     assert either.bench.lake.table(OPS, LEDGER.name).metadata_location == before
     either.pass_(minutes=5)
     to = either.poll()
-    either.look()
+    either.update()
     either.cursors = {}
     either.pass_(seconds=10)
     either.put("a", 2)
     either.poll(read_up_to=either.now)
-    assert either.look().complete_to == to, "told every few minutes, for those who do not look themselves"
+    assert either.update().complete_to == to, "written every few minutes for other readers"
 
 
 def test_a_busy_ledger_is_compacted_and_can_be_read_after(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,19 +143,19 @@ def test_a_busy_ledger_is_compacted_and_can_be_read_after(captured: Captured, mo
     for number in range(1, 11):
         captured.put("a", number)
         captured.merge()
-        captured.look()
+        captured.update()
     table = captured.bench.lake.table(OPS, LEDGER.name)
     operations = [snapshot.summary.operation for snapshot in table.snapshots() if snapshot.summary]
     assert Operation.REPLACE in operations
     assert len(captured.recorded()) == 10
     captured.poll()
-    assert captured.look().complete_to == captured.now
+    assert captured.update().complete_to == captured.now
 
 
 Step = tuple[str, str, int]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "lose", "merge", "look", "die", "poll"]), st.sampled_from("ab"), st.integers(1, 3)
+        st.sampled_from(["put", "lose", "merge", "update", "die", "poll"]), st.sampled_from("ab"), st.integers(1, 3)
     ),
     min_size=4,
     max_size=14,
@@ -164,8 +164,8 @@ STEPS = st.lists(
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
-def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> None:
-    """Objects of two shards, some lost before Silver sees them; merges, looks, markers and deaths in between."""
+def test_in_any_history_the_missing_ranges_are_exactly_the_lost_records(steps: list[Step]) -> None:
+    """Objects of two shards, some lost before Silver reads them; merges, updates, heartbeats and deaths in between."""
     with (
         TemporaryDirectory() as folder,
         captured_on_files(Path(folder)) as captured,
@@ -184,16 +184,16 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
                         lost[shard] |= set(numbers)
                 case "merge":
                     captured.merge()
-                case "look":
-                    captured.look()
+                case "update":
+                    captured.update()
                 case "poll":
                     captured.poll()
                 case "die":
                     module = gaps_module if many == 1 else update_module
                     with at.context() as patch, contextlib.suppress(Died):
                         patch.setattr(module, "upsert", dying(upsert, after=many == 2))
-                        captured.look()
-        state = captured.look()
+                        captured.update()
+        state = captured.update()
         assert {gap.kind for gap in state.gaps} <= {"missing_range"}
         for shard, really in lost.items():
             found: set[int] = set()
@@ -212,7 +212,7 @@ def test_in_any_history_exactly_what_was_lost_is_a_hole(steps: list[Step]) -> No
 
 
 def _of(captured: Captured, shard: str) -> set[int]:
-    """The records that Bronze holds of a shard."""
+    """The recorded records of a shard."""
     return {
         number
         for row in captured.rows().values()

@@ -27,7 +27,7 @@ def begun(checkpoint: Checkpoint) -> None:
     checkpoint.begin_capture("Orders", ARN, ["shard-1", "shard-2"], now=NOW)
 
 
-def test_what_was_noted_is_there_after_reopening(tmp_path: Path) -> None:
+def test_what_was_stored_is_there_after_reopening(tmp_path: Path) -> None:
     path = tmp_path / "new" / "checkpoint.sqlite"
     with Checkpoint.open(path) as checkpoint:
         begun(checkpoint)
@@ -90,7 +90,7 @@ def test_the_capture_time_never_goes_back(checkpoint: Checkpoint) -> None:
     assert mark is not None and mark.captured_at == NOW
 
 
-def test_a_forgotten_table_begins_anew(checkpoint: Checkpoint) -> None:
+def test_a_forgotten_table_starts_again(checkpoint: Checkpoint) -> None:
     begun(checkpoint)
     checkpoint.begin_capture("Customers", ARN.replace("Orders", "Customers"), [], now=NOW)
     checkpoint.mark_gap("Orders", "trimmed")
@@ -132,7 +132,7 @@ def test_a_file_of_another_version_is_refused_with_its_reason(tmp_path: Path) ->
         begun(checkpoint)
 
 
-def test_a_full_disk_is_told_once_and_what_was_noted_before_stays(disk: Disk) -> None:
+def test_a_full_disk_raises_and_what_was_stored_before_stays(disk: Disk) -> None:
     path = disk.root / "c.sqlite"
     with Checkpoint.open(path) as checkpoint:
         begun(checkpoint)
@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_once_and_what_was_noted_before_stays(disk: Disk) ->
         assert checkpoint.shards(ARN)["shard-1"].sequence_number == str(number)
 
 
-def test_a_place_where_it_may_not_write_is_told(disk: Disk) -> None:
+def test_a_folder_without_permission_or_space_is_refused(disk: Disk) -> None:
     path = disk.root / "new" / "c.sqlite"
     refused = pytest.raises(SettingsError, match="cannot be written: Permission denied")
     with disk.forbidden(), refused, Checkpoint.open(path):

@@ -154,7 +154,7 @@ def number(record: Record) -> str:
 
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_whatever_happens_claims_are_exact_and_no_object_can_be_missing_unseen(data: st.DataObject) -> None:
+def test_coverage_is_exact_after_any_failure_and_every_missing_object_is_detected(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 12), label="records")
     widths = data.draw(st.lists(st.integers(1, 90), min_size=size, max_size=size), label="steps between the numbers")
     numbers = [sum(widths[: i + 1]) for i in range(size)]
@@ -177,7 +177,7 @@ def test_whatever_happens_claims_are_exact_and_no_object_can_be_missing_unseen(d
         claimed = {n for n in everything if int(coverage.after or -1) < n <= int(coverage.up_to)}
         assert rows <= claimed
         assert {str(n) for n in claimed - rows} <= world.set_aside
-        assert len(claimed) == len(rows) + coverage.dead_lettered, "each record is a row or was given up"
+        assert len(claimed) == len(rows) + coverage.dead_lettered, "each record is a row or a dead letter"
         assert max(rows) == int(coverage.up_to)
     assert len(world.coverages) == len(world.objects)
     assert not has_hole(list(world.coverages.values()))

@@ -34,7 +34,7 @@ IMPATIENT = replace(FAST, backoff_seconds=0.0)
 
 
 class Delivery:
-    """A mapping over a real directory and a real checkpoint, and what it set aside."""
+    """The delivery of a shard to a real directory with a real checkpoint, and its dead letters."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Delivery:
         self.store: BronzeStore = open_store(str(root))
         self.checkpoint = checkpoint
         self.attempts: list[list[str]] = []
-        self.set_aside: list[DeadLetter] = []
+        self.dead_lettered: list[DeadLetter] = []
         self.queue = queue
         self.arn = ARN.format("Orders")
         checkpoint.begin_capture("Orders", self.arn, ["shard"], now=NOW)
@@ -74,7 +74,7 @@ class Delivery:
     def send(self, failed: DeadLetter) -> None:
         if self.queue:
             self.queue.send(failed)
-        self.set_aside.append(failed)
+        self.dead_lettered.append(failed)
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Deliver to the end without waiting."""
@@ -86,8 +86,8 @@ class Delivery:
         return self.checkpoint.shards(self.arn)["shard"].sequence_number
 
     @property
-    def aside(self) -> list[str]:
-        return [failed.sequence_number for failed in self.set_aside]
+    def dead_letters(self) -> list[str]:
+        return [failed.sequence_number for failed in self.dead_lettered]
 
     @property
     def written(self) -> list[str]:
@@ -108,14 +108,14 @@ def test_a_good_batch_is_one_object_and_moves_the_mark_to_its_end(tmp_path: Path
     assert table is not None and table.captured_at == NOW
 
 
-def test_a_reported_record_is_retried_alone_set_aside_and_its_neighbours_are_written_once(
+def test_a_reported_record_is_retried_alone_then_dead_lettered_and_its_neighbours_are_written_once(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     delivery = Delivery(tmp_path, checkpoint)
     delivery.deliver(batch(1, 2, 3, 4, bad=[2]))
     assert delivery.written == ["o-1", "o-3", "o-4"]
     assert delivery.attempts == [["1", "2", "3", "4"], ["2"], ["2"], ["2"], ["3", "4"]]
-    (failed,) = delivery.set_aside
+    (failed,) = delivery.dead_lettered
     assert (failed.sequence_number, failed.attempts) == ("2", IMPATIENT.max_retries + 1)
     assert "not valid UTF-8" in failed.reason
     assert delivery.mark == "4"
@@ -128,8 +128,8 @@ def test_a_record_that_makes_capture_raise_is_found_by_halving(tmp_path: Path, c
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
     delivery.deliver(batch(*range(1, 9)))
-    assert delivery.aside == ["6"]
-    assert delivery.set_aside[0].reason == "RuntimeError: a bug that one record wakes"
+    assert delivery.dead_letters == ["6"]
+    assert delivery.dead_lettered[0].reason == "RuntimeError: a bug that one record wakes"
     assert delivery.written == [f"o-{n}" for n in (1, 2, 3, 4, 5, 7, 8)]
     assert delivery.mark == "8"
     whole = [attempt for attempt in delivery.attempts if len(attempt) == 8]
@@ -145,10 +145,10 @@ def test_a_fault_that_passes_costs_retries_and_no_record(tmp_path: Path, checkpo
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
     delivery.deliver(batch(1, 2))
-    assert (delivery.written, delivery.aside) == (["o-1", "o-2"], [])
+    assert (delivery.written, delivery.dead_letters) == (["o-1", "o-2"], [])
 
 
-def test_while_bronze_is_away_everything_waits_and_nothing_is_given_up(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_while_bronze_does_not_answer_nothing_is_dead_lettered(tmp_path: Path, checkpoint: Checkpoint) -> None:
     left = [LakeUnavailable("S3 did not answer")] * 50
 
     def faults(records: Sequence[Record]) -> None:
@@ -157,7 +157,7 @@ def test_while_bronze_is_away_everything_waits_and_nothing_is_given_up(tmp_path:
 
     delivery = Delivery(tmp_path, checkpoint, faults=faults)
     delivery.deliver(batch(1, 2))
-    assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
+    assert (delivery.written, delivery.dead_letters, delivery.mark) == (["o-1", "o-2"], [], "2")
 
 
 def test_a_full_disk_is_waited_for_and_delivery_goes_on_once_there_is_room(disk: Disk, checkpoint: Checkpoint) -> None:
@@ -168,10 +168,10 @@ def test_a_full_disk_is_waited_for_and_delivery_goes_on_once_there_is_room(disk:
             next(waits)
             next(waits)
             next(waits)
-        assert (delivery.aside, delivery.mark) == ([], None)
+        assert (delivery.dead_letters, delivery.mark) == ([], None)
         for _ in waits:
             pass
-    assert (delivery.written, delivery.aside, delivery.mark) == (["o-1", "o-2"], [], "2")
+    assert (delivery.written, delivery.dead_letters, delivery.mark) == (["o-1", "o-2"], [], "2")
     assert len(delivery.attempts) == 3
 
 
@@ -182,10 +182,10 @@ def test_a_checkpoint_that_cannot_be_used_ends_the_work_and_no_record_is_dead_le
     checkpoint._connection.execute("ALTER TABLE shards RENAME COLUMN covered_up_to TO renamed")
     with pytest.raises(CheckpointUnusable, match="no such column: covered_up_to"):
         delivery.deliver(batch(1, 2))
-    assert (delivery.aside, delivery.written) == ([], [])
+    assert (delivery.dead_letters, delivery.written) == ([], [])
 
 
-def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
+def test_stopping_during_an_outage_leaves_the_checkpoint_where_it_was(tmp_path: Path, checkpoint: Checkpoint) -> None:
     def faults(records: Sequence[Record]) -> None:
         raise LakeUnavailable("S3 did not answer")
 
@@ -194,18 +194,18 @@ def test_stopping_during_an_outage_leaves_the_mark_where_it_was(tmp_path: Path, 
     )
     with closing(delivery.mapping.deliver(batch(1, 2))) as waits:
         assert list(islice(waits, 5)) == [0, 15, 30, 40, 40]
-    assert (delivery.written, delivery.aside, delivery.mark) == ([], [], None)
+    assert (delivery.written, delivery.dead_letters, delivery.mark) == ([], [], None)
 
 
-def test_records_beyond_the_age_limit_are_set_aside_and_younger_ones_written(
+def test_records_beyond_the_age_limit_are_dead_lettered_and_younger_ones_written(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     delivery = Delivery(tmp_path, checkpoint, settings=replace(IMPATIENT, max_record_age_seconds=60))
     ages = [(1, 3_600), (2, 61), (3, 59), (4, 0)]
     records = [as_boto3(change(n, created=(NOW - timedelta(seconds=age)).timestamp())) for n, age in ages]
     delivery.deliver(records)
-    assert delivery.aside == ["1", "2"]
-    assert delivery.set_aside[0].reason == "older than 60 s"
+    assert delivery.dead_letters == ["1", "2"]
+    assert delivery.dead_lettered[0].reason == "older than 60 s"
     assert (delivery.written, delivery.mark) == (["o-3", "o-4"], "4")
 
 
@@ -237,7 +237,7 @@ def test_a_clock_that_is_set_back_does_not_name_objects_behind_the_readers() -> 
     raising=st.sets(st.integers(1, 12)),
     outages=st.lists(st.booleans(), max_size=40),
 )
-def test_whatever_fails_each_record_is_written_or_set_aside_and_the_mark_reaches_the_end(
+def test_after_any_failure_each_record_is_written_or_dead_lettered_and_the_checkpoint_reaches_the_end(
     tmp_path_factory: pytest.TempPathFactory,
     size: int,
     reported: set[int],
@@ -258,12 +258,12 @@ def test_whatever_fails_each_record_is_written_or_set_aside_and_the_mark_reaches
         numbers = range(1, size + 1)
         delivery.deliver(batch(*numbers, bad=sorted(reported)))
         bad = [number for number in numbers if number in reported | raising]
-        assert [int(number) for number in delivery.aside] == bad
+        assert [int(number) for number in delivery.dead_letters] == bad
         assert delivery.written == sorted(f"o-{number}" for number in numbers if number not in bad)
         assert delivery.mark == str(size)
 
 
-def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered_again(
+def test_the_message_has_the_record_as_lambda_sends_it_and_it_can_be_redelivered(
     stack: Stack, tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)
@@ -285,7 +285,7 @@ def test_the_message_holds_the_record_as_lambda_sends_it_and_it_can_be_delivered
     assert delivery.written == ["o-1"]
 
 
-def test_a_record_too_large_for_a_message_lies_beside_bronze(
+def test_a_record_too_large_for_a_message_is_stored_in_bronze(
     stack: Stack, tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
     queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)

@@ -1,4 +1,4 @@
-"""How far a table is read, as its marker says it: never further than what is delivered, and no less than it could."""
+"""Heartbeats: a table is read up to a time that is never later than what is delivered, and as late as possible."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_shard_is_read_to_its_newest_delivered_record() -> None:
     assert progress.read_up_to == at(5)
 
 
-def test_nothing_there_is_believed_when_it_is_said_often_enough() -> None:
+def test_no_more_records_counts_after_enough_empty_answers() -> None:
     progress = ShardProgress(empty_answers=3)
     for seconds in (10, 11):
         progress.add_answer([], asked_at=at(seconds))
@@ -63,7 +63,7 @@ def test_nothing_there_is_believed_when_it_is_said_often_enough() -> None:
 
 @given(st.lists(st.sampled_from(["record", "empty", "held back"]), max_size=40))
 def test_it_is_never_further_than_what_was_answered(answers: list[str]) -> None:
-    """A record waits behind answers that hold it back, never three in a row of them."""
+    """A record waits behind up to two empty answers in a row."""
     progress = ShardProgress(empty_answers=3)
     waiting: int | None = None
     held = 0
@@ -120,7 +120,7 @@ def polling(poller: TablePoller) -> Iterator[None]:
         thread.join()
 
 
-def test_the_poller_says_how_far_it_has_read(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
+def test_the_poller_writes_heartbeats(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     stack.create("Orders")
     began = datetime.now(UTC)
     pace = {**{name: getattr(FAST, name) for name in FAST.__slots__}, "heartbeat_seconds": 0.05}
@@ -149,7 +149,7 @@ def test_the_poller_says_how_far_it_has_read(stack: Stack, checkpoint: Checkpoin
     assert len(list(stack.store.list("Orders"))) >= 1
 
 
-def test_a_marker_that_cannot_be_written_stops_nothing(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
+def test_a_heartbeat_that_cannot_be_written_stops_nothing(stack: Stack, checkpoint: Checkpoint, until: Wait) -> None:
     def refuse(_: PollerHeartbeat) -> None:
         raise LakeUnavailable("not now")
 

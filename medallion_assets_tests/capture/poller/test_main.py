@@ -30,7 +30,7 @@ def command(stack: Stack, root: Path, *tables: str) -> list[str]:
 
 @contextmanager
 def running(stack: Stack, root: Path, *tables: str) -> Iterator[subprocess.Popen[str]]:
-    """A poller that said it is ready; killed on leaving if it still runs."""
+    """A poller that has printed that it is ready; killed on exit if it still runs."""
     with subprocess.Popen(
         command(stack, root, *tables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
@@ -94,11 +94,11 @@ def test_killed_again_and_again_it_loses_nothing(stack: Stack, tmp_path: Path, u
     assert set(seen) == {f"o-{number}" for number in written}
     first = list(dict.fromkeys(seen))
     assert first == [f"o-{number}" for number in written], "the source's order is kept"
-    assert len(seen) < 2 * len(written), "only what the last window held is written again"
+    assert len(seen) < 2 * len(written), "only the records of the last window are written again"
     assert stack.failed() == []
 
 
-def test_a_gap_is_told_and_ends_with_a_code_of_its_own(stack: Stack, tmp_path: Path, until: Wait) -> None:
+def test_a_gap_is_logged_and_has_an_exit_code_of_its_own(stack: Stack, tmp_path: Path, until: Wait) -> None:
     stack.create("Orders")
     with running(stack, tmp_path, "Orders"):
         stack.write("Orders", 1)

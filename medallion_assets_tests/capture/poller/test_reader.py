@@ -74,7 +74,7 @@ def test_a_disabled_stream_is_read_to_its_end(stack: Stack) -> None:
     assert (keys(got.records), got.closed) == (["o-1"], True)
 
 
-def test_reading_goes_on_after_the_mark(stack: Stack) -> None:
+def test_reading_continues_after_the_checkpoint(stack: Stack) -> None:
     arn = stack.create("Orders")
     stack.write("Orders", 1, 2, 3)
     second = page(reader(stack, arn)).records[1]["dynamodb"]["SequenceNumber"]
@@ -149,7 +149,7 @@ def test_a_child_shard_is_read_from_its_first_record_or_it_is_a_gap(stack: Stack
         page(reader(stack, arn, client, first=False))
 
 
-def test_a_first_number_that_aws_does_not_start_at_is_not_held_against_the_shard(stack: Stack) -> None:
+def test_a_first_number_that_aws_does_not_start_at_is_no_gap(stack: Stack) -> None:
     arn = stack.create("Orders")
     stack.write("Orders", 1)
     client = Faulty(stack.streams, get_shard_iterator=[fault("ValidationException")])

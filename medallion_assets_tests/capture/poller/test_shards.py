@@ -37,7 +37,7 @@ def test_a_shard_whose_parent_is_no_longer_listed_may_be_read() -> None:
     assert read(FAMILY[1:], {}) == ["b"]
 
 
-def test_a_first_look_has_lost_nothing() -> None:
+def test_the_first_listing_shows_no_loss() -> None:
     assert find_loss(FAMILY[1:], {}) is None
 
 
@@ -72,7 +72,7 @@ def test_reading_whatever_may_be_read_delivers_every_shard_after_its_parent(data
         assert shard.parent_id is None or order.index(shard.parent_id) < order.index(shard.shard_id)
 
 
-def test_a_real_stream_tells_its_shards(stack: Stack) -> None:
+def test_the_shards_of_a_real_stream_are_listed(stack: Stack) -> None:
     arn = stack.create("Orders")
     stack.write("Orders", 1)
     (shard,) = list_shards(stack.streams, arn)

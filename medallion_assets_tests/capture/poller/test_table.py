@@ -26,7 +26,7 @@ from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, 
 
 @contextmanager
 def polling(*tables: TablePoller) -> Iterator[list[str]]:
-    """Poll in the background; the list holds the gaps once the block is left."""
+    """Poll in the background; the list has the tables with gaps after the block."""
     halt, ready = threading.Event(), threading.Event()
     gaps: list[str] = []
     with ThreadPoolExecutor(1) as pool:
@@ -230,8 +230,8 @@ def test_a_stream_switched_off_while_polling_is_a_gap_and_other_tables_go_on(
     assert gaps == ["Orders"]
 
 
-def test_a_gap_is_told_beside_bronze_before_the_table_is_given_up(stack: Stack, checkpoint: Checkpoint) -> None:
-    """A poller that dies in between finds the gap again; one that gave up first would never tell."""
+def test_the_gap_marker_is_written_before_the_checkpoint_is_marked(stack: Stack, checkpoint: Checkpoint) -> None:
+    """A poller that dies in between finds the gap again; with a marked checkpoint it would not write the marker."""
     stack.create("Orders")
     trimmed = ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "gone"}}, "GetShardIterator")
     faults = [LakeUnavailable("S3 did not answer"), SettingsError("S3 refused")]
@@ -265,7 +265,7 @@ def test_a_trimmed_stream_is_a_gap(stack: Stack, checkpoint: Checkpoint, until: 
         capture_table(stack.poller("Orders", checkpoint, streams=streams), threading.Event())
 
 
-def test_a_table_without_a_stream_says_what_to_do(stack: Stack, checkpoint: Checkpoint) -> None:
+def test_the_error_of_a_table_without_a_stream_says_what_to_do(stack: Stack, checkpoint: Checkpoint) -> None:
     from medallion_assets.capture.poller.stream import find_stream, stream_missing
 
     stack.create("Orders")
@@ -280,7 +280,7 @@ def test_a_table_without_a_stream_says_what_to_do(stack: Stack, checkpoint: Chec
         find_stream(stack.dynamodb, "Orders")
 
 
-def test_an_error_that_nobody_foresaw_ends_the_poller_loudly(stack: Stack, checkpoint: Checkpoint) -> None:
+def test_an_unexpected_error_ends_the_poller(stack: Stack, checkpoint: Checkpoint) -> None:
     def clock() -> datetime:
         raise ZeroDivisionError("a bug of ours")
 

@@ -72,5 +72,5 @@ def test_a_page_that_boto3_can_parse_is_what_boto3_returns(stack: Stack) -> None
     half = TolerantStreams(malforming("x", "o-2"))
     stack.write("Orders", 2)
     first, second = half.get_records(ShardIterator=start, Limit=10)["Records"]
-    assert first == page["Records"][0], "types of boto3 beside a malformed record, too"
+    assert first == page["Records"][0], "the types are those of boto3, also next to a malformed record"
     assert second["dynamodb"]["ApproximateCreationDateTime"].tzinfo is not None
