@@ -1,10 +1,15 @@
 """Settings come from the environment; what is missing is named, and nothing is guessed."""
 
+import os
 from pathlib import Path
 
+import boto3
+import pyarrow as pa
 import pytest
 
 from medallion_assets.errors import SettingsError
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.settings import DomainSettings, Settings
 
 GIVEN = {
@@ -47,6 +52,26 @@ def test_the_lake_is_at_the_endpoint_that_boto3_would_use(monkeypatch: pytest.Mo
     assert endpoint() == "http://s3:1"
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
     assert endpoint() is None
+
+
+@pytest.mark.parametrize("others", [None, "http://127.0.0.1:1"])
+def test_a_lake_whose_services_have_endpoints_of_their_own_is_found(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch, others: str | None
+) -> None:
+    """`others` is the endpoint of all other services; nothing answers there."""
+    for service in ("S3", "GLUE"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.endpoint)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    if others is not None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", others)
+    bucket = f"lake-{os.environ['AWS_ACCESS_KEY_ID']}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    monkeypatch.setenv("MEDALLION_WAREHOUSE", f"s3://{bucket}/warehouse")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
+        table = lake.ensure("silver", "orders", pa.schema([pa.field("id", pa.int64())]))
+        assert lake.tables("silver") == ["orders"]
+        assert connection.sql(f"SELECT count(*) FROM {lake.scan_sql(table, None)}").fetchall() == [(0,)]
 
 
 @pytest.mark.parametrize("name", GIVEN)

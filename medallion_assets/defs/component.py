@@ -79,10 +79,10 @@ class DomainScaffolder(dg.Scaffolder[ScaffoldParams]):
         """Write what was asked for. A domain that is there already is kept as it is."""
         domain = request.params.domain
         if domain is None:
-            name = request.target_path.name
-            domain = f"./{name}"
-            if not (request.target_path / name).exists():
-                _write_example(request.target_path / name)
+            folder = request.target_path.parent if request.append else request.target_path
+            domain = f"./{folder.name}"
+            if not (folder / domain).exists():
+                _write_example(folder / domain)
         dg.scaffold_component(request, {"domain": domain})
 
 
@@ -115,7 +115,7 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
             )
         beside = Path(context.path) / self.domain
         return build_defs(
-            beside if beside.is_dir() else self.domain,
+            beside if "/" in self.domain or beside.is_dir() else self.domain,
             key_prefix=_parts(self.key_prefix),
             group_name=self.group_name,
             resource=self.settings.resource(),
