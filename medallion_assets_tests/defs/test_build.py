@@ -42,8 +42,10 @@ FOLLOW = dg.AutomationCondition.eager().without(~dg.AutomationCondition.any_deps
 
 
 @dg.asset(deps=[LAB_ORDERS], automation_condition=FOLLOW)
-def lab_report() -> None:
-    """What follows each refresh of a mart."""
+def lab_report(lab_medallion: MedallionResource) -> None:
+    """What follows each refresh of a mart, and reads it with the domain's resource."""
+    with lab_medallion.lake() as lake:
+        assert "daily_orders" in lake.tables("gold")
 
 
 @dg.asset_check(asset=LAB_ORDERS, automation_condition=FOLLOW)
@@ -181,6 +183,7 @@ def test_a_domain_with_a_prefix_goes_from_bronze_to_gold(
     after = dg.evaluate_automation_conditions(definitions, instance, cursor=before.cursor)
     asked = {result.key for result in after.results if result.true_subset.size}
     assert asked == {lab_report.key, has_lab_orders.check_key}, "both follow the refresh"
+    assert page_run(definitions, instance, "lab_report").success
     for sensor in ("lab_ledger", "lab_health"):
         tick(definitions, instance, sensor, resources)
     again = tick(definitions, instance, "lab_bronze_arrivals", resources, cursor=arrivals.cursor)
