@@ -199,5 +199,5 @@ def _microseconds(time: datetime | float | None) -> int | None:
         return None
     since_epoch = (time - _EPOCH) // _MICROSECOND if isinstance(time, datetime) else round(time * 1_000_000)
     if not 0 <= since_epoch < _YEAR_10000_US:
-        raise ValueError("ApproximateCreationDateTime lies outside the years 1970 to 9999")
+        raise ValueError("ApproximateCreationDateTime is outside the years 1970 to 9999")
     return since_epoch

@@ -3,7 +3,7 @@
 Belongs here: the heartbeat, its path, writing and reading it. Does not belong here: how the poller infers the time
 (poller/progress), and what follows from it (ledger). There is one object per table, `_heartbeat/<table>.json` below the
 Bronze root, and the poller overwrites it every 30 seconds. An idle shard writes no Bronze object; without a heartbeat
-it could not be told apart from a shard that nobody reads.
+it could not be distinguished from a shard that is not read.
 """
 
 import json
@@ -66,7 +66,7 @@ def read_heartbeat(store: BronzeStore, table: str, *, now: datetime) -> PollerHe
     """Return the heartbeat of a table, None if no poller ever wrote one.
 
     `read_up_to` is never later than `now`, aware UTC: a poller whose clock is ahead writes a time in the future, and
-    nobody can know that no change will be made until then.
+    changes can still be made until then.
 
     Raises CorruptObject for a file that is not a heartbeat, and what the store raises when it does not answer.
     """

@@ -85,7 +85,7 @@ class ShardKey(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return `<stream label>/<shard id>`; the label tells a table's streams apart."""
+        """Return `<stream label>/<shard id>`; the label distinguishes a table's streams."""
         return f"{stream_label(self.stream_arn)}/{self.shard_id}"
 
 

@@ -53,8 +53,8 @@ def assess_object(name: str, row: Row, stats: ObjectStats | None, listing: Listi
     if state == MISSING != row["state"]:
         gaps = [missing_object(table, name, recorded=_recorded(row), now=now)]
     elif state == CHANGED != row["state"]:
-        holds = f"it has {stats.rows} records and another hash" if stats else "it cannot be read"
-        gaps = [changed_object(table, name, recorded=_recorded(row), found=holds, now=now)]
+        content = f"it has {stats.rows} records and another hash" if stats else "it cannot be read"
+        gaps = [changed_object(table, name, recorded=_recorded(row), found=content, now=now)]
     over = {gap_key(table, "skipped_object", name)}
     over |= {gap_key(table, "missing_object", name)} if state != MISSING else set()
     over |= {gap_key(table, "changed_object", name)} if state != CHANGED else set()

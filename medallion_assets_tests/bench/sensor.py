@@ -21,7 +21,7 @@ import boto3
 
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
-from medallion_assets.capture.store import S3Store
+from medallion_assets.capture.s3_store import S3Store
 from medallion_assets.local.emulator import DEMO_ACCOUNT, REGION, run_emulator
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
-from medallion_assets.capture.store import S3Store, open_store
+from medallion_assets.capture.s3_store import S3Store
+from medallion_assets.capture.store import open_store
 from medallion_assets.errors import CaptureError
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)

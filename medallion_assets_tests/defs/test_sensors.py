@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from medallion_assets.capture.store import FileStore
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors

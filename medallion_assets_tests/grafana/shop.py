@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from medallion_assets.capture.store import FileStore
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.health.collect import collect_health
 from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 from medallion_assets.lake.catalog import Lake

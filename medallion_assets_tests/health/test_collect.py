@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyiceberg.table import Table
 
-from medallion_assets.capture.store import FileStore
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.health.collect import collect_health
 from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 from medallion_assets.lake.catalog import Lake

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.capture.poller.reader import is_transient
-from medallion_assets.capture.store import BronzeStore, FileStore
+from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject, LakeUnavailable
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud

@@ -107,7 +107,7 @@ class TablePoller:
     def _stop_for(self, gap: StreamGap) -> Steps[None]:
         """Write the gap marker, then mark the checkpoint, and raise the gap.
 
-        In this order: a table with a marked checkpoint is not captured again, so nobody would write the marker later.
+        In this order: a table with a marked checkpoint is not captured again, so the marker would not be written later.
         """
         reason = (
             f"table {self.table} lost changes: {gap}. Start the poller with --resume-after-gap {self.table}, "

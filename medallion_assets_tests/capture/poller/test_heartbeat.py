@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, read_heartbeat, write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.store import FileStore
 from medallion_assets.errors import CorruptObject, LakeUnavailable
 from medallion_assets_tests.capture.poller.conftest import FAST, Stack, Wait
 
