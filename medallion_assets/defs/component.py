@@ -107,11 +107,13 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the definitions of the domain. Raises ContractError, MartError, DagsterInvalidDefinitionError."""
         others = context.component_tree.get_all_components(DomainComponent)
-        same = [other.domain for other in others if _parts(other.key_prefix) == _parts(self.key_prefix)]
+        # Names of sensors and jobs are joined with `_`, so `a_b` and `[a, b]` are the same prefix, too.
+        prefix = "_".join(_parts(self.key_prefix))
+        same = [other.domain for other in others if "_".join(_parts(other.key_prefix)) == prefix]
         if len(same) > 1:
             raise dg.DagsterInvalidDefinitionError(
-                f"The domains {', '.join(same)} have the same key prefix, {_parts(self.key_prefix)}. Expected one "
-                "prefix each: set `key_prefix` in the attributes of all but one."
+                f"The domains {', '.join(same)} have the same key prefix, {prefix or 'none'}. Expected one prefix each: "
+                "set `key_prefix` in the attributes of all but one."
             )
         beside = Path(context.path) / self.domain
         return build_defs(
