@@ -112,8 +112,8 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
         same = [other.domain for other in others if "_".join(_parts(other.key_prefix)) == prefix]
         if len(same) > 1:
             raise dg.DagsterInvalidDefinitionError(
-                f"The domains {', '.join(same)} have the same key prefix, {prefix or 'none'}. Expected one prefix each: "
-                "set `key_prefix` in the attributes of all but one."
+                f"The domains {', '.join(same)} have the same key prefix, {prefix or 'none'}. Expected one each: set "
+                "`key_prefix` in the attributes of all but one."
             )
         beside = Path(context.path) / self.domain
         return build_defs(
