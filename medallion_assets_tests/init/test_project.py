@@ -53,12 +53,14 @@ def test_its_own_tests_pass(tmp_path: Path) -> None:
     assert "4 passed" in tested.stdout
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_copied_domain_pass(tmp_path: Path) -> None:
     write_project(tmp_path, "shop", source="ecommerce")
     tested = run(tmp_path / "shop", sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")
     assert tested.returncode == 0, tested.stdout
 
 
+@pytest.mark.slow
 def test_dagster_loads_its_code_location(tmp_path: Path) -> None:
     write_project(tmp_path, "shop")
     command = (sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml")
@@ -66,6 +68,7 @@ def test_dagster_loads_its_code_location(tmp_path: Path) -> None:
     assert loaded.returncode == 0, loaded.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_runs_in_it(tmp_path: Path) -> None:
     write_project(tmp_path, "shop")
     (tmp_path / "shop" / ".env").write_text(

@@ -73,6 +73,7 @@ def test_processes_that_ask_at_once_install_it_once(index: Path) -> None:
     assert sum("Installing the local AWS" in err for _, err in answers) == 1
 
 
+@pytest.mark.slow
 def test_what_a_killed_installer_left_is_installed_again() -> None:
     folder = environment_folder()
     (folder / "bin").mkdir(parents=True)
@@ -80,6 +81,7 @@ def test_what_a_killed_installer_left_is_installed_again() -> None:
     assert subprocess.run([emulator_command()], capture_output=True, text=True, check=True).stdout == "up\n"
 
 
+@pytest.mark.slow
 def test_an_environment_whose_python_is_gone_is_installed_again() -> None:
     python = emulator_command().with_name("python")
     python.unlink()
