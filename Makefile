@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures docs format bench clean
+.PHONY: help install demo test test-slow test-lowest test-newest prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures docs format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,18 @@ test: install ## the fast tests on every core, under 5 minutes on two (ARGS="-k 
 
 test-slow: install .venv-infra/installed ## the other tests: more seeds, Glue twins, whole stacks, soak, deployment
 	@$(PYTEST) --junitxml build/test-slow.xml -m slow $(ARGS)
+
+# What users of the package install, and what a release of a dependency would break. The rooms that touch a dependency.
+RANGE_TESTS = $(addprefix medallion_assets_tests/, contracts capture checks engines lake silver gold cli test_settings.py test_walls.py \
+  defs/test_definitions.py defs/test_dagster_private.py defs/test_sensors.py)
+test-lowest: RESOLUTION = lowest-direct
+test-newest: RESOLUTION = highest
+
+test-lowest test-newest: install ## the fast tests of the core with the oldest, or the newest, versions that pyproject.toml allows
+	@$(PYTHON) -m venv --clear --without-pip build/$@
+	@$(UV) pip compile -q --python build/$@/bin/python --resolution $(RESOLUTION) --all-extras pyproject.toml -o build/$@/versions.txt
+	@$(UV) pip install -q --python build/$@/bin/python -r build/$@/versions.txt --group test --editable .
+	@build/$@/bin/python -m pytest -n auto --dist worksteal $(RANGE_TESTS) $(ARGS)
 
 prove: install ## N=1000 seeded histories with faults through the whole pipeline, judged (Ctrl-C stops, again goes on)
 	@exec $(BIN)/medallion simulate --histories $(N) $(ARGS)
