@@ -147,6 +147,8 @@ def test_a_missing_table_is_named_with_the_next_step(arguments: tuple[str, ...],
     assert "ResourceNotFoundException" in found.stderr and "`medallion demo` creates everything" in found.stderr
 
 
+@pytest.mark.both_lakes
+@pytest.mark.parametrize("fleet", ["glue"], indirect=True)
 def test_a_missing_bucket_is_named(fleet: Fleet) -> None:
     bucket = fleet.settings.bronze.removeprefix("s3://").partition("/")[0]
     boto3.client("s3").delete_bucket(Bucket=bucket)
