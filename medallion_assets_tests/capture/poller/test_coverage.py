@@ -170,6 +170,7 @@ def test_coverage_is_exact_after_any_failure_and_every_missing_object_is_detecte
     world.live(until=size)
     world.faults.clear()
     world.live(until=size + 1)  # a last object, behind which nothing is to be missed
+    world.database.close()
 
     everything = [*numbers, end]
     for path, coverage in world.coverages.items():
