@@ -139,6 +139,7 @@ def test_quarantine_lists_and_shows_what_breaks_its_contract(fleet: Fleet) -> No
     assert unknown.exit_code == 2 and "vehicles, trips" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -211,6 +212,7 @@ def test_verify_agrees_and_then_names_a_difference(fleet: Fleet) -> None:
     assert "DIFFERENCES" in wrong.stdout and "7: in the source, not in the lake" in wrong.stdout
 
 
+@pytest.mark.slow
 def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) -> None:
     fleet.write(50)
     fleet.capture()
@@ -230,6 +232,7 @@ def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) 
     assert all(began < datetime.fromisoformat(row["verified_at"]) <= now for row in shown)
 
 
+@pytest.mark.slow
 def test_repair_shows_mends_and_is_done_when_the_pipeline_has_merged_it(fleet: Fleet) -> None:
     fleet.write(50)
     fleet.capture()
@@ -265,6 +268,7 @@ def test_generate_counts_what_it_wrote(fleet: Fleet) -> None:
     assert again.exit_code == 0 and "50 writes" in again.stdout and "after 0 of the initial load" in again.stdout
 
 
+@pytest.mark.slow
 def test_generate_delivers_captured_batches_twice(fleet: Fleet) -> None:
     fleet.write()
     fleet.capture()

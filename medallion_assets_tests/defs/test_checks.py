@@ -99,7 +99,13 @@ BROKEN: list[tuple[str, str, Callable[[], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "check", "break_it", "example"), BROKEN, ids=[f"{row[0]} {row[1]}" for row in BROKEN])
+FAST = ("keys", "bronze_counts", "references", "row_rules", "grain", "rules")
+
+
+@pytest.mark.parametrize(
+    ("key", "check", "break_it", "example"),
+    [pytest.param(*row, id=f"{row[0]} {row[1]}", marks=() if row[1] in FAST else pytest.mark.slow) for row in BROKEN],
+)
 def test_a_check_executed_alone_finds_what_is_wrong_in_the_published_table(
     published: dg.Definitions,
     instance: dg.DagsterInstance,

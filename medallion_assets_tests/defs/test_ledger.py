@@ -124,6 +124,7 @@ def test_a_lost_stream_shows_in_one_tick_and_in_every_run_until_the_repair(looke
     assert all(event.passed for event in looker.tick().values())
 
 
+@pytest.mark.slow
 def test_a_contract_may_hold_its_marts_back_until_the_backfill(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from medallion_assets_tests.defs.shop import capture, customer, order, product
 pytestmark = pytest.mark.usefixtures("lake_on_files")
 
 
+@pytest.mark.slow
 def test_old_runs_of_the_sensor_are_forgotten_but_not_what_is_known_of_a_partition(
     shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

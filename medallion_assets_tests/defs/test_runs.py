@@ -64,7 +64,9 @@ def test_a_run_without_news_changes_nothing_and_passes(shipped: dg.Definitions, 
     assert [snapshot(layer, name) for layer, name in TABLES + MARTS] == before
 
 
-@pytest.mark.parametrize("key", ["silver/customers", "silver/orders", "gold/daily_sales_by_region"])
+@pytest.mark.parametrize(
+    "key", [pytest.param("silver/customers", marks=pytest.mark.slow), "silver/orders", "gold/daily_sales_by_region"]
+)
 def test_any_day_made_again_from_the_page_gives_the_same_tables(
     shipped: dg.Definitions, instance: dg.DagsterInstance, key: str
 ) -> None:

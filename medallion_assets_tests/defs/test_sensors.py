@@ -225,6 +225,7 @@ def mended(lake_on_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_DOMAIN", str(lake_on_files / "mended"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mended")
 def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))
@@ -259,6 +260,7 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
         assert ticker.tick() is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("mended")
 def test_a_replay_before_the_sensor_saw_the_end_of_its_own_run_is_followed_too(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))

@@ -46,6 +46,7 @@ def test_the_command_writes_a_domain_that_passes_its_check(tmp_path: Path, monke
     assert [entry.name for entry in tmp_path.iterdir()] == ["shop"], "nothing else is left"
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass(tmp_path: Path) -> None:
     write_project(tmp_path, "shop")
     tested = run(tmp_path / "shop", sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider")

@@ -82,12 +82,12 @@ BY_VALUE = (("v", "bucket[2]"),)
 @pytest.mark.parametrize(
     ("key", "partition_by"),
     [
-        (("text",), ()),
-        (("whole",), ()),
-        (("decimal",), ()),
-        (("bytes",), ()),
+        pytest.param(("text",), (), marks=pytest.mark.slow),
+        pytest.param(("whole",), (), marks=pytest.mark.slow),
+        pytest.param(("decimal",), (), marks=pytest.mark.slow),
+        pytest.param(("bytes",), (), marks=pytest.mark.slow),
         (("text", "decimal"), ()),
-        (("text",), BY_VALUE),
+        pytest.param(("text",), BY_VALUE, marks=pytest.mark.slow),
         (("bytes", "whole", "text"), BY_VALUE),
     ],
     ids=["text", "whole", "decimal", "bytes", "two columns", "partitioned", "three columns, partitioned"],

@@ -137,6 +137,7 @@ def test_an_update_without_changes_writes_nothing(either: Captured) -> None:
     assert either.update().complete_to == to, "written every few minutes for other readers"
 
 
+@pytest.mark.slow
 def test_a_busy_ledger_is_compacted_and_can_be_read_after(captured: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 6)
     monkeypatch.setattr(maintenance, "FOLD_FILES", 4)
@@ -162,6 +163,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(STEPS)
 def test_in_any_history_the_missing_ranges_are_exactly_the_lost_records(steps: list[Step]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
@@ -22,6 +24,7 @@ def measured(fleet: Fleet, since: datetime) -> Latency:
         return measure(lake, open_store(fleet.settings.bronze), domain, load_marts(domain), since=since)
 
 
+@pytest.mark.slow
 def test_latency_runs_from_creation_to_the_first_publish_that_contains_the_change(fleet: Fleet) -> None:
     """Only `trips` counts: the one mart reads no other table."""
     always = datetime(2020, 1, 1, tzinfo=UTC)

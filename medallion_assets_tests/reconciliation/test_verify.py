@@ -171,6 +171,7 @@ def test_a_row_in_quarantine_is_counted_apart_and_no_difference(source: Source) 
     assert (orders.source, orders.lake, orders.equal, orders.in_quarantine) == (4, 3, 2, 2)
 
 
+@pytest.mark.slow
 def test_a_dropped_row_is_not_compared_until_a_newer_change_of_its_key_comes(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.put("Orders", order(5, "0.001"))
@@ -188,6 +189,7 @@ def test_a_dropped_row_is_not_compared_until_a_newer_change_of_its_key_comes(sou
     assert (orders.equal, orders.in_quarantine) == (3, 1)
 
 
+@pytest.mark.slow
 def test_a_superseded_row_is_compared(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.pipeline()
@@ -199,6 +201,7 @@ def test_a_superseded_row_is_compared(source: Source) -> None:
     assert (found.in_quarantine, found.different) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_quarantined_row_that_was_mended_at_the_source_is_compared_again(source: Source) -> None:
     source.put("Orders", order(1, "-3"))
     source.put("Orders", order(1, "3"))
@@ -254,6 +257,7 @@ def test_a_mart_is_compared_at_its_own_cut_while_changes_are_on_their_way(source
     assert all(one.agrees and one.behind is None for one in found.marts), found.marts
 
 
+@pytest.mark.slow
 def test_a_mart_that_did_not_follow_silver_is_behind(source: Source) -> None:
     source.put("Orders", order(1, "99"))
     assert all(result.published for result in source.bench.news("orders"))
@@ -266,6 +270,7 @@ def test_a_mart_that_did_not_follow_silver_is_behind(source: Source) -> None:
     assert source.verify().agrees
 
 
+@pytest.mark.slow
 def test_a_wrong_enriched_column_is_found(source: Source) -> None:
     lake = source.bench.lake
     table = lake.table("silver", "orders")

@@ -208,7 +208,10 @@ def test_a_lost_change_behind_one_on_its_way_is_found(shop: Shop) -> None:
     assert found.complete and found.comparison.different == 1 and shop.rows() == {"a": "3.00"}
 
 
-@pytest.mark.parametrize(("made", "in_flight", "unconfirmed"), [(NOON, 0, 1), (NOON + timedelta(hours=1), 1, 0)])
+@pytest.mark.parametrize(
+    ("made", "in_flight", "unconfirmed"),
+    [pytest.param(NOON, 0, 1, marks=pytest.mark.slow), (NOON + timedelta(hours=1), 1, 0)],
+)
 def test_a_key_that_never_rests_is_no_difference_once_silver_has_a_change_made_since(
     shop: Shop, made: datetime, in_flight: int, unconfirmed: int
 ) -> None:

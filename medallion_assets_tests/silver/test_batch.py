@@ -229,6 +229,7 @@ def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> Non
     assert bench.snapshots("orders") == snapshots
 
 
+@pytest.mark.slow
 def test_a_customer_that_came_and_changed_elsewhere_on_both_sides_of_a_compaction_is_found(bench: Bench) -> None:
     bench.put(order(1, "a", "1", of="c1"), customer(2, "c2", "US"))
     bench.news("customers")

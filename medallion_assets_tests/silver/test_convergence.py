@@ -156,6 +156,7 @@ def check(bench: Bench, log: list[Change]) -> None:
     assert actual(bench, ORDERS) == orders
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_order_duplication_and_batching_gives_the_same_tables(data: st.DataObject) -> None:

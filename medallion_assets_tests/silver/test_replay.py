@@ -190,6 +190,7 @@ def test_a_change_whose_key_does_not_fit_stays_open(bench: Bench) -> None:
     assert statuses(bench)["3"] == "open"
 
 
+@pytest.mark.slow
 def test_many_changes_are_replayed_in_commits_of_bounded_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.put(*(order(number, f"o{number % 40}", "11") for number in range(1, 101)))
     bench.news("orders")

@@ -64,6 +64,7 @@ def poller(cloud: Cloud, **changes: Any) -> PollerProcess:
     return PollerProcess(cloud, ["Orders"], **{**parts, **changes})
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_the_poller_dies_and_starts_again_and_every_change_is_in_bronze(seed: int) -> None:
@@ -86,6 +87,7 @@ def test_the_poller_dies_and_starts_again_and_every_change_is_in_bronze(seed: in
         assert cloud.clock() - timedelta(days=10) < name.captured_at <= cloud.clock()
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(seed=st.integers(0, 2**32))
 def test_what_the_marker_says_is_read_is_in_bronze(seed: int) -> None:

@@ -50,6 +50,7 @@ def test_nothing_is_wrong_in_any_history(first: int) -> None:
         assert not played.violations, f"medallion simulate --seed {seed}\n{played.violations[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", FOUND)
 def test_what_a_history_once_found_is_mended(seed: int) -> None:
     assert not play(draw(seed)).violations
@@ -62,7 +63,7 @@ def test_a_planted_bug_is_found(mutation: str) -> None:
     assert violations(mutation, CAUGHT[mutation])
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (5, 20))])
+@pytest.mark.parametrize("seed", [7, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 5, 20))])
 def test_a_history_is_the_same_whenever_it_is_played(seed: int) -> None:
     first, second = play_seed(seed), play_seed(seed)
     del first["cpu_s"], second["cpu_s"]
@@ -99,6 +100,7 @@ def test_a_failing_history_is_made_small_and_still_fails() -> None:
         shrink(small, right, seconds=1)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     run = Campaign.open(tmp_path, count=3, first=70)
     tallies = run.play(1)
@@ -115,12 +117,12 @@ def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 
 def test_simulate_plays_a_seed_and_a_file(tmp_path: Path) -> None:
-    told = json.loads(medallion("simulate", "--seed", "1", "--json").stdout)
+    told = json.loads(medallion("simulate", "--seed", "6", "--json").stdout)
     assert told["violations"] == [] and told["counts"]["events"] > 0
     file = tmp_path / "history.json"
-    file.write_text(json.dumps(draw(1).to_json()))
+    file.write_text(json.dumps(draw(6).to_json()))
     shown = medallion("simulate", "--history", str(file))
-    assert shown.exit_code == 0 and "seed 1: no violation" in shown.stdout
+    assert shown.exit_code == 0 and "seed 6: no violation" in shown.stdout
 
 
 def test_simulate_explains_what_is_wrong(tmp_path: Path) -> None:
@@ -134,6 +136,7 @@ def test_simulate_explains_what_is_wrong(tmp_path: Path) -> None:
     assert medallion("simulate", "--history", str(file)).exit_code == 0
 
 
+@pytest.mark.slow
 def test_simulate_plays_many_and_sums_up(tmp_path: Path) -> None:
     asked = ("simulate", "--histories", "2", "--first-seed", "3", "--processes", "1", "--state", str(tmp_path))
     shown = medallion(*asked)

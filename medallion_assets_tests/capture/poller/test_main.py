@@ -66,6 +66,7 @@ def test_a_change_is_in_bronze_within_seconds_and_sigterm_ends_it_cleanly(
     assert ids(stack.store, "Orders") == ["o-1", "o-2"]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_loses_nothing(stack: Stack, tmp_path: Path, until: Wait) -> None:
     stack.create("Orders")
     stop = threading.Event()
