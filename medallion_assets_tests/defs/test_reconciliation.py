@@ -46,7 +46,7 @@ def test_every_table_is_compared_and_a_difference_fails_its_check(
     found = checks["reconciliation/customers"].metadata
     assert (found["extra"].value, found["equal"].value) == (1, 1)
     noted = rows("ops", "reconciliations")
-    assert sorted((row["table_name"], row["extra"]) for row in noted) == [
+    assert sorted((row["table_name"], row["extra_rows"]) for row in noted) == [
         ("customers", 0),
         ("customers", 1),
         ("orders", 0),
