@@ -116,6 +116,7 @@ def load_domain(name_or_path: str) -> Domain:
     """The domain of that name or path, every contract checked. Raises ContractError naming file and field."""
     folder = domain_folder(name_or_path)
     about = load_yaml(DomainFile, folder / "domain.yaml")
+    _refuse_other_endings(folder)
     paths = sorted((folder / "tables").glob("*.yaml"))
     if not paths:
         raise ContractError(f"{folder / 'tables'}: no contract; expected one YAML file per DynamoDB table")
@@ -132,6 +133,14 @@ def load_domain(name_or_path: str) -> Domain:
             f"{folder / 'tables'}: enrich goes round in a circle: {' -> '.join(cycle.args[1])}"
         ) from cycle
     return Domain(name=folder.name, folder=folder, since=about.since, tables=tuple(by_name[name] for name in order))
+
+
+def _refuse_other_endings(folder: Path) -> None:
+    """Raise ContractError for a file of the domain that would not be read because of its ending."""
+    for pattern in ("workload.*", "tables/*.*", "marts/*/mart.*"):
+        for path in sorted(folder.glob(pattern)):
+            if path.suffix != ".yaml" and path.suffix.lower() in {".yml", ".yaml"}:
+                raise ContractError(f"{path}: not read because of its ending; name it {path.stem}.yaml")
 
 
 def load_yaml(model: type[Model], path: Path) -> Model:
@@ -162,8 +171,11 @@ def _mistakes(model: type[BaseModel], path: Path, invalid: ValidationError) -> l
                 lines.append(f"{path}: {field}: missing; it must be said")
             case "value_error":
                 lines.append(f"{path}: {field + ': ' if field else ''}{mistake['ctx']['error']}")
+            case kind if kind.startswith("date_"):
+                lines.append(f"{path}: {field}: expected a day like 2026-01-31, found {mistake['input']!r:.80}")
             case _:
-                lines.append(f"{path}: {field}: {mistake['msg']}, found {mistake['input']!r:.80}")
+                expected = mistake["msg"].replace("Input should be", "expected", 1)
+                lines.append(f"{path}: {field}: {expected}, found {mistake['input']!r:.80}")
     return lines
 
 

@@ -90,6 +90,9 @@ def read_any(sql: str, tables: Tables) -> Query:
 
 def _parse(sql: str) -> exp.Query:
     try:
+        # sqlglot reads SHOW, EXPLAIN and the like as text, and logs a warning of its own about them.
+        if any(token.token_type in Trino.Tokenizer.COMMANDS for token in sqlglot.tokenize(sql, read="trino")[:1]):
+            raise MartError("expected one SELECT and nothing else")
         statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
     except SqlglotError as broken:
         raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
@@ -170,7 +173,7 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
         qualified = qualify(tree.copy(), schema=schema, dialect="trino", expand_alias_refs=False)
         typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=_metadata(strict))
     except SqlglotError as unknown:
-        raise MartError(str(unknown).splitlines()[0]) from unknown
+        raise MartError(f"{str(unknown).splitlines()[0]}; {_known_columns(tree, tables)}") from unknown
     exact = typed.copy()
     make_exact(exact)
     return Query(
@@ -181,6 +184,14 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
         typed=typed,
         _exact=exact,
     )
+
+
+def _known_columns(tree: exp.Query, tables: Tables) -> str:
+    """Return the columns of each table and WITH query that the SQL names, for a message."""
+    named = sorted({(table.db, table.name) for table in tree.find_all(exp.Table) if table.db})
+    known = {f"{schema}.{table}": list(tables[schema][table]) for schema, table in named}
+    known |= {cte.alias: cte.this.named_selects for cte in tree.find_all(exp.CTE)}
+    return "; ".join(f"{name} has {', '.join(columns)}" for name, columns in known.items()) or "FROM names no table"
 
 
 def _metadata(strict: bool) -> dict[Any, dict[str, Any]]:

@@ -185,6 +185,8 @@ def test_contracts_check_describes_a_domain() -> None:
         ("workload.yaml", "bursts", "burst", r""),
         ("workload.yaml", "burst:", "bursts:", r"workload.yaml: bursts: unknown key"),
         ("domain.yaml", "since:", "from:", r"domain.yaml: since: missing"),
+        ("domain.yaml", "2026-01-01", "yesterday", r"since: expected a day like 2026-01-31, found 'yesterday'"),
+        ("workload.yaml", "count: 12", "count: -1", r"initial.count: expected greater than or equal to 0, found"),
     ],
 )
 def test_contracts_check_names_file_and_field_of_a_mistake(
@@ -196,6 +198,24 @@ def test_contracts_check_names_file_and_field_of_a_mistake(
     found = medallion("contracts", "check", str(tmp_path / "fleet"))
     assert found.exit_code == (2 if said else 0), found.output
     assert re.search(said, found.stderr)
+
+
+@pytest.mark.parametrize(
+    ("file", "renamed"),
+    [
+        ("tables/trips.yaml", "tables/trips.yml"),
+        ("tables/trips.yaml", "tables/trips.YAML"),
+        ("marts/daily_distance/mart.yaml", "marts/daily_distance/mart.yml"),
+        ("workload.yaml", "workload.yml"),
+    ],
+)
+def test_a_file_that_would_be_left_out_for_its_ending_is_refused(tmp_path: Path, file: str, renamed: str) -> None:
+    shutil.copytree(FLEET, tmp_path / "fleet")
+    (tmp_path / "fleet" / file).rename(tmp_path / "fleet" / renamed)
+    (tmp_path / "fleet" / "tables" / "README.md").write_text("notes")
+    found = medallion("contracts", "check", str(tmp_path / "fleet"))
+    assert found.exit_code == 2
+    assert f"fleet/{renamed}: not read" in found.stderr and f"name it {Path(file).name}" in found.stderr
 
 
 @pytest.mark.parametrize("kind", ["contract", "mart", "workload"])

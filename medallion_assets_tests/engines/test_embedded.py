@@ -55,6 +55,12 @@ def test_a_table_without_a_snapshot_has_no_rows(lake: Lake) -> None:
     ("sql", "reason"),
     [
         ("SELECT nothing FROM silver.products", "Column 'nothing' could not be resolved"),
+        ("SELECT nothing FROM silver.products", "; silver.products has product_id, "),
+        ("SELECT p.nothing FROM silver.products AS p", "Unknown column: nothing; silver.products has product_id, "),
+        ("WITH q AS (SELECT 1 AS one) SELECT two FROM q", "; q has one"),
+        ("SELECT nothing", "; FROM names no table"),
+        ("SHOW TABLES", "expected one SELECT and nothing else"),
+        ("EXPLAIN SELECT 1", "expected one SELECT and nothing else"),
         ("SELECT name, COUNT(*) FROM silver.products", "The query cannot be run: Binder Error"),
         ("SELECT CAST(name AS bigint) FROM silver.products", "The query cannot be run: Conversion Error"),
         ("SELECT frobnicate(name) FROM silver.products", "The query cannot be run: Catalog Error"),
@@ -63,7 +69,9 @@ def test_a_table_without_a_snapshot_has_no_rows(lake: Lake) -> None:
     ],
 )
 @pytest.mark.parametrize("lake", ["files"], indirect=True)
-def test_a_query_that_cannot_be_run_is_one_sentence(lake: Lake, sql: str, reason: str) -> None:
+def test_a_query_that_cannot_be_run_is_one_sentence(
+    lake: Lake, sql: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     Shop(lake).write("products", product(1))
     with Embedded(lake) as session:
         session.show_published()
@@ -71,6 +79,7 @@ def test_a_query_that_cannot_be_run_is_one_sentence(lake: Lake, sql: str, reason
             session.run(sql, today=TODAY)
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert not caplog.records, "no library says anything of its own"
 
 
 def test_days_are_cut_at_the_widest_gaps_into_few_ranges() -> None:
