@@ -34,11 +34,11 @@ def overall_freshness() -> list[Panel]:
 
 
 def _age(which: str) -> list[Panel]:
-    def seconds(column: str) -> str:
+    def seconds(column: str, rows: str) -> str:
         return (
             f"SELECT CASE WHEN COUNT({column}) = COUNT(*) THEN "
             f"date_diff('second', MIN({column}), current_timestamp) END AS seconds "
-            f"FROM ops.health WHERE {LATEST_OBSERVATION} AND {which}"
+            f"FROM ops.health WHERE {LATEST_OBSERVATION} AND {rows}"
         )
 
     return [
@@ -46,7 +46,7 @@ def _age(which: str) -> list[Panel]:
             "Age",
             "Everything captured longer ago than this is in the numbers below. Nothing here: the sensor `health` does "
             "not run.",
-            seconds("contains_to"),
+            seconds("contains_to", which),
             unit="s",
             width=8,
             height=3,
@@ -55,9 +55,11 @@ def _age(which: str) -> list[Panel]:
         ),
         panels.number(
             "Complete but for the last",
-            "Every change of the source that is older than this is in the numbers below, by the ledger's account of "
-            "the stream's shards. Unknown where a Lambda function captures: it sees no shards.",
-            seconds("complete_to"),
+            "Every change of the source that is older than this is in Silver, as the ledger says of the stream's "
+            "shards; Age says how far the numbers below are behind that. Unknown where a Lambda function captures: it "
+            "sees no shards.",
+            # Of Silver: a mart is never complete beyond its computation, which is long ago when nothing changes.
+            seconds("complete_to", "layer = 'silver'"),
             unit="s",
             width=8,
             height=3,

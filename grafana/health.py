@@ -72,14 +72,14 @@ def _now() -> layout.Panel:
     return panels.rows(
         "Every layer of every table",
         "As last observed: when the last change was captured, how far what is published is behind what is captured "
-        "(lag), up to when it is complete as the ledger says, what is missing from it, and when it was last compared "
+        "(lag), up to when Silver is complete (by the ledger), what is missing, and when it was last compared "
         "with DynamoDB.",
         f"""
         SELECT
             layer || '/' || table_name AS asset,
             date_diff('second', last_captured_at, current_timestamp) AS captured,
             date_diff('second', contains_to, observed_at) AS lag,
-            date_diff('second', complete_to, observed_at) AS incomplete,
+            CASE WHEN layer = 'silver' THEN date_diff('second', complete_to, observed_at) END AS incomplete,
             date_diff('second', published_at, current_timestamp) AS published,
             row_count,
             COALESCE(pending_objects, pending_tables) AS pending,

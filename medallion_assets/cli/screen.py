@@ -41,7 +41,7 @@ def show_progress(looks: Iterable[Progress]) -> None:
 def show_gold(lake: Lake, marts: Sequence[Mart]) -> None:
     """The first rows of every mart, the newest days first; a mart of one row from top to bottom."""
     from medallion_assets.engines.embedded import Embedded
-    from medallion_assets.gold.refresh import GOLD
+    from medallion_assets.gold.spec import GOLD
 
     today = datetime.now(UTC).date()
     with Embedded(lake) as engine:
@@ -76,12 +76,12 @@ def _rows(engine: Embedded, sql: str, today: date) -> list[tuple[Any, ...]]:
 
 
 def _line(progress: Progress) -> str:
-    seen = progress.overview
-    behind = [mart.mart for mart in seen.marts if mart.behind]
+    status = progress.status
+    behind = [mart.mart for mart in status.marts if mart.behind]
     return (
         f"changes written {sum(progress.emitted.values()):,}, captured {sum(progress.captured.values()):,}; "
-        f"Silver {sum(state.rows for state in seen.tables):,} rows, "
-        f"{sum(state.waiting_objects for state in seen.tables)} batches waiting; "
+        f"Silver {sum(table.rows for table in status.tables):,} rows, "
+        f"{sum(table.pending_objects for table in status.tables)} batches pending; "
         f"Gold {'up to date with Silver' if not behind else 'behind: ' + ', '.join(behind)}"
     )
 
@@ -90,21 +90,21 @@ def _tables(progress: Progress, seconds: float) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    seen, now = progress.overview, datetime.now(UTC)
+    status, now = progress.status, datetime.now(UTC)
     doing = "writing" if progress.writing else "all written, Gold is catching up"
     silver = table(
-        ["table", "changes written", "captured", "Silver rows", "quarantined", "batches waiting", "lag"],
+        ["table", "changes written", "captured", "Silver rows", "quarantined", "batches pending", "lag"],
         [
             [
-                state.table,
-                progress.emitted[state.table],
-                progress.captured[state.table],
-                state.rows,
-                state.quarantined,
-                state.waiting_objects,
-                state.lag,
+                one.table,
+                progress.emitted[one.table],
+                progress.captured[one.table],
+                one.rows,
+                one.quarantined_rows,
+                one.pending_objects,
+                one.lag,
             ]
-            for state in seen.tables
+            for one in status.tables
         ],
     )
     gold = table(
@@ -116,7 +116,7 @@ def _tables(progress: Progress, seconds: float) -> Group:
                 f"{(now - mart.computed_at).total_seconds():.0f} s ago" if mart.computed_at else "not yet",
                 ", ".join(mart.behind) or "no",
             ]
-            for mart in seen.marts
+            for mart in status.marts
         ],
     )
     return Group(Text(f"{seconds:.0f} s: {doing}"), silver, gold)

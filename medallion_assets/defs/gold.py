@@ -1,6 +1,6 @@
 """The assets `gold/<mart>`: SQL over Silver, refreshed where Silver changed; and the checks of the published mart."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medallion_assets.gold.refresh import RefreshResult
     from medallion_assets.gold.spec import Mart
     from medallion_assets.lake.catalog import Lake
+    from medallion_assets.ledger.status import Completeness
 
 Events = Iterator[dg.MaterializeResult[Any]]
 
@@ -37,7 +38,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
     key = names.asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.spec.partition else None
     lineage = mart_lineage(mart, names)
-    checks = _checks(mart, domain)
+    checks, severity = _checks(mart, domain), mart_severity(mart.tables, domain)
     contracts = [domain.by_name[table] for table in mart.tables]
 
     @dg.asset(
@@ -67,6 +68,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
     )
     def gold(context: dg.AssetExecutionContext, config: StepConfig) -> Events:
         from medallion_assets.gold.refresh import refresh
+        from medallion_assets.ledger.status import read_completeness
 
         resource = resource_of(context, names)
         named = None
@@ -74,7 +76,8 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
         with translate_errors(context), resource.lake() as lake:
-            complete = _check_completeness(lake, mart, domain)
+            found = read_completeness(lake, mart.tables)
+            complete = _check_completeness(lake, mart, domain, found)
             if complete.blocks_publish:
                 context.log_event(evaluation(key, complete))
                 raise audit_failure(
@@ -83,6 +86,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                     what_to_do=f"Afterwards materialize {key.to_user_string()} again.",
                 )
             result = refresh(lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named)
+            complete = check_mart(mart.tables, found, severity=severity, complete_to=result.complete_to)
             log_results(context, key, checks, [*result.checks, complete])
             if not result.published:
                 raise audit_failure(
@@ -107,9 +111,11 @@ def gold_checks(mart: "Mart", domain: Domain, names: Names) -> dg.AssetChecksDef
 
     def audit(resource: MedallionResource, selected: Collection[str]) -> list[CheckResult]:
         from medallion_assets.gold.published import audit_published
+        from medallion_assets.ledger.status import read_completeness
 
         with resource.lake() as lake:
-            return [*audit_published(lake, mart), _check_completeness(lake, mart, domain)]
+            found = read_completeness(lake, mart.tables)
+            return [*audit_published(lake, mart), _check_completeness(lake, mart, domain, found)]
 
     key = names.asset_key("gold", mart.name)
     return published_checks(f"check_gold_{mart.name}", key, _checks(mart, domain), names, audit)
@@ -119,11 +125,16 @@ def _checks(mart: "Mart", domain: Domain) -> list[tuple[str, Severity]]:
     return [*check_names(mart), (COMPLETENESS, mart_severity(mart.tables, domain))]
 
 
-def _check_completeness(lake: "Lake", mart: "Mart", domain: Domain) -> CheckResult:
-    from medallion_assets.ledger.status import read_completeness
+def _check_completeness(
+    lake: "Lake", mart: "Mart", domain: Domain, found: "Mapping[str, Completeness]"
+) -> CheckResult:
+    """Check the mart as it is published; `found` is what the ledger says of the tables that it reads."""
+    from medallion_assets.gold.completeness import read_complete_to
 
-    found = read_completeness(lake, mart.tables)
-    return check_mart(mart.tables, found, severity=mart_severity(mart.tables, domain))
+    complete_to = read_complete_to(lake, [mart], {name: one.complete_to for name, one in found.items()})[mart.name]
+    return check_mart(
+        mart.tables, found, severity=mart_severity(mart.tables, domain), complete_to=complete_to
+    )
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:

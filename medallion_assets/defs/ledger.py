@@ -71,6 +71,7 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
     def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from medallion_assets.gold.completeness import read_complete_to
         from medallion_assets.ledger.update import update_ledger
         from medallion_assets.ledger.view import ScanCursor
 
@@ -86,9 +87,12 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
                 now=now,
                 cursors={name: ScanCursor(one.page, one.complete_to) for name, one in cursor.tables.items()},
             )
+            complete_to = read_complete_to(
+                lake, marts, {name: status.complete_to for name, status in found.statuses.items()}
+            )
         told = dict(cursor.told)
         events = []
-        for key, result in _results(domain, marts, names, found, now):
+        for key, result in _results(domain, marts, names, found, complete_to=complete_to, now=now):
             name = key.to_user_string()
             if name not in told or told[name].is_old(result, now):
                 told[name] = _Told(passed=result.passed, examples=tuple(result.examples), at=now)
@@ -103,14 +107,21 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
 
 
 def _results(
-    domain: Domain, marts: Sequence[Mart], names: Names, found: "LedgerUpdate", now: datetime
+    domain: Domain,
+    marts: Sequence[Mart],
+    names: Names,
+    found: "LedgerUpdate",
+    *,
+    complete_to: Mapping[str, datetime | None],
+    now: datetime,
 ) -> Iterator[tuple[dg.AssetKey, CheckResult]]:
     for contract in domain.tables:
         result = check_table(contract, found.statuses[contract.lake_name], now=now)
         yield names.asset_key("silver", contract.lake_name), result
     for mart in marts:
         severity = mart_severity(mart.tables, domain)
-        yield names.asset_key("gold", mart.name), check_mart(mart.tables, found.statuses, severity=severity)
+        result = check_mart(mart.tables, found.statuses, severity=severity, complete_to=complete_to[mart.name])
+        yield names.asset_key("gold", mart.name), result
 
 
 def _remembered(memories: Mapping[str, "ScanCursor"]) -> dict[str, _Remembered]:

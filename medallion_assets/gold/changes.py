@@ -7,7 +7,7 @@ days (refresh).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
@@ -15,13 +15,14 @@ from typing import Final, Self
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import ListType
 
 from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.lake.history import changed_rows
+from medallion_assets.lake.history import changed_rows, changes_after
 from medallion_assets.silver.table import DELETED
 
 # Table properties of a mart, written in the commit that publishes it. The first is also a property of each snapshot.
@@ -63,6 +64,21 @@ class InputVersions:
             CURRENT_DATE: self.current_date.isoformat() if self.current_date else "",
             CODE_VERSION: self.code_version,
         }
+
+
+def unread_snapshots(
+    versions: InputVersions | None, tables: Mapping[str, Table | None]
+) -> dict[str, Sequence[Snapshot]]:
+    """Return the snapshots that changed rows of Silver after a mart was computed from `versions`, newest first.
+
+    By table, without the tables that did not change. A mart that was never computed has read no table.
+    """
+    found: dict[str, Sequence[Snapshot]] = {}
+    for name, table in tables.items():
+        later = changes_after(table, versions.silver.get(name) if versions else None) if table is not None else []
+        if later or versions is None:
+            found[name] = later
+    return found
 
 
 def affected_days(

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,8 +20,9 @@ from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days
+from medallion_assets.gold.completeness import Computation, published_complete_to, read_inputs_complete_to
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.outage import translate_outages
@@ -32,8 +32,6 @@ from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
 
 log = logging.getLogger(__name__)
-
-GOLD: Final = "gold"
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class RefreshResult:
     - rows: how many rows were computed
     - snapshot_id: the published snapshot of the mart; None while it has no rows
     - silver_snapshots: snapshot id by Silver table that the rows were computed from
+    - complete_to: every change of the tables' streams up to then is in the published mart; None if that is not known
     """
 
     checks: tuple[CheckResult, ...]
@@ -56,6 +55,7 @@ class RefreshResult:
     rows: int
     snapshot_id: int | None
     silver_snapshots: Mapping[str, int | None]
+    complete_to: datetime | None
 
 
 @translate_outages()
@@ -87,13 +87,15 @@ def _refresh_once(
     lake: Lake, mart: Mart, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
 ) -> RefreshResult:
     partition = mart.spec.partition
+    # Before the tables: what the ledger says of a table is true of every later snapshot of it.
+    inputs_complete_to = read_inputs_complete_to(lake, mart.tables)
     tables = {name: lake.find(SILVER, name) for name in mart.tables}
     inputs = InputVersions(
         silver={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
         current_date=today if mart.uses_current_date else None,
         code_version=mart.code_version,
     )
-    properties = inputs.to_properties()
+    properties = inputs.to_properties() | Computation(now, inputs_complete_to).to_properties()
     table = lake.ensure(
         GOLD, mart.name, mart.schema, partition_by=[(partition.column, "day")] if partition is not None else []
     )
@@ -105,7 +107,8 @@ def _refresh_once(
     if days == []:
         if recorded != inputs:
             publish(lake, table, Staged(".".join(table.name()), branch, main, main), properties=properties)
-        return RefreshResult((), True, False, (), 0, main, inputs.silver)
+        complete_to = published_complete_to(mart, table, tables, inputs_complete_to)
+        return RefreshResult((), True, False, (), 0, main, inputs.silver, complete_to)
 
     rows = _compute(lake, mart, tables, today=today, days=days)
     constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: properties[INPUT_SNAPSHOTS]}
@@ -139,6 +142,7 @@ def _refresh_once(
         rows=rows.num_rows,
         snapshot_id=staged.snapshot_id if published else main,
         silver_snapshots=inputs.silver,
+        complete_to=published_complete_to(mart, table, tables, inputs_complete_to),
     )
 
 

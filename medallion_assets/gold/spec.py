@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from medallion_assets.contracts.loader import Domain, load_yaml
 from medallion_assets.contracts.model import Column
@@ -27,6 +27,9 @@ from medallion_assets.gold.partition_check import require_day_independence
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+GOLD: Final = "gold"
+"""The namespace of the marts' tables in the lake."""
 
 
 @dataclass(frozen=True)

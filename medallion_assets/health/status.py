@@ -1,128 +1,243 @@
-"""Where every table and every mart stands now: what is captured, what is published, how far apart they are.
+"""The status of every table and every mart: what is captured, what is published, and how complete it is.
 
-What belongs here: reading the lake and the Bronze listing. Not how it is shown, and not what is missing (ledger).
+Belongs here: the one reader of the status, for `medallion status`, for the demo and for `ops.health`. Does not belong
+here: what is missing of a table (ledger), what runs did (run_events), how a status is shown (cli).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.store import BronzeStore, open_store
-from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.engines.embedded import Embedded
-from medallion_assets.gold.changes import InputVersions
-from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart, load_marts
+from medallion_assets.gold.changes import InputVersions, unread_snapshots
+from medallion_assets.gold.completeness import Computation, complete_to
+from medallion_assets.gold.spec import GOLD, Mart
+from medallion_assets.health.blocks import Block, Blocks, read_blocks
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.settings import Settings
-from medallion_assets.silver.table import CHANGED_AT, OPEN, QUARANTINE, SILVER, read_position
+from medallion_assets.lake.history import last_change
+from medallion_assets.ledger.gap import Gap
+from medallion_assets.ledger.status import Completeness
+from medallion_assets.silver.audit import RowCounts
+from medallion_assets.silver.table import (
+    CHANGED_AT,
+    DELETED,
+    OBJECTS,
+    OPEN,
+    QUARANTINE,
+    ROW_COUNT,
+    SILVER,
+    read_position,
+)
 
 
-@dataclass(frozen=True)
-class TableState:
-    """One source table. Times are aware UTC, None where nothing has happened yet.
+@dataclass(frozen=True, kw_only=True)
+class TableStatus:
+    """One Silver table, by its lake name. Times are aware UTC; None: it has not happened yet, or is not known.
 
-    `lag` is how long the oldest captured object has been waiting for Silver; zero when none waits.
+    - last_captured_at: capture time of the newest Bronze object
+    - last_merged_at: capture time of the newest object that the table contains
+    - contains_to: every object that was captured up to then is in the table
+    - pending_objects: Bronze objects that are not in the table yet
+    - lag: how long the oldest of these has been pending; zero if there is none
+    - published_at: when the table's rows changed last
+    - rows: live rows
+    - quarantined_rows: open rows of the quarantine table
+    - complete_to: every change of the stream up to then is in the table
+    - gaps: open gaps
+    - blocked_by: the check that blocks its publication, as far as `ops.checks` knows
     """
 
     table: str
-    captured_at: datetime | None
-    waiting_objects: int
+    last_captured_at: datetime | None
+    last_merged_at: datetime | None
+    contains_to: datetime
+    pending_objects: int
     lag: timedelta
-    changed_at: datetime | None
     published_at: datetime | None
     rows: int
-    quarantined: int
+    quarantined_rows: int
+    complete_to: datetime | None
+    gaps: tuple[Gap, ...]
+    blocked_by: Block | None
+
+    @property
+    def needs_backfill(self) -> bool:
+        """Whether changes are known to be missing from the table."""
+        return any(gap.lossy for gap in self.gaps)
 
 
-@dataclass(frozen=True)
-class MartState:
-    """One mart. `behind` names the Silver tables that were published again after it was computed."""
+@dataclass(frozen=True, kw_only=True)
+class MartStatus:
+    """One mart. Times are aware UTC; None: it has not happened yet, or is not known.
+
+    - last_merged_at: capture time of the newest object that one of its tables contains
+    - contains_to: every object of its tables that was captured up to then is in the mart
+    - computed_at: when the last published refresh began
+    - published_at: when the mart's rows changed last
+    - rows: its rows
+    - behind: its tables that changed after it was computed
+    - complete_to: every change of its tables' streams up to then is in the mart; never later than `computed_at`
+    - incomplete: its tables that need a backfill
+    - blocked_by: the check that blocks its publication, as far as `ops.checks` knows
+    """
 
     mart: str
+    last_merged_at: datetime | None
+    contains_to: datetime
     computed_at: datetime | None
+    published_at: datetime | None
     rows: int
     behind: tuple[str, ...]
+    complete_to: datetime | None
+    incomplete: tuple[str, ...]
+    blocked_by: Block | None
 
 
 @dataclass(frozen=True)
-class Overview:
+class Status:
     """All tables and marts of a domain at one moment."""
 
-    tables: Sequence[TableState]
-    marts: Sequence[MartState]
+    tables: Sequence[TableStatus]
+    marts: Sequence[MartStatus]
 
     @property
     def caught_up(self) -> bool:
         """Whether everything captured is in Silver and every mart was computed from that."""
-        return not any(table.waiting_objects for table in self.tables) and not any(mart.behind for mart in self.marts)
+        return not any(table.pending_objects for table in self.tables) and not any(mart.behind for mart in self.marts)
 
 
-class Observer:
-    """Looks at one stack, as often as asked."""
+def read_status(
+    lake: Lake,
+    store: BronzeStore,
+    domain: Domain,
+    marts: Sequence[Mart],
+    *,
+    completeness: Mapping[str, Completeness],
+    now: datetime,
+) -> Status:
+    """Return the status of every table and mart of the domain.
 
-    def __init__(self, settings: Settings, lake: Lake) -> None:
-        self._domain: Domain = load_domain(settings.domain)
-        self._marts: tuple[Mart, ...] = load_marts(self._domain)
-        self._store: BronzeStore = open_store(settings.bronze)
-        self._lake = lake
+    Reads metadata, one listing of Bronze per table, the count of each quarantine table and the newest rows of
+    `ops.checks`; no row of Silver or Gold. `completeness` is by lake name and has to be read before this call, because
+    rows that come later must not count. Raises LakeUnavailable, SettingsError.
+    """
+    silver = {contract.lake_name: lake.find(SILVER, contract.lake_name) for contract in domain.tables}
+    reader = _Reader(lake, store, silver, completeness, read_blocks(lake, now), now)
+    tables = {contract.lake_name: reader.table(contract) for contract in domain.tables}
+    return Status(tuple(tables.values()), tuple(reader.mart(mart, tables) for mart in marts))
 
-    def look(self) -> Overview:
-        """The state now. Raises LakeUnavailable, SettingsError."""
-        now = datetime.now(UTC)
-        silver = {contract.lake_name: self._lake.find(SILVER, contract.lake_name) for contract in self._domain.tables}
-        with Embedded(self._lake) as engine:
-            tables = [
-                self._table(engine, contract, silver[contract.lake_name], now) for contract in self._domain.tables
-            ]
-            marts = [self._mart(engine, mart, silver) for mart in self._marts]
-        return Overview(tables, marts)
 
-    def _table(self, engine: Embedded, contract: Contract, silver: Table | None, now: datetime) -> TableState:
-        name = contract.lake_name
-        position = read_position(silver)
-        waiting = [ObjectName.parse(path).captured_at for path in position.pending(self._store, contract.table)]
-        merged = [ObjectName.parse(position.newest).captured_at] if position.newest else []
-        rows, changed_at = _aggregates(engine, silver, f"count(*), max({CHANGED_AT})") or (0, None)
-        (quarantined,) = _aggregates(engine, self._lake.find(QUARANTINE, name), f"count_if(status = '{OPEN}')") or (0,)
-        return TableState(
+def read_last_changes(lake: Lake, domain: Domain) -> dict[str, datetime | None]:
+    """Return by lake name when the newest change of each Silver table was made. Reads one column of all its rows."""
+    found: dict[str, datetime | None] = {}
+    with lake.duckdb() as connection:
+        for contract in domain.tables:
+            found[contract.lake_name] = None
+            if (table := lake.find(SILVER, contract.lake_name)) is not None:
+                query = f"SELECT max({CHANGED_AT}) FROM {lake.scan_sql(table, None)} WHERE NOT {DELETED}"
+                ((found[contract.lake_name],),) = connection.execute(query).fetchall()
+    return found
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one table or mart; `silver` and `completeness` are by lake name."""
+
+    lake: Lake
+    store: BronzeStore
+    silver: Mapping[str, Table | None]
+    completeness: Mapping[str, Completeness]
+    blocks: Blocks
+    now: datetime
+
+    def table(self, contract: Contract) -> TableStatus:
+        name, table = contract.lake_name, self.silver[contract.lake_name]
+        position = read_position(table)
+        pending = [ObjectName.parse(path).captured_at for path in position.pending(self.store, contract.table)]
+        last_merged_at = ObjectName.parse(position.newest).captured_at if position.newest else None
+        contains_to = min(pending, default=self.now)
+        counts = RowCounts.read(table.properties.get(ROW_COUNT)) if table is not None else None
+        published_at = _published_at(table)
+        return TableStatus(
             table=name,
-            captured_at=max([*merged, *waiting], default=None),
-            waiting_objects=len(waiting),
-            lag=now - min(waiting) if waiting else timedelta(),
-            changed_at=changed_at,
-            published_at=_committed_at(silver),
-            rows=rows,
-            quarantined=quarantined,
+            last_captured_at=max([*pending, *([last_merged_at] if last_merged_at else [])], default=None),
+            last_merged_at=last_merged_at,
+            contains_to=contains_to,
+            pending_objects=len(pending),
+            lag=max(self.now - contains_to, timedelta()),
+            published_at=published_at,
+            rows=counts.rows if counts else 0,
+            quarantined_rows=_quarantined_rows(self.lake, name),
+            complete_to=self.completeness[name].complete_to,
+            gaps=self.completeness[name].gaps,
+            blocked_by=self.blocks.of(SILVER, name, published_at=published_at),
         )
 
-    def _mart(self, engine: Embedded, mart: Mart, silver: Mapping[str, Table | None]) -> MartState:
-        gold = self._lake.find(GOLD, mart.name)
-        basis = InputVersions.recorded(gold) if gold else None
-        published = {
-            name: table.metadata.current_snapshot_id if (table := silver[name]) else None for name in mart.tables
-        }
-        behind = tuple(name for name in published if basis is None or basis.silver.get(name) != published[name])
-        rows, computed_at = _aggregates(engine, gold, "count(*), max(computed_at)") or (0, None)
-        return MartState(mart=mart.name, computed_at=computed_at, rows=rows, behind=behind)
+    def mart(self, mart: Mart, tables: Mapping[str, TableStatus]) -> MartStatus:
+        inputs = [tables[name] for name in mart.tables]
+        gold = self.lake.find(GOLD, mart.name)
+        versions = InputVersions.recorded(gold) if gold is not None else None
+        computation = Computation.recorded(gold) if gold is not None else None
+        unread = unread_snapshots(versions, {name: self.silver[name] for name in mart.tables})
+        unread_from = [_oldest_capture(snapshot) for snapshots in unread.values() for snapshot in snapshots]
+        published_at = _published_at(gold)
+        return MartStatus(
+            mart=mart.name,
+            last_merged_at=max((table.last_merged_at for table in inputs if table.last_merged_at), default=None),
+            contains_to=min([*unread_from, *(table.contains_to for table in inputs)]),
+            computed_at=computation.at if computation else None,
+            published_at=published_at,
+            rows=_total_rows(gold),
+            behind=tuple(unread),
+            complete_to=complete_to(
+                mart.tables,
+                computation,
+                unread=unread,
+                now_complete_to={table.table: table.complete_to for table in inputs},
+            ),
+            incomplete=tuple(table.table for table in inputs if table.needs_backfill),
+            blocked_by=self.blocks.of(GOLD, mart.name, published_at=published_at),
+        )
 
 
-def _aggregates(engine: Embedded, table: Table | None, selected: str) -> tuple[Any, ...] | None:
-    """The one row of a SELECT without grouping; None where there is no table."""
+def _oldest_capture(snapshot: Snapshot) -> datetime:
+    """Return the capture time of the oldest object in a Silver snapshot; when it was committed, if it has none."""
+    names = json.loads(snapshot.summary.additional_properties.get(OBJECTS, "[]")) if snapshot.summary else []
+    times = [ObjectName.parse(name).captured_at for name in names]
+    return min([*times, _committed_at(snapshot)])
+
+
+def _total_rows(table: Table | None) -> int:
+    """Return the rows of a table without position deletes, such as a mart, by its metadata."""
+    snapshot = table.current_snapshot() if table is not None else None
+    summary = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
+    return int(summary.get("total-records", 0))
+
+
+def _published_at(table: Table | None) -> datetime | None:
+    """Return when the newest snapshot that changed rows was committed; None if none is known."""
+    snapshot = last_change(table) if table is not None else None
+    return _committed_at(snapshot) if snapshot else None
+
+
+def _committed_at(snapshot: Snapshot) -> datetime:
+    return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+
+
+def _quarantined_rows(lake: Lake, name: str) -> int:
+    table = lake.find(QUARANTINE, name)
     if table is None:
-        return None
-    engine.show(table)
-    found = engine.run(f"SELECT {selected} FROM {'.'.join(table.name())}", today=datetime.now(UTC).date())
-    return tuple(column[0].as_py() for column in found.columns)
-
-
-def _committed_at(table: Table | None) -> datetime | None:
-    snapshot = table.current_snapshot() if table else None
-    return datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC) if snapshot else None
+        return 0
+    with lake.duckdb() as connection:
+        query = f"SELECT count(*) FROM {lake.scan_sql(table, None)} WHERE status = '{OPEN}'"
+        ((count,),) = connection.execute(query).fetchall()
+    return int(count)

@@ -57,13 +57,26 @@ def snapshot_summary(table: Table, snapshot_id: int) -> dict[str, str]:
 
 def last_change(table: Table) -> Snapshot | None:
     """Return the newest snapshot of main that is no compaction; None if all known ones are compactions."""
-    for snapshot in ancestors_of(table.current_snapshot(), table.metadata):
-        if snapshot.summary is None or snapshot.summary.operation is not Operation.REPLACE:
-            return snapshot
-    return None
+    lineage = ancestors_of(table.current_snapshot(), table.metadata)
+    return next((snapshot for snapshot in lineage if not _is_compaction(snapshot)), None)
+
+
+def changes_after(table: Table, snapshot_id: int | None) -> list[Snapshot]:
+    """Return main's snapshots after `snapshot_id`, newest first, without compactions.
+
+    If `snapshot_id` is None, has expired or was never on main, these are all known ones.
+    """
+    later = itertools.takewhile(
+        lambda snapshot: snapshot.snapshot_id != snapshot_id, ancestors_of(table.current_snapshot(), table.metadata)
+    )
+    return [snapshot for snapshot in later if not _is_compaction(snapshot)]
 
 
 _SIDE = pa.field("_side", pa.string())
+
+
+def _is_compaction(snapshot: Snapshot) -> bool:
+    return snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE
 
 
 def _snapshot(table: Table, snapshot_id: int) -> Snapshot:
@@ -90,7 +103,7 @@ def _spans_between_compactions(lineage: list[Snapshot]) -> list[tuple[Snapshot, 
     spans = []
     start = lineage[0]
     for before, snapshot in itertools.pairwise(lineage):
-        if snapshot.summary is not None and snapshot.summary.operation is Operation.REPLACE:
+        if _is_compaction(snapshot):
             spans.append((start, before))
             start = snapshot
     spans.append((start, lineage[-1]))

@@ -43,9 +43,17 @@ def check_table(contract: Contract, found: Completeness, *, now: datetime) -> Ch
     )
 
 
-def check_mart(tables: Sequence[str], found: Mapping[str, Completeness], *, severity: Severity) -> CheckResult:
-    """Check that no changes are missing from the tables (lake names) that a mart reads; `found` is by lake name."""
-    complete_to = oldest_complete_to(tables, found)
+def check_mart(
+    tables: Sequence[str],
+    found: Mapping[str, Completeness],
+    *,
+    severity: Severity,
+    complete_to: datetime | None,
+) -> CheckResult:
+    """Check that no changes are missing from the tables (lake names) that a mart reads; `found` is by lake name.
+
+    `complete_to`: every change of these tables up to then is in the published mart (gold.completeness).
+    """
     gaps = {table: [gap for gap in found[table].gaps if gap.lossy] for table in tables}
     numbers: dict[str, int | Decimal | str] = {"complete_up_to": _text(complete_to)}
     numbers |= {f"gaps of {table}": len(open_gaps) for table, open_gaps in gaps.items()}
@@ -58,13 +66,6 @@ def check_mart(tables: Sequence[str], found: Mapping[str, Completeness], *, seve
         numbers,
         examples[:MAX_EXAMPLES],
     )
-
-
-def oldest_complete_to(tables: Sequence[str], found: Mapping[str, Completeness]) -> datetime | None:
-    """Return up to when all of the tables are complete; None if that is not known of each of them."""
-    times = [found[table].complete_to for table in tables]
-    known = [at for at in times if at is not None]
-    return min(known, default=None) if len(known) == len(times) else None
 
 
 def mart_severity(tables: Sequence[str], domain: Domain) -> Severity:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from medallion_assets.capture.store import open_store
 from medallion_assets.errors import LocalStackError
-from medallion_assets.health.status import Observer, Overview
+from medallion_assets.gold.spec import load_marts
+from medallion_assets.health.status import Status, read_status
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.status import read_completeness
 from medallion_assets.local.bronze_counter import Captured
 from medallion_assets.local.stack import Stack
 from medallion_assets.local.traffic import Traffic
@@ -31,13 +34,13 @@ class Progress:
 
     emitted: Mapping[str, int]
     captured: Mapping[str, int]
-    overview: Overview
+    status: Status
     writing: bool
 
     @property
     def caught_up(self) -> bool:
         """Whether traffic has stopped and every change of it is in Silver and Gold."""
-        return not self.writing and self.emitted == self.captured and self.overview.caught_up
+        return not self.writing and self.emitted == self.captured and self.status.caught_up
 
 
 class Demo:
@@ -46,10 +49,10 @@ class Demo:
     def __init__(self, stack: Stack, lake: Lake, *, seed: int) -> None:
         self._stack = stack
         self._traffic = Traffic.of(stack.settings, seed=seed)
-        self._captured = Captured(
-            open_store(stack.settings.bronze), [contract.table for contract in stack.domain.tables]
-        )
-        self._observer = Observer(stack.settings, lake)
+        self._lake = lake
+        self._store = open_store(stack.settings.bronze)
+        self._marts = load_marts(stack.domain)
+        self._captured = Captured(self._store, [contract.table for contract in stack.domain.tables])
 
     def load(self) -> int:
         """Write the initial load; the number of rows."""
@@ -111,9 +114,13 @@ class Demo:
         # What is written is counted before what is captured: so equal counts mean that nothing is on its way.
         emitted, captured = self._traffic.emitted.copy(), self._captured.count()
         tables = self._stack.domain.tables
+        completeness = read_completeness(self._lake, [contract.lake_name for contract in tables])
+        now = datetime.now(UTC)
         return Progress(
             emitted={contract.lake_name: emitted[contract.table] for contract in tables},
             captured={contract.lake_name: captured[contract.table] for contract in tables},
-            overview=self._observer.look(),
+            status=read_status(
+                self._lake, self._store, self._stack.domain, self._marts, completeness=completeness, now=now
+            ),
             writing=writing,
         )

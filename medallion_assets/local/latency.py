@@ -19,8 +19,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS
-from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import literal
 from medallion_assets.lake.history import snapshot_summary

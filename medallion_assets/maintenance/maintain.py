@@ -11,8 +11,7 @@ from datetime import timedelta
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS
-from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
 from medallion_assets.ledger.offset import FollowerOffset, read_properties

@@ -131,7 +131,7 @@ HEALTH: Final = OpsTable(
         OpsColumn("contains_to", "time", "every object that was captured up to then is in it"),
         OpsColumn("published_at", "time", "when its rows changed last"),
         OpsColumn("complete_to", "time", "every change of the stream up to then is in it; null if that is not known"),
-        OpsColumn("row_count", "integer", "rows of the Silver table, without tombstones"),
+        OpsColumn("row_count", "integer", "rows of the table or mart, without tombstones"),
         OpsColumn("pending_objects", "integer", "Bronze objects that are not in the Silver table yet"),
         OpsColumn("pending_tables", "integer", "Silver tables that changed after the mart was computed from them"),
         OpsColumn("quarantined_rows", "integer", "open rows of the quarantine table"),

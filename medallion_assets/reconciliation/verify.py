@@ -22,8 +22,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.gold.changes import InputVersions, affected_days
-from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.reconciliation.catch_up import CatchUp, silver_now

@@ -22,6 +22,8 @@ from medallion_assets.health.collect import collect_health
 from medallion_assets.health.run_events import RunEvents
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.stackfile import announce, only_stack
+from medallion_assets.ops.tables import CHECKS
+from medallion_assets.ops.upsert import upsert
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
@@ -33,7 +35,7 @@ def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:
     fleet.write()
     fleet.capture()
     waiting = json.loads(medallion("status", "--json").stdout)
-    assert [(table["waiting_objects"], table["rows"]) for table in waiting["tables"]] == [(1, 0), (1, 0)]
+    assert [(table["pending_objects"], table["rows"]) for table in waiting["tables"]] == [(1, 0), (1, 0)]
     assert all(table["lag"] > 0 for table in waiting["tables"])
     assert not waiting["caught_up"]
     fleet.publish()
@@ -43,12 +45,31 @@ def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:
     assert done["caught_up"]
     for table in done["tables"]:
         captured, changed, published = (
-            datetime.fromisoformat(table[name]) for name in ("captured_at", "changed_at", "published_at")
+            datetime.fromisoformat(table[name]) for name in ("last_captured_at", "last_changed_at", "published_at")
         )
         assert changed <= captured <= published <= datetime.now(UTC)
     shown = medallion("status")
     assert shown.exit_code == 0
     assert "vehicles" in shown.stdout and "daily_distance" in shown.stdout
+
+
+def test_status_names_the_check_that_blocks_a_table(fleet: Fleet) -> None:
+    fleet.write()
+    fleet.capture()
+    fleet.publish()
+    at = datetime.now(UTC)
+    row = {"id": "1", "observed_at": at, "layer": "silver", "table_name": "trips", "check_name": "quarantine_rate"}
+    row |= {"blocking": True, "passed": False, "evaluations": 1, "failures": 1, "run_id": "run"}
+    with Lake.open(fleet.settings.lake()) as lake:
+        upsert(lake, CHECKS, [row], run_id="test")
+    found = json.loads(medallion("status", "--json").stdout)
+    assert {one["table"]: one["blocked_by"] for one in found["tables"]} == {
+        "vehicles": None,
+        "trips": {"check": "quarantine_rate", "since": at.isoformat()},
+    }
+    shown = medallion("status").stdout
+    assert f"quarantine_rate since {at:%Y-%m-%d %H:%M:%S}" in shown
+    assert "blocked by" in shown
 
 
 def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fleet) -> None:
@@ -65,7 +86,8 @@ def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fle
         )
     whole = json.loads(medallion("status", "--json").stdout)
     assert {table["complete_to"] for table in whole["tables"]} == {now.isoformat()}
-    assert [mart["complete_to"] for mart in whole["marts"]] == [now.isoformat()]
+    assert [mart["complete_to"] for mart in whole["marts"]] == [mart["computed_at"] for mart in whole["marts"]]
+    assert all(datetime.fromisoformat(mart["computed_at"]) < now for mart in whole["marts"])
     write_gap_marker(
         store, GapMarker(table="fleet-Trips", detected_at=now, reason="shard shardId-1 was trimmed before it was read")
     )

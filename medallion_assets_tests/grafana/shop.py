@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from medallion_assets.capture.file_store import FileStore
@@ -58,7 +59,11 @@ def fill(lake: Lake, bronze: Path, now: datetime) -> None:
     for minutes in range(360, -1, -20):
         at = now - timedelta(minutes=minutes)
         happened = RunEvents(list(_steps(at, dice)), list(_evaluations(at, dice, broken=minutes in {140, 120})))
-        collect_health(lake, store, DOMAIN, MARTS.values(), run_events=lambda after, to, made=happened: made, now=at)  # type: ignore[misc]
+        collect_health(lake, store, DOMAIN, list(MARTS.values()), run_events=partial(_events, happened), now=at)
+
+
+def _events(happened: RunEvents, after: datetime, to: datetime) -> RunEvents:
+    return happened
 
 
 def _steps(at: datetime, dice: random.Random) -> Iterator[tuple[datetime, StepRun]]:

@@ -25,7 +25,7 @@ def collect(lake: Lake, bronze: Path, *, at: datetime) -> None:
     step = StepRun("silver", "orders", "run", ended, done=True, numbers={"rows_in": 3, "merged": 3})
     evaluation = CheckEvaluation("silver", "orders", "keys", "run", ended, blocking=True, passed=True, numbers={})
     happened = RunEvents([(ended, step)], [(ended, evaluation)])
-    collect_health(lake, FileStore(bronze), DOMAIN, MARTS.values(), run_events=lambda after, to: happened, now=at)
+    collect_health(lake, FileStore(bronze), DOMAIN, list(MARTS.values()), run_events=lambda after, to: happened, now=at)
 
 
 def query(lake: Lake, table: OpsTable, sql: str) -> list[tuple[Any, ...]]:

@@ -209,9 +209,9 @@ def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], Non
         report.caught_up_seconds = time.monotonic() - began
         if progress.caught_up:
             return
-        waiting = sum(table.waiting_objects for table in progress.overview.tables)
+        waiting = sum(table.pending_objects for table in progress.status.tables)
         behind = sum(progress.emitted.values()) - sum(progress.captured.values())
-        marts = [mart.mart for mart in progress.overview.marts if mart.behind]
+        marts = [mart.mart for mart in progress.status.marts if mart.behind]
         if (behind, waiting, marts) != seen:
             seen, moved = (behind, waiting, marts), time.monotonic()
             say(f"catching up: {behind} changes not in Bronze, {waiting} objects not in Silver, marts behind: {marts}")
