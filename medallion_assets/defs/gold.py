@@ -125,16 +125,12 @@ def _checks(mart: "Mart", domain: Domain) -> list[tuple[str, Severity]]:
     return [*check_names(mart), (COMPLETENESS, mart_severity(mart.tables, domain))]
 
 
-def _check_completeness(
-    lake: "Lake", mart: "Mart", domain: Domain, found: "Mapping[str, Completeness]"
-) -> CheckResult:
+def _check_completeness(lake: "Lake", mart: "Mart", domain: Domain, found: "Mapping[str, Completeness]") -> CheckResult:
     """Check the mart as it is published; `found` is what the ledger says of the tables that it reads."""
     from medallion_assets.gold.completeness import read_complete_to
 
     complete_to = read_complete_to(lake, [mart], {name: one.complete_to for name, one in found.items()})[mart.name]
-    return check_mart(
-        mart.tables, found, severity=mart_severity(mart.tables, domain), complete_to=complete_to
-    )
+    return check_mart(mart.tables, found, severity=mart_severity(mart.tables, domain), complete_to=complete_to)
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:
