@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from medallion_assets.checks.results import CheckResult, missing_columns
 from medallion_assets.gold.audit import audit_mart, check_names
-from medallion_assets.gold.refresh import GOLD
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_outages
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.store import FileStore
 from medallion_assets.health.blocks import Block
 from medallion_assets.health.collect import collect_health
 from medallion_assets.health.run_events import CheckEvaluation, RunEvents
