@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medallion_assets.cost.data import Prices, load_measured, load_prices
@@ -108,6 +108,7 @@ def test_no_line_is_negative_and_every_way_costs_something(load: Load) -> None:
         assert all(line.usd >= 0 and line.amount >= 0 for line in bill.lines)
 
 
+@example(Load(changes_per_day=8_294_139, item_bytes=8_674, tables=1, dashboards=49), 2)
 @given(loads, st.integers(2, 10))
 def test_more_to_carry_never_costs_less_but_for_storage_that_grows_cold(load: Load, times: int) -> None:
     heavier = [
@@ -123,7 +124,9 @@ def test_more_to_carry_never_costs_less_but_for_storage_that_grows_cold(load: Lo
 
 
 def _warm(bill: Bill) -> Decimal:
-    return sum((line.usd for line in bill.lines if line not in bronze(bill)), Decimal(0))
+    """The bill without Bronze's storage and its moves: more tables make smaller objects, which never grow cold."""
+    cold = [line for line in bill.lines if line.item.startswith("Bronze, moved")] + bronze(bill)
+    return sum((line.usd for line in bill.lines if line not in cold), Decimal(0))
 
 
 def test_every_price_says_where_it_is_listed_and_is_used() -> None:
