@@ -141,8 +141,7 @@ class Bench:
         return list(found.to_pylist())
 
     def snapshots(self, name: str) -> int:
-        table = self.lake.find(SILVER, name)
-        return len(table.metadata.snapshots) if table is not None else 0
+        return len(self.lake.table(SILVER, name).metadata.snapshots)
 
 
 @contextmanager
