@@ -45,7 +45,7 @@ PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal --durations 40 --durat
 # Without bytecode every process that a test starts compiles the package again: 2 s of a core.
 export PYTHONDONTWRITEBYTECODE :=
 
-test: install ## the fast tests on every core, under 5 minutes on two (ARGS="-k word" for a part)
+test: install ## the fast tests on every core (ARGS="-k word" for a part)
 	@$(PYTEST) --junitxml build/test.xml $(ARGS)
 
 test-slow: install .venv-infra/installed ## the other tests: more seeds, Glue twins, whole stacks, soak, deployment
