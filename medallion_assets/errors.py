@@ -65,5 +65,9 @@ class MartError(MedallionError):
     """A mart's SQL cannot be run exactly as written."""
 
 
+class NotCaughtUp(MedallionError):
+    """The local stack runs, and Gold did not contain every change in time."""
+
+
 class LocalStackError(MedallionError):
     """A process of the local stack did not start or stopped."""

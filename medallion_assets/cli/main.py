@@ -1,4 +1,4 @@
-"""The command line's entry: registers the commands and turns our errors into messages and exit codes."""
+"""The entry of the command line: it registers the commands, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from medallion_assets.cli.outcome import ExitCode, explained
 
 
 class _Commands(TyperGroup):
-    """The commands; an error we know becomes its message on stderr and its exit code."""
+    """The commands. A known error becomes a message on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

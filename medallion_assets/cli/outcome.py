@@ -1,6 +1,6 @@
 """How a command ends: its exit code, and one clear message instead of a traceback.
 
-What belongs here: the exit codes and which exception means which. Not what a command does.
+Belongs here: the exit codes, and which exception gives which. Does not belong here: what a command does.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the exit code says to a program."""
+    """The meaning of each exit code."""
 
     OK = 0
     FOUND = 1
     """Everything ran, and found differences, a failed check or lost history."""
     USAGE = 2
-    """The command, a setting, a file of the domain or the credentials are wrong: somebody must mend them."""
+    """The command, a setting, a file of the domain or the credentials are wrong, and somebody must correct them."""
     UNREACHABLE = 3
     """A service or a process did not answer: trying again later may be right."""
     INTERRUPTED = 130
@@ -35,7 +35,7 @@ _USAGE = (
     errors.ProjectExists,
     errors.ExtraMissing,
 )
-_UNREACHABLE = (errors.LakeUnavailable, errors.LocalStackError)
+_UNREACHABLE = (errors.LakeUnavailable, errors.LocalStackError, errors.NotCaughtUp)
 _WRONG_CREDENTIALS = {
     "AccessDenied",
     "AccessDeniedException",
@@ -53,7 +53,7 @@ _MISSING = {"ResourceNotFoundException", "NoSuchBucket", "EntityNotFoundExceptio
 
 
 def explained(error: Exception) -> tuple[ExitCode, str] | None:
-    """The exit code and the message for `error`; None for one nobody foresaw, which keeps its traceback."""
+    """Return the exit code and the message for `error`; None for an unknown error, which keeps its traceback."""
     if isinstance(error, errors.MedallionError):
         if isinstance(error, _USAGE):
             return ExitCode.USAGE, str(error)

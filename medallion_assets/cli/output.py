@@ -18,33 +18,33 @@ if TYPE_CHECKING:
 
 
 def print_json(value: object) -> None:
-    """`value` as one JSON document: decimals as text with all their digits, times in ISO 8601, binary in hex."""
+    """Print `value` as one JSON document: decimals as text with all digits, times in ISO 8601, binary in hex."""
     typer.echo(json.dumps(value, default=_plain, ensure_ascii=False))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows as CSV (RFC 4180) with a header; null is empty, lists and maps are JSON."""
+    """Print rows as CSV (RFC 4180) with a header; null is empty, lists and maps are JSON."""
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
     writer.writerow(columns)
     writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for reading. When the output is no terminal, it is wide enough to cut nothing off."""
+    """Print a table for people. Without a terminal it is wide enough that nothing is cut off."""
     if title:
         typer.echo(title)
     console().print(table(columns, rows))
 
 
 def console() -> Console:
-    """Where tables are printed: the terminal at its width, or plain text of 200 columns."""
+    """Return where tables are printed: a terminal at its width, or plain text of 200 columns."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table for reading; numbers stand right."""
+    """Return a table for people; numbers are aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
@@ -59,7 +59,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 
 
 def shown(cell: Any) -> str:
-    """One cell as a person reads it."""
+    """Return one cell as a person reads it."""
     match cell:
         case None:
             return "-"

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 _SHOWN_ROWS = 8
 
 
-def show_progress(looks: Iterable[Progress]) -> None:
-    """Each look as it comes: in place on a terminal, else one line each."""
+def show_progress(states: Iterable[Progress]) -> None:
+    """Show each state of the demo as it comes: in place on a terminal, otherwise one line each."""
     began = time.monotonic()
     if not sys.stdout.isatty():
-        for progress in looks:
+        for progress in states:
             typer.echo(f"{time.monotonic() - began:5.0f} s  {_line(progress)}")
         return
     from rich.live import Live
 
     with Live(console=console(), auto_refresh=False) as live:
-        for progress in looks:
+        for progress in states:
             live.update(_tables(progress, time.monotonic() - began), refresh=True)
 
 
 def show_gold(lake: Lake, marts: Sequence[Mart]) -> None:
-    """The first rows of every mart, the newest days first; a mart of one row from top to bottom."""
+    """Print the first rows of every mart, the newest days first; a mart of one row with one line per column."""
     from medallion_assets.engines.embedded import Embedded
     from medallion_assets.gold.spec import GOLD
 
@@ -60,7 +60,7 @@ def show_gold(lake: Lake, marts: Sequence[Mart]) -> None:
 
 
 def show_latency(found: Latency) -> None:
-    """How long the live changes took."""
+    """Print how long the live changes took to reach Gold."""
     if found.p50 is None or found.p95 is None or found.longest is None:
         typer.echo("No live change has reached Gold.")
         return

@@ -1,4 +1,7 @@
-"""How many changes have reached Bronze, each counted once however often it was delivered."""
+"""Count the changes in Bronze. A change counts once, however often it was delivered.
+
+Belongs here: counting for the demo's progress. Does not belong here: the counts of production (`ledger`).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 
 
-class Captured:
-    """Counts the changes of some tables (DynamoDB names) in Bronze; reads each object once."""
+class BronzeCounter:
+    """The number of changes of some tables (DynamoDB names) in Bronze. Each object is read once."""
 
     def __init__(self, store: BronzeStore, tables: Iterable[str]) -> None:
         self._store = store
@@ -18,7 +21,7 @@ class Captured:
         self._events: dict[str, set[str]] = {table: set() for table in self._positions}
 
     def count(self) -> Mapping[str, int]:
-        """The number of changes of each table now."""
+        """Return the number of changes of each table now."""
         import pyarrow.parquet as pq
 
         for table, position in self._positions.items():

@@ -1,4 +1,7 @@
-"""The demo's acts: load, live traffic until Gold has caught up, and what came of it. Not how it is shown (`cli`)."""
+"""What the demo does: the initial load, live traffic, and waiting until Gold contains every change.
+
+Belongs here: these steps, and the progress after each. Does not belong here: how it is shown (`cli`).
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from medallion_assets.capture.store import open_store
-from medallion_assets.errors import LocalStackError
+from medallion_assets.errors import AuditFailed, NotCaughtUp
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.health.status import Status, read_status
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.status import read_completeness
-from medallion_assets.local.bronze_counter import Captured
+from medallion_assets.local.bronze_counter import BronzeCounter
 from medallion_assets.local.stack import Stack
 from medallion_assets.local.traffic import Traffic
 
-LOOK_SECONDS = 2.0
-"""A look costs about 0.2 s of one core; the runs it watches need both."""
+OBSERVE_SECONDS = 2.0
+"""Observing takes about 0.2 s of one core, and the runs need both cores of a small machine."""
 PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at the running demo. `emitted` are the writes that DynamoDB streams, `captured` those of them in Bronze.
+    """The running demo at one moment, by lake name of the table.
 
-    Both are by lake name of the table.
+    `emitted` counts the writes that DynamoDB puts on a stream, `captured` the changes that are in Bronze.
     """
 
     emitted: Mapping[str, int]
@@ -39,36 +42,37 @@ class Progress:
 
     @property
     def caught_up(self) -> bool:
-        """Whether traffic has stopped and every change of it is in Silver and Gold."""
+        """Return whether traffic has stopped and every change is in Silver and Gold."""
         return not self.writing and self.emitted == self.captured and self.status.caught_up
 
 
 class Demo:
-    """Traffic on a running stack, and looks at what becomes of it."""
+    """Traffic on a running stack, and its progress through the layers."""
 
     def __init__(self, stack: Stack, lake: Lake, *, seed: int) -> None:
         self._stack = stack
-        self._traffic = Traffic.of(stack.settings, seed=seed)
         self._lake = lake
+        self._traffic = Traffic.of(stack.settings, seed=seed)
         self._store = open_store(stack.settings.bronze)
         self._marts = load_marts(stack.domain)
-        self._captured = Captured(self._store, [contract.table for contract in stack.domain.tables])
+        self._bronze_counter = BronzeCounter(self._store, [contract.table for contract in stack.domain.tables])
 
     def load(self) -> int:
-        """Write the initial load; the number of rows."""
+        """Write the initial load; return the number of rows."""
         return self._traffic.load()
 
-    def settle(self) -> Iterator[Progress]:
-        """A look every two seconds until Gold has caught up with what is written.
+    def catch_up(self) -> Iterator[Progress]:
+        """Yield the progress every two seconds until Gold has caught up with what is written.
 
-        Raises LocalStackError when a process ended or Gold did not catch up in two minutes.
+        Raises LocalStackError if a process ended. If Gold has not caught up after two minutes, raises AuditFailed if
+        a blocking check is the reason, and else NotCaughtUp; the stack goes on then.
         """
         return self._follow(lambda: True)
 
     def live(self, *, rate: float, seconds: float) -> Iterator[Progress]:
-        """Write for that many seconds; looks as in `settle`, until Gold has caught up after the last write.
+        """Write for that many seconds; yield the progress until Gold has caught up with the last write.
 
-        Raises what `settle` raises, and botocore's errors.
+        Raises what `catch_up` raises, and botocore's errors.
         """
         with self.writing(rate=rate, count=round(rate * seconds)) as written:
             yield from self._follow(written.done)
@@ -78,22 +82,40 @@ class Demo:
         while True:
             began = time.monotonic()
             self._stack.check()
-            progress = self.look(writing=not written())
+            progress = self.observe(writing=not written())
             yield progress
             if progress.caught_up:
                 return
             if written():
                 deadline = deadline or time.monotonic() + PATIENCE_SECONDS
                 if time.monotonic() > deadline:
-                    raise LocalStackError(
-                        f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write. Look at the failed "
-                        f"runs on {self._stack.dagster_url} or at the logs in {self._stack.folder}."
-                    )
-            time.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - began)))
+                    raise self._reason(progress.status)
+            time.sleep(max(0.0, OBSERVE_SECONDS - (time.monotonic() - began)))
+
+    def _reason(self, status: Status) -> AuditFailed | NotCaughtUp:
+        """Return why Gold has not caught up: the checks that block tables and marts, as far as they are recorded.
+
+        Dagster's health sensor records the results of checks once a minute.
+        """
+        late = f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write."
+        blocked = [f"  silver/{table.table}: {table.blocked_by}" for table in status.tables if table.blocked_by]
+        blocked += [f"  gold/{mart.mart}: {mart.blocked_by}" for mart in status.marts if mart.blocked_by]
+        if blocked:
+            listed = "\n".join(blocked)
+            return AuditFailed(
+                f"{late} A check blocks the publication, and what depends on it waits:\n{listed}\n"
+                f"Correct the data or the contract, then rerun that day on {self._stack.dagster_url}."
+            )
+        return NotCaughtUp(
+            f"{late} The failed runs are on {self._stack.dagster_url}, the logs in {self._stack.folder}."
+        )
 
     @contextmanager
     def writing(self, *, rate: float, count: int | None = None) -> Iterator[Future[None]]:
-        """Traffic in the background: `count` writes, or until the context ends. Raises what the writing raised."""
+        """Write in the background while inside: `count` writes, or until the context ends.
+
+        Yields the future of the writing. Raises botocore's errors and what the store raises.
+        """
         stop = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             written = pool.submit(self._traffic.run, rate=rate, count=count, stop=stop)
@@ -104,15 +126,15 @@ class Demo:
             written.result()
 
     def watch(self) -> None:
-        """Return never: raise LocalStackError when a process of the stack has ended."""
+        """Wait until a process of the stack has ended; then raise LocalStackError. Never returns."""
         while True:
             self._stack.check()
             time.sleep(1.0)
 
-    def look(self, *, writing: bool) -> Progress:
-        """What is written, captured and published now. Raises LakeUnavailable, SettingsError."""
-        # What is written is counted before what is captured: so equal counts mean that nothing is on its way.
-        emitted, captured = self._traffic.emitted.copy(), self._captured.count()
+    def observe(self, *, writing: bool) -> Progress:
+        """Return what is written, captured and published now. Raises LakeUnavailable, SettingsError."""
+        # Writes are counted before captured changes, so equal counts mean that no change is between the two.
+        emitted, captured = self._traffic.emitted.copy(), self._bronze_counter.count()
         tables = self._stack.domain.tables
         completeness = read_completeness(self._lake, [contract.lake_name for contract in tables])
         now = datetime.now(UTC)

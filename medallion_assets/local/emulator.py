@@ -1,7 +1,7 @@
 """The local AWS: one emulator process with DynamoDB, Streams, S3, Glue and SQS on 127.0.0.1.
 
-It lives in a virtual environment of its own because it pins botocore exactly. What belongs here: starting it, and the
-environment a client needs to reach it. Not what is created inside it.
+Belongs here: starting it, and the environment variables with which a client reaches it. Does not belong here:
+installing it (`emulator_environment`), and what is created in it (`stack`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
     def client_env(self, account: str = DEMO_ACCOUNT) -> dict[str, str]:
-        """The environment variables with which boto3 and our settings reach this emulator as `account`."""
+        """Return the environment variables with which boto3 reaches this emulator as `account`."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
@@ -47,9 +47,9 @@ class Emulator:
 
 @contextmanager
 def run_emulator(state: Path, *, port: int | None = None) -> Iterator[Emulator]:
-    """A fresh emulator whose files stay under `state`; stopped on leaving.
+    """Run an empty emulator, with its files below `state`, while inside.
 
-    Raises LocalStackError when it is not installed, the port is taken or it does not come up.
+    Raises LocalStackError if it cannot be installed, if the port is taken, and if it does not start.
     """
     command = emulator_command()
     port = port or free_port()

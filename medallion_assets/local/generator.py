@@ -1,7 +1,7 @@
-"""Writes as a user's application would make them, drawn from a domain's contracts and workload, the same for a seed.
+"""The writes of an imagined application, drawn from a domain's contracts and workload by a seed.
 
-What belongs here: which item is written next and with which values. Not the writing itself (`writer`) and no word about
-any particular domain.
+Belongs here: which item is written next, and with which values. Does not belong here: the writing (`writer`), and
+anything about one particular domain.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Key = tuple[Any, ...]
 Item = dict[str, Any]
 
 _EARLY_WRITES = 40
-"""At most so many writes lie between a row that refers to another and the row it refers to."""
+"""The most writes between a row that refers to a row and the row that it refers to."""
 _MAX_LATE_ATTEMPTS = 20
 
 
@@ -48,7 +48,7 @@ class Change:
 
 @dataclass
 class _Row:
-    """An item that is there: its attributes, its number, and when it was first written."""
+    """An item in a table: its attributes, its number, and when it was first written."""
 
     item: Item
     number: int
@@ -56,7 +56,7 @@ class _Row:
 
 
 class _Rows:
-    """The items of one table that are there now, by key, with one of them picked in constant time."""
+    """The items of one table by key. Picking one takes constant time."""
 
     def __init__(self, contract: Contract, plan: TableWorkload) -> None:
         self.contract = contract
@@ -84,13 +84,13 @@ class _Rows:
             self._at[last] = at
 
     def pick(self, rng: random.Random) -> Key:
-        """A key; a hot one as often as the workload says."""
+        """Return a random key; a hot one as often as the workload says."""
         hot = self.plan.hot
         few = hot.keys if hot and rng.random() < hot.share else len(self._keys)
         return self._keys[rng.randrange(min(few, len(self._keys)))]
 
     def pick_for_update(self, rng: random.Random, now: datetime) -> Key:
-        """A key; where the workload says late, one written long ago as often as it says, else one of the newest."""
+        """Return a random key; with `late` in the workload, that of an old row for its share, else of a new row."""
         late = self.plan.late
         if late is None:
             return self.pick(rng)
@@ -122,7 +122,7 @@ class Generator:
         self._written = 0
 
     def adopt(self, table: str, items: Iterable[Item]) -> None:
-        """Items of `table` (lake name) that are there already: they will be updated, deleted and referred to."""
+        """Take over the items that `table` (lake name) has already: they get updates, deletes and references."""
         rows = self._rows[table]
         moments = [name for name, value in rows.plan.item.items() if value.moment is not None]
         for item in sorted(items, key=lambda item: repr(rows.key(item))):
@@ -131,7 +131,7 @@ class Generator:
             rows.add(_Row(item, rows.number, _moment(texts[0]) if texts else self._start))
 
     def initial(self) -> Iterator[Change]:
-        """The initial load: only inserts, table after table, none of it due later than the rest."""
+        """Yield the initial load: inserts only, table after table, all of them due at once."""
         for name, rows in self._rows.items():
             load = rows.plan.initial
             for number in range(load.count):
@@ -141,7 +141,7 @@ class Generator:
         self._now = self._start
 
     def live(self, *, rate: float, start: datetime) -> Iterator[Change]:
-        """Traffic without end from `start` on, `rate` writes a second on average; it is the caller who waits."""
+        """Yield writes without end, `rate` a second on average from `start` on. The caller does the waiting."""
         due = left_in_burst = 0
         for place in count():
             if left_in_burst:
@@ -183,7 +183,7 @@ class Generator:
         return Change(rows.contract.table, "insert", named, dict(row.item), due)
 
     def _new(self, name: str, *, early: bool) -> _Row:
-        """A new item of that table; its key is none that is there."""
+        """Return a new item of the table, with a key that the table does not have."""
         rows = self._rows[name]
         while True:
             rows.number += 1
@@ -231,7 +231,7 @@ class Generator:
                 return self._referred(str(value.reference), early_share=float(value.early) if early else 0.0)
 
     def _referred(self, name: str, *, early_share: float) -> Any:
-        """The key of a row of that table, or of one that will be written within the next writes."""
+        """Return the key of a row of that table; for `early_share`, of a row that is written a few writes later."""
         rows = self._rows[name]
         if rows.rows and (not early_share or self._rng.random() >= early_share):
             return rows.pick(self._rng)[0]
@@ -249,7 +249,7 @@ def _weights(plan: TableWorkload) -> Iterator[tuple[Kind, Decimal]]:
 
 
 def _as_contracted(drawn: Any, type_: ColumnType) -> Any:
-    """Lists as sets where the contract says set, also inside lists, maps and structs."""
+    """Return the value with lists as sets where the contract has a set, also inside lists, maps and structs."""
     if isinstance(drawn, list):
         parts = [_as_contracted(part, type_.element) if type_.element else part for part in drawn]
         return frozenset(parts) if type_.kind == "set" else parts

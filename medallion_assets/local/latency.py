@@ -1,7 +1,7 @@
-"""How long a change takes from its write in DynamoDB to published Gold, read from what the layers record.
+"""The time from a write in DynamoDB to published Gold, for every change, from what the layers record.
 
-What belongs here: Bronze's creation times, the objects a Silver snapshot lists, the Silver snapshots a Gold snapshot
-names, and when each of them was published. No clock of this process and no sampling: every change counts.
+Belongs here: joining Bronze's creation times with the objects of each Silver snapshot and the Silver snapshots of each
+Gold snapshot. Does not belong here: a clock of this process, or sampling.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ from medallion_assets.silver.table import OBJECTS, SILVER
 
 @dataclass(frozen=True)
 class Latency:
-    """Of the changes that are in Gold: how many, and the time from write to Gold that half and 95 % of them kept.
+    """The latencies of the changes that are in Gold.
 
-    DynamoDB tells a change's time in whole seconds, rounded down: every latency is up to a second too long, never too
-    short. `waiting` changes are captured and not yet in Gold.
+    `changes`: their number. `p50`, `p95`, `longest`: 50 %, 95 % and all of them took at most that long.
+    `waiting`: how many changes are captured and not in Gold yet.
+    DynamoDB gives a change's time in whole seconds, rounded down, so each latency may be up to a second too long.
     """
 
     changes: int
@@ -42,7 +43,7 @@ class Latency:
 
 
 def measure(lake: Lake, store: BronzeStore, domain: Domain, marts: Sequence[Mart], *, since: datetime) -> Latency:
-    """The latency of every change that DynamoDB dates at `since` or later.
+    """Return the latencies of the changes that DynamoDB dates at `since` or later.
 
     A change is in Gold when every mart that reads its table is published from a Silver snapshot that contains it. The
     changes of a table that no mart reads are not counted: they reach Gold only as enrichment of other rows.
@@ -71,12 +72,12 @@ def measure(lake: Lake, store: BronzeStore, domain: Domain, marts: Sequence[Mart
 
 
 def _percentile(ordered: Sequence[timedelta], share: float) -> timedelta | None:
-    """The smallest value that at least that share of the values does not exceed (nearest rank)."""
+    """Return the smallest value that is not below that share of the values (nearest rank)."""
     return ordered[max(math.ceil(share * len(ordered)), 1) - 1] if ordered else None
 
 
 def _changes(lake: Lake, store: BronzeStore, contract: Contract, since: datetime) -> list[tuple[datetime, list[str]]]:
-    """Each change's creation time with the Bronze objects it is in."""
+    """Return the creation time of each change, with the Bronze objects that contain it."""
     paths = {store.uri(path): path for path in store.list(contract.table)}
     if not paths:
         return []
@@ -93,7 +94,7 @@ def _changes(lake: Lake, store: BronzeStore, contract: Contract, since: datetime
 
 
 def _gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict[str, datetime]:
-    """When each Bronze object of the table was first contained in all of its readers; none for those that are not."""
+    """Return when all of the readers first contained each Bronze object; objects that one lacks are left out."""
     place_of_snapshot, place_of_object = _silver_order(lake.table(SILVER, contract.lake_name))
     published = [_published(lake.table(GOLD, mart.name), contract.lake_name, place_of_snapshot) for mart in readers]
     times: dict[str, datetime] = {}
@@ -106,7 +107,7 @@ def _gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict
 
 
 def _silver_order(table: Table) -> tuple[Mapping[int, int], Mapping[str, int]]:
-    """The place of each published snapshot in the table's history, and the first place of each object."""
+    """Return the place of each published snapshot in the table's history, and the first place of each object."""
     lineage = list(ancestors_of(table.current_snapshot(), table.metadata))[::-1]
     snapshots = {snapshot.snapshot_id: place for place, snapshot in enumerate(lineage)}
     objects: dict[str, int] = {}
@@ -117,7 +118,7 @@ def _silver_order(table: Table) -> tuple[Mapping[int, int], Mapping[str, int]]:
 
 
 def _published(table: Table, silver: str, places: Mapping[int, int]) -> list[tuple[datetime, int]]:
-    """When the mart's main moved, and up to which place of that Silver table it was computed."""
+    """Return when the mart was published, each time with the place of the Silver snapshot it was computed from."""
     moved: list[tuple[datetime, int]] = []
     for entry in table.metadata.snapshot_log:
         computed_from = json.loads(snapshot_summary(table, entry.snapshot_id).get(INPUT_SNAPSHOTS, "{}")).get(silver)

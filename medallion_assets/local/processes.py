@@ -1,6 +1,6 @@
-"""Child processes and ports of the local stack: started, watched and stopped by their owner.
+"""Child processes and ports of the local stack.
 
-What belongs here: how any child is started, waited for and stopped. Not which children there are (`stack`).
+Belongs here: starting, watching and stopping any child. Does not belong here: which children there are (`stack`).
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ STRAY_SECONDS = 1.0
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago."""
+    """Return a TCP port on 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_open(port: int) -> bool:
-    """Whether something listens on 127.0.0.1:`port`."""
+    """Return whether something listens on 127.0.0.1:`port`."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Child:
-    """One process in a group of its own, its output in a log file; leaving the context stops the whole group.
+    """One process in a group of its own, with its output in a log file. Leaving the context stops the whole group.
 
-    Beside it runs a reaper, which ends the group when this process is killed before it could.
+    A reaper process stops the group if this process is killed before it can.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also the id of its group."""
+        """The process id. It is also the id of the group."""
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """Return the exit code, or None while the process runs."""
         return self._process.poll()
 
     def check(self) -> None:
@@ -94,11 +94,11 @@ class Child:
             raise LocalStackError(f"{self.name} ended with code {self.exit_code()}.\n{self._tail()}")
 
     def output(self) -> str:
-        """What it has written so far."""
+        """Return what the process has written so far."""
         return self.log.read_text(errors="replace")
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
-        """Return when `ready()` is true.
+        """Wait until `ready()` is true.
 
         Raises LocalStackError with the end of the log when the process ends first or `seconds` pass.
         """
@@ -111,20 +111,20 @@ class Child:
             time.sleep(0.05)
 
     def kill_and_restart(self) -> None:
-        """SIGKILL to the process, as when the machine runs out of memory, and the same command again.
+        """Kill the process with SIGKILL, as a machine without memory does, and start the same command again.
 
-        What it had started goes on until this child is stopped.
+        Processes that it had started go on until this child is stopped.
         """
         self._process.kill()
         self._process.wait()
         self._process = self._start()
 
     def terminate(self) -> None:
-        """SIGTERM to the group, without waiting: several children then stop side by side."""
+        """Send SIGTERM to the group without waiting, so that several children stop at the same time."""
         self._signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """SIGTERM to the group; SIGKILL to its first process after ten seconds, to strays a second after that one."""
+        """Stop the group: SIGTERM, then SIGKILL to the process after ten seconds and to the rest a second later."""
         self.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_SECONDS)
@@ -140,7 +140,7 @@ class Child:
             os.killpg(self.pid, sign)
 
     def _wait_for_group(self) -> None:
-        """At most a second: a stray that is dead but not yet reaped by init still counts as one of the group."""
+        """Wait up to a second: a dead process counts as one of the group until init has reaped it."""
         deadline = time.monotonic() + STRAY_SECONDS
         with suppress(ProcessLookupError):
             while time.monotonic() < deadline:

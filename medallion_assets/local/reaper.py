@@ -1,7 +1,7 @@
-"""`python reaper.py <process group>`: ends the group when standard input ends, which is when the owner is gone.
+"""`python reaper.py <process group>`: end a process group when its owner has ended.
 
-However the owner ended, by kill -9 too, the kernel closes its end of the pipe. Run as a script, so that it costs 10 ms
-and imports nothing of the package.
+The owner holds the other end of standard input. The kernel closes it when the owner ends, also after kill -9. This runs
+as a script: it starts in 10 ms and imports nothing of the package.
 """
 
 import os
@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 5.0
 
 
 def end(group: int) -> None:
-    """SIGTERM to the group, SIGKILL to what is left of it."""
+    """Send SIGTERM to the group, then SIGKILL to the processes that are left after five seconds."""
     try:
         os.killpg(group, signal.SIGTERM)
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -1,7 +1,7 @@
-"""Delivering captured batches a second time, as DynamoDB Streams' consumers do: at least once, not exactly once.
+"""Deliver captured batches a second time: a consumer of DynamoDB Streams gets each record at least once.
 
-What belongs here: turning Bronze objects back into stream records and sending those through capture again. The second
-delivery is a real one: same records, a later capture time, another object.
+Belongs here: turning a Bronze object back into stream records and capturing these again. The second delivery is a real
+one: the same records, a later capture time, another object. Does not belong here: how a record is captured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from medallion_assets.errors import LocalStackError
 
 
 class Redelivery:
-    """Watches the Bronze objects of some tables (DynamoDB names) and delivers a share of them again."""
+    """A second delivery for a share of the Bronze objects of some tables (DynamoDB names)."""
 
     def __init__(self, store: BronzeStore, tables: Iterable[str], *, share: float, seed: int) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Redelivery:
         self.count = 0
 
     def step(self) -> None:
-        """Look at the objects that are new since the last step; redeliver some of them."""
+        """Deliver a share of the objects that are new since the last step a second time."""
         for table, position in self._positions.items():
             new = position.pending(self._store, table)
             self._positions[table] = position.advance(new)
@@ -48,7 +48,7 @@ class Redelivery:
 
 
 def stream_records(bronze_object: bytes) -> list[dict[str, Any]]:
-    """The records of a Bronze object in the shape of a Lambda event; amendments of a repair are none."""
+    """Return the records of a Bronze object as a Lambda event has them, without the amendments of a repair."""
     import pyarrow.parquet as pq
 
     from medallion_assets.repair.amendment import EVENT_PREFIX

@@ -1,7 +1,7 @@
 """The whole stack on one machine: the local AWS, its tables and bucket, the poller and Dagster, as owned processes.
 
-What belongs here: which children there are, what they are told, and that all of them end with their owner. Not traffic
-and not what is shown.
+Belongs here: which children there are, their settings, and that all of them end with their owner. Does not belong here:
+traffic, and what is shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack. This process's environment is that of the stack as long as it runs."""
+    """A running stack. While it runs, this process has the stack's environment variables."""
 
     domain: Domain
     settings: Settings
@@ -46,18 +46,18 @@ class Stack:
     children: Sequence[Child]
 
     def check(self) -> None:
-        """Raise LocalStackError when one of the processes has ended."""
+        """Raise LocalStackError if one of the processes has ended."""
         for child in self.children:
             child.check()
 
 
 @contextmanager
 def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
-    """Everything running on fresh state, for a shipped domain's name or a folder; all of it stopped on leaving.
+    """Run the whole stack while inside, for a shipped domain's name or a folder; everything starts empty.
 
-    State is kept below `state`: logs stay for reading, the rest is wiped by the next start. Everything listens on
-    127.0.0.1 on free ports. Raises LocalStackError when a stack already runs on `state` or something does not start,
-    ContractError or MartError for a mistake in the domain.
+    All files are below `state`, and the next start removes them. Everything listens on free ports of 127.0.0.1. Raises
+    LocalStackError if a stack already runs on `state` or if something does not start, ExtraMissing, and ContractError
+    or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
     if find_spec("dagster_webserver") is None:
@@ -78,7 +78,7 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
 
 
 class _Owned(ExitStack):
-    """What a stack owns. Leaving asks all of its children to stop at once, then waits for one after the other."""
+    """What a stack owns. Leaving sends SIGTERM to all children at once, then waits for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def _start(domain: Domain, folder: Path, owned: _Owned) -> Stack:
 
 
 def _create_resources(domain: Domain) -> str:
-    """Tables, bucket and the queue for what capture gives up; the queue's URL."""
+    """Create the tables, the bucket and the dead-letter queue; return the URL of the queue."""
     import boto3
 
     create_tables(boto3.client("dynamodb"), domain)
@@ -137,7 +137,7 @@ def _start_poller(domain: Domain, folder: Path, queue: str, owned: _Owned) -> Ch
 
 
 def _start_dagster(folder: Path, owned: _Owned) -> str:
-    """One code server, used by the daemon and by the webserver, so that the definitions are loaded once. The URL."""
+    """Start Dagster; return its URL. Daemon and webserver share one code server, so the definitions load once."""
     home = folder / "dagster"
     home.mkdir(parents=True)
     shutil.copy(_INSTANCE, home)
@@ -168,7 +168,7 @@ def _start_dagster(folder: Path, owned: _Owned) -> str:
 
 @contextmanager
 def _environment(env: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with `env` in place of every variable of AWS, Dagster and ours."""
+    """Replace all of this process's variables of AWS, Dagster and ours by `env`, while inside."""
     import boto3
 
     before = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
@@ -190,9 +190,9 @@ def _replace(old: Mapping[str, str], new: Mapping[str, str]) -> None:
 
 @contextmanager
 def _signals() -> Iterator[Callable[[], None]]:
-    """SIGTERM and SIGHUP interrupt as Ctrl-C does, once: what follows is stopping, and nothing may disturb that.
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does while inside. After the first signal, ignore all three.
 
-    Yields what makes this process deaf to all three until the context ends.
+    Stopping must not be interrupted. Yields a function that ignores them from its call on.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

@@ -1,4 +1,7 @@
-"""The file that tells other commands how to reach the running local stack, and the lock that says it runs."""
+"""`stack.env`, by which other commands find the running local stack, and the lock that shows that it runs.
+
+Belongs here: both files. Does not belong here: the stack (`stack`).
+"""
 
 from __future__ import annotations
 
@@ -17,20 +20,20 @@ _FILE = "stack.env"
 
 @contextmanager
 def only_stack(state: Path) -> Iterator[None]:
-    """Hold the lock of the one stack that may run on `state`. Raises LocalStackError when another one runs.
+    """Own `state` while inside: one stack may run on it. Raises LocalStackError if another one runs.
 
-    The kernel lets go of the lock when the process ends, however it ends.
+    The kernel releases the lock when the process ends, however it ends.
     """
     state.mkdir(parents=True, exist_ok=True)
     with (state / _LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as held:
+        except BlockingIOError as taken:
             lock.seek(0)
             raise LocalStackError(
                 f"A local stack already runs on {state.resolve()} (process {lock.read().strip() or '?'}). "
                 "Stop it with Ctrl-C, or start this one in another folder."
-            ) from held
+            ) from taken
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -50,7 +53,7 @@ def announce(state: Path, env: Mapping[str, str]) -> None:
 
 
 def running_stack(state: Path) -> dict[str, str] | None:
-    """The environment of the stack that runs on `state`; None when none does."""
+    """Return the environment variables of the stack that runs on `state`; None if no stack runs."""
     path = state / _FILE
     if not path.exists() or not _is_locked(state / _LOCK):
         return None

@@ -1,6 +1,7 @@
-"""The DynamoDB tables of a domain on the local AWS: creating them and reading what is in them.
+"""The DynamoDB tables of a domain on the local AWS.
 
-What belongs here: tables as the contracts describe them. Production tables belong to the application, not to us.
+Belongs here: creating them from the contracts, and reading their items. Does not belong here: production's tables,
+which the application owns.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def create_tables(client: DynamoDBClient, domain: Domain) -> None:
 
 
 def existing_items(client: DynamoDBClient, contract: Contract) -> Iterator[dict[str, Any]]:
-    """Every item that is in the table now, as Python values. Raises botocore's errors."""
+    """Yield every item of the table as Python values. Raises botocore's errors."""
     from boto3.dynamodb.types import TypeDeserializer
 
     deserialize = TypeDeserializer().deserialize

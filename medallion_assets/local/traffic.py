@@ -1,4 +1,7 @@
-"""A domain's traffic: the initial load, then writes at a pace, with some captured batches delivered twice."""
+"""A domain's traffic: the initial load, then writes at a steady rate; some captured batches are delivered twice.
+
+Belongs here: putting generator, writer and redelivery together. Does not belong here: what each of them does.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _REDELIVERY_SECONDS = 1.0
 
 
 class Traffic:
-    """One source of writes to the tables that a domain's workload names."""
+    """The writes to the tables of a domain's workload."""
 
     def __init__(self, domain: Domain, store: BronzeStore, *, seed: int) -> None:
         import boto3
@@ -39,26 +42,26 @@ class Traffic:
 
     @classmethod
     def of(cls, settings: Settings, *, seed: int) -> Self:
-        """The traffic of the domain and stack that the settings name."""
+        """Return the traffic for the domain and stack of these settings."""
         return cls(load_domain(settings.domain), open_store(settings.bronze), seed=seed)
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
-        """What has been written so far, by (DynamoDB table, kind)."""
+        """How many writes were done, by (DynamoDB table, kind)."""
         return self._writer.counts
 
     @property
     def emitted(self) -> Counter[str]:
-        """How many of the writes so far DynamoDB puts on a stream, by DynamoDB table."""
+        """How many of these writes DynamoDB puts on a stream, by DynamoDB table."""
         return self._writer.emitted
 
     @property
     def redelivered(self) -> int:
-        """How many captured batches have been delivered again."""
+        """How many captured batches were delivered a second time."""
         return self._redelivery.count
 
     def load(self) -> int:
-        """Write the initial load if the tables are empty, else take over what is there; the number of writes."""
+        """Write the initial load if all tables are empty, otherwise adopt their items; return the number of writes."""
         empty = True
         for name, contract in self._tables.items():
             items = list(existing_items(self._client, contract))

@@ -1,7 +1,7 @@
 """The workload of a domain: what the generator writes, as frozen models read from `workload.yaml`.
 
-What belongs here: the file's model, and that it agrees with the domain's contracts. Not how values are drawn
-(`generator`) or written (`writer`).
+Belongs here: the model of the file, and checking it against the domain's contracts. Does not belong here: how values
+are drawn (`generator`) or written (`writer`).
 """
 
 from __future__ import annotations

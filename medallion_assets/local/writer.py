@@ -1,6 +1,6 @@
-"""Writing changes to DynamoDB at a pace, with every item's writes in the order given.
+"""Write changes to DynamoDB at a steady rate; the writes of one item keep their order.
 
-What belongs here: threads, pacing and counting. Not which changes there are (`generator`).
+Belongs here: threads, rate and counts. Does not belong here: which changes there are (`generator`).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _BACKLOG = 64
 
 
 class Writer:
-    """Writes changes; what it has written so far is in `counts`, by (DynamoDB table, kind).
+    """A writer with a few threads. Each owns the items whose key hashes to it, so an item's writes keep their order.
 
-    `emitted` counts, by DynamoDB table, those of them that DynamoDB puts on the table's stream.
-    Changes of one item are written in the order given: each thread owns the items whose key hashes to it.
+    `counts`: how many writes were done, by (DynamoDB table, kind).
+    `emitted`: how many of them DynamoDB puts on the table's stream, by DynamoDB table.
     """
 
     def __init__(self, client: DynamoDBClient | None = None) -> None:
@@ -41,10 +41,10 @@ class Writer:
         self.emitted: Counter[str] = Counter()
 
     def write(self, changes: Iterable[Change], *, rate: float | None = None, stop: threading.Event) -> None:
-        """Write all changes, or those until `stop` is set; with `rate` each at its place in the schedule (writes/s).
+        """Write all changes, or stop early when `stop` is set; with `rate`, that many writes a second.
 
-        Everything handed to a thread is written when this returns. Raises botocore's errors: the first that a thread
-        saw, after the other threads finished what they had.
+        Everything that a thread has taken is written when this returns. Raises the first of botocore's errors, after
+        the other threads have finished.
         """
         lanes = [_Lane(self._put) for _ in range(_THREADS)]
         began = time.monotonic()
@@ -88,7 +88,7 @@ class Writer:
 
 
 class _Lane:
-    """One thread with a short queue; after an error it drops what is left."""
+    """One thread with a short queue. After an error it drops the rest of the queue."""
 
     def __init__(self, act: Callable[[Change], None]) -> None:
         self.error: Exception | None = None

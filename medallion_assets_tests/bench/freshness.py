@@ -32,7 +32,7 @@ def run() -> list[dict[str, Any]]:
     ):
         demo = Demo(stack, lake, seed=0)
         demo.load()
-        for _ in demo.settle():
+        for _ in demo.catch_up():
             pass
         since = datetime.now(UTC)
         for _ in demo.live(rate=RATE, seconds=SECONDS):

@@ -29,7 +29,7 @@ from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import drop_branches, expire, remove_orphans
-from medallion_assets.local.demo import LOOK_SECONDS, Demo
+from medallion_assets.local.demo import OBSERVE_SECONDS, Demo
 from medallion_assets.local.processes import Child
 from medallion_assets.local.stack import Stack, run_stack
 from medallion_assets_tests.capture.chain import has_hole
@@ -204,7 +204,7 @@ def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], Non
     seen = None
     while time.monotonic() - moved < PATIENCE_SECONDS:
         stack.check()
-        progress = demo.look(writing=False)
+        progress = demo.observe(writing=False)
         report.changes = sum(progress.emitted.values())
         report.caught_up_seconds = time.monotonic() - began
         if progress.caught_up:
@@ -215,7 +215,7 @@ def _catch_up(demo: Demo, stack: Stack, report: Report, say: Callable[[str], Non
         if (behind, waiting, marts) != seen:
             seen, moved = (behind, waiting, marts), time.monotonic()
             say(f"catching up: {behind} changes not in Bronze, {waiting} objects not in Silver, marts behind: {marts}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(OBSERVE_SECONDS)
     report.wrong.append(f"nothing came closer to Gold for {PATIENCE_SECONDS:g} s; look into {stack.folder}")
 
 

@@ -1,0 +1,88 @@
+"""A demo whose table is blocked names the table and the rule, and stays up."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from medallion_assets.cli.main import app
+from medallion_assets.errors import AuditFailed, LocalStackError, MedallionError, NotCaughtUp
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.local import demo
+from medallion_assets.local.demo import Demo
+from medallion_assets.local.stack import run_stack
+from medallion_assets_tests.fixtures import FLEET
+
+
+@pytest.mark.slow
+def test_a_blocked_table_is_named_with_the_rule_and_its_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domain = tmp_path / "vans"
+    shutil.copytree(FLEET, domain)
+    contract = domain / "tables" / "vehicles.yaml"
+    text = contract.read_text()
+    assert "{min: 0}" in text
+    text = text.replace("{min: 0}", "{min: 1000}")  # no battery has so much: every row is quarantined
+    contract.write_text(text if "quarantine_share" in text else text + "rules:\n  quarantine_share: {max: 0.05}\n")
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 150.0)  # health is recorded once a minute
+    with run_stack(str(domain), state=tmp_path / ".medallion") as stack, Lake.open(stack.settings.lake()) as lake:
+        acts = Demo(stack, lake, seed=1)
+        acts.load()
+        with pytest.raises(AuditFailed, match=r"silver/vehicles .*quarantine_rate"):
+            list(acts.catch_up())
+        stack.check()
+
+
+@pytest.mark.parametrize(
+    ("error", "stays", "code"),
+    [
+        (AuditFailed("silver/orders is blocked by quarantine_share"), True, 1),
+        (NotCaughtUp("Gold has not caught up"), True, 1),
+        (AuditFailed("silver/orders is blocked by quarantine_share"), False, 1),
+        (NotCaughtUp("Gold has not caught up"), False, 3),
+        (LocalStackError("the stream poller ended"), True, 3),
+    ],
+)
+def test_it_stays_up_unless_a_process_has_ended(
+    monkeypatch: pytest.MonkeyPatch, error: MedallionError, stays: bool, code: int
+) -> None:
+    watched = []
+
+    class Acts:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def load(self) -> int:
+            return 1
+
+        def catch_up(self) -> Iterator[Any]:
+            raise error
+
+        @contextmanager
+        def writing(self, **_: object) -> Iterator[None]:
+            yield
+
+        def watch(self) -> None:
+            watched.append(True)
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=SimpleNamespace(lake=lambda: None))
+
+    monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
+    monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
+    monkeypatch.setattr("medallion_assets.local.demo.Demo", Acts)
+    monkeypatch.setattr("medallion_assets.cli.demo.stdout_is_a_terminal", lambda: stays)
+    found = CliRunner().invoke(app, ["demo"])
+    assert found.exit_code == code, found.output
+    assert str(error) in found.stderr
+    assert bool(watched) == (stays and not isinstance(error, LocalStackError))
