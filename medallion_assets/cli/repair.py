@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medallion_assets.cli.outcome import ExitCode
-from medallion_assets.cli.verify import ReadCapacity, Segments, Settle
+from medallion_assets.cli.verify import CaptureDelay, ReadCapacity, Segments
 
 if TYPE_CHECKING:
     from medallion_assets.repair.repair import Repair
@@ -25,7 +25,7 @@ def repair(
     ] = 600.0,
     read_capacity: ReadCapacity = None,
     segments: Segments = 4,
-    settle: Settle = 20.0,
+    capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Scan a DynamoDB table and bring every row of Silver right that differs: drift, lost history, a first load.
@@ -78,7 +78,7 @@ def repair(
             store=open_store(chosen.bronze),
             reason=reason.strip(),
             run_id=uuid.uuid4().hex,
-            catch_up=CatchUp(capture_delay_seconds=settle),
+            catch_up=CatchUp(capture_delay_seconds=capture_delay_seconds),
             merge_seconds=wait,
             dry_run=dry_run,
         )

@@ -20,9 +20,10 @@ ReadCapacity = Annotated[
     ),
 ]
 Segments = Annotated[int, typer.Option(min=1, max=64, help="Scan so many segments of a table side by side.")]
-Settle = Annotated[
+CaptureDelay = Annotated[
     float,
     typer.Option(
+        "--settle",
         min=0,
         help="Seconds that a change may take to Bronze, where a Lambda function captures.",
     ),
@@ -32,7 +33,7 @@ Settle = Annotated[
 def verify(
     read_capacity: ReadCapacity = None,
     segments: Segments = 4,
-    settle: Settle = 20.0,
+    capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Scan DynamoDB and compare: Silver with the scanned items, Gold with its SQL over them.
@@ -78,7 +79,7 @@ def verify(
             ),
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),
-            catch_up=CatchUp(capture_delay_seconds=settle),
+            catch_up=CatchUp(capture_delay_seconds=capture_delay_seconds),
             note=partial(record_reconciliation, lake, run_id=uuid.uuid4().hex),
         )
     if as_json:

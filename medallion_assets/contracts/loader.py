@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -23,6 +23,9 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.errors import ContractError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+EXAMPLE_DOMAIN: Final = "example"
+"""The shipped domain that a new project begins with."""
 
 
 class DomainFile(Strict):

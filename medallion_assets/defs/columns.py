@@ -1,4 +1,4 @@
-"""What Dagster is told about columns: the schema of each layer's tables, and which column comes from which."""
+"""Columns for Dagster's catalog: the schema of each layer's tables, and which column comes from which."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def source_columns(contract: Contract) -> dg.TableSchema:
-    """The attributes of the DynamoDB table that the contract names."""
+    """Return the attributes of the DynamoDB table that the contract names."""
     return dg.TableSchema([_column(column, column.attribute) for column in contract.columns.values()])
 
 
 def silver_columns(contract: Contract, domain: Domain) -> dg.TableSchema:
-    """The columns of a Silver table that readers see, enrichment included."""
+    """Return the columns of a Silver table that readers use, enrichment included."""
     own = [_column(column, column.name) for column in contract.columns.values()]
     added = [
         _column(domain.by_name[part.table].by_name[source], name)
@@ -31,7 +31,7 @@ def silver_columns(contract: Contract, domain: Domain) -> dg.TableSchema:
 
 
 def silver_lineage(contract: Contract, names: Names) -> dg.TableColumnLineage:
-    """A column comes from its attribute; an enriched one from the other table's column, found by the column here."""
+    """Return the lineage: a column comes from its attribute, an enriched one from the column of the other table."""
     source = names.asset_key("dynamodb", contract.lake_name)
     deps = {
         column.name: [dg.TableColumnDep(asset_key=source, column_name=column.attribute)]
@@ -46,7 +46,7 @@ def silver_lineage(contract: Contract, names: Names) -> dg.TableColumnLineage:
 
 
 def mart_columns(mart: Mart) -> dg.TableSchema:
-    """The columns of a mart, and those every Gold table has."""
+    """Return the columns of a mart, and those of every Gold table."""
     added = [
         dg.TableColumn("computed_at", "timestamp", "When the row was computed."),
         dg.TableColumn("silver_snapshots", "json", "The Silver snapshots it was computed from, by table."),
@@ -55,7 +55,7 @@ def mart_columns(mart: Mart) -> dg.TableSchema:
 
 
 def mart_lineage(mart: Mart, names: Names) -> dg.TableColumnLineage:
-    """The Silver columns each column of a mart is computed from, by its SQL."""
+    """Return the Silver columns that each column of a mart is computed from, by its SQL."""
     from sqlglot import exp
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.scope import build_scope

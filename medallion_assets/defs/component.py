@@ -12,13 +12,10 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field, field_validator
 
-from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.contracts.loader import EXAMPLE_DOMAIN, domain_folder
 from medallion_assets.defs.build import build_defs
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.settings import VARIABLES, DomainSettings
-
-EXAMPLE: Final = "example"
-"""The shipped domain that a scaffolded project begins with."""
 
 _SCHEMA_LINE: Final = "# yaml-language-server:"
 
@@ -68,7 +65,7 @@ class ScaffoldParams(dg.Model):
 
 
 class DomainScaffolder(dg.Scaffolder[ScaffoldParams]):
-    """Writes a `defs.yaml`, and an example domain beside it if none is named."""
+    """Writes a `defs.yaml`, and an example domain next to it if none is named."""
 
     @classmethod
     def get_scaffold_params(cls) -> type[ScaffoldParams]:
@@ -115,9 +112,9 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
                 f"The domains {', '.join(same)} have the same key prefix, {prefix or 'none'}. Expected one each: set "
                 "`key_prefix` in the attributes of all but one."
             )
-        beside = Path(context.path) / self.domain
+        folder = Path(context.path) / self.domain
         return build_defs(
-            beside if "/" in self.domain or beside.is_dir() else self.domain,
+            folder if "/" in self.domain or folder.is_dir() else self.domain,
             key_prefix=_parts(self.key_prefix),
             group_name=self.group_name,
             resource=self.settings.resource(),
@@ -126,7 +123,7 @@ class DomainComponent(dg.Component, dg.Resolvable, dg.Model):
 
 def _write_example(folder: Path) -> None:
     """Copy the example, without the lines that tell an editor where the package keeps its schemas."""
-    example = domain_folder(EXAMPLE)
+    example = domain_folder(EXAMPLE_DOMAIN)
     for file in (path for path in sorted(example.rglob("*")) if path.is_file()):
         lines = file.read_text("utf-8").splitlines(keepends=True)
         copy = folder / file.relative_to(example)

@@ -1,4 +1,4 @@
-"""How old an asset may get before Dagster says so: what the contracts behind it say."""
+"""The freshness policy of an asset, from the contracts of its tables."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from medallion_assets.contracts.model import Contract
 
 
 def freshness(contracts: Iterable[Contract]) -> dg.FreshnessPolicy | None:
-    """The policy of an asset over these tables, or None where no contract says how old its newest change may be.
+    """Return the policy of an asset over these tables; None if no contract has a rule of freshness.
 
-    The strictest counts: an asset is refreshed as soon as any of its tables has news.
+    The strictest rule counts: an asset is refreshed as soon as any of its tables changes.
     """
     minutes = [contract.rules.freshness.max_minutes for contract in contracts if contract.rules.freshness]
     return dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=min(minutes))) if minutes else None

@@ -134,7 +134,7 @@ def _check_completeness(lake: "Lake", mart: "Mart", domain: Domain, found: "Mapp
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:
-    # A refresh of some days counts the rows of those days; one without news computes none.
+    # A refresh of some days counts the rows of those days; a refresh without changes computes none.
     rows = {"refreshed_rows": result.rows, "refreshed_days": len(result.days)} if result.days else {}
     if result.checks and not result.days:
         rows = {"dagster/row_count": result.rows}

@@ -1,6 +1,6 @@
-"""The sensor that looks at the pipeline's health every minute and writes it to the lake; it starts no run.
+"""The sensor that writes the pipeline's health to the lake every minute; it starts no run.
 
-Belongs here: reading from Dagster what the runs did. What is written and what else is looked at is health's.
+Belongs here: reading from Dagster what runs did. Does not belong here: what else is read, and what is written (health).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,9 +18,9 @@ from medallion_assets.gold.spec import Mart
 if TYPE_CHECKING:
     from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 
-EVERY_SECONDS: Final = 60
+INTERVAL_SECONDS: Final = 60
 _FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-_OF_INTEREST: Final = {
+_EVENT_TYPES: Final = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -30,12 +30,12 @@ _SLACK: Final = timedelta(minutes=1)
 
 
 def health_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
-    """The sensor; switched on unless somebody switches it off."""
+    """Return the sensor; it is on unless somebody switches it off."""
 
     @dg.sensor(
         name=names.definition("health"),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=EVERY_SECONDS,
+        minimum_interval_seconds=INTERVAL_SECONDS,
         required_resource_keys={names.resource_key},
         description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
     )
@@ -58,7 +58,7 @@ def health_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
 
 
 def read_run_events(instance: dg.DagsterInstance, names: Names, *, after: datetime, to: datetime) -> "RunEvents":
-    """What the runs did that ended after the one time and up to the other."""
+    """Return the events of runs that ended after `after` and not later than `to`."""
     from medallion_assets.health.run_events import RunEvents
 
     steps: list[tuple[datetime, StepRun]] = []
@@ -83,7 +83,7 @@ def _events(
 ) -> Iterable[tuple["StepRun | None", "CheckEvaluation | None"]]:
     from medallion_assets.health.run_events import StepRun
 
-    for record in instance.get_records_for_run(run_id, of_type=_OF_INTEREST).records:
+    for record in instance.get_records_for_run(run_id, of_type=_EVENT_TYPES).records:
         event = record.event_log_entry.get_dagster_event()
         at = datetime.fromtimestamp(record.event_log_entry.timestamp, UTC)
         if event.is_step_materialization:

@@ -1,7 +1,7 @@
-"""The sensor that keeps the ledger: it looks whether everything is there, also while nothing is captured.
+"""The sensor that updates the ledger, also while nothing is captured, and reports the completeness checks.
 
-Belongs here: when to look, and what Dagster is told. Does not belong here: what is looked at and written (ledger).
-It is no step of a run: no change waits for it on the way to Gold, and a run that fails does not keep it from looking.
+Belongs here: when the ledger is updated, and which results Dagster gets. Does not belong here: what is inspected and
+written (ledger). It is no step of a run: no change waits for it on the way to Gold, and it goes on while runs fail.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from medallion_assets.ledger.update import LedgerUpdate
     from medallion_assets.ledger.view import ScanCursor
 
-LOOK_SECONDS: Final = 30
+INTERVAL_SECONDS: Final = 30
 
-TELL_AGAIN: Final = timedelta(minutes=10)
-"""A check that comes out as before is told again only this often: each telling is a row in Dagster's storage."""
+REPORT_INTERVAL: Final = timedelta(minutes=10)
+"""How often an unchanged result is reported again: each report is a row in Dagster's storage."""
 
 
-class _Remembered(BaseModel):
-    """What a look leaves to the next, of one table."""
+class _TableCursor(BaseModel):
+    """Where the inspection of one table goes on: the ledger's ScanCursor, as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,8 +38,8 @@ class _Remembered(BaseModel):
     complete_to: datetime | None
 
 
-class _Told(BaseModel):
-    """What Dagster was told of one asset last, and when."""
+class _LastReport(BaseModel):
+    """The last result that was reported for one asset, and when."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,26 +47,26 @@ class _Told(BaseModel):
     examples: tuple[str, ...]
     at: datetime
 
-    def is_old(self, result: CheckResult, now: datetime) -> bool:
-        """Whether Dagster is to be told of this result."""
-        as_before = (self.passed, self.examples) == (result.passed, tuple(result.examples))
-        return not as_before or now - self.at >= TELL_AGAIN
+    def is_outdated_by(self, result: CheckResult, now: datetime) -> bool:
+        """Return whether to report this result: it differs, or the last report is too long ago."""
+        unchanged = (self.passed, self.examples) == (result.passed, tuple(result.examples))
+        return not unchanged or now - self.at >= REPORT_INTERVAL
 
 
 class _Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tables: dict[str, _Remembered] = {}
-    told: dict[str, _Told] = {}
+    tables: dict[str, _TableCursor] = {}
+    reports: dict[str, _LastReport] = {}
 
 
 def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
-    """The sensor; switched on unless somebody switches it off."""
+    """Return the sensor; it is on unless somebody switches it off."""
 
     @dg.sensor(
         name=names.definition("ledger"),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=LOOK_SECONDS,
+        minimum_interval_seconds=INTERVAL_SECONDS,
         required_resource_keys={names.resource_key},
         description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
@@ -90,17 +90,17 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
             complete_to = read_complete_to(
                 lake, marts, {name: status.complete_to for name, status in found.statuses.items()}
             )
-        told = dict(cursor.told)
+        reports = dict(cursor.reports)
         events = []
         for key, result in _results(domain, marts, names, found, complete_to=complete_to, now=now):
             name = key.to_user_string()
-            if name not in told or told[name].is_old(result, now):
-                told[name] = _Told(passed=result.passed, examples=tuple(result.examples), at=now)
+            if name not in reports or reports[name].is_outdated_by(result, now):
+                reports[name] = _LastReport(passed=result.passed, examples=tuple(result.examples), at=now)
                 events.append(evaluation(key, result))
         return dg.SensorResult(
-            skip_reason=_words(found),
+            skip_reason=_skip_message(found),
             asset_events=events,
-            cursor=_Cursor(tables=_remembered(found.cursors), told=told).model_dump_json(),
+            cursor=_Cursor(tables=_table_cursors(found.cursors), reports=reports).model_dump_json(),
         )
 
     return ledger
@@ -124,11 +124,11 @@ def _results(
         yield names.asset_key("gold", mart.name), result
 
 
-def _remembered(memories: Mapping[str, "ScanCursor"]) -> dict[str, _Remembered]:
-    return {name: _Remembered(page=one.page, complete_to=one.complete_to) for name, one in memories.items()}
+def _table_cursors(cursors: Mapping[str, "ScanCursor"]) -> dict[str, _TableCursor]:
+    return {name: _TableCursor(page=one.page, complete_to=one.complete_to) for name, one in cursors.items()}
 
 
-def _words(found: "LedgerUpdate") -> str:
+def _skip_message(found: "LedgerUpdate") -> str:
     gaps = {name: len(state.gaps) for name, state in found.statuses.items() if state.gaps}
     if gaps:
         return "Gaps: " + ", ".join(f"{name} {count}" for name, count in gaps.items())

@@ -1,7 +1,7 @@
-"""The assets `reconciliation/<table>`: Silver held against its source once a night, and what was found as a check.
+"""The assets `reconciliation/<table>`: Silver compared with its source once a night; the result is a check.
 
-Belongs here: when a table is compared and what Dagster is told. Does not belong here: comparing (quality), and mending:
-`medallion repair` writes amendments, which the sensor merges like any change.
+Belongs here: when a table is compared, and how Dagster shows the result. Does not belong here: comparing
+(reconciliation), correcting differences (`medallion repair`).
 """
 
 import tempfile
@@ -28,7 +28,7 @@ _CHECK: Final = "source"
 
 
 def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsDefinition:
-    """One table beside its source, as `ops.reconciliations` records it.
+    """Return the comparison of one table with its source, which is recorded in `ops.reconciliations`.
 
     A scan takes read capacity of the application's table: at most MEDALLION_READ_CAPACITY units a second.
     """
@@ -90,7 +90,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
 
 
 def reconciliation_schedule(domain: Domain, names: Names) -> dg.ScheduleDefinition:
-    """All of them, every night; switched on unless somebody switches it off."""
+    """Return the schedule of all comparisons, every night; it is on unless somebody switches it off."""
     return dg.ScheduleDefinition(
         name=names.definition("nightly_reconciliation"),
         job=dg.define_asset_job(
@@ -106,7 +106,7 @@ def reconciliation_schedule(domain: Domain, names: Names) -> dg.ScheduleDefiniti
 
 def _result(found: "Comparison") -> CheckResult:
     names = ("source", "lake", "equal", "missing", "extra", "different", "in_quarantine", "in_flight", "unconfirmed")
-    behind = f" Not all could be told: {found.behind}." if found.behind else ""
+    behind = f" Some rows could not be judged: {found.behind}." if found.behind else ""
     return CheckResult(
         _CHECK,
         found.agrees,

@@ -1,4 +1,4 @@
-"""The sensor on the Bronze prefix: one run for everything that has news, one at a time.
+"""The sensor on the Bronze prefix: one run for everything that changed, one run at a time.
 
 Belongs here: asking Dagster how the last run went, and the lake and the store what is pending. What follows from the
 answers is decided in scheduling.
@@ -33,12 +33,12 @@ from medallion_assets.scheduling.planner import (
 SENSOR: Final = "bronze_arrivals"
 
 WATCH_SECONDS: Final = 4.0
-"""The daemon looks at a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
+"""The daemon evaluates a sensor at most every five seconds (dagster/_daemon/sensor.py, MIN_INTERVAL_LOOP_TIME). A tick
 that watches almost that long sees an object arrive, or a run end, within the second instead."""
 
 RUN_PAUSE_SECONDS: Final = 0.25
 LIST_PAUSE_SECONDS: Final = 1.0
-"""Between two looks at Dagster's storage, and between two listings, which cost money on S3."""
+"""Between two reads of Dagster's storage, and between two listings, which cost money on S3."""
 
 
 def arrivals_sensor(
@@ -66,7 +66,7 @@ def arrivals_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=1,
         required_resource_keys={names.resource_key},
-        description="Runs what has news: Bronze and Silver of the tables with new objects, and the marts over them.",
+        description="Starts a run for the tables with new objects in Bronze, and for the marts over them.",
     )
     def bronze_arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         pipeline = resource_of(context, names)
@@ -111,7 +111,7 @@ def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, Pu
 
 
 def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.DagsterRun | None:
-    """The run of the cursor's request; None if there is none or it was never handed to the queue."""
+    """Return the run of the cursor's request; None if there is none or it never reached the queue."""
     if cursor.request is None:
         return None
     launched = {RUN_KEY_TAG: cursor.request.key, SENSOR_NAME_TAG: names.definition(SENSOR)}
@@ -122,10 +122,12 @@ def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.Dagst
 def _with_run_outcome(
     instance: dg.DagsterInstance, names: Names, cursor: Cursor, run: dg.DagsterRun | None, pending: Pending
 ) -> Cursor:
-    """The cursor after its run ended, if there was one."""
+    """Return the cursor after its run ended, if there was one."""
     if run is not None and cursor.request is not None:
         return apply_outcome(cursor, _outcomes(instance, names, run, cursor.request), pending, utc_now())
-    return cursor.model_copy(update={"request": None})  # never launched: what it was for is still pending or due
+    return cursor.model_copy(
+        update={"request": None}
+    )  # never launched: its objects are still pending, its nodes still stale
 
 
 def _with_external_changes(
@@ -137,7 +139,7 @@ def _with_external_changes(
     *,
     names: Names,
 ) -> Cursor:
-    """The cursor after whatever others than its own run did: runs by hand, and processes that are none of Dagster's."""
+    """Return the cursor after changes of others: runs by hand, and processes outside Dagster."""
     own = run.run_id if run is not None else None
     records = instance.get_asset_records([names.node_key(node) for node in graph.tables])
     found = {record.asset_entry.asset_key: record.asset_entry.last_materialization_record for record in records}
@@ -154,7 +156,7 @@ def _with_external_changes(
 
 
 def _outcomes(instance: dg.DagsterInstance, names: Names, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:
-    """How each node fared."""
+    """Return the outcome of each node."""
     if run.is_success:
         return dict.fromkeys(request.nodes, "succeeded")
     stats = instance.get_run_step_stats(run.run_id)
@@ -179,4 +181,4 @@ def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
 
 def _skip_message(pending: Pending) -> str:
     counts = {node: sum(map(len, days.values())) for node, days in pending.items()}
-    return "No news" if not counts else "Waiting: " + ", ".join(f"{node} {count}" for node, count in counts.items())
+    return "Nothing new" if not counts else "Waiting: " + ", ".join(f"{node} {count}" for node, count in counts.items())

@@ -14,15 +14,12 @@ from typing import Final
 
 import medallion_assets.contracts
 import medallion_assets.local
-from medallion_assets.contracts.loader import domain_folder, load_domain
+from medallion_assets.contracts.loader import EXAMPLE_DOMAIN, domain_folder, load_domain
 from medallion_assets.errors import ProjectExists
 from medallion_assets.gold.spec import load_marts
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 """Names that are good for a folder, a Python distribution and a team alike."""
-
-EXAMPLE: Final = "example"
-"""The shipped domain that a project begins with if no other is named."""
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _PROJECT: Final = {
@@ -49,7 +46,7 @@ _DOMAIN: Final = ("domain.yaml", "tables/*.yaml", "marts/*/mart.yaml", "marts/*/
 _SCHEMA_LINE: Final = re.compile(r"(?<=\$schema=)\S*/(?=(?:contract|mart|workload)\.schema\.json)")
 
 
-def write_project(parent: Path, name: str, *, source: str = EXAMPLE) -> list[str]:
+def write_project(parent: Path, name: str, *, source: str = EXAMPLE_DOMAIN) -> list[str]:
     """Write the project `name` as a folder below `parent`; return the paths of its files, relative to that folder.
 
     The domain is a copy of `source`: the name of a shipped domain, or a folder. Either all files are written, or none.
@@ -68,7 +65,7 @@ def write_project(parent: Path, name: str, *, source: str = EXAMPLE) -> list[str
         folder = Path(temporary) / name
         _copy_domain(origin, folder)
         _write_surroundings(folder, name)
-        if origin == domain_folder(EXAMPLE):
+        if origin == domain_folder(EXAMPLE_DOMAIN):
             _copy(_TEMPLATES / "example" / "test_daily_orders.py", folder / "tests" / "test_daily_orders.py")
         files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         _refuse_existing(target)

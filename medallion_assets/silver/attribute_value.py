@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.types import TAGS, ColumnType
 from medallion_assets.lake.duck import literal
 
 # Scalar macros that a connection needs before it runs the SQL from here. An exponent has at most three digits in
@@ -53,18 +53,6 @@ CREATE OR REPLACE TEMP MACRO exact_timestamp(s) AS CASE
     ELSE within_years(TRY_CAST(s AS TIMESTAMPTZ)) END;
 """
 
-_TYPES: Final[dict[str, tuple[str, ...]]] = {
-    "string": ("S", "N"),
-    "int": ("N",),
-    "bigint": ("N",),
-    "decimal": ("N",),
-    "double": ("N",),
-    "bool": ("BOOL",),
-    "binary": ("B",),
-    "date": ("S",),
-    "timestamp": ("S",),
-}
-
 
 def structure(type_: ColumnType) -> object:
     """Return the structure, as JSON data, with which `json_transform` reads an AttributeValue for this column type."""
@@ -74,13 +62,13 @@ def structure(type_: ColumnType) -> object:
     if type_.kind == "list":
         types["L"] = [structure(_element(type_))]
     elif type_.kind == "set":
-        types |= {f"{name}S": ["VARCHAR"] for name in _TYPES[_element(type_).kind]}
+        types |= {f"{name}S": ["VARCHAR"] for name in TAGS[_element(type_).kind]}
     elif type_.kind == "map":
         types["M"] = "MAP(VARCHAR, JSON)"
     elif type_.kind == "struct":
         types["M"] = "JSON"
     else:
-        types |= {name: "BOOLEAN" if name == "BOOL" else "VARCHAR" for name in _TYPES[type_.kind]}
+        types |= {name: "BOOLEAN" if name == "BOOL" else "VARCHAR" for name in TAGS[type_.kind]}
     return types
 
 
@@ -113,7 +101,7 @@ def value(type_: ColumnType, av: str, depth: int = 0) -> str:  # noqa: PLR0911 -
             made = _read(f"{av}.M", _parts(type_), parts, f"struct_pack({fields})")
             return f"CASE WHEN {av}.M IS NOT NULL THEN {made} END"
         case kind:
-            return _scalar(type_, f"{av}.{_TYPES[kind][0]}")
+            return _scalar(type_, f"{av}.{TAGS[kind][0]}")
 
 
 def is_broken(type_: ColumnType, av: str, depth: int = 0, *, computed: str | None = None) -> str:
@@ -213,7 +201,7 @@ def _element(type_: ColumnType) -> ColumnType:
 
 
 def _members(type_: ColumnType, av: str) -> str:
-    return "coalesce(" + ", ".join(f"{av}.{name}S" for name in _TYPES[_element(type_).kind]) + ")"
+    return "coalesce(" + ", ".join(f"{av}.{name}S" for name in TAGS[_element(type_).kind]) + ")"
 
 
 def _parts(type_: ColumnType) -> dict[str, object]:

@@ -45,9 +45,9 @@ def run() -> list[dict[str, Any]]:
 
         def tick() -> list[str]:
             position = Position.from_json(cursor)
-            news = position.pending(store, "Orders")
-            position.advance(news).to_json()
-            return news
+            arrived = position.pending(store, "Orders")
+            position.advance(arrived).to_json()
+            return arrived
 
         seen = frozenset(names[:-NEW])
         # The emulator reads its disk on the first request.

@@ -52,10 +52,10 @@ def test_no_interleaving_of_late_writers_and_ticks_loses_or_doubles_a_name(
         for done, path in written:
             if done <= now:
                 appear(root, path)
-        news = position.pending(store, "Orders")
-        assert news == sorted(news)
-        handed += news
-        position = position.advance(news)
+        arrived = position.pending(store, "Orders")
+        assert arrived == sorted(arrived)
+        handed += arrived
+        position = position.advance(arrived)
         if packed:
             position = Position.from_json(position.to_json())
     assert sorted(handed) == sorted(path for _, path in written)

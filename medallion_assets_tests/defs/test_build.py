@@ -187,7 +187,7 @@ def test_a_domain_with_a_prefix_goes_from_bronze_to_gold(
     for sensor in ("lab_ledger", "lab_health"):
         tick(definitions, instance, sensor, resources)
     again = tick(definitions, instance, "lab_bronze_arrivals", resources, cursor=arrivals.cursor)
-    assert again.skip_message == "No news."
+    assert again.skip_message == "Nothing new."
     with Lake.open(lab.settings().lake()) as lake, lake.duckdb() as connection:
         found = lake.scan_sql(lake.table("gold", "daily_orders"), None)
         assert connection.sql(f"SELECT order_count, revenue::text FROM {found}").fetchall() == [(1, "12.50")]

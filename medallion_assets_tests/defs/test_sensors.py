@@ -90,7 +90,7 @@ def keys(request: dg.RunRequest | None) -> set[str]:
 
 def test_without_news_a_tick_skips_and_says_so(ticker: Ticker) -> None:
     assert ticker.tick() is None
-    assert ticker.skipped == "No news."
+    assert ticker.skipped == "Nothing new."
 
 
 def test_news_is_asked_for_once_and_taken_to_gold(ticker: Ticker) -> None:

@@ -84,7 +84,7 @@ def play(history: History) -> Played:
         return harness.play()
 
 
-class _Told(MemoryStore):
+class _ObservedStore(MemoryStore):
     """Bronze in memory that reports every write to the oracle."""
 
     def __init__(self, oracle: Oracle) -> None:
@@ -146,7 +146,7 @@ class _Harness:
         )
         self._clock = self._cloud.clock
         self._oracle = Oracle(self._domain, database())
-        self._bronze = _Told(self._oracle)
+        self._bronze = _ObservedStore(self._oracle)
         self._queue = self._cloud.create_queue("failed")
         self._tables = {
             contract.table: self._cloud.create_table(

@@ -127,24 +127,24 @@ def test_the_poller_writes_heartbeats(stack: Stack, checkpoint: Checkpoint, unti
     with polling(stack.poller("Orders", checkpoint, settings=type(FAST)(**pace))):
         until(
             lambda: (
-                (told := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
-                and told.read_up_to
-                and told.read_up_to >= began
+                (heartbeat := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
+                and heartbeat.read_up_to
+                and heartbeat.read_up_to >= began
             )
         )
         stack.write("Orders", 1, 2)
         wrote = datetime.now(UTC)
         until(
             lambda: (
-                (told := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
-                and told.read_up_to
-                and told.read_up_to >= wrote
+                (heartbeat := read_heartbeat(stack.store, "Orders", now=datetime.now(UTC)))
+                and heartbeat.read_up_to
+                and heartbeat.read_up_to >= wrote
             )
         )
-    told = read_heartbeat(stack.store, "Orders", now=datetime.now(UTC))
-    assert told is not None
-    assert told.started_at is not None and told.started_at >= began
-    (shard,) = told.shards
+    heartbeat = read_heartbeat(stack.store, "Orders", now=datetime.now(UTC))
+    assert heartbeat is not None
+    assert heartbeat.started_at is not None and heartbeat.started_at >= began
+    (shard,) = heartbeat.shards
     assert shard.up_to is not None and not shard.finished
     assert len(list(stack.store.list("Orders"))) >= 1
 
