@@ -141,7 +141,8 @@ class Bench:
         return list(found.to_pylist())
 
     def snapshots(self, name: str) -> int:
-        return len(self.lake.table(SILVER, name).metadata.snapshots)
+        table = self.lake.find(SILVER, name)
+        return len(table.metadata.snapshots) if table is not None else 0
 
 
 @contextmanager

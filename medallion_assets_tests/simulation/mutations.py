@@ -25,7 +25,7 @@ from medallion_assets.capture import handler, position, write_bronze
 from medallion_assets.capture.position import Position
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.errors import LakeUnavailable
-from medallion_assets.gold import changes as gold_news
+from medallion_assets.gold import changes as gold_changes
 from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
@@ -49,7 +49,7 @@ CAUGHT: Final[dict[str, int]] = {
     "publish_whatever_the_audit_says": 6,
     "treat_a_retry_as_new": 5,
     "lose_the_look_back": 0,
-    "forget_the_day_a_row_was_of": 0,
+    "forget_the_day_a_row_was_of": 2,
     "skip_the_enrichment_refresh": 4,
     "acknowledge_before_the_write": 6,
     "float_instead_of_decimal": 2,
@@ -174,13 +174,13 @@ def lose_the_look_back() -> Iterator[None]:
 @contextmanager
 def forget_the_day_a_row_was_of() -> Iterator[None]:
     """A mart refreshes the days that rows came to, not those they left."""
-    real = gold_news.changed_rows  # type: ignore[attr-defined]
+    real = gold_changes.changed_rows  # type: ignore[attr-defined]
 
     def changed(*given: Any, **more: Any) -> Any:
         rows = real(*given, **more)
         return None if rows is None else rows.filter(pc.equal(rows["_side"], "new"))
 
-    with patched((gold_news, "changed_rows", changed)):
+    with patched((gold_changes, "changed_rows", changed)):
         yield
 
 
