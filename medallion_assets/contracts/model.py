@@ -6,10 +6,10 @@ Rules that need only this one file are checked here; rules between files are the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -23,6 +23,10 @@ Scalar = bool | int | Decimal | date | datetime | str
 _KEY_KINDS = {"string", "int", "bigint", "decimal", "binary"}
 _ORDERED_KINDS = {"int", "bigint", "decimal", "double", "date", "timestamp", "string"}
 
+# Capture may write a Bronze object up to 15 minutes after it began (the longest that a Lambda function runs), so that
+# much later the row that another one refers to may arrive, on a day when everything works.
+DEFAULT_GRACE_MINUTES: Final = 15
+
 
 class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
@@ -34,7 +38,8 @@ class Rule(Strict):
     """One rule a row must keep: exactly one of `required`, `values`, `min`, `max`, `pattern`, `references`.
 
     A row that breaks a rule of severity `block` goes to quarantine; `warn` rows are merged and counted. `references`
-    never sends a row to quarantine (an order may arrive before its customer): it is audited over the table.
+    never sends a row to quarantine, because an order may arrive before its customer: the audit counts such rows. A row
+    that changed less than `grace_minutes` ago is pending; an older one fails the check.
     """
 
     required: Literal[True] | None = None
@@ -43,6 +48,11 @@ class Rule(Strict):
     max: Scalar | None = None
     pattern: str | None = Field(default=None, description="A regular expression (RE2) the whole text must match.")
     references: str | None = Field(default=None, description="The lake name of the table whose key this column holds.")
+    grace_minutes: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="With references: how long after its last change a row may wait for the row it refers to; "
+        f"{DEFAULT_GRACE_MINUTES} minutes if not given.",
+    )
     severity: Severity = "block"
 
     @property
@@ -52,6 +62,11 @@ class Rule(Strict):
             if getattr(self, name) is not None:
                 return name
         return "references"
+
+    @property
+    def grace(self) -> timedelta:
+        """How long after its last change a row may wait for the row that it refers to."""
+        return timedelta(minutes=DEFAULT_GRACE_MINUTES if self.grace_minutes is None else self.grace_minutes)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -66,6 +81,8 @@ class Rule(Strict):
             )
         if self.values is not None and not self.values:
             raise ValueError("values is empty; expected at least one value")
+        if self.grace_minutes is not None and self.references is None:
+            raise ValueError("grace_minutes belongs to a rule with references")
         return self
 
 
@@ -127,9 +144,10 @@ class Enrichment(Strict):
 
 
 class QuarantineShare(Strict):
-    """The share of a batch's rows that may be quarantined before the batch is held.
+    """The share of a batch's changes that may be quarantined before the batch is stopped.
 
-    A batch of less than 100 rows counts as 100, so that one bad row does not hold its neighbours.
+    A batch of fewer than 100 changes counts as 100, so that one bad change does not stop the others. A change that was
+    delivered before does not count.
     """
 
     max: Annotated[Decimal, Field(ge=0, le=1)]

@@ -24,8 +24,8 @@ from medallion_assets.defs.resources import MedallionResource, resource_of
 DESCRIPTIONS: Final = {
     "keys": "Every key is in the table once and is never null.",
     "columns": "The table has exactly the declared columns and types.",
-    "bronze_counts": "Every row of a batch is merged, superseded, unchanged, quarantined or dropped.",
-    "quarantine_rate": "The share of the batch's rows that break the contract is within what the contract allows.",
+    "bronze_counts": "Every row of a batch is redelivered, merged, superseded, unchanged, quarantined or dropped.",
+    "quarantine_rate": "The share of the batch's changes that break the contract is within what the contract allows.",
     "quarantine": "No change is open in quarantine.",
     "row_rules": "Rows keep those rules of the contract that only warn.",
     "references": "Rows refer only to rows that are in the other table.",

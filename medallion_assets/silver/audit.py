@@ -1,20 +1,21 @@
-"""The audit of a staged Silver snapshot: a few checks per table, from the contract, before anybody reads it.
+"""The audit of a Silver snapshot: a few checks per table, made from its contract.
 
-Belongs here: what is checked and when it fails. Does not belong here: staging and publishing (silver), rows that cannot
-be merged at all (quarantine).
+Belongs here: what is checked and when it fails. Does not belong here: staging and publishing (batch), changes that
+cannot be merged at all (quarantine).
 
-A micro-batch is audited by its own rows and keys: the table passed the same audit before it. A whole day audits the
-whole table. Both read the staged snapshot itself, through DuckDB.
+The audit of a batch checks the batch's own rows and keys: the rest of the table passed the same audit before. Only
+references are looked at again, once they have reached the age at which a missing one is an error. With `whole` the
+whole table is checked. Both read the snapshot itself, through DuckDB.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -25,26 +26,32 @@ from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Rule, Severity
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import identifier
+from medallion_assets.lake.duck import identifier, sql_types
+from medallion_assets.silver.table import SILVER
 
-# A share of a handful of rows says little: one bad row must not hold its neighbours. A smaller batch counts as
-# this many rows.
-SMALLEST_BATCH_ROWS = 100
+# The share of a few changes says little: one bad change must not stop the good ones beside it. A batch of fewer changes
+# counts as this many.
+SMALLEST_BATCH_CHANGES: Final = 100
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch did, in rows, and the rows it staged. `rows_in` is counted from the Bronze files themselves."""
+    """What is audited of a batch.
+
+    - rows_in ... dropped: its counts, as in BatchResult; `rows_in` is counted from the Bronze objects themselves
+    - rows: the rows that it staged, or merged
+    - rejected: the changes that it brings to quarantine, as `decode` returns them
+    """
 
     rows_in: int
+    redelivered: int
     merged: int
     superseded: int
     unchanged: int
     quarantined: int
     dropped: int
     rows: pa.Table
-    rejected_keys: Sequence[str]
-    rejected_by_rule: Mapping[str, int] = field(default_factory=dict)
+    rejected: pa.Table
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class RowCounts:
 
     @classmethod
     def read(cls, text: str | None) -> RowCounts | None:
-        """The counts that `text` wrote; None when there are none yet."""
+        """Return the counts from a table property; None if the table has none yet."""
         if text is None:
             return None
         fields = json.loads(text)
@@ -70,14 +77,14 @@ class RowCounts:
 
     @classmethod
     def after(cls, before: RowCounts | None, *, today: date, rows: int) -> RowCounts:
-        """The counts once a snapshot of `rows` live rows is published `today`."""
+        """Return the counts after a snapshot of `rows` live rows is published `today`."""
         if before is None or before.day > today:
             return cls(today, rows, None)
         return cls(today, rows, before.day_before if before.day == today else before.rows)
 
 
 def check_names(contract: Contract) -> list[tuple[str, Severity]]:
-    """The checks of a contract's table, in the order they are shown; `block` if a failure may hold a batch."""
+    """Return the checks of a contract's table, in the order in which they are shown; `block` if one may stop it."""
     checks: list[tuple[str, Severity]] = [("keys", "block"), ("columns", "block"), ("bronze_counts", "block")]
     checks.append(("quarantine_rate", contract.rules.quarantine_share.severity))
     if row_rules(contract, "warn"):
@@ -92,7 +99,11 @@ def check_names(contract: Contract) -> list[tuple[str, Severity]]:
 
 
 class Audit:
-    """The audit of one staged snapshot of one table; `run` makes the checks."""
+    """The audit of one snapshot of one table; `run` makes the checks.
+
+    `snapshot_id` None is the published snapshot, `schema` the one that the contract declares. `audited_at` is the time
+    of the last audit whose batch was published; None if there is none.
+    """
 
     def __init__(
         self,
@@ -103,35 +114,37 @@ class Audit:
         snapshot_id: int | None,
         contract: Contract,
         domain: Domain,
-        types: dict[str, str],
+        schema: pa.Schema,
         whole: bool,
         now: datetime,
+        audited_at: datetime | None = None,
     ) -> None:
         self._connection = connection
         self._lake = lake
-        self._staged = lake.scan_sql(table, snapshot_id)
+        self._snapshot = lake.scan_sql(table, snapshot_id)
         self._contract = contract
         self._domain = domain
-        self._types = types
+        self._schema = schema
         self._whole = whole
         self._now = now
+        self._audited_at = audited_at
         self._keys = [identifier(name) for name in contract.key_names]
 
     def run(self, batch: Batch, before: RowCounts | None) -> tuple[list[CheckResult], RowCounts]:
-        """The results, as `check_names` lists them, and the row counts to publish with the snapshot."""
+        """Return the results, in the order of `check_names`, and the row counts to publish with the snapshot."""
         self._connection.register("batch", batch.rows)
         try:
             nulls = " OR ".join(f"{key} IS NULL" for key in self._keys)
             ((rows, live, keyless, newest),) = self._query(f"""
                 SELECT count(*), count(*) FILTER (NOT _deleted), count(*) FILTER ({nulls}), max(_changed_at)
-                FROM {self._staged}""")
+                FROM {self._snapshot}""")
             counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=live)
-            missing, repeated, examples = self._found(batch)
+            missing, repeated, examples = self._compare_keys(batch)
             checks = [
                 self._check_keys(rows, keyless, repeated, examples),
                 self._check_columns(),
                 self._check_bronze_counts(batch, missing),
-                self._check_quarantine(batch),
+                self._check_quarantine_rate(batch),
                 *self._check_row_rules(),
                 *self._check_references(),
                 *self._check_row_count(counts),
@@ -141,25 +154,25 @@ class Audit:
             self._connection.unregister("batch")
         return checks, counts
 
-    def _found(self, batch: Batch) -> tuple[int, int, list[str]]:
-        """How many of the batch's keys the snapshot lacks or has older, how many keys it has twice, and examples."""
+    def _compare_keys(self, batch: Batch) -> tuple[int, int, list[str]]:
+        """Return how many keys of the batch the snapshot lacks or has older, how many it has twice, and examples."""
         if batch.rows.num_rows:
             keys = ", ".join(self._keys)
             ((missing, repeated, examples),) = self._query(f"""
                 WITH there AS (SELECT {keys}, count(*) AS times, max(_sequence_number) AS newest
-                    FROM (SELECT {keys}, _sequence_number FROM {self._staged}) SEMI JOIN batch USING ({keys})
+                    FROM (SELECT {keys}, _sequence_number FROM {self._snapshot}) SEMI JOIN batch USING ({keys})
                     GROUP BY {keys}),
-                found AS (SELECT *, times IS NULL OR newest < _sequence_number AS missing
+                compared AS (SELECT *, times IS NULL OR newest < _sequence_number AS missing
                     FROM batch LEFT JOIN there USING ({keys}))
                 SELECT count(*) FILTER (missing), count(*) FILTER (times > 1),
-                    {self._examples("missing OR times > 1")} FROM found""")
+                    {self._examples("missing OR times > 1")} FROM compared""")
         else:
             missing, repeated, examples = 0, 0, []
         if self._whole:
             keys = ", ".join(self._keys)
             ((repeated, examples),) = self._query(f"""
                 SELECT count(*), {self._examples("TRUE")}
-                FROM (SELECT {keys} FROM {self._staged} GROUP BY {keys} HAVING count(*) > 1)""")
+                FROM (SELECT {keys} FROM {self._snapshot} GROUP BY {keys} HAVING count(*) > 1)""")
         return missing, repeated, examples or []
 
     def _check_keys(self, rows: int, keyless: int, repeated: int, examples: list[str]) -> CheckResult:
@@ -167,63 +180,63 @@ class Audit:
             "keys",
             not keyless and not repeated,
             "block",
-            f"Each {' + '.join(self._contract.key_names)} stands once and is never null.",
+            f"Every {' + '.join(self._contract.key_names)} is in the table once and is never null.",
             {"rows": rows, "null_keys": keyless, "repeated_keys": repeated},
             examples if repeated else (),
         )
 
     def _check_columns(self) -> CheckResult:
-        there = {name: kind for name, kind, *_ in self._query(f"DESCRIBE SELECT * FROM {self._staged}")}
+        declared = sql_types(self._connection, self._schema)
+        actual = {name: kind for name, kind, *_ in self._query(f"DESCRIBE SELECT * FROM {self._snapshot}")}
         wrong = [
-            f"{name}: expected {self._types.get(name, 'no such column')}, is {there.get(name, 'missing')}"
-            for name in dict.fromkeys([*self._types, *there])
-            if self._types.get(name) != there.get(name)
+            f"{name}: expected {declared.get(name, 'no such column')}, is {actual.get(name, 'missing')}"
+            for name in dict.fromkeys([*declared, *actual])
+            if declared.get(name) != actual.get(name)
         ]
         return CheckResult(
             "columns",
             not wrong,
             "block",
             "The snapshot has exactly the contract's columns and types.",
-            {"expected": len(self._types), "found": len(there), "different": len(wrong)},
+            {"expected": len(declared), "found": len(actual), "different": len(wrong)},
             wrong[:MAX_EXAMPLES],
         )
 
     def _check_bronze_counts(self, batch: Batch, missing: int) -> CheckResult:
-        accounted = batch.merged + batch.superseded + batch.unchanged + batch.quarantined + batch.dropped
+        counts = {
+            "redelivered": batch.redelivered,
+            "merged": batch.merged,
+            "superseded": batch.superseded,
+            "unchanged": batch.unchanged,
+            "quarantined": batch.quarantined,
+            "dropped": batch.dropped,
+        }
         return CheckResult(
             "bronze_counts",
-            batch.rows_in == accounted and not missing,
+            batch.rows_in == sum(counts.values()) and not missing,
             "block",
-            "Rows in = merged + superseded + unchanged + quarantined + dropped, and every key of the batch is in the "
-            "snapshot with its change or a newer one.",
-            {
-                "rows_in": batch.rows_in,
-                "merged": batch.merged,
-                "superseded": batch.superseded,
-                "unchanged": batch.unchanged,
-                "quarantined": batch.quarantined,
-                "dropped": batch.dropped,
-                "missing_keys": missing,
-            },
+            f"Rows in = {' + '.join(counts)}, and every key of the batch is in the snapshot with its change or a newer "
+            "one.",
+            {"rows_in": batch.rows_in, **counts, "missing_keys": missing},
         )
 
-    def _check_quarantine(self, batch: Batch) -> CheckResult:
+    def _check_quarantine_rate(self, batch: Batch) -> CheckResult:
         rule = self._contract.rules.quarantine_share
-        allowed = rule.max * max(batch.rows_in, SMALLEST_BATCH_ROWS)
-        share = Decimal(batch.quarantined) / max(batch.rows_in, 1)
+        changes = batch.rows_in - batch.redelivered
+        share = Decimal(batch.quarantined) / max(changes, 1)
         return CheckResult(
             "quarantine_rate",
-            batch.quarantined <= allowed,
+            batch.quarantined <= rule.max * max(changes, SMALLEST_BATCH_CHANGES),
             rule.severity,
-            f"At most {rule.max} of the rows break the contract; a batch of less than {SMALLEST_BATCH_ROWS} rows "
-            "counts as that many.",
+            f"At most {rule.max} of the batch's changes break the contract. A batch of fewer than "
+            f"{SMALLEST_BATCH_CHANGES} changes counts as that many; a change that was delivered before does not count.",
             {
-                "rows_in": batch.rows_in,
+                "changes": changes,
                 "quarantined": batch.quarantined,
                 "share": round(share, 6),
-                **batch.rejected_by_rule,
+                **_count_by_rule(batch.rejected),
             },
-            batch.rejected_keys[:MAX_EXAMPLES],
+            batch.rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if batch.rejected.num_rows else (),
         )
 
     def _check_row_rules(self) -> list[CheckResult]:
@@ -231,9 +244,9 @@ class Audit:
         if not rules:
             return []
         counts = ", ".join(f"count(*) FILTER ({rule.breaks})" for rule in rules)
-        anything = " OR ".join(f"({rule.breaks})" for rule in rules)
+        any_broken = " OR ".join(f"({rule.breaks})" for rule in rules)
         ((rows, examples, *broken),) = self._query(
-            f"SELECT count(*), {self._examples(anything)}, {counts} FROM {self._rows()} WHERE NOT _deleted"
+            f"SELECT count(*), {self._examples(any_broken)}, {counts} FROM {self._rows()} WHERE NOT _deleted"
         )
         numbers = {f"{rule.column}: {rule.name}": count for rule, count in zip(rules, broken, strict=True)}
         return [
@@ -255,41 +268,60 @@ class Audit:
         examples: list[str] = []
         failed: set[Severity] = set()
         for column, rule in rules:
-            orphans, some = self._orphans(column, str(rule.references))
-            numbers[f"{column} without {rule.references}"] = orphans
-            examples += [key for key in some if key not in examples]
-            if orphans:
+            missing = self._missing_references(column, rule)
+            numbers[f"{column} without {rule.references}"] = missing.failed + missing.failed_later
+            numbers[f"{column} pending in {rule.references}"] = missing.pending
+            examples += [key for key in missing.examples if key not in examples]
+            if missing.failed:
                 failed.add(rule.severity)
+            if missing.failed_later:
+                failed.add("warn")
         return [
             CheckResult(
                 "references",
                 not failed,
                 "block" if "block" in failed else "warn",
-                f"What rows {self._scope} refer to is there.",
+                f"Rows {self._scope} refer only to rows that exist. For its grace period after a change, a row may "
+                "wait for the row that it refers to.",
                 numbers,
                 examples[:MAX_EXAMPLES],
             )
         ]
 
-    def _orphans(self, column: str, referenced: str) -> tuple[int, list[str]]:
-        """How many rows refer to something that is not in the referenced table as published, and their keys."""
-        keys, name = ", ".join(self._keys), identifier(column)
-        there = identifier(self._domain.by_name[referenced].key_names[0])
-        nested = self._contract.by_name[column].type.element is not None
-        pairs = (
-            f"SELECT DISTINCT {keys}, {f'unnest({name})' if nested else name} AS refers "
-            f"FROM {self._rows()} WHERE NOT _deleted"
-        )
-        table = self._lake.find("silver", referenced)
-        known = "SELECT NULL AS there WHERE FALSE"
+    def _missing_references(self, column: str, rule: Rule) -> _MissingReferences:
+        """Return how many rows refer to a row that the referenced table, as it is published, does not have.
+
+        A row of the published table that was pending when it was merged is judged by the first audit after its grace
+        period. It stops no batch, because it is published already.
+        """
+        keys, name, changed_at = ", ".join(self._keys), identifier(column), "coalesce(_changed_at, _captured_at)"
+        refers = f"unnest({name})" if self._contract.by_name[column].type.element is not None else name
+        scope = f"""
+            SELECT {keys}, {refers} AS refers, {changed_at} > $grace_from AS young, FALSE AS published
+            FROM {self._rows()} WHERE NOT _deleted"""
+        parameters = {"grace_from": self._now - rule.grace}
+        if not self._whole and self._audited_at is not None:
+            scope += f"""
+                UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
+                WHERE NOT _deleted AND {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""
+            parameters["last_grace_from"] = self._audited_at - rule.grace
+        referenced = self._domain.by_name[str(rule.references)]
+        table, existing = self._lake.find(SILVER, referenced.lake_name), "SELECT NULL AS existing WHERE FALSE"
         if table is not None:
-            known = f"SELECT {there} AS there FROM {self._lake.scan_sql(table, None)} WHERE NOT _deleted"
-        ((orphans, examples),) = self._query(f"""
-            WITH pairs AS MATERIALIZED ({pairs}),
-            known AS (SELECT there FROM ({known}) WHERE there IN (SELECT refers FROM pairs))
-            SELECT count(*), {self._examples("TRUE")} FROM (SELECT DISTINCT {keys} FROM pairs
-                WHERE refers IS NOT NULL AND refers NOT IN (SELECT there FROM known))""")
-        return orphans, examples or []
+            key = identifier(referenced.key_names[0])
+            existing = f"SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)} WHERE NOT _deleted"
+        found = self._connection.execute(
+            f"""
+            WITH pairs AS MATERIALIZED ({scope}),
+            known AS (SELECT existing FROM ({existing}) WHERE existing IN (SELECT refers FROM pairs)),
+            missing AS (SELECT DISTINCT {keys}, young, published FROM pairs
+                WHERE refers IS NOT NULL AND refers NOT IN (SELECT existing FROM known))
+            SELECT count(*) FILTER (NOT young AND NOT published), count(*) FILTER (NOT young AND published),
+                count(*) FILTER (young), {self._examples("NOT young")} FROM missing""",
+            parameters,
+        ).fetchall()
+        ((failed, failed_later, pending, examples),) = found
+        return _MissingReferences(failed, failed_later, pending, examples or [])
 
     def _check_row_count(self, counts: RowCounts) -> list[CheckResult]:
         rule = self._contract.rules.row_count
@@ -319,7 +351,7 @@ class Audit:
                 f"The newest change is at most {rule.max_minutes} minutes old.",
                 {
                     "newest_change": "none" if newest is None else newest.isoformat(),
-                    "age_s": "none" if age is None else int(age.total_seconds()),
+                    "age_seconds": "none" if age is None else int(age.total_seconds()),
                 },
             )
         ]
@@ -329,15 +361,38 @@ class Audit:
         return "of the table" if self._whole else "of the batch"
 
     def _rows(self) -> str:
-        return self._staged if self._whole else "batch"
+        return self._snapshot if self._whole else "batch"
 
-    def _examples(self, which: str) -> str:
-        """SQL: up to ten keys, as text, of the rows that `which` is true for; null if there is none."""
+    def _examples(self, condition: str) -> str:
+        """Return SQL of up to ten keys, as text, of the rows for which `condition` is true; null if there are none."""
         shown = f"concat_ws('/', {', '.join(f'{key}::VARCHAR' for key in self._keys)})"
-        return f"min({shown}, {MAX_EXAMPLES}) FILTER ({which})"
+        return f"min({shown}, {MAX_EXAMPLES}) FILTER ({condition})"
 
     def _query(self, sql: str) -> list[Any]:
         return self._connection.execute(sql).fetchall()
+
+
+@dataclass(frozen=True)
+class _MissingReferences:
+    """Rows that refer to a missing row.
+
+    - failed: rows of the audited batch or table, older than the grace period
+    - failed_later: published rows that were pending at the last audit, and have reached the end of the grace period
+    - pending: rows within the grace period
+    - examples: keys of rows that failed
+    """
+
+    failed: int
+    failed_later: int
+    pending: int
+    examples: list[str]
+
+
+def _count_by_rule(rejected: pa.Table) -> dict[str, int]:
+    """Return how many changes each rule of each column rejected, at most ten rules; without values."""
+    reasons = rejected.select(["column_name", "reason"]).to_pylist() if rejected.num_rows else []
+    rules = (f"{one['column_name'] or 'row'}: {one['reason'].partition(', saw ')[0]}" for one in reasons)
+    return dict(Counter(rules).most_common(MAX_EXAMPLES))
 
 
 def _references(contract: Contract) -> list[tuple[str, Rule]]:

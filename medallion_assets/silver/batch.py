@@ -1,17 +1,18 @@
-"""One batch of Bronze objects into one Silver table: stage, audit, publish; nothing of it is visible before.
+"""One batch of changes into one Silver table: stage, audit, publish. Readers see nothing of it before it is published.
 
-Belongs here: the act itself, repeated on the table's new state when another writer was faster. Does not belong here:
-which objects make a batch (day), running again what is in quarantine (replay).
+Belongs here: the act, which is repeated on the table's new state if another writer was faster. Does not belong here:
+which objects make a batch (batches), which of their changes are valid (changes), merging what is in quarantine
+(replay).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Final
 
 import duckdb
@@ -20,48 +21,44 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 
 from medallion_assets.capture.position import Position
-from medallion_assets.capture.store import BronzeStore
-from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult
+from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
-from medallion_assets.lake.duck import identifier, sql_types
+from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
-from medallion_assets.silver.bronze import Chunk, require_json
-from medallion_assets.silver.decode import decode
-from medallion_assets.silver.enrich import Source, enrich, outdated, sources
+from medallion_assets.silver.changes import Changes
+from medallion_assets.silver.enrich import ReferencedTable, enrich, find_outdated, read_referenced
 from medallion_assets.silver.latest import latest
-from medallion_assets.silver.quarantine import close_rows, quarantine_rows, unmerged_statuses
+from medallion_assets.silver.quarantine import close_rows, quarantine_rows
 from medallion_assets.silver.table import (
+    AUDITED_AT,
     CAPTURE_DAY,
-    COUNTS,
     DELETED,
-    DROPPED,
     ENRICHED_FROM,
     EVENT_ID,
     OBJECTS,
-    OPEN,
     POSITION,
     ROW_COUNT,
     RUN_ID,
     SEQUENCE,
-    SILVER,
+    ensure_silver_table,
     read_position,
     silver_schema,
-    silver_table,
 )
 
 log = logging.getLogger(__name__)
 
 _COUNTS: Final = (
     "rows_in",
+    "redelivered",
     "merged",
     "superseded",
     "unchanged",
@@ -77,19 +74,29 @@ _COUNTS: Final = (
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What one batch did. `objects` are Bronze paths, counts are rows, `snapshot_id` is the published one.
+    """The result of one batch.
 
-    rows_in = merged + superseded + unchanged + quarantined + dropped, and merged = inserted + updated. `superseded` are
-    changes that lost to a newer one of their key, in the batch or in the table, or that another object delivered too;
-    `unchanged` stood in the table already; `dropped` somebody gave up. `deleted` of those merged are tombstones.
-    `resolved` changes were held in quarantine and are no longer. `enriched` rows were in the table and got new values
-    of a referenced row; neither is in `rows_in`.
+    rows_in = redelivered + merged + superseded + unchanged + quarantined + dropped, and merged = inserted + updated.
+
+    - objects: the Bronze objects of the batch
+    - rows_in: their rows
+    - redelivered: rows that deliver a change again: one of the batch, or a rejected one that was known before
+    - superseded: changes that lost to a newer one of their key, in the batch or in the table
+    - unchanged: changes that the table contained already
+    - quarantined: changes that break the contract
+    - dropped: changes that somebody has dropped from quarantine
+    - deleted: how many of the merged changes are tombstones
+    - resolved: changes that were open in quarantine and are not any more; not in rows_in
+    - enriched: rows of the table that got new values of a row that they refer to; not in rows_in
+    - published: False only if a blocking check failed
+    - snapshot_id: the published snapshot of the table
     """
 
     table: str
     day: date
     objects: tuple[str, ...]
     rows_in: int
+    redelivered: int
     merged: int
     superseded: int
     unchanged: int
@@ -111,60 +118,11 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """Changes to merge: `rows_in` Bronze rows of `objects`, of which `rows` are valid and typed.
-
-    `rejected` are those that break the contract, as `decode` tells of them. `dropped` more were given up by somebody.
-    `waiting` says that some of the valid ones stand in quarantine.
-    """
-
-    objects: tuple[str, ...]
-    rows_in: int
-    rows: pa.Table
-    rejected: pa.Table
-    dropped: int
-    waiting: bool
-
-
-def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chunk) -> Changes:
-    """Decode a chunk of `store`. Raises CorruptObject for an image that is no JSON."""
-    known = unmerged_statuses(lake, contract)
-    statuses = known["status"]
-    dropped = known.filter(pc.equal(statuses, DROPPED))["event_id"]
-    still_open = known.filter(pc.equal(statuses, OPEN))["event_id"]
-    with lake.duckdb() as connection:
-        try:
-            decoded = decode(connection, chunk.rows, contract)
-        except duckdb.InvalidInputException:
-            require_json(chunk.rows, store)
-            raise
-    rows, rejected = _without(decoded.rows, EVENT_ID, dropped), _without(decoded.rejected, "event_id", dropped)
-    return Changes(
-        chunk.names,
-        chunk.rows.num_rows,
-        rows,
-        rejected,
-        dropped=chunk.rows.num_rows - rows.num_rows - rejected.num_rows,
-        waiting=bool(len(still_open) and pc.any(pc.is_in(rows[EVENT_ID], still_open.combine_chunks())).as_py()),
-    )
-
-
-def count_by_rule(rejected: pa.Table) -> dict[str, int]:
-    """Return how many rows each rule of each column rejected, most rows first, at most ten rules; without values."""
-    reasons = zip(rejected["column_name"].to_pylist(), rejected["reason"].to_pylist(), strict=True)
-    counts = Counter(f"{column or 'row'}: {reason.partition(', saw ')[0]}" for column, reason in reasons)
-    return dict(counts.most_common(MAX_EXAMPLES))
-
-
-def _without(rows: pa.Table, column: str, event_ids: pa.ChunkedArray) -> pa.Table:
-    return rows.filter(pc.invert(pc.is_in(rows[column], event_ids.combine_chunks()))) if len(event_ids) else rows
-
-
-@dataclass(frozen=True)
 class Merger:
-    """Merges changes into the Silver table of `contract`; `whole` for days that are read again in whole.
+    """Merges changes into the Silver table of `contract`; `whole` for days that are merged again.
 
-    In whole a change that is in the table already replaces its row if any column differs: the contract was mended.
+    With `whole`, a change that the table contains already replaces its row if any column differs, because the contract
+    may have been corrected.
     """
 
     lake: Lake
@@ -175,58 +133,84 @@ class Merger:
     now: datetime
     whole: bool
 
-    @translate_outages()
-    def merge(self, changes: Changes | None, *, advance: Callable[[Position], Position]) -> BatchResult | None:
-        """Merge changes, or only what referenced tables changed (None). Returns None if there was nothing to do.
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of the table."""
+        return silver_schema(self.contract, self.domain)
 
-        `advance` gives the Position to publish with it. A blocking check that failed leaves the published data and the
-        Position as they were: `published` is False. Raises SchemaMismatch, LakeUnavailable, and CommitConflict when
-        other writers win every time.
+    @cached_property
+    def no_changes(self) -> Changes:
+        """A batch without changes, for merging only what changed in referenced tables."""
+        empty = self.schema.empty_table()
+        return Changes((), 0, empty, rejected=empty, newly_rejected=empty)
+
+    @translate_outages()
+    def merge(self, changes: Changes, *, advance: Callable[[Position], Position]) -> BatchResult | None:
+        """Merge changes, and the new values of rows that the table's rows refer to; None if there is nothing to do.
+
+        `advance` returns the Position to publish with them. If a blocking check fails, the published rows and the
+        Position stay as they were, and `published` is False. Raises SchemaMismatch, LakeUnavailable, and CommitConflict
+        if other writers were faster at every attempt.
         """
-        if changes is not None:
-            quarantine_rows(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
+        quarantine_rows(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
         with self.lake.duckdb() as connection:
             return retry_on_conflict(
                 lambda: self._merge_once(connection, changes, advance), what=f"silver.{self.contract.lake_name}"
             )
 
     def _merge_once(
-        self, connection: duckdb.DuckDBPyConnection, changes: Changes | None, advance: Callable[[Position], Position]
+        self, connection: duckdb.DuckDBPyConnection, changes: Changes, advance: Callable[[Position], Position]
     ) -> BatchResult | None:
-        if changes is None and not self.whole and self.lake.find(SILVER, self.contract.lake_name) is None:
-            return None
-        table = silver_table(self.lake, self.contract, self.domain)
+        table = ensure_silver_table(self.lake, self.contract, self.schema)
         planned_on = table.metadata.current_snapshot_id
-        found = sources(self.lake, table, self.contract, self.domain)
-        stale = outdated(connection, self.lake, table, found)
-        if changes is None and stale is None and not self.whole:
+        referenced = read_referenced(self.lake, table, self.contract, self.domain)
+        stale = find_outdated(connection, self.lake, table, referenced)
+        nothing_new = changes is self.no_changes and not self.whole
+        if nothing_new and stale is None:
             return None
-        plan = self._plan(connection, changes, stale, found)
-        staged = self._stage(table, changes, plan)
+        plan = self._plan(connection, changes, stale, referenced)
+        staged = stage_merge(
+            self.lake,
+            table,
+            plan.rows,
+            key=self.contract.key_names,
+            branch=f"{AUDIT_BRANCH}{self.run_id}",
+            properties={
+                OBJECTS: json.dumps(changes.objects),
+                RUN_ID: self.run_id,
+                CAPTURE_DAY: self.day.isoformat(),
+            },
+            rewrite_equal=self.whole or plan.enriched > 0,
+        )
         if staged.base_snapshot_id != planned_on:
             discard(self.lake, table, staged)
             raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
-        enriched = {
-            f"{ENRICHED_FROM}{source.part.table}": str(source.snapshot_id)
-            for source in found
-            if source.snapshot_id is not None
+        enriched_from = {
+            f"{ENRICHED_FROM}{one.part.table}": str(one.snapshot_id)
+            for one in referenced
+            if one.snapshot_id is not None
         }
-        if changes is None and not staged.changed and not self.whole:
-            publish(self.lake, table, staged, properties=enriched)
+        if nothing_new and not staged.changed:
+            publish(self.lake, table, staged, properties=enriched_from)
             return None
         result = self._result(table, changes, plan, staged)
-        checks, counts = self._audit(connection, table, result, rows=plan.rows, rejected=changes and changes.rejected)
+        checks, row_counts = self._audit(connection, table, result, changes, plan.rows)
         result = replace(result, checks=checks)
         if any(check.blocks_publish for check in checks):
             discard(self.lake, table, staged)
-            log.warning("silver.%s: held: %s", self.contract.lake_name, result.counts)
+            log.warning("silver.%s: a blocking check failed: %s", self.contract.lake_name, result.counts)
             return replace(result, snapshot_id=planned_on)
-        properties = {POSITION: advance(read_position(table)).to_json(), ROW_COUNT: counts.text, **enriched}
+        properties = {
+            POSITION: advance(read_position(table)).to_json(),
+            ROW_COUNT: row_counts.text,
+            AUDITED_AT: self.now.isoformat(),
+            **enriched_from,
+        }
         publish(self.lake, table, staged, properties=properties)
         resolved = 0
-        # That a change set aside just now is superseded already is for a rerun or a replay to say: it takes a look at
-        # the whole of Silver.
-        if changes is not None and (changes.waiting or (self.whole and changes.rejected.num_rows)):
+        # A change that was rejected just now and that Silver has newer stays open until a rerun or a replay: to mark it
+        # here would cost another commit in every batch with a bad row.
+        if changes.any_open or (self.whole and changes.rejected.num_rows):
             resolved = close_rows(
                 self.lake,
                 self.contract,
@@ -241,25 +225,24 @@ class Merger:
     def _plan(
         self,
         connection: duckdb.DuckDBPyConnection,
-        changes: Changes | None,
+        changes: Changes,
         stale: pa.Table | None,
-        found: Sequence[Source],
+        referenced: Sequence[ReferencedTable],
     ) -> _Plan:
-        """The rows to merge, each key once: the latest incoming, and those in the table with new enriched values."""
-        key = self.contract.key_names
-        schema = silver_schema(self.contract, self.domain)
+        """Return the rows to merge, each key once: the latest changes, the table's rows with new enriched values."""
+        key, schema = self.contract.key_names, self.schema
         incoming = schema.empty_table()
-        if changes is not None:
+        if changes.rows.num_rows:
             newest = latest(connection, changes.rows, key)
-            incoming = enrich(connection, self.lake, newest, found).select(schema.names).cast(schema)
+            incoming = enrich(connection, self.lake, newest, referenced).select(schema.names).cast(schema)
         if stale is None or stale.num_rows == 0:
             return _Plan(incoming, enriched=0, older=0, equal=0)
         stale = stale.select(schema.names).cast(schema)
         keys = ", ".join(identifier(name) for name in key)
         connection.register("incoming", incoming)
         connection.register("stale", stale)
-        # Where a key is in both, the later change stays. The same change: the incoming one if the day is read again in
-        # whole, the one in the table otherwise. Both have the current enriched values.
+        # If a key is in both, the later change is merged. If both are the same change, the incoming row is merged when
+        # the day is merged again, and the row of the table otherwise. Both have the current enriched values.
         wins = "i.n >= s.n" if self.whole else "i.n > s.n"
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE both_sides AS
@@ -278,53 +261,31 @@ class Merger:
         rows = pa.concat_tables([kept.cast(schema), again.cast(schema)])
         return _Plan(rows, enriched=again.num_rows, older=older, equal=equal)
 
-    def _stage(self, table: Table, changes: Changes | None, plan: _Plan) -> Staged:
-        counts = {
-            "rows_in": changes.rows_in if changes else 0,
-            "quarantined": changes.rejected.num_rows if changes else 0,
-            "dropped": changes.dropped if changes else 0,
-            "enriched": plan.enriched,
-        }
-        return stage_merge(
-            self.lake,
-            table,
-            plan.rows,
-            key=self.contract.key_names,
-            branch=f"{AUDIT_BRANCH}{self.run_id}",
-            properties={
-                OBJECTS: json.dumps(changes.objects if changes else ()),
-                RUN_ID: self.run_id,
-                CAPTURE_DAY: self.day.isoformat(),
-                COUNTS: json.dumps(counts),
-            },
-            rewrite_equal=self.whole or plan.enriched > 0,
-        )
-
-    def _result(self, table: Table, changes: Changes | None, plan: _Plan, staged: Staged) -> BatchResult:
-        valid = changes.rows.num_rows if changes else 0
+    def _result(self, table: Table, changes: Changes, plan: _Plan, staged: Staged) -> BatchResult:
         compared = plan.rows.num_rows - plan.enriched + plan.older + plan.equal
         return BatchResult(
             table=self.contract.lake_name,
             day=self.day,
-            objects=changes.objects if changes else (),
-            rows_in=changes.rows_in if changes else 0,
+            objects=changes.objects,
+            rows_in=changes.rows_in,
+            redelivered=changes.redelivered,
             merged=staged.inserted + staged.updated - plan.enriched,
-            superseded=valid - compared + plan.older + staged.superseded,
+            superseded=changes.rows.num_rows - compared + plan.older + staged.superseded,
             unchanged=plan.equal + staged.unchanged,
-            quarantined=changes.rejected.num_rows if changes else 0,
-            dropped=changes.dropped if changes else 0,
+            quarantined=changes.quarantined,
+            dropped=changes.dropped,
             resolved=0,
             inserted=staged.inserted,
             updated=staged.updated - plan.enriched,
-            deleted=self._deleted(table, plan.rows, staged),
+            deleted=self._count_tombstones(table, plan.rows, staged),
             enriched=plan.enriched,
             checks=[],
             published=False,
             snapshot_id=staged.snapshot_id,
         )
 
-    def _deleted(self, table: Table, rows: pa.Table, staged: Staged) -> int:
-        """How many of the staged rows are tombstones."""
+    def _count_tombstones(self, table: Table, rows: pa.Table, staged: Staged) -> int:
+        """Return how many of the staged rows are tombstones."""
         offered = int(pc.sum(rows[DELETED]).as_py() or 0)
         if not offered or not staged.changed or staged.snapshot_id is None or staged.base_snapshot_id is None:
             return offered if staged.changed else 0
@@ -340,10 +301,10 @@ class Merger:
         connection: duckdb.DuckDBPyConnection,
         table: Table,
         result: BatchResult,
-        *,
+        changes: Changes,
         rows: pa.Table,
-        rejected: pa.Table | None,
     ) -> tuple[list[CheckResult], RowCounts]:
+        audited_at = table.properties.get(AUDITED_AT)
         audit = Audit(
             connection,
             self.lake,
@@ -351,27 +312,32 @@ class Merger:
             snapshot_id=result.snapshot_id,
             contract=self.contract,
             domain=self.domain,
-            types=sql_types(connection, silver_schema(self.contract, self.domain)),
+            schema=self.schema,
             whole=self.whole,
             now=self.now,
+            audited_at=datetime.fromisoformat(audited_at) if audited_at else None,
         )
         batch = Batch(
             rows_in=result.rows_in,
+            redelivered=result.redelivered,
             merged=result.merged,
             superseded=result.superseded,
             unchanged=result.unchanged,
             quarantined=result.quarantined,
             dropped=result.dropped,
             rows=rows,
-            rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist() if rejected is not None else (),
-            rejected_by_rule=count_by_rule(rejected) if rejected is not None else {},
+            rejected=changes.newly_rejected,
         )
         return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Rows to merge; of them `enriched` are in the table already. `older` and `equal` incoming rows lost to those."""
+    """The rows to merge.
+
+    - enriched: how many of them are in the table already
+    - older, equal: incoming rows that lost to one of those
+    """
 
     rows: pa.Table
     enriched: int

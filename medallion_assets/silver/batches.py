@@ -1,12 +1,11 @@
-"""Which Bronze objects make a batch: the news of a capture day, or the whole day again.
+"""Which Bronze objects make a batch: those of a capture day that are not merged yet, or all objects of a day again.
 
-Belongs here: the table's Position among its objects, and that an older day comes first. Does not belong here: how a
-batch is merged.
+Belongs here: what the table's Position says about its objects, and that an older day comes first. Does not belong here:
+how a batch is merged (batch).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from datetime import date, datetime
 
@@ -18,11 +17,10 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
-from medallion_assets.silver.batch import BatchResult, Merger, read_changes
+from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.bronze import read_chunks
+from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.table import SILVER, read_position
-
-log = logging.getLogger(__name__)
 
 
 def merge_pending(
@@ -37,19 +35,22 @@ def merge_pending(
 ) -> Iterator[BatchResult]:
     """Merge the objects of `day` that are not in the table yet, oldest first, in commits of bounded size.
 
-    Nothing new in Bronze: one result if referenced tables changed values here, none otherwise. Ends after a result
-    whose `published` is False. Raises OlderDayPending if objects of an earlier day wait, and what reading
-    and Merger.merge raise.
+    If there are none, it yields one result if rows that the table's rows refer to have changed, and nothing otherwise.
+    It ends after a result whose `published` is False. Raises OlderDayPending if objects of an earlier day are not
+    merged yet, CorruptObject, and what Merger.merge raises.
     """
-    pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table)
+    table = lake.find(SILVER, contract.lake_name)
+    pending = read_position(table).pending(store, contract.table)
     days = {name: _day(name) for name in pending}
     if older := sorted({other for other in days.values() if other < day}):
         raise OlderDayPending(
             f"{contract.table}: objects of {', '.join(map(str, older))} are not merged yet, and {day} was asked for. "
             f"Merge {older[0]} first: the sensor does so by itself, or run that partition."
         )
-    merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=False)
-    yield from _merge(merger, store, [name for name in pending if days[name] == day], may_advance=True)
+    names = [name for name in pending if days[name] == day]
+    if names or table is not None:
+        merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=False)
+        yield from _merge(merger, store, names, may_advance=True)
 
 
 def remerge_day(
@@ -62,10 +63,10 @@ def remerge_day(
     run_id: str,
     now: datetime,
 ) -> Iterator[BatchResult]:
-    """Merge every object of `day` again, as after a mended contract; at least one result.
+    """Merge every object of `day` again, for example after the contract was corrected; yield at least one result.
 
-    A day that is in the table already changes nothing. The Position moves over the day unless older objects wait.
-    Ends after a result whose `published` is False. Raises CorruptObject and what Merger.merge raises.
+    A day that is in the table already changes nothing. The Position moves over the day unless older objects are
+    pending. It ends after a result whose `published` is False. Raises CorruptObject, and what Merger.merge raises.
     """
     pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table)
     names = list(store.list(contract.table, day=day))
@@ -74,16 +75,14 @@ def remerge_day(
 
 
 def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
-    if not names:
-        if (result := merger.merge(None, advance=lambda position: position)) is not None:
-            yield result
-        return
+    if not names and (result := merger.merge(merger.no_changes, advance=lambda position: position)) is not None:
+        yield result
     for chunk in read_chunks(store, names):
 
         def advance(position: Position, taken: tuple[str, ...] = chunk.names) -> Position:
             return position.advance(taken) if may_advance else position
 
-        changes = read_changes(merger.lake, store, merger.contract, chunk)
+        changes = read_changes(merger.lake, store, merger.contract, chunk, whole=merger.whole)
         if (result := merger.merge(changes, advance=advance)) is not None:
             yield result
             if not result.published:

@@ -1,7 +1,7 @@
-"""Columns copied from the row that a row refers to: always that row's current values, null when there is none.
+"""Columns copied from the row that a row refers to: always that row's current values, and null if there is no such row.
 
-Belongs here: giving incoming rows those columns, and finding the rows already in the table whose values have changed in
-the referenced table since. Does not belong here: committing either of them (batch).
+Belongs here: adding these columns to incoming rows, and finding the rows of the table whose values have changed in the
+referenced table since. Does not belong here: committing either of them (batch).
 
 Why current values, and not those of the day of the order:
 docs/adr/0002-an-order-counts-for-its-customers-current-region.md
@@ -21,133 +21,143 @@ from medallion_assets.contracts.model import Contract, Enrichment
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, ENRICHED_FROM, SILVER, silver_schema
+from medallion_assets.silver.table import DELETED, ENRICHED_FROM, SILVER
 
 
 @dataclass(frozen=True)
-class Source:
-    """A table that rows refer to.
+class ReferencedTable:
+    """A Silver table that another table copies columns from.
 
-    `table` is None until its first batch, and may lack columns of the contract until the next one; `declared` has them
-    all. `snapshot_id` is what is published now, `since` what was published when our table was last enriched.
+    - part: what the contract says about it
+    - key: the name of its key column
+    - columns: its key, `_deleted` and the copied columns, as its contract declares them
+    - table: None until its first batch is merged; until the next batch, it may lack columns that its contract has got
+    - snapshot_id: the published snapshot
+    - since: the snapshot that the other table was enriched from last
     """
 
     part: Enrichment
     key: str
+    columns: pa.Schema
     table: Table | None
-    declared: pa.Schema
     snapshot_id: int | None
     since: int | None
 
     @property
-    def moved(self) -> bool:
-        """Whether the referenced table was published since our table was last enriched."""
+    def changed(self) -> bool:
+        """Whether it was published since the other table was enriched from it."""
         return self.snapshot_id is not None and self.snapshot_id != self.since
 
+    @property
+    def existing_columns(self) -> list[str]:
+        """Those of `columns` that the table has already."""
+        existing = self.table.schema().column_names if self.table is not None else ()
+        return [name for name in self.columns.names if name in existing]
 
-def sources(lake: Lake, table: Table, contract: Contract, domain: Domain) -> tuple[Source, ...]:
-    """Return the tables that `contract` copies columns from, as they are published now."""
-    found = []
+
+def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain) -> tuple[ReferencedTable, ...]:
+    """Return the tables that `contract` copies columns from, as they are published. Raises LakeUnavailable."""
+    referenced = []
     for part in contract.enrich:
-        referenced = domain.by_name[part.table]
-        there = lake.find(SILVER, referenced.lake_name)
+        source = domain.by_name[part.table]
+        (key,) = source.key_names
+        copied = [source.by_name[name] for name in dict.fromkeys([key, *part.columns.values()])]
+        published = lake.find(SILVER, source.lake_name)
         since = table.properties.get(f"{ENRICHED_FROM}{part.table}")
-        found.append(
-            Source(
+        referenced.append(
+            ReferencedTable(
                 part=part,
-                key=referenced.key_names[0],
-                table=there,
-                declared=silver_schema(referenced, domain),
-                snapshot_id=there.metadata.current_snapshot_id if there is not None else None,
+                key=key,
+                columns=pa.schema([*((column.name, column.type.arrow()) for column in copied), (DELETED, pa.bool_())]),
+                table=published,
+                snapshot_id=published.metadata.current_snapshot_id if published is not None else None,
                 since=int(since) if since else None,
             )
         )
-    return tuple(found)
+    return tuple(referenced)
 
 
-def enrich(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: pa.Table, found: Sequence[Source]) -> pa.Table:
-    """`rows` with the enriched columns added at the end; null for a deleted row."""
-    if not found:
+def enrich(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, rows: pa.Table, referenced: Sequence[ReferencedTable]
+) -> pa.Table:
+    """Return `rows` with the enriched columns added at the end; they are null for a deleted row."""
+    if not referenced:
         return rows
     connection.register("incoming", rows)
     try:
         return connection.execute(
-            f"SELECT r.*, {_columns(found)} {_joins(connection, lake, 'incoming', found)}"
+            f"SELECT r.*, {_enriched(referenced)} {_joins(connection, lake, 'incoming', referenced)}"
         ).to_arrow_table()
     finally:
         connection.unregister("incoming")
 
 
-def outdated(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, found: Sequence[Source]
+def find_outdated(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, table: Table, referenced: Sequence[ReferencedTable]
 ) -> pa.Table | None:
-    """The rows of the published table whose enriched columns differ from the current values, with those values.
+    """Return the rows of the published table whose enriched columns are no longer current, with the current values.
 
-    None when no referenced table was published since. The cost follows the keys that changed there, unless `since` is
-    not known or its snapshot has expired: then every row is compared.
+    None if no referenced table was published since. The cost follows the keys that changed there; if the snapshot of
+    the last enrichment is unknown or has expired, every row is compared.
     """
-    if table.metadata.current_snapshot_id is None or not any(source.moved for source in found):
+    if table.metadata.current_snapshot_id is None or not any(one.changed for one in referenced):
         return None
-    touched = [_touched(connection, lake, at, source) for at, source in enumerate(found) if source.moved]
+    affected = [_affected(connection, lake, at, one) for at, one in enumerate(referenced) if one.changed]
     existing = (
         f"SELECT * FROM {lake.scan_sql(table, table.metadata.current_snapshot_id)} "
-        f"WHERE NOT {DELETED} AND ({' OR '.join(touched)})"
+        f"WHERE NOT {DELETED} AND ({' OR '.join(affected)})"
     )
-    names = ", ".join(identifier(name) for source in found for name in source.part.columns)
+    names = ", ".join(identifier(name) for one in referenced for name in one.part.columns)
     differs = " OR ".join(
         f"r.{identifier(name)} IS DISTINCT FROM s{at}.{identifier(column)}"
-        for at, source in enumerate(found)
-        for name, column in source.part.columns.items()
+        for at, one in enumerate(referenced)
+        for name, column in one.part.columns.items()
     )
     return connection.execute(f"""
         WITH existing AS MATERIALIZED ({existing})
-        SELECT r.* EXCLUDE ({names}), {_columns(found)} {_joins(connection, lake, "existing", found)} WHERE {differs}
+        SELECT r.* EXCLUDE ({names}), {_enriched(referenced)} {_joins(connection, lake, "existing", referenced)}
+        WHERE {differs}
     """).to_arrow_table()
 
 
-def _touched(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, source: Source) -> str:
-    """SQL: whether an existing row refers to a row that changed in the referenced table; registers those changes."""
-    if source.table is None or source.snapshot_id is None:
+def _affected(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, one: ReferencedTable) -> str:
+    """Return SQL of whether a row refers to a row that changed in the referenced table; register these changes."""
+    if one.table is None or one.snapshot_id is None:
         return "FALSE"
-    copied = [
-        name for name in dict.fromkeys(source.part.columns.values()) if name in source.table.schema().column_names
-    ]
-    columns = [source.key, DELETED, *copied]
-    changes = changed_rows(lake, source.table, since=source.since, until=source.snapshot_id, columns=columns)
+    changes = changed_rows(lake, one.table, since=one.since, until=one.snapshot_id, columns=one.existing_columns)
     if changes is None:
         return "TRUE"
     connection.register(f"changes_{at}", changes)
     old, new = (f"SELECT * EXCLUDE _side FROM changes_{at} WHERE _side = '{side}'" for side in ("old", "new"))
-    # ALL: a row that was added, and changed after a compaction, is here as it came and as it is.
+    # ALL: a row that was added, and changed after a compaction, occurs twice among the new rows.
     differing = f"(({old}) EXCEPT ALL ({new})) UNION ALL (({new}) EXCEPT ALL ({old}))"
-    return f"{identifier(source.part.on)} IN (SELECT {identifier(source.key)} FROM ({differing}))"
+    return f"{identifier(one.part.on)} IN (SELECT {identifier(one.key)} FROM ({differing}))"
 
 
-def _columns(found: Sequence[Source]) -> str:
+def _enriched(referenced: Sequence[ReferencedTable]) -> str:
     return ", ".join(
         f"s{at}.{identifier(column)} AS {identifier(name)}"
-        for at, source in enumerate(found)
-        for name, column in source.part.columns.items()
+        for at, one in enumerate(referenced)
+        for name, column in one.part.columns.items()
     )
 
 
-def _joins(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: str, found: Sequence[Source]) -> str:
+def _joins(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: str, referenced: Sequence[ReferencedTable]) -> str:
     """Return SQL: FROM the relation `rows` as r, joined with the rows s0, s1, ... of the tables that they refer to."""
     joins = []
-    for at, source in enumerate(found):
-        on, key = identifier(source.part.on), identifier(source.key)
-        scan = _scan(connection, lake, at, source)
+    for at, one in enumerate(referenced):
+        on, key = identifier(one.part.on), identifier(one.key)
+        scan = _scan(connection, lake, at, one)
         needed = f"SELECT * FROM {scan} WHERE NOT {DELETED} AND {key} IN (SELECT {on} FROM {rows})"
         joins.append(f"LEFT JOIN ({needed}) s{at} ON r.{on} = s{at}.{key} AND NOT r.{DELETED}")
     return f"FROM {rows} r {' '.join(joins)}"
 
 
-def _scan(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, source: Source) -> str:
-    """Return SQL of the referenced table's rows; columns that it does not have yet are null."""
-    connection.register(f"declared_{at}", source.declared.empty_table())
-    if source.table is None:
+def _scan(connection: duckdb.DuckDBPyConnection, lake: Lake, at: int, one: ReferencedTable) -> str:
+    """Return SQL of the referenced table's rows, in which the columns that it does not have yet are null."""
+    if one.table is not None and one.existing_columns == one.columns.names:
+        return lake.scan_sql(one.table, one.snapshot_id)
+    connection.register(f"declared_{at}", one.columns.empty_table())
+    if one.table is None:
         return f"declared_{at}"
-    scan = lake.scan_sql(source.table, source.snapshot_id)
-    if set(source.part.columns.values()) <= set(source.table.schema().column_names):
-        return scan
-    return f"(FROM declared_{at} UNION ALL BY NAME FROM {scan})"
+    return f"(FROM declared_{at} UNION ALL BY NAME FROM {lake.scan_sql(one.table, one.snapshot_id)})"

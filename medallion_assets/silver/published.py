@@ -17,15 +17,14 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
 from medallion_assets.capture.store import BronzeStore
-from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult, missing_columns
+from medallion_assets.checks.results import CheckResult, missing_columns
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import sql_types
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
-from medallion_assets.silver.batch import count_by_rule, read_changes
 from medallion_assets.silver.bronze import read_chunks
+from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.table import OBJECTS, ROW_COUNT, SILVER, silver_schema
 
@@ -62,7 +61,7 @@ def audit_published(
             snapshot_id=None,
             contract=contract,
             domain=domain,
-            types=sql_types(connection, schema),
+            schema=schema,
             whole=True,
             now=now,
         )
@@ -89,31 +88,32 @@ def _read_batch(
     objects: Sequence[str],
 ) -> Batch:
     """Return the batch of these objects: `merged` is the number of its newest valid changes, one per key."""
-    read = [read_changes(lake, store, contract, chunk) for chunk in read_chunks(store, objects)]
+    read = [read_changes(lake, store, contract, chunk, whole=True) for chunk in read_chunks(store, objects)]
     valid = pa.concat_tables([changes.rows for changes in read])
     rejected = pa.concat_tables([changes.rejected for changes in read])
     newest = latest(connection, valid, contract.key_names)
     return Batch(
         rows_in=sum(changes.rows_in for changes in read),
+        redelivered=sum(changes.redelivered for changes in read),
         merged=newest.num_rows,
         superseded=valid.num_rows - newest.num_rows,
         unchanged=0,
         quarantined=rejected.num_rows,
         dropped=sum(changes.dropped for changes in read),
         rows=newest,
-        rejected_keys=rejected["keys"].slice(0, MAX_EXAMPLES).to_pylist(),
-        rejected_by_rule=count_by_rule(rejected),
+        rejected=rejected,
     )
 
 
 def _no_batch(schema: pa.Schema) -> Batch:
     return Batch(
         rows_in=0,
+        redelivered=0,
         merged=0,
         superseded=0,
         unchanged=0,
         quarantined=0,
         dropped=0,
         rows=schema.empty_table(),
-        rejected_keys=(),
+        rejected=schema.empty_table(),
     )

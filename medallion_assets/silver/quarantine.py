@@ -1,12 +1,13 @@
-"""The quarantine table: changes that break their table's contract, with the reason and the raw images.
+"""The quarantine table: the changes that break their table's contract, with the reason and the raw images.
 
-A change is held under its event id, however often it is delivered, and its row is never removed. It stays the truth of
-its key until it is no longer held: `resolved` (valid after all, and in Silver), `superseded` (Silver has a newer change
-of its key, a tombstone counts too) or `dropped` (somebody gave it up and said why; no rerun merges it then). What is in
-Silver decides, as published, so a crash between a publish and the mark is made good by whoever marks next.
+A change has one row, under its event id, however often it is delivered; the row is never removed. It is `open` until
+one of three things happens: `resolved` (it is valid after all, and in Silver), `superseded` (Silver has a newer change
+of its key, which may be a tombstone) or `dropped` (somebody gave it up with a reason; no rerun merges it). Published
+Silver decides between them. So if a process dies between publishing and closing rows, the next `close_rows` finishes
+the work.
 
-Belongs here: keeping that table. Does not belong here: deciding what is valid (decode), how many are too many
-(quality), merging what is held (replay).
+Belongs here: reading and writing that table. Does not belong here: what is valid (decode), how many rejected changes
+are too many (audit), merging open changes again (replay).
 """
 
 from __future__ import annotations
@@ -51,10 +52,22 @@ from medallion_assets.silver.table import (
 _UTC: Final = pa.timestamp("us", tz="UTC")
 _BATCH_ROWS: Final = 2048
 
+# The columns of a Bronze row that `decode` reads and a quarantine row keeps.
+_BRONZE_COLUMNS: Final = (
+    "event_id",
+    "event_name",
+    "sequence_number",
+    "approximate_creation_time",
+    "keys",
+    "new_image",
+    "old_image",
+    OBJECT,
+)
+
 
 @dataclass(frozen=True)
 class ClosedRows:
-    """How many changes are held no longer, by what became of them."""
+    """How many changes are no longer open, by their new status."""
 
     resolved: int
     superseded: int
@@ -62,9 +75,11 @@ class ClosedRows:
 
 @dataclass(frozen=True)
 class Dropped:
-    """What `drop` did, in changes. `superseded` ones had been overtaken in Silver: there was nothing left to drop.
+    """The result of `drop`, in changes.
 
-    `others` are those it was told to drop that were not held, by status; they are as they were.
+    - dropped: no longer open
+    - superseded: Silver already had a newer change, so there was nothing left to drop
+    - others: not open, so left as they were, by status
     """
 
     dropped: int
@@ -74,16 +89,17 @@ class Dropped:
 
 @translate_outages()
 def quarantine_rows(lake: Lake, contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> None:
-    """Keep what `decode` rejected.
+    """Add the changes that `decode` rejected, as open.
 
-    A change that is held already only gets its new reason; one that was superseded or dropped stays so.
+    A change that is open already gets its new reason; one that is superseded or dropped stays as it is. Raises
+    LakeUnavailable, CommitConflict.
     """
     if rejected.num_rows == 0:
         return
     lake.ensure(QUARANTINE, contract.lake_name, QUARANTINE_SCHEMA, key=["event_id"])
-    rows = _new_rows(contract, rejected, run_id=run_id, now=now)
+    rows = _as_open(contract, rejected, run_id=run_id, now=now)
 
-    def news(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
+    def new_or_changed(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
         connection.register("rejected", rows)
         return connection.execute(f"""
             WITH incoming AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id, "object"),
@@ -95,12 +111,15 @@ def quarantine_rows(lake: Lake, contract: Contract, rejected: pa.Table, *, run_i
             WHERE k.status = '{OPEN}' AND (k.column_name, k.reason) IS DISTINCT FROM (i.column_name, i.reason)
         """).to_arrow_table()
 
-    _write(lake, contract, news, run_id)
+    _write(lake, contract, new_or_changed, run_id)
 
 
 @translate_outages()
 def check_quarantine(lake: Lake, contract: Contract) -> CheckResult:
-    """Whether no change waits in quarantine, with how many there are and since when."""
+    """Return whether no change is open in quarantine, with their number and the time of the oldest one.
+
+    Raises LakeUnavailable.
+    """
     table, count, since = _published(lake, QUARANTINE, contract), 0, None
     if table is not None:
         with lake.duckdb() as connection:
@@ -111,147 +130,70 @@ def check_quarantine(lake: Lake, contract: Contract) -> CheckResult:
         "quarantine",
         count == 0,
         "warn",
-        f"No change of {contract.lake_name} is held in quarantine. `medallion quarantine list --table "
+        f"No change of {contract.lake_name} is open in quarantine. `medallion quarantine list --table "
         f"{contract.lake_name}` shows those that are.",
         {"open": count, "since": "none" if since is None else since.isoformat()},
     )
 
 
 @translate_outages()
-def unmerged_statuses(lake: Lake, contract: Contract) -> pa.Table:
-    """The `event_id` and `status` of every change that is held or dropped."""
+def read_statuses(lake: Lake, contract: Contract, event_ids: pa.ChunkedArray) -> pa.Table:
+    """Return `event_id`, `status` and `object` of those of these changes that are in quarantine.
+
+    Raises LakeUnavailable.
+    """
+    columns = ["event_id", "status", "object"]
     table = _published(lake, QUARANTINE, contract)
     if table is None:
-        return QUARANTINE_SCHEMA.empty_table().select(["event_id", "status"])
+        return QUARANTINE_SCHEMA.empty_table().select(columns)
     with lake.duckdb() as connection:
+        connection.register("changes", pa.table({"event_id": event_ids}))
         return connection.execute(
-            f"SELECT event_id, status FROM {table} WHERE status IN ('{OPEN}', '{DROPPED}')"
+            f"SELECT {', '.join(columns)} FROM {table} WHERE event_id IN (SELECT event_id FROM changes)"
         ).to_arrow_table()
 
 
 def open_rows(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.Table]:
-    """The held changes for which `where` is true, all of them without it, a few thousand rows at a time.
+    """Yield the open changes for which `where` is true (None: all), a few thousand rows at a time.
 
-    A condition on `status` chooses among the dropped ones, too: so they can be taken back. Raises MartError for a
-    condition that cannot be.
+    If the condition names `status`, dropped changes are included, so that they can be taken back. Raises MartError for
+    a condition that is not allowed or cannot be run, and LakeUnavailable.
     """
     condition = None if where is None else _condition(where)
     table = _published(lake, QUARANTINE, contract)
     if table is None:
         return
     statuses = (OPEN, DROPPED) if condition is not None and "status" in condition.columns else (OPEN,)
-    with lake.duckdb() as connection, _telling(where):
+    with lake.duckdb() as connection, _translate_condition_errors(where):
         yield from (
             pa.Table.from_batches([batch])
             for batch in connection.execute(
-                f"SELECT * FROM {table} WHERE status IN ({_texts(statuses)}) AND {_sql(condition)}"
+                f"SELECT * FROM {table} WHERE status IN ({_literals(statuses)}) AND {_sql(condition)}"
             ).to_arrow_reader(_BATCH_ROWS)
         )
 
 
-def bronze_rows(quarantined: pa.Table) -> pa.Table:
-    """Rows of the quarantine table as the Bronze rows they were, as far as `decode` reads them."""
-    columns = ["event_id", "event_name", "sequence_number", "approximate_creation_time", "keys", "new_image"]
-    return quarantined.select([*columns, "old_image", OBJECT]).append_column(
-        pa.field("captured_at", _UTC), pa.array(_captured(quarantined[OBJECT]), _UTC)
-    )
+def bronze_rows(rows: pa.Table) -> pa.Table:
+    """Return rows of the quarantine table, or rows that `decode` rejected, as Bronze rows that `decode` takes."""
+    captured = pa.array(_captured_at(rows[OBJECT]), _UTC)
+    return rows.select(_BRONZE_COLUMNS).append_column(pa.field("captured_at", _UTC), captured)
 
 
 @translate_outages()
-def close_rows(
-    lake: Lake,
-    contract: Contract,
-    *,
-    valid: pa.ChunkedArray,
-    rejected: pa.Table,
-    taken: Collection[str] = (OPEN,),
-    run_id: str,
-    now: datetime,
-) -> ClosedRows:
-    """Give changes that were just decoded the status that follows from Silver as published.
+def compare_with_silver(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract, bronze: pa.Table
+) -> pa.Table:
+    """Return `event_id` and `newer` of the Bronze rows whose key Silver has with the same change or a newer one.
 
-    `valid` are event ids, `rejected` is what `decode` says of the others; of these only the ones that are `taken` now
-    are looked at: superseded if Silver is newer, otherwise held for the new reason. Changes that never were in the
-    table do not come in.
+    `newer` is false if Silver has exactly this change. Only the key of a row is decoded, so its other values may break
+    the contract; a row whose key breaks it cannot be in Silver. Raises LakeUnavailable.
     """
-
-    def marked(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
-        connection.register("valid", pa.table({"event_id": valid}))
-        connection.register("rejected", rejected.select(["event_id", "column_name", "reason"]))
-        rows = connection.execute(f"""
-            SELECT * FROM {quarantine}
-            WHERE status IN ('{OPEN}', '{DROPPED}') AND event_id IN (SELECT event_id FROM valid)
-               OR status IN ({_texts(taken)}) AND event_id IN (SELECT event_id FROM rejected)
-        """).to_arrow_table()
-        connection.register("rows", rows)
-        connection.register("there", _in_silver(connection, lake, contract, rows))
-        return connection.execute(
-            f"""
-            WITH said AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id),
-            judged AS (
-                SELECT q.* REPLACE (
-                    CASE WHEN t.newer THEN '{SUPERSEDED}' WHEN s.event_id IS NOT NULL THEN '{OPEN}'
-                         WHEN NOT t.newer THEN '{RESOLVED}' ELSE q.status END AS status,
-                    CASE WHEN t.newer OR s.event_id IS NULL THEN q.column_name ELSE s.column_name END AS column_name,
-                    CASE WHEN t.newer OR s.event_id IS NULL THEN q.reason ELSE s.reason END AS reason),
-                    (q.status, q.column_name, q.reason) AS known
-                FROM rows q LEFT JOIN said s USING (event_id) LEFT JOIN there t USING (event_id))
-            SELECT * EXCLUDE (known) REPLACE (CASE WHEN status <> '{OPEN}' THEN $now END AS resolved_at)
-            FROM judged WHERE (status, column_name, reason) IS DISTINCT FROM known
-        """,
-            {"now": now},
-        ).to_arrow_table()
-
-    statuses = _write(lake, contract, marked, run_id)["status"].to_pylist()
-    return ClosedRows(statuses.count(RESOLVED), statuses.count(SUPERSEDED))
-
-
-@translate_outages()
-def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str, now: datetime) -> Dropped:
-    """Give up the held changes for which `where` is true: they are never merged, whatever the contract says later.
-
-    Raises MartError for a condition that cannot be.
-    """
-    condition = _condition(where)
-    others: dict[str, int] = {}
-
-    def given_up(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
-        with _telling(where):
-            found = f"SELECT * FROM {quarantine} WHERE {_sql(condition)}"
-            counts = connection.execute(f"SELECT status, count(*) FROM ({found}) GROUP BY status").fetchall()
-            rows = connection.execute(f"SELECT * FROM ({found}) WHERE status = '{OPEN}'").to_arrow_table()
-        others.clear()
-        others.update({status: count for status, count in counts if status != OPEN})
-        connection.register("rows", rows)
-        connection.register("there", _in_silver(connection, lake, contract, rows))
-        return connection.execute(
-            f"""
-            SELECT q.* REPLACE (
-                CASE WHEN t.newer THEN '{SUPERSEDED}' ELSE '{DROPPED}' END AS status,
-                CASE WHEN t.newer THEN q.note ELSE $reason END AS note,
-                $now AS resolved_at)
-            FROM rows q LEFT JOIN there t USING (event_id)
-        """,
-            {"reason": reason, "now": now},
-        ).to_arrow_table()
-
-    statuses = _write(lake, contract, given_up, run_id)["status"].to_pylist()
-    return Dropped(statuses.count(DROPPED), statuses.count(SUPERSEDED), others)
-
-
-def _in_silver(connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract, rows: pa.Table) -> pa.Table:
-    """The `event_id` of each change whose key Silver has at that change (`newer` is false) or at a newer one (true).
-
-    A key is read as a deletion's is, so it is known whatever else is wrong with the row; one that does not fit its own
-    type cannot be in Silver.
-    """
-    nothing = pa.table({"event_id": pa.array([], pa.string()), "newer": pa.array([], pa.bool_())})
     silver = _published(lake, SILVER, contract)
-    if silver is None or rows.num_rows == 0:
-        return nothing
-    removals = bronze_rows(rows)
-    names = pa.repeat(pa.scalar("REMOVE"), removals.num_rows)
-    removals = removals.set_column(removals.schema.get_field_index("event_name"), "event_name", names)
+    if silver is None or bronze.num_rows == 0:
+        return pa.table({"event_id": pa.array([], pa.string()), "newer": pa.array([], pa.bool_())})
+    removals = bronze.set_column(
+        bronze.schema.get_field_index("event_name"), "event_name", pa.repeat(pa.scalar("REMOVE"), bronze.num_rows)
+    )
     connection.register("keyed", decode(connection, removals, contract).rows)
     same_key = " AND ".join(f"s.{identifier(name)} = k.{identifier(name)}" for name in contract.key_names)
     try:
@@ -263,7 +205,90 @@ def _in_silver(connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Cont
         connection.unregister("keyed")
 
 
-def _new_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
+@translate_outages()
+def close_rows(
+    lake: Lake,
+    contract: Contract,
+    *,
+    valid: pa.ChunkedArray,
+    rejected: pa.Table,
+    statuses: Collection[str] = (OPEN,),
+    run_id: str,
+    now: datetime,
+) -> ClosedRows:
+    """Update the status of changes that were just decoded, by comparing them with published Silver.
+
+    `valid` are the event ids of valid changes. `rejected` are the others, as `decode` returned them; of these, rows
+    with one of `statuses` become superseded if Silver is newer, and open with the new reason if it is not. Changes that
+    are not in quarantine are ignored. Raises LakeUnavailable, CommitConflict.
+    """
+
+    def updated(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
+        connection.register("valid", pa.table({"event_id": valid}))
+        connection.register("rejected", rejected.select(["event_id", "column_name", "reason"]))
+        rows = connection.execute(f"""
+            SELECT * FROM {quarantine}
+            WHERE status IN ('{OPEN}', '{DROPPED}') AND event_id IN (SELECT event_id FROM valid)
+               OR status IN ({_literals(statuses)}) AND event_id IN (SELECT event_id FROM rejected)
+        """).to_arrow_table()
+        connection.register("rows", rows)
+        connection.register("in_silver", compare_with_silver(connection, lake, contract, bronze_rows(rows)))
+        return connection.execute(
+            f"""
+            WITH reasons AS (SELECT DISTINCT ON (event_id) * FROM rejected ORDER BY event_id),
+            compared AS (
+                SELECT q.* REPLACE (
+                    CASE WHEN s.newer THEN '{SUPERSEDED}' WHEN r.event_id IS NOT NULL THEN '{OPEN}'
+                         WHEN NOT s.newer THEN '{RESOLVED}' ELSE q.status END AS status,
+                    CASE WHEN s.newer OR r.event_id IS NULL THEN q.column_name ELSE r.column_name END AS column_name,
+                    CASE WHEN s.newer OR r.event_id IS NULL THEN q.reason ELSE r.reason END AS reason),
+                    (q.status, q.column_name, q.reason) AS before
+                FROM rows q LEFT JOIN reasons r USING (event_id) LEFT JOIN in_silver s USING (event_id))
+            SELECT * EXCLUDE (before) REPLACE (CASE WHEN status <> '{OPEN}' THEN $now END AS resolved_at)
+            FROM compared WHERE (status, column_name, reason) IS DISTINCT FROM before
+        """,
+            {"now": now},
+        ).to_arrow_table()
+
+    written = _write(lake, contract, updated, run_id)["status"].to_pylist()
+    return ClosedRows(written.count(RESOLVED), written.count(SUPERSEDED))
+
+
+@translate_outages()
+def drop(lake: Lake, contract: Contract, *, where: str, reason: str, run_id: str, now: datetime) -> Dropped:
+    """Give up the open changes for which `where` is true: they are never merged, even if the contract changes.
+
+    Raises MartError for a condition that is not allowed or cannot be run, LakeUnavailable, CommitConflict.
+    """
+    condition = _condition(where)
+    others: dict[str, int] = {}
+
+    def dropped(connection: duckdb.DuckDBPyConnection, quarantine: str) -> pa.Table:
+        with _translate_condition_errors(where):
+            selected = f"SELECT * FROM {quarantine} WHERE {_sql(condition)}"
+            counts = connection.execute(f"SELECT status, count(*) FROM ({selected}) GROUP BY status").fetchall()
+            rows = connection.execute(f"SELECT * FROM ({selected}) WHERE status = '{OPEN}'").to_arrow_table()
+        others.clear()
+        others.update({status: count for status, count in counts if status != OPEN})
+        connection.register("rows", rows)
+        connection.register("in_silver", compare_with_silver(connection, lake, contract, bronze_rows(rows)))
+        return connection.execute(
+            f"""
+            SELECT q.* REPLACE (
+                CASE WHEN s.newer THEN '{SUPERSEDED}' ELSE '{DROPPED}' END AS status,
+                CASE WHEN s.newer THEN q.note ELSE $reason END AS note,
+                $now AS resolved_at)
+            FROM rows q LEFT JOIN in_silver s USING (event_id)
+        """,
+            {"reason": reason, "now": now},
+        ).to_arrow_table()
+
+    written = _write(lake, contract, dropped, run_id)["status"].to_pylist()
+    return Dropped(written.count(DROPPED), written.count(SUPERSEDED), others)
+
+
+def _as_open(contract: Contract, rejected: pa.Table, *, run_id: str, now: datetime) -> pa.Table:
+    """Return rejected rows as open rows of the quarantine table."""
     constant = {
         "table_name": contract.table,
         "run_id": run_id,
@@ -274,17 +299,17 @@ def _new_rows(contract: Contract, rejected: pa.Table, *, run_id: str, now: datet
     }
     columns = {
         "sequence_number": rejected[SEQUENCE],
-        "capture_day": pa.array([at.date() for at in _captured(rejected[OBJECT])], pa.date32()),
+        "capture_day": pa.array([at.date() for at in _captured_at(rejected[OBJECT])], pa.date32()),
     }
     columns |= {name: pa.array([value] * rejected.num_rows) for name, value in constant.items()}
     arrays = [columns[name] if name in columns else rejected[name] for name in QUARANTINE_SCHEMA.names]
     return pa.table(arrays, names=QUARANTINE_SCHEMA.names).cast(QUARANTINE_SCHEMA)
 
 
-def _captured(objects: pa.ChunkedArray) -> list[datetime]:
-    """When each object was captured: its name says."""
-    known = {name: ObjectName.parse(name).captured_at for name in pc.unique(objects).to_pylist()}
-    return [known[name] for name in objects.to_pylist()]
+def _captured_at(objects: pa.ChunkedArray) -> list[datetime]:
+    """Return when each of these objects was captured, by its name."""
+    times = {name: ObjectName.parse(name).captured_at for name in pc.unique(objects).to_pylist()}
+    return [times[name] for name in objects.to_pylist()]
 
 
 def _published(lake: Lake, namespace: str, contract: Contract) -> str | None:
@@ -299,9 +324,9 @@ def _write(
     rows_of: Callable[[duckdb.DuckDBPyConnection, str], pa.Table],
     run_id: str,
 ) -> pa.Table:
-    """Publish the rows that `rows_of` makes of the table as it is, and return them.
+    """Publish the rows that `rows_of` computes from the current table, and return them.
 
-    They are made again when another writer was faster. Nothing is audited: rows here are bad by nature.
+    If another writer was faster, they are computed again. There is no audit: rows in quarantine break rules by nature.
     """
 
     def write_once() -> pa.Table:
@@ -337,8 +362,8 @@ def _condition(where: str) -> Condition:
 
 
 @contextmanager
-def _telling(where: str | None) -> Iterator[None]:
-    """Say of a condition that DuckDB cannot compute that it is the condition."""
+def _translate_condition_errors(where: str | None) -> Iterator[None]:
+    """Raise MartError that names the condition if DuckDB cannot run it, LakeUnavailable if the lake did not answer."""
     try:
         with translate_outages():
             yield
@@ -352,5 +377,5 @@ def _sql(condition: Condition | None) -> str:
     return "TRUE" if condition is None else f"({condition.sql})"
 
 
-def _texts(texts: Collection[str]) -> str:
+def _literals(texts: Collection[str]) -> str:
     return ", ".join(literal(text) for text in texts)

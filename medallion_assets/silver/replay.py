@@ -1,10 +1,10 @@
-"""What is held in quarantine, run again through the same way: decode, latest, enrich, stage, audit, publish.
+"""The replay: open changes of the quarantine table are decoded and merged again, like the changes of a batch.
 
-For when the contract or the decoder was mended. The raw images are in the quarantine table, so a change whose Bronze
-day is long past is replayed as well. Nothing is applied out of order: a held change goes in only if Silver has nothing
-newer of its key, as in every merge.
+It is for a contract or a decoder that was corrected. The raw images are in the quarantine table, so the Bronze object
+of a change is not needed. Nothing is applied out of order: as in every merge, a change goes in only if Silver has
+nothing newer for its key.
 
-Belongs here: taking what is held through a Merger. Does not belong here: what a row's status means (quarantine).
+Belongs here: taking open changes through a Merger. Does not belong here: what a row's status means (quarantine).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import AuditFailed
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.silver.batch import BatchResult, Changes, Merger
+from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.bronze import MAX_BYTES
-from medallion_assets.silver.decode import Decoded, decode
+from medallion_assets.silver.changes import Changes
+from medallion_assets.silver.decode import decode
 from medallion_assets.silver.quarantine import bronze_rows, close_rows, open_rows
 from medallion_assets.silver.table import EVENT_ID
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What a replay did, in changes: those taken are now resolved, superseded, or held still.
+    """The result of a replay, in changes: taken = resolved + superseded + still_open.
 
     `snapshot_id` is the last snapshot of Silver that the replay published; None if it changed no row there.
     """
@@ -48,12 +49,12 @@ class ReplayResult:
 def replay(
     lake: Lake, contract: Contract, domain: Domain, *, where: str | None = None, run_id: str, now: datetime
 ) -> ReplayResult:
-    """Merge the held changes for which `where` is true (all without it) and mark what became of them.
+    """Merge the open changes for which `where` is true (None: all), and update their status.
 
-    `where` is a condition on the columns of QUARANTINE_SCHEMA; one on `status` takes dropped changes back, too. Commits
-    are of bounded size. A crash anywhere is made good by a second replay. Raises AuditFailed if a blocking check
-    failed: that commit's changes, in Silver and in quarantine, are as they were; MartError for a condition that cannot
-    be; and what Merger.merge raises.
+    `where` is a condition on the columns of QUARANTINE_SCHEMA; one that names `status` includes dropped changes.
+    Commits have a bounded size. After a crash, a second replay finishes the work. Raises AuditFailed if a blocking
+    check failed: the changes of that commit stay as they were, in Silver and in quarantine. Raises MartError for a
+    condition that is not allowed or cannot be run, and what Merger.merge raises.
     """
     merger = Merger(lake, contract, domain, day=now.astimezone(UTC).date(), run_id=run_id, now=now, whole=False)
     taken = resolved = superseded = still_open = 0
@@ -62,14 +63,14 @@ def replay(
         with lake.duckdb() as connection:
             decoded = decode(connection, bronze_rows(rows), contract)
         if decoded.rows.num_rows:
-            result = _merged(merger, decoded)
+            result = _merge(merger, Changes.of_replay(decoded))
             snapshot_id = result.snapshot_id if result.merged or result.enriched else snapshot_id
         closed = close_rows(
             lake,
             contract,
             valid=decoded.rows[EVENT_ID],
             rejected=decoded.rejected,
-            taken=pc.unique(rows["status"]).to_pylist(),
+            statuses=pc.unique(rows["status"]).to_pylist(),
             run_id=run_id,
             now=now,
         )
@@ -81,10 +82,7 @@ def replay(
     return ReplayResult(contract.lake_name, taken, resolved, superseded, still_open, snapshot_id)
 
 
-def _merged(merger: Merger, decoded: Decoded) -> BatchResult:
-    """Merge what is valid. The rest was set aside long ago: it is no part of this batch and its share of bad rows."""
-    rows, none = decoded.rows, decoded.rejected.slice(0, 0)
-    changes = Changes((), rows.num_rows, rows, rejected=none, dropped=0, waiting=False)
+def _merge(merger: Merger, changes: Changes) -> BatchResult:
     result = merger.merge(changes, advance=lambda position: position)
     if result is None:
         raise AssertionError("a merge of changes has a result")
@@ -96,14 +94,14 @@ def _merged(merger: Merger, decoded: Decoded) -> BatchResult:
             if check.blocks_publish
         )
         raise AuditFailed(
-            f"The audit held the replay of {merger.contract.lake_name} back. {failed}. Silver and these changes in "
-            "quarantine are as they were: mend the cause, or choose others with a condition."
+            f"The audit stopped the replay of {merger.contract.lake_name}. {failed}. Silver and these changes in "
+            "quarantine are as they were. Correct the cause, or select other changes with a condition."
         )
     return result
 
 
 def _chunks(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The rows in tables of some MAX_BYTES: each is one commit."""
+    """Yield the rows in tables of about MAX_BYTES; each is one commit."""
     gathered: list[pa.Table] = []
     for part in parts:
         gathered.append(part)

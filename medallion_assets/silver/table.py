@@ -1,6 +1,7 @@
-"""What a Silver table and its quarantine table look like: namespaces, columns, Arrow schemas.
+"""The Silver table and the quarantine table of a contract: their names, columns, properties and Arrow schemas.
 
-Belongs here: names that readers and writers of the two tables share, and making the tables. Does not belong here: rows.
+Belongs here: the names that readers and writers of the two tables share, and creating a Silver table. Does not belong
+here: rows.
 """
 
 from __future__ import annotations
@@ -28,21 +29,20 @@ CAPTURED_AT: Final = "_captured_at"
 # Table properties of a Silver table, set in the commit that publishes a batch.
 POSITION: Final = "medallion.position"
 ROW_COUNT: Final = "medallion.row-count"
-# Followed by the name of the referenced table: the snapshot of it that the enriched columns are from.
+AUDITED_AT: Final = "medallion.audited-at"
+# Followed by the name of a referenced table: the snapshot of it that the enriched columns were copied from.
 ENRICHED_FROM: Final = "medallion.enriched-from."
 
 # Properties in the summary of a snapshot of a Silver table.
 OBJECTS: Final = "medallion.objects"
 RUN_ID: Final = "medallion.run-id"
 CAPTURE_DAY: Final = "medallion.capture-day"
-COUNTS: Final = "medallion.counts"
 
-# What a row of a quarantine table is: not in Silver and waiting; in Silver after all; overtaken there by a newer change
-# of its key; given up by somebody, who said why.
-OPEN: Final = "open"
-RESOLVED: Final = "resolved"
-SUPERSEDED: Final = "superseded"
-DROPPED: Final = "dropped"
+# The status of a row of a quarantine table.
+OPEN: Final = "open"  # not in Silver, and waiting
+RESOLVED: Final = "resolved"  # valid after all, and in Silver
+SUPERSEDED: Final = "superseded"  # Silver has a newer change of its key
+DROPPED: Final = "dropped"  # somebody gave it up, with a reason
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 
@@ -57,8 +57,8 @@ META_COLUMNS: Final = pa.schema(
     ]
 )
 
-# A Bronze row with what is wrong with it. `resolved_at` is when it stopped being held, for whichever reason; `note` is
-# why it was dropped.
+# A Bronze row and the reason why it is in quarantine. `resolved_at` is the time when it stopped being open, with any
+# status; `note` is the reason why it was dropped.
 QUARANTINE_SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
@@ -83,9 +83,9 @@ QUARANTINE_SCHEMA: Final = pa.schema(
 
 
 def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
-    """The Arrow schema of a contract's Silver table: its columns, those that enrichment adds, META_COLUMNS.
+    """Return the Arrow schema of a contract's Silver table: its declared columns, then META_COLUMNS.
 
-    The key's columns are required. Everything else is nullable: a tombstone has only its key and meta columns.
+    The key's columns are required. All other declared columns are nullable, because a tombstone has only its key.
     """
     fields = [
         pa.field(name, type_.arrow(), nullable=name not in contract.key_names)
@@ -94,12 +94,15 @@ def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
     return pa.schema([*fields, *META_COLUMNS])
 
 
-def silver_table(lake: Lake, contract: Contract, domain: Domain) -> Table:
-    """Return the contract's Silver table to a writer: create it, or add the columns it lacks. Raises SchemaMismatch."""
+def ensure_silver_table(lake: Lake, contract: Contract, schema: pa.Schema) -> Table:
+    """Return the contract's Silver table to a writer: create it, or add the columns that it lacks.
+
+    `schema` is the result of `silver_schema`. Raises SchemaMismatch, LakeUnavailable.
+    """
     return lake.ensure(
         SILVER,
         contract.lake_name,
-        silver_schema(contract, domain),
+        schema,
         key=contract.key_names,
         partition_by=[(part.column, part.transform) for part in contract.partition],
     )

@@ -40,7 +40,7 @@ from medallion_assets.reconciliation.reference_decoder import key_of, row_of
 from medallion_assets.reconciliation.scan import Description, DynamoTable, Keys, SourceTable
 from medallion_assets.repair.repair import repair
 from medallion_assets.silver.batches import merge_pending
-from medallion_assets.silver.table import silver_table
+from medallion_assets.silver.table import ensure_silver_table, silver_schema
 from medallion_assets_tests.silver.changes import contract, domain
 
 ROWS = 10_000_000
@@ -178,7 +178,7 @@ def _side(side: str, folder: Path, rows: int) -> dict[str, Any]:
 
 def _build(lake: Lake, wanted: Contract, select: str, drift: str, rows: int) -> None:
     """Silver as it would be after all was merged, but for one row."""
-    table = silver_table(lake, wanted, domain(wanted))
+    table = ensure_silver_table(lake, wanted, silver_schema(wanted, domain(wanted)))
     with duckdb.connect() as source:
         source.execute("SET TimeZone = 'UTC'")
         for first in range(0, rows, FILE_ROWS):

@@ -17,7 +17,7 @@ from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
-from medallion_assets.silver.table import silver_schema, silver_table
+from medallion_assets.silver.table import ensure_silver_table, silver_schema
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Shop:
             self.rows[table][row[key]] = dict(row)
         for gone in delete:
             self.rows[table].pop(gone, None)
-        stored = silver_table(self.lake, contract, DOMAIN)
+        stored = ensure_silver_table(self.lake, contract, schema)
         staged = stage_merge(
             self.lake, stored, pa.Table.from_pylist(written, schema=schema), key=[key], branch="audit-test"
         )

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.checks.results import CheckResult
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import DEFAULT_GRACE_MINUTES
 from medallion_assets.lake.commit import stage_snapshot
-from medallion_assets.lake.duck import sql_types
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
 from medallion_assets.silver.table import SILVER, silver_schema
-from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, record
+from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, domain, record
 
 OTHERS = contract("Others", {"Id": "string"}, key="Id")
 THINGS = contract(
@@ -34,6 +36,8 @@ THINGS = contract(
     key=("H", "R"),
     rules={"row_count": {"max_drop": "0.5"}, "freshness": {"max_minutes": 60}},
 )
+
+AFTER_GRACE = NOON + timedelta(minutes=DEFAULT_GRACE_MINUTES)
 
 
 @pytest.fixture
@@ -52,15 +56,14 @@ def merged(bench: Bench, **more: Any) -> dict[str, CheckResult]:
 
 
 def audited(
-    bench: Bench, *, whole: bool, batch: dict[str, Any], types: dict[str, str] | None = None
+    bench: Bench, *, whole: bool, batch: dict[str, Any], schema: pa.Schema | None = None, now: datetime = NOON
 ) -> dict[str, CheckResult]:
     """Audit the published snapshot as if `batch` had staged it."""
     table = bench.lake.table(SILVER, "things")
     with bench.lake.duckdb() as connection:
         rows = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)}").to_arrow_table()
-        numbers = {"merged": rows.num_rows, "superseded": 0, "unchanged": 0, "quarantined": 0, "dropped": 0}
-        numbers |= {"rejected_keys": ()}
-        known = sql_types(connection, silver_schema(THINGS, bench.domain))
+        counts = dict.fromkeys(["redelivered", "superseded", "unchanged", "quarantined", "dropped"], 0)
+        staged = {"rows_in": rows.num_rows, "merged": rows.num_rows, "rows": rows, "rejected": rows.slice(0, 0)}
         audit = Audit(
             connection,
             bench.lake,
@@ -68,11 +71,11 @@ def audited(
             snapshot_id=table.metadata.current_snapshot_id,
             contract=THINGS,
             domain=bench.domain,
-            types=known | (types or {}),
+            schema=schema or silver_schema(THINGS, bench.domain),
             whole=whole,
-            now=NOON,
+            now=now,
         )
-        checks, _ = audit.run(Batch(**({"rows_in": rows.num_rows, "rows": rows} | numbers | batch)), None)
+        checks, _ = audit.run(Batch(**(counts | staged | batch)), None)
     return {check.name: check for check in checks}
 
 
@@ -116,7 +119,9 @@ def test_a_key_that_stands_twice_is_found(bench: Bench, whole: bool) -> None:
 def test_a_column_of_another_type_is_found(bench: Bench) -> None:
     bench.put(thing(1, 1))
     merged(bench)
-    found = audited(bench, whole=False, batch={}, types={"v": "BIGINT", "new": "DATE"})["columns"]
+    declared = silver_schema(THINGS, bench.domain)
+    declared = declared.set(declared.get_field_index("v"), pa.field("v", pa.int64()))
+    found = audited(bench, whole=False, batch={}, schema=declared.append(pa.field("new", pa.date32())))["columns"]
     assert found.blocks_publish
     assert list(found.examples) == ["v: expected BIGINT, is INTEGER", "new: expected DATE, is missing"]
 
@@ -141,17 +146,19 @@ def test_a_change_that_is_not_in_the_snapshot_is_found(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows_in", "quarantined", "holds"),
+    ("rows_in", "quarantined", "blocks"),
     [(1, 1, False), (10, 5, False), (10, 6, True), (200, 10, False), (200, 11, True)],
 )
-def test_the_share_of_bad_rows_holds_a_batch_but_one_bad_row_does_not(
-    bench: Bench, rows_in: int, quarantined: int, holds: bool
+def test_the_share_of_bad_rows_stops_a_batch_but_one_bad_row_does_not(
+    bench: Bench, rows_in: int, quarantined: int, blocks: bool
 ) -> None:
     bench.put(thing(1, 1))
     merged(bench)
-    batch = {"rows_in": rows_in, "merged": rows_in - quarantined, "quarantined": quarantined, "rejected_keys": ["k"]}
+    rejected = pa.table({"keys": ["k"], "column_name": ["v"], "reason": ["expected int, saw 1.5"]})
+    batch = {"rows_in": rows_in, "merged": rows_in - quarantined, "quarantined": quarantined, "rejected": rejected}
     found = audited(bench, whole=False, batch=batch)["quarantine_rate"]
-    assert found.blocks_publish is holds
+    assert (list(found.examples), found.numbers["v: expected int"]) == (["k"], 1)
+    assert found.blocks_publish is blocks
     assert found.numbers["share"] == Decimal(quarantined) / rows_in
 
 
@@ -175,11 +182,73 @@ def test_what_is_referred_to_and_missing_is_counted(bench: Bench) -> None:
         thing(2, 2, Other={"S": "gone"}, Many={"L": [{"S": "here"}, {"S": "nowhere"}, {"S": "gone"}]}),
         thing(3, 3),
     )
-    found = merged(bench)["references"]
+    found = merged(bench, now=AFTER_GRACE)["references"]
     assert (found.passed, found.severity) == (False, "warn")
-    assert found.numbers == {"other without others": 1, "many without others": 1}
+    assert found.numbers == {
+        "other without others": 1,
+        "other pending in others": 0,
+        "many without others": 1,
+        "many pending in others": 0,
+    }
     assert list(found.examples) == ["h/2"]
-    assert audited(bench, whole=True, batch={})["references"].numbers == found.numbers
+    assert audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"].numbers == found.numbers
+
+
+def waiting(found: CheckResult) -> tuple[bool, object, object]:
+    """Whether the check passed, and how many references of the column `other` failed and are pending."""
+    return found.passed, found.numbers["other without others"], found.numbers["other pending in others"]
+
+
+def with_rule(**rule: Any) -> Domain:
+    """The domain with one rule on the column `other`."""
+    columns = {"H": "string", "R": "int", "Other": {"type": "string", "rules": [rule]}}
+    return domain(OTHERS, contract("Things", columns, key=("H", "R")))
+
+
+def test_a_reference_is_pending_until_its_grace_period_is_over(bench: Bench) -> None:
+    bench.put(thing(1, 1, Other={"S": "late"}))
+    young = merged(bench, now=AFTER_GRACE - timedelta(seconds=1))["references"]
+    assert (waiting(young), list(young.examples)) == ((True, 0, 1), [])
+    assert waiting(audited(bench, whole=True, batch={})["references"]) == (True, 0, 1)
+    old = audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"]
+    assert (waiting(old), list(old.examples)) == ((False, 1, 0), ["h/1"])
+    bench.put(record("Others", 1, {"Id": {"S": "late"}}, {}))
+    bench.news("others")
+    assert waiting(audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"]) == (True, 0, 0)
+
+
+def test_the_first_audit_after_the_grace_period_judges_what_was_pending(bench: Bench) -> None:
+    bench.put(thing(1, 1, Other={"S": "late"}), thing(2, 2, Other={"S": "never"}))
+    assert waiting(merged(bench)["references"]) == (True, 0, 2)
+    bench.put(record("Others", 1, {"Id": {"S": "late"}}, {}))
+    bench.news("others")
+    bench.put(thing(3, 3))
+    assert waiting(merged(bench, now=AFTER_GRACE - timedelta(seconds=1))["references"]) == (True, 0, 0)
+    bench.put(thing(4, 4))
+    found = merged(bench, now=AFTER_GRACE)["references"]
+    assert (waiting(found), list(found.examples)) == ((False, 1, 0), ["h/2"])
+    bench.put(thing(5, 5))
+    assert waiting(merged(bench, now=AFTER_GRACE)["references"]) == (True, 0, 0), "it is judged once"
+
+
+@pytest.mark.parametrize("grace_minutes", [0, 90])
+def test_a_contract_sets_the_grace_period(bench: Bench, grace_minutes: int) -> None:
+    bench.domain = with_rule(references="others", grace_minutes=grace_minutes)
+    bench.put(thing(1, 1, Other={"S": "nowhere"}))
+    at = NOON + timedelta(minutes=grace_minutes)
+    assert waiting(merged(bench, now=at - timedelta(seconds=1))["references"]) == (True, 0, 1)
+    bench.put(thing(2, 2, Other={"S": "nowhere"}))
+    found = merged(bench, now=at)["references"]
+    assert (waiting(found), found.blocks_publish) == ((False, 2, 0), True), "the second row is of the batch"
+
+
+def test_a_published_row_that_waited_in_vain_stops_no_batch(bench: Bench) -> None:
+    bench.domain = with_rule(references="others")
+    bench.put(thing(1, 1, Other={"S": "nowhere"}))
+    merged(bench)
+    bench.put(thing(2, 2))
+    found = merged(bench, now=AFTER_GRACE)["references"]
+    assert (waiting(found), found.severity, found.blocks_publish) == ((False, 1, 0), "warn", False)
 
 
 def test_a_table_that_lost_most_rows_since_the_day_before_is_found(bench: Bench) -> None:
@@ -196,12 +265,12 @@ def test_a_table_that_lost_most_rows_since_the_day_before_is_found(bench: Bench)
     assert (less.passed, less.blocks_publish, less.numbers) == (False, False, {"rows": 1, "day_before": 4})
 
 
-def test_old_news_are_not_fresh(bench: Bench) -> None:
+def test_a_table_without_recent_changes_is_not_fresh(bench: Bench) -> None:
     bench.put(thing(1, 1))
     assert merged(bench, now=NOON + timedelta(minutes=60))["freshness"].passed
     bench.put(thing(2, 1))
     late = merged(bench, now=NOON + timedelta(minutes=61))["freshness"]
-    assert (late.passed, late.numbers["age_s"]) == (False, 3660)
+    assert (late.passed, late.numbers["age_seconds"]) == (False, 3660)
 
 
 def test_row_counts_remember_the_day_before() -> None:

@@ -144,7 +144,9 @@ def deliver(bench: Bench, steps: list[list[Change] | str]) -> None:
         results = bench.whole(table) if table != step else bench.news(table)
         for result in results:
             assert result.published
-            assert result.rows_in == result.merged + result.superseded + result.unchanged + result.quarantined
+            assert result.rows_in == (
+                result.redelivered + result.merged + result.superseded + result.unchanged + result.quarantined
+            )
             assert result.merged == result.inserted + result.updated
 
 

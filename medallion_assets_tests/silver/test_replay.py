@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -260,14 +261,14 @@ def test_a_blocking_check_leaves_everything_as_it_is(bench: Bench) -> None:
     strict = {"type": "string", "rules": [{"references": "customers"}]}
     mend(bench, customer=strict)
     before, rows = snapshots(bench), bench.rows("orders", namespace=QUARANTINE)
-    with pytest.raises(AuditFailed, match=r"replay of orders back.*references.*customer without customers 1"):
-        bench.replay("orders")
+    with pytest.raises(AuditFailed, match=r"stopped the replay of orders.*references.*customer without customers 1"):
+        bench.replay("orders", now=LATER)
     assert snapshots(bench) == before
     assert bench.rows("orders", namespace=QUARANTINE) == rows
     assert set(bench.lake.table(SILVER, "orders").metadata.refs) <= {"main"}
     bench.put(customer(3, "nobody", "EU"))
     bench.news("customers")
-    assert bench.replay("orders").resolved == 1
+    assert bench.replay("orders", now=LATER).resolved == 1
     assert [row["region"] for row in bench.rows("orders")] == ["EU"]
 
 
@@ -352,7 +353,7 @@ def test_a_superseded_change_that_is_delivered_again_stays_so(bench: Bench) -> N
     before = snapshots(bench)[1]
     bench.put(order(1, "a", "11"))
     (result,) = bench.news("orders")
-    assert (result.quarantined, statuses(bench)) == (1, {"1": "superseded"})
+    assert (result.quarantined, result.redelivered, statuses(bench)) == (0, 1, {"1": "superseded"})
     assert snapshots(bench)[1] == before
 
 
@@ -518,3 +519,85 @@ def test_one_bad_row_does_not_stop_a_table_and_more_than_its_contract_allows_do(
     assert (result.published, result.quarantined) == (published, bad)
     assert len(bench.rows("orders")) == (rows - bad if published else 0)
     assert len(statuses(bench)) == bad, "what is set aside is kept either way"
+
+
+MANY = 60
+
+
+def many(first: int, amount: str) -> list[dict[str, Any]]:
+    """Changes of sixty orders, numbered from `first`."""
+    return [order(number, f"o{number}", amount) for number in range(first, first + MANY)]
+
+
+def test_a_bad_change_that_is_delivered_twice_in_a_batch_counts_once(bench: Bench) -> None:
+    mend(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
+    bad, good = many(1, "11"), many(101, "1")
+    bench.put(*bad)
+    bench.put(*good)
+    bench.put(*bad)
+    (result,) = bench.news("orders")
+    assert (result.published, result.rows_in, result.redelivered) == (True, 3 * MANY, MANY)
+    assert (result.quarantined, result.merged) == (MANY, MANY)
+    share = next(check for check in result.checks if check.name == "quarantine_rate")
+    expected = {
+        "changes": 2 * MANY,
+        "quarantined": MANY,
+        "share": Decimal("0.5"),
+        "amount: breaks the rule max 10": MANY,
+    }
+    assert share.numbers == expected
+
+
+@pytest.mark.parametrize("status", ["open", "dropped", "resolved", "superseded"])
+def test_a_bad_change_that_is_in_quarantine_already_is_not_counted_again(bench: Bench, status: str) -> None:
+    bench.put(*many(1, "11"))
+    bench.news("orders")
+    match status:
+        case "dropped":
+            bench.drop("orders", where="TRUE")
+        case "superseded":
+            bench.put(*(order(number + 100, f"o{number}", None) for number in range(1, MANY + 1)))
+            bench.news("orders")
+            bench.replay("orders")
+        case "resolved":
+            mend(bench)
+            bench.replay("orders")
+    assert set(statuses(bench).values()) == {status}
+    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
+    bench.put(*many(1, "11"), order(999, "new", "1"))
+    (result,) = bench.news("orders")
+    assert (result.published, result.merged, result.quarantined) == (True, 1, 0)
+    assert (result.redelivered, result.dropped) == ((0, MANY) if status == "dropped" else (MANY, 0))
+
+
+def test_a_change_that_was_merged_before_the_contract_became_stricter_is_not_counted(bench: Bench) -> None:
+    mend(bench)
+    bench.put(*many(1, "11"))
+    bench.news("orders")
+    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
+    bench.put(*many(1, "11"), order(999, "new", "1"))
+    (result,) = bench.news("orders")
+    assert (result.published, result.merged, result.quarantined, result.redelivered) == (True, 1, 0, MANY)
+    assert len(amounts(bench)) == MANY + 1
+
+
+def test_a_batch_that_its_share_stopped_is_stopped_at_every_attempt_and_when_it_is_delivered_again(
+    bench: Bench,
+) -> None:
+    mend(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
+    bench.put(*many(1, "11"))
+    for _ in range(3):
+        (result,) = bench.news("orders")
+        assert (result.published, result.quarantined) == (False, MANY), "its own changes in quarantine still count"
+        bench.put(*many(1, "11"))
+    (again,) = bench.whole("orders")
+    assert (again.published, again.quarantined, again.redelivered) == (False, MANY, 3 * MANY)
+
+
+def test_a_valid_change_that_is_delivered_twice_in_a_batch_is_merged_once_as_it_came_first(bench: Bench) -> None:
+    bench.put(order(1, "a", "1"), order(2, "b", "2"))
+    bench.put(order(2, "b", "2"), order(3, "c", "3"))
+    (result,) = bench.news("orders")
+    assert (result.rows_in, result.redelivered, result.merged, result.superseded) == (4, 1, 3, 0)
+    captured = {row["id"]: row["_captured_at"] for row in bench.rows("orders")}
+    assert captured["a"] == captured["b"] < captured["c"]

@@ -30,8 +30,8 @@ from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
 from medallion_assets.scheduling import planner
-from medallion_assets.silver import batch, batches, decode
-from medallion_assets.silver.table import DELETED, POSITION, silver_table
+from medallion_assets.silver import batch, batches, changes, decode
+from medallion_assets.silver.table import DELETED, POSITION, ensure_silver_table
 from medallion_assets.simulation.harness import capture as simulated_capture
 from medallion_assets.simulation.harness import daemon, lake
 from medallion_assets.simulation.harness.histories import draw
@@ -101,12 +101,12 @@ def compare_numbers_as_unpadded_text() -> Iterator[None]:
 @contextmanager
 def drop_tombstones() -> Iterator[None]:
     """A deletion is understood and forgotten."""
-    real = batch.read_changes
+    real = changes.read_changes
 
-    def read(*given: Any) -> Any:
-        changes = real(*given)
-        rows = changes.rows.filter(pc.invert(changes.rows[DELETED]))
-        return replace(changes, rows=rows, rows_in=changes.rows_in - changes.rows.num_rows + rows.num_rows)
+    def read(*given: Any, **more: Any) -> Any:
+        found = real(*given, **more)
+        rows = found.rows.filter(pc.invert(found.rows[DELETED]))
+        return replace(found, rows=rows, rows_in=found.rows_in - found.rows.num_rows + rows.num_rows)
 
     with patched((batches, "read_changes", read)):
         yield
@@ -118,7 +118,7 @@ def advance_the_position_before_the_commit() -> Iterator[None]:
     real = batch.Merger.merge
 
     def merge_(self: Any, changes: Any, *, advance: Callable[[Position], Position]) -> Any:
-        table = silver_table(self.lake, self.contract, self.domain)
+        table = ensure_silver_table(self.lake, self.contract, self.schema)
         at = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
         main = table.metadata.current_snapshot_id
         nothing = Staged(".".join(table.name()), "audit-none", main, main)
@@ -134,11 +134,11 @@ def publish_before_the_audit() -> Iterator[None]:
     """Readers see a batch, then it is audited."""
     real = batch.Merger._audit
 
-    def audit(self: Any, connection: Any, table: Any, result: Any, **more: Any) -> Any:
+    def audit(self: Any, connection: Any, table: Any, result: Any, *more: Any) -> Any:
         main = table.metadata.current_snapshot_id
         staged = Staged(".".join(table.name()), f"audit-{self.run_id}", main, result.snapshot_id)
         publish(self.lake, table, staged)
-        return real(self, connection, table, result, **more)
+        return real(self, connection, table, result, *more)
 
     with patched((batch.Merger, "_audit", audit)):
         yield
@@ -187,7 +187,7 @@ def forget_the_day_a_row_was_of() -> Iterator[None]:
 @contextmanager
 def skip_the_enrichment_refresh() -> Iterator[None]:
     """Only incoming rows get the referenced row's values."""
-    with patched((batch, "outdated", lambda connection, lake, table, found: None)):
+    with patched((batch, "find_outdated", lambda connection, lake, table, referenced: None)):
         yield
 
 
