@@ -8,7 +8,7 @@ ARGS ?=
 N ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-lowest test-newest prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures docs format bench clean
+.PHONY: help install demo test test-slow test-engines test-lowest test-newest prove prove-mutations soak check lint types infra-check synth diff deploy lock lock-check schemas dashboards pictures docs format bench clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,11 @@ test: install ## the fast tests on every core (ARGS="-k word" for a part)
 
 test-slow: install .venv-infra/installed ## the other tests: more seeds, Glue twins, whole stacks, soak, deployment
 	@$(PYTEST) --junitxml build/test-slow.xml -m slow $(ARGS)
+
+# One process: each engine is started once and takes 2 GB and both cores. Maven downloads them on first use (docs/architecture.md).
+test-engines: install ## Trino on the tables that we write (needs Java 24 or newer, Maven, 900 MB on first use)
+	@$(BIN)/python -m medallion_assets_tests.real_engines.java
+	@$(BIN)/python -m pytest --durations 20 --durations-min 1 --junitxml build/test-engines.xml -m engines $(ARGS)
 
 # What users of the package install, and what a release of a dependency would break. The rooms that touch a dependency.
 RANGE_TESTS = $(addprefix medallion_assets_tests/, contracts capture checks engines lake silver gold cli test_settings.py test_walls.py \

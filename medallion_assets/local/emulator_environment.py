@@ -6,7 +6,6 @@ Does not belong here: running the emulator (`emulator`).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -15,11 +14,11 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from medallion_assets.errors import LocalStackError
+from medallion_assets.local.user_cache import cache_folder, hold_alone
 
 REQUIREMENTS = Path(__file__).with_name("emulator.txt")
 """The emulator and all it needs, pinned with hashes. `make lock` writes it from requirements/emulator.in."""
@@ -40,7 +39,7 @@ def emulator_command() -> Path:
         return Path(named)
     folder = environment_folder()
     if not _is_complete(folder):
-        with _lock(folder):
+        with hold_alone(folder, lambda: _report("Another process is installing the local AWS; waiting for it ...")):
             if not _is_complete(folder):
                 _install(folder)
     return _executable(folder)
@@ -50,13 +49,7 @@ def environment_folder() -> Path:
     """Return the environment's folder in the cache. Its name changes with the pins, the Python and the platform."""
     identity = [REQUIREMENTS.read_text("utf-8"), str(sys.implementation.cache_tag), sysconfig.get_platform()]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:12]
-    return _cache() / f"emulator-{digest}"
-
-
-def _cache() -> Path:
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "medallion-assets"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medallion-assets"
+    return cache_folder() / f"emulator-{digest}"
 
 
 def _executable(folder: Path) -> Path:
@@ -66,19 +59,6 @@ def _executable(folder: Path) -> Path:
 def _is_complete(folder: Path) -> bool:
     """Return whether the last step of installing was reached, and the Python it was installed with is still there."""
     return (folder / _COMPLETE).exists() and (folder / "bin" / "python").exists()
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder` alone. The kernel releases it when the process ends, however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _report("Another process is installing the local AWS; waiting for it ...")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _install(folder: Path) -> None:
