@@ -14,7 +14,7 @@ from grafana.layout import Panel
 _SINCE: Final = "observed_at >= current_date - INTERVAL '1' DAY"
 
 LATEST_OBSERVATION: Final = f"{_SINCE} AND observed_at = (SELECT MAX(observed_at) FROM ops.health WHERE {_SINCE})"
-"""The rows of the latest observation. No row if it is older than yesterday: the sensor `health` does not run."""
+"""The rows of the latest observation. No row if it is older than yesterday: the job `observe` does not run."""
 
 AGE: Final[panels.Steps] = ((None, panels.GREEN), (300, panels.ORANGE), (3600, panels.RED))
 """Seconds: a change is in Gold within half a minute, so five minutes is unusual; an hour is what an alert waits for."""
@@ -44,7 +44,7 @@ def _age(which: str) -> list[Panel]:
     return [
         panels.number(
             "Age",
-            "Everything captured longer ago than this is in the numbers below. Nothing here: the sensor `health` does "
+            "Everything captured longer ago than this is in the numbers below. Nothing here: the job `observe` does "
             "not run.",
             seconds("contains_to", which),
             unit="s",

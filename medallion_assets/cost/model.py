@@ -57,7 +57,9 @@ ASSUMPTIONS: Final = {
     "catalog_per_commit": _assumed("6", "requests to Glue's catalog for a commit and its publication"),
     "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, all month"),
     "service_gb": _assumed("5", "GB of memory of those three"),
-    "run_vcpu": _assumed("1", "vCPU of a run's task; one task at a time, without a pause while there are changes"),
+    "run_vcpu": _assumed(
+        "1", "vCPU of a run's task; one is always there for the job `observe`, another one while there are changes"
+    ),
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
     "secrets": _assumed("1", "secrets: the password of the database"),
@@ -69,7 +71,7 @@ ASSUMPTIONS: Final = {
     "viewed_hours": _assumed("8", "hours a day that each dashboard is open"),
     "refresh_seconds": _assumed("60", "time between two refreshes of an open dashboard"),
     "panels": _assumed("16", "queries per dashboard: panels and annotations"),
-    "ops_commits": _assumed("4", "commits a minute to the ops tables, by the sensors `ledger` and `health`"),
+    "ops_commits": _assumed("3", "commits a minute to the ops tables, by the job `observe`"),
     "scan_mb": _assumed("10", "MB that a query is billed for: the minimum of Athena; a panel reads less"),
     "rules": _assumed("6", "alert rules, each with one query every 5 minutes"),
     "editors": _assumed("1", "editors in Managed Grafana"),
@@ -290,10 +292,11 @@ class _Month:
 
     def _orchestrator(self) -> list[Line]:
         busy = min(Decimal(1), self._changes * _of("run_seconds") / (HOURS * 3600))
-        vcpu, memory = _of("service_vcpu") + busy * _of("run_vcpu"), _of("service_gb") + busy * _of("run_gb")
+        tasks = 1 + busy
+        vcpu, memory = _of("service_vcpu") + tasks * _of("run_vcpu"), _of("service_gb") + tasks * _of("run_gb")
         return [
-            self._line("fargate_vcpu_hours", "Dagster, vCPU", vcpu * HOURS, "three services, and a run's task"),
-            self._line("fargate_gb_hours", "Dagster, memory", memory * HOURS, "three services, and a run's task"),
+            self._line("fargate_vcpu_hours", "Dagster, vCPU", vcpu * HOURS, "three services, and the tasks of runs"),
+            self._line("fargate_gb_hours", "Dagster, memory", memory * HOURS, "three services, and the tasks of runs"),
             self._line("rds_hours", "run storage", HOURS, "PostgreSQL, one zone"),
             self._line("rds_storage", "run storage, disk", _of("rds_gb"), ""),
             self._line("load_balancer_hours", "load balancer", HOURS, "HTTPS and sign-in for Dagster's pages"),

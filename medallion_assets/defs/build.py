@@ -16,10 +16,11 @@ from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.defs.automation import new_day_sensor
 from medallion_assets.defs.bronze import bronze_asset, source_spec
 from medallion_assets.defs.gold import gold_asset, gold_checks
-from medallion_assets.defs.health import health_sensor
-from medallion_assets.defs.ledger import ledger_sensor
+from medallion_assets.defs.health import health_asset
+from medallion_assets.defs.ledger import ledger_asset
 from medallion_assets.defs.maintenance import maintenance_schedule
 from medallion_assets.defs.names import Names
+from medallion_assets.defs.observe import observe_schedule
 from medallion_assets.defs.reconciliation import reconciliation_asset, reconciliation_schedule
 from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.defs.retention import retention_schedule
@@ -64,15 +65,16 @@ def build_defs(
                 *(silver_asset(contract, loaded, names) for contract in loaded.tables),
                 *(gold_asset(mart, loaded, names) for mart in marts),
                 *(reconciliation_asset(contract, loaded, names) for contract in loaded.tables),
+                ledger_asset(loaded, marts, names),
+                health_asset(loaded, marts, names),
             ],
             asset_checks=checks,
             sensors=[
                 arrivals_sensor(loaded, marts, names, {key for one in checks for key in one.check_keys}),
                 new_day_sensor(marts, names),
-                ledger_sensor(loaded, marts, names),
-                health_sensor(loaded, marts, names),
             ],
             schedules=[
+                observe_schedule(names),
                 maintenance_schedule(loaded, marts, names),
                 retention_schedule(names),
                 reconciliation_schedule(loaded, names),

@@ -1,16 +1,18 @@
-"""The sensor that writes the pipeline's health to the lake every minute; it starts no run.
+"""The asset `ops/health`: how fresh and complete every table is, and what runs did.
 
-Belongs here: reading from Dagster what runs did. Does not belong here: what else is read, and what is written (health).
+Belongs here: reading from Dagster what runs did. Does not belong here: when it runs (observe), what else is read, and
+what is written (health).
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.checks import WHAT_TO_DO
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
@@ -18,8 +20,7 @@ from medallion_assets.gold.spec import Mart
 if TYPE_CHECKING:
     from medallion_assets.health.run_events import CheckEvaluation, RunEvents, StepRun
 
-INTERVAL_SECONDS: Final = 60
-_FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _EVENT_TYPES: Final = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -29,21 +30,25 @@ _EVENT_TYPES: Final = {
 _SLACK: Final = timedelta(minutes=1)
 
 
-def health_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
-    """Return the sensor; it is on unless somebody switches it off."""
+def health_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.AssetsDefinition:
+    """Return the asset whose step adds one observation to `ops.health` and `ops.checks`.
 
-    @dg.sensor(
-        name=names.definition("health"),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=INTERVAL_SECONDS,
-        required_resource_keys={names.resource_key},
+    It depends on no asset: it reads all of them as they are, also those that nothing materialized.
+    """
+
+    @dg.asset(
+        key=names.asset_key("ops", "health"),
         description="Writes to ops.health and ops.checks how fresh and complete every table is and what runs did.",
+        group_name=names.group("ops"),
+        kinds={"iceberg"},
+        pool=names.pool("ops", "health"),
+        required_resource_keys={names.resource_key},
     )
-    def health(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    def health(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from medallion_assets.health.collect import collect_health
 
         pipeline = resource_of(context, names)
-        with pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake() as lake:
             rows = collect_health(
                 lake,
                 pipeline.bronze_store(),
@@ -52,7 +57,7 @@ def health_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
                 run_events=lambda after, to: read_run_events(context.instance, names, after=after, to=to),
                 now=utc_now(),
             )
-        return dg.SkipReason(f"Wrote {rows} rows about the pipeline's health.")
+        return dg.MaterializeResult(metadata={"rows_written": rows})
 
     return health
 
@@ -64,7 +69,7 @@ def read_run_events(instance: dg.DagsterInstance, names: Names, *, after: dateti
     steps: list[tuple[datetime, StepRun]] = []
     evaluations: list[tuple[datetime, CheckEvaluation]] = []
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=_FINISHED, updated_after=after - _SLACK),
+        dg.RunsFilter(statuses=FINISHED, updated_after=after - _SLACK),
     )
     for record in records:
         ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None

@@ -1,19 +1,21 @@
-"""The sensor that updates the ledger, also while nothing is captured, and reports the completeness checks.
+"""The asset `ops/ledger`: what is captured, merged and missing, and the completeness checks that follow from it.
 
-Belongs here: when the ledger is updated, and which results Dagster gets. Does not belong here: what is inspected and
-written (ledger). It is no step of a run: no change waits for it on the way to Gold, and it goes on while runs fail.
+Belongs here: what one update reads of the update before it, and which results Dagster gets. Does not belong here: when
+it runs (observe), what is inspected and written (ledger). It is no step of a run from change to Gold: no change waits
+for it, and it goes on while such runs fail.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.checks import evaluation
+from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from medallion_assets.ledger.update import LedgerUpdate
     from medallion_assets.ledger.view import ScanCursor
 
-INTERVAL_SECONDS: Final = 30
-
 REPORT_INTERVAL: Final = timedelta(minutes=10)
 """How often an unchanged result is reported again: each report is a row in Dagster's storage."""
+
+CURSOR: Final = "cursor"
+"""In the metadata of a materialization: what the next update reads of this one."""
 
 
 class _TableCursor(BaseModel):
@@ -60,30 +63,37 @@ class _Cursor(BaseModel):
     reports: dict[str, _LastReport] = {}
 
 
-def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.SensorDefinition:
-    """Return the sensor; it is on unless somebody switches it off."""
+def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.AssetsDefinition:
+    """Return the asset whose step updates `ops.ledger` and `ops.gaps`.
 
-    @dg.sensor(
-        name=names.definition("ledger"),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=INTERVAL_SECONDS,
+    It depends on no asset: it reads all of them as they are, also those that nothing materialized.
+    """
+    key = names.asset_key("ops", "ledger")
+
+    @dg.asset(
+        key=key,
+        description="Records what is captured and merged in ops.ledger, and names what is missing in ops.gaps.",
+        group_name=names.group("ops"),
+        kinds={"iceberg"},
+        pool=names.pool("ops", "ledger"),
+        # In one run with `ops/health` it goes first, so that the health tells the completeness of now.
+        op_tags={"dagster/priority": "1"},
         required_resource_keys={names.resource_key},
-        description="Records what is captured and merged in ops.ledger, and names what is missing.",
     )
-    def ledger(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+    def ledger(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from medallion_assets.gold.completeness import read_complete_to
         from medallion_assets.ledger.update import update_ledger
         from medallion_assets.ledger.view import ScanCursor
 
         pipeline = resource_of(context, names)
-        cursor = _Cursor.model_validate_json(context.cursor) if context.cursor else _Cursor()
+        cursor = _read_cursor(context.instance, key)
         now = utc_now()
-        with pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake() as lake:
             found = update_ledger(
                 lake,
                 pipeline.bronze_store(),
                 domain,
-                run_id=f"ledger-{now:%Y%m%dT%H%M%S}",
+                run_id=context.run.run_id,
                 now=now,
                 cursors={name: ScanCursor(one.page, one.complete_to) for name, one in cursor.tables.items()},
             )
@@ -91,19 +101,29 @@ def ledger_sensor(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Sen
                 lake, marts, {name: status.complete_to for name, status in found.statuses.items()}
             )
         reports = dict(cursor.reports)
-        events = []
-        for key, result in _results(domain, marts, names, found, complete_to=complete_to, now=now):
-            name = key.to_user_string()
+        for asset, result in _results(domain, marts, names, found, complete_to=complete_to, now=now):
+            name = asset.to_user_string()
             if name not in reports or reports[name].is_outdated_by(result, now):
                 reports[name] = _LastReport(passed=result.passed, examples=tuple(result.examples), at=now)
-                events.append(evaluation(key, result))
-        return dg.SensorResult(
-            skip_reason=_skip_message(found),
-            asset_events=events,
-            cursor=_Cursor(tables=_table_cursors(found.cursors), reports=reports).model_dump_json(),
+                context.log_event(evaluation(asset, result))
+        left = _Cursor(tables=_table_cursors(found.cursors), reports=reports)
+        return dg.MaterializeResult(
+            metadata={**_metadata(found), CURSOR: dg.MetadataValue.json(left.model_dump(mode="json"))}
         )
 
     return ledger
+
+
+def _read_cursor(instance: dg.DagsterInstance, key: dg.AssetKey) -> _Cursor:
+    """Return what the last update left; the start if there is none, or if another version of this code wrote it."""
+    event = instance.get_latest_materialization_event(key)
+    made = event.asset_materialization if event is not None else None
+    if made is None or CURSOR not in made.metadata:
+        return _Cursor()
+    try:
+        return _Cursor.model_validate(made.metadata[CURSOR].value)
+    except ValidationError:
+        return _Cursor()
 
 
 def _results(
@@ -128,8 +148,12 @@ def _table_cursors(cursors: Mapping[str, "ScanCursor"]) -> dict[str, _TableCurso
     return {name: _TableCursor(page=one.page, complete_to=one.complete_to) for name, one in cursors.items()}
 
 
-def _skip_message(found: "LedgerUpdate") -> str:
-    gaps = {name: len(state.gaps) for name, state in found.statuses.items() if state.gaps}
-    if gaps:
-        return "Gaps: " + ", ".join(f"{name} {count}" for name, count in gaps.items())
-    return "No gaps"
+def _metadata(found: "LedgerUpdate") -> dict[str, Any]:
+    """Return the open gaps of all tables, and the numbers of each."""
+    metadata: dict[str, Any] = {"gaps": sum(len(status.gaps) for status in found.statuses.values())}
+    for name, status in found.statuses.items():
+        metadata[f"{name}_pending_objects"] = status.pending_objects
+        metadata[f"{name}_complete_up_to"] = (
+            dg.MetadataValue.timestamp(status.complete_to) if status.complete_to is not None else "unknown"
+        )
+    return metadata

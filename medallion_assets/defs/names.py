@@ -2,8 +2,8 @@
 
 Belongs here: names, and what follows from a contract alone. Does not belong here: definitions that bear the names.
 
-A key is `layer/table`, below the prefix of the domain; a step's name is its key with `__`; every table of the lake is a
-pool of its own, so that it has one writer at a time.
+A key is `layer/table`, below the prefix of the domain; a step's name is its key with `__`; every table of the lake has
+a pool, so that it has one writer at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ import dagster as dg
 from medallion_assets.contracts.model import Contract
 
 Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
+
+_OPS_WRITERS: Final = {"gaps": "ledger", "checks": "health"}
+"""By table of `ops`: the asset that writes it, where that has another name."""
 
 _PART: Final = re.compile(r"[A-Za-z0-9_]+")
 
@@ -44,8 +47,8 @@ class Names:
         """The key of the domain's resource."""
         return self.definition("medallion")
 
-    def asset_key(self, layer: Layer, table: str) -> dg.AssetKey:
-        """Return the key of a table in a layer."""
+    def asset_key(self, layer: Layer | Literal["ops"], table: str) -> dg.AssetKey:
+        """Return the key of a table in a layer, or of the asset that writes tables about the pipeline."""
         return dg.AssetKey([*self.key_prefix, layer, table])
 
     def node_key(self, node: str) -> dg.AssetKey:
@@ -53,7 +56,7 @@ class Names:
         return dg.AssetKey([*self.key_prefix, *node.split("/")])
 
     def layer_and_table(self, key: dg.AssetKey) -> tuple[str, str] | None:
-        """Return what `asset_key` was given; None for an asset that is not of this domain."""
+        """Return the layer and the table of a key; None for an asset that is not of a layer of this domain."""
         *prefix, layer, table = ["", "", *key.path]
         ours = prefix == ["", "", *self.key_prefix] and layer in get_args(Layer)
         return (layer, table) if ours else None
@@ -65,13 +68,16 @@ class Names:
         ours = step_key.startswith(prefix) and layer in get_args(Layer) and table
         return f"{layer}/{table}" if ours else None
 
-    def group(self, layer: Literal["source"] | Layer) -> str:
+    def group(self, layer: Literal["source", "ops"] | Layer) -> str:
         """Return the group of a layer's assets."""
         return self.group_name or self.definition(layer)
 
     def pool(self, layer: Layer | Literal["quarantine", "ops"], table: str) -> str:
-        """Return the pool that lets one step at a time write the table."""
-        return "/".join([*self.key_prefix, layer, table])
+        """Return the pool that lets one step at a time write the table.
+
+        A step has one pool. So tables of `ops` that one asset writes share the pool of that asset.
+        """
+        return "/".join([*self.key_prefix, layer, _OPS_WRITERS.get(table, table) if layer == "ops" else table])
 
     def definition(self, name: str) -> str:
         """Return the name of a sensor, schedule, job, op or resource."""

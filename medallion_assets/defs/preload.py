@@ -10,6 +10,8 @@ import sqlglot.lineage  # noqa: F401
 
 import medallion_assets.defs.build
 import medallion_assets.gold.refresh
+import medallion_assets.health.collect
+import medallion_assets.ledger.update
 import medallion_assets.silver.batches  # noqa: F401
 from medallion_assets.defs.dagster_private import import_command_line
 

@@ -1,4 +1,6 @@
-"""The nightly job that deletes old runs of the sensors. They make thousands a day, and Dagster keeps runs for ever.
+"""The nightly job that deletes old runs of the sensors and of the job `observe`.
+
+They make thousands a day, and Dagster keeps runs for ever.
 
 A run with the latest materialization of a partition stays: deleting it would delete what the pages show of that
 partition.
@@ -13,6 +15,7 @@ import dagster as dg
 from medallion_assets.defs.automation import SENSOR as NEW_DAY
 from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.names import Names, utc_now
+from medallion_assets.defs.observe import JOB as OBSERVE
 from medallion_assets.defs.sensors import SENSOR as ARRIVALS
 
 KEEP: Final = timedelta(days=3)
@@ -25,14 +28,17 @@ def retention_schedule(names: Names) -> dg.ScheduleDefinition:
 
     @dg.op(
         name=names.definition("delete_old_runs"),
-        description=f"Deletes runs of the sensors older than {KEEP.days} days without a latest materialization.",
+        description=f"Deletes runs of the sensors and of the job observe that are older than {KEEP.days} days. Those "
+        "with a latest materialization stay.",
     )
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         deleted, kept = _delete(context.instance, list(_old_runs(context.instance, names)))
         context.log.info("deleted %d runs, kept %d old ones that have a latest materialization", deleted, kept)
 
     job = dg.GraphDefinition(
-        name=names.definition("retention"), node_defs=[delete_old_runs], description="Deletes old runs of the sensors."
+        name=names.definition("retention"),
+        node_defs=[delete_old_runs],
+        description="Deletes old runs of the sensors and of the job observe.",
     ).to_job(executor_def=dg.in_process_executor)
     return dg.ScheduleDefinition(
         name=names.definition("nightly_retention"),
@@ -61,11 +67,15 @@ def _delete(instance: dg.DagsterInstance, run_ids: list[str]) -> tuple[int, int]
 
 def _old_runs(instance: dg.DagsterInstance, names: Names) -> Iterator[str]:
     sensors = [names.definition(sensor) for sensor in _SENSORS]
-    old = dg.RunsFilter(tags={SENSOR_NAME_TAG: sensors}, updated_before=utc_now() - KEEP)
-    cursor = None
-    while page := instance.get_runs(old, cursor=cursor, limit=_PAGE_RUNS):
-        yield from (run.run_id for run in page if run.is_finished)
-        cursor = page[-1].run_id
+    before = utc_now() - KEEP
+    for old in (
+        dg.RunsFilter(tags={SENSOR_NAME_TAG: sensors}, updated_before=before),
+        dg.RunsFilter(job_name=names.definition(OBSERVE), updated_before=before),
+    ):
+        cursor = None
+        while page := instance.get_runs(old, cursor=cursor, limit=_PAGE_RUNS):
+            yield from (run.run_id for run in page if run.is_finished)
+            cursor = page[-1].run_id
 
 
 def _latest_run(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> str:

@@ -95,7 +95,7 @@ class Demo:
     def _reason(self, status: Status) -> AuditFailed | NotCaughtUp:
         """Return why Gold has not caught up: the checks that block tables and marts, as far as they are recorded.
 
-        Dagster's health sensor records the results of checks once a minute.
+        The job `observe` records the results of checks once a minute.
         """
         late = f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write."
         blocked = [f"  silver/{table.table}: {table.blocked_by}" for table in status.tables if table.blocked_by]

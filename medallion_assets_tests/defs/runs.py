@@ -51,6 +51,15 @@ def page_run(
     )
 
 
+def observe(definitions: dg.Definitions, instance: dg.DagsterInstance, *keys: str) -> dg.ExecuteInProcessResult:
+    """Run the job `observe` as its schedule does, or only the steps of these assets."""
+    return definitions.resolve_job_def("observe").execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(key.split("/")) for key in keys] or None,
+        raise_on_error=False,
+    )
+
+
 def check_run(
     definitions: dg.Definitions, instance: dg.DagsterInstance, key: str, *checks: str
 ) -> dict[str, dg.AssetCheckEvaluation]:

@@ -18,7 +18,7 @@ from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.health import read_run_events
 from medallion_assets.defs.names import Names
 from medallion_assets.lake.catalog import Lake
-from medallion_assets_tests.defs.runs import checks, page_run, today
+from medallion_assets_tests.defs.runs import checks, observe, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, record
 
 SALES = dg.AssetKey(["gold", "daily_sales_by_region"])
@@ -184,8 +184,7 @@ def test_a_domain_with_a_prefix_goes_from_bronze_to_gold(
     asked = {result.key for result in after.results if result.true_subset.size}
     assert asked == {lab_report.key, has_lab_orders.check_key}, "both follow the refresh"
     assert page_run(definitions, instance, "lab_report").success
-    for sensor in ("lab_ledger", "lab_health"):
-        tick(definitions, instance, sensor, resources)
+    assert definitions.resolve_job_def("lab_observe").execute_in_process(instance=instance).success
     again = tick(definitions, instance, "lab_bronze_arrivals", resources, cursor=arrivals.cursor)
     assert again.skip_message == "Nothing new."
     with Lake.open(lab.settings().lake()) as lake, lake.duckdb() as connection:
@@ -212,20 +211,20 @@ UNSET = ("LAB_BRONZE is not set", "MEDALLION_WAREHOUSE is not set", "MEDALLION_C
 
 
 def test_a_tick_without_settings_names_each_variable(nowhere: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    for sensor in ("bronze_arrivals", "ledger", "health"):
-        resources = nowhere.get_repository_def().get_top_level_resources()
-        with pytest.raises(Exception, match="not set") as failed:  # Dagster wraps what a sensor raises
-            tick(nowhere, instance, sensor, {"medallion": resources["medallion"]})
-        assert [unset for unset in UNSET if unset not in str(failed.value)] == [], sensor
+    resources = nowhere.get_repository_def().get_top_level_resources()
+    with pytest.raises(Exception, match="not set") as failed:  # Dagster wraps what a sensor raises
+        tick(nowhere, instance, "bronze_arrivals", {"medallion": resources["medallion"]})
+    assert [unset for unset in UNSET if unset not in str(failed.value)] == []
 
 
 def test_a_run_without_settings_names_each_variable(nowhere: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    run = page_run(nowhere, instance, "silver/orders", days=[today()])
-    failed = run.failure_data_for_node("silver__orders")
-    assert failed is not None and failed.user_failure_data is not None
-    said = failed.user_failure_data.description or ""
-    assert [unset for unset in UNSET if unset not in said] == []
-    assert not failed.user_failure_data.label or "pydantic" not in failed.user_failure_data.label
+    silver, observed = page_run(nowhere, instance, "silver/orders", days=[today()]), observe(nowhere, instance)
+    for run, step in ((silver, "silver__orders"), (observed, "ops__ledger"), (observed, "ops__health")):
+        failed = run.failure_data_for_node(step)
+        assert failed is not None and failed.user_failure_data is not None, step
+        said = failed.user_failure_data.description or ""
+        assert [unset for unset in UNSET if unset not in said] == [], step
+        assert not failed.user_failure_data.label or "pydantic" not in failed.user_failure_data.label, step
 
 
 def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitions) -> None:

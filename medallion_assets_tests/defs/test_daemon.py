@@ -95,14 +95,21 @@ def graphql(stack: Stack, query: str, **variables: Any) -> dict[str, Any]:
 
 def launch(stack: Stack, *keys: str, day: str) -> str:
     """Materialize assets for a day as the page does; the run's final status."""
+    tags = [{"key": "dagster/partition", "value": day}]
+    return execute(stack, assets=[{"path": key.split("/")} for key in keys], checks=None, tags=tags)
+
+
+def execute(
+    stack: Stack, *, assets: list[dict[str, Any]], checks: list[dict[str, Any]] | None, tags: list[dict[str, str]]
+) -> str:
+    """Launch a run of assets or checks as the page does; the run's final status."""
     selector = {
         "repositoryLocationName": "medallion_assets",
         "repositoryName": "__repository__",
         "pipelineName": "__ASSET_JOB",
-        "assetSelection": [{"path": key.split("/")} for key in keys],
-        "assetCheckSelection": None,
+        "assetSelection": assets,
+        "assetCheckSelection": checks,
     }
-    tags = [{"key": "dagster/partition", "value": day}]
     params = {"mode": "default", "selector": selector, "runConfigData": "{}", "executionMetadata": {"tags": tags}}
     launched = graphql(stack, LAUNCH, params=params)["launchPipelineExecution"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
@@ -224,6 +231,35 @@ def test_a_run_that_is_stopped_half_way_loses_nothing(
     eventually(lambda: written <= {row["order_id"] for row in rows("silver", "orders")}, "the orders in Silver")
     counted = sum(not row["_deleted"] and row["status"] != "cancelled" for row in rows("silver", "orders"))
     eventually(lambda: sum(count for count, _ in sales().values()) == counted, "the order in Gold")
+
+
+def test_a_check_is_executed_alone_from_the_page(stack: Stack) -> None:
+    orders = dg.AssetKey(["silver", "orders"])
+    handle = {"assetKey": {"path": list(orders.path)}, "name": "keys"}
+    assert execute(stack, assets=[], checks=[handle], tags=[]) == "SUCCESS"
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs(limit=1, filters=dg.RunsFilter(job_name="__ASSET_JOB"))
+        made = instance.get_records_for_run(run.run_id, of_type=set(dg.DagsterEventType)).records
+    events = [record.event_log_entry.get_dagster_event() for record in made]
+    (found,) = (
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    )
+    assert (found.asset_key, found.check_name, found.passed) == (orders, "keys", True)
+    assert not [event for event in events if event.is_step_materialization], "nothing was merged for it"
+
+
+def test_the_ledger_and_the_health_are_written_by_the_daemons_own_ticks(stack: Stack) -> None:
+    with dg.DagsterInstance.get() as instance:
+        observed = dg.RunsFilter(job_name="observe")
+        eventually(
+            lambda: any(run.is_success for run in instance.get_runs(observed)),
+            "a run of observe that succeeded",
+        )
+        assert not [run.run_id for run in instance.get_runs(observed) if run.is_failure]
+    assert {row["table_name"] for row in rows("ops", "ledger")} == {"customers", "products", "orders"}
+    assert {row["layer"] for row in rows("ops", "health")} == {"bronze", "silver", "gold"}
 
 
 def test_the_new_day_sensor_is_on_and_evaluates(stack: Stack) -> None:

@@ -40,7 +40,7 @@ def test_definitions_load_with_sockets_blocked_and_an_empty_environment() -> Non
         [sys.executable, "-c", LOAD], cwd=PROJECT, env={}, capture_output=True, text=True, timeout=120, check=False
     )
     assert loaded.returncode == 0, loaded.stderr
-    assert loaded.stdout.strip() == "15"
+    assert loaded.stdout.strip() == "17"
 
 
 def test_dagster_finds_the_definitions_by_the_workspace_file() -> None:
@@ -68,7 +68,14 @@ def test_a_domain_of_ones_own_is_loaded_by_its_path_also_without_marts(
     loaded = defs()
     dg.Definitions.validate_loadable(loaded)
     keys = {spec.key.to_user_string() for spec in loaded.resolve_all_asset_specs()}
-    assert keys == {"dynamodb/sensors", "bronze/sensors", "silver/sensors", "reconciliation/sensors"}
+    assert keys == {
+        "dynamodb/sensors",
+        "bronze/sensors",
+        "silver/sensors",
+        "reconciliation/sensors",
+        "ops/ledger",
+        "ops/health",
+    }
 
 
 def test_an_unknown_domain_fails_at_load_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,5 +138,5 @@ def test_every_layers_tables_say_their_columns_and_where_they_come_from(shipped:
         in sales["total_revenue"]
     )
     for name, entries in metadata.items():
-        if not name.startswith(("bronze/", "reconciliation/")):
+        if not name.startswith(("bronze/", "reconciliation/", "ops/")):
             assert entries["dagster/column_schema"].columns

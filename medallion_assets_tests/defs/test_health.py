@@ -14,13 +14,12 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.defs.health import read_run_events
 from medallion_assets.defs.names import Names
-from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.health import collect as looks
 from medallion_assets.health.collect import collect_health
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import incremental_run, page_run, today
+from medallion_assets_tests.defs.runs import incremental_run, observe, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -152,9 +151,11 @@ def test_what_failed_what_waits_and_what_is_held_is_told(
     assert json.loads(share["numbers"])["quarantined"] == 10
 
 
-def test_the_sensor_writes_and_starts_no_run(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
-    resources = {"medallion": MedallionResource()}
-    with dg.build_sensor_context(instance=instance, resources=resources, definitions=shipped) as context:
-        tick = shipped.resolve_sensor_def("health").evaluate_tick(context)
-    assert not tick.run_requests
+def test_the_step_writes_and_says_how_many_rows(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
+) -> None:
+    assert observe(shipped, instance, "ops/health").success
+    event = instance.get_latest_materialization_event(dg.AssetKey(["ops", "health"]))
+    assert event is not None and event.asset_materialization is not None
+    assert event.asset_materialization.metadata["rows_written"].value == 2 * len(DOMAIN.tables) + len(MARTS)
     assert lake.find("ops", "health") is not None

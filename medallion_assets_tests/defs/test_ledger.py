@@ -1,12 +1,12 @@
-"""The ledger's sensor, tick by tick; what the checks of Silver and Gold say while a table needs a backfill."""
+"""The asset `ops/ledger`, run by run; what the checks of Silver and Gold say while a table needs a backfill."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,46 +15,48 @@ from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.definitions import defs
-from medallion_assets.defs.resources import MedallionResource
+from medallion_assets.defs.ledger import CURSOR
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.backfill import close_repaired_gaps
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import checks, fared, incremental_run, today
+from medallion_assets_tests.defs.runs import checks, fared, incremental_run, observe, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, store
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
 
+LEDGER = dg.AssetKey(["ops", "ledger"])
 
-class Looker:
-    """Ticks the sensor as the daemon does, keeping its cursor."""
+
+class Observer:
+    """Runs the step as the job `observe` does."""
 
     def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
         self.definitions = definitions
         self.instance = instance
-        self.cursor: str | None = None
-        self.said = ""
 
-    def tick(self) -> dict[str, dg.AssetCheckEvaluation]:
-        """The check results that the tick tells Dagster, by asset."""
-        with dg.build_sensor_context(
-            instance=self.instance,
-            cursor=self.cursor,
-            resources={"medallion": MedallionResource()},
-            definitions=self.definitions,
-        ) as context:
-            result = self.definitions.resolve_sensor_def("ledger").evaluate_tick(context)
-        self.cursor, self.said = result.cursor, result.skip_message or ""
-        told: dict[str, Any] = {}
-        for event in result.asset_events:
-            assert isinstance(event, dg.AssetCheckEvaluation)
-            self.instance.report_runless_asset_event(event)  # what the daemon does with it
-            told[event.asset_key.to_user_string()] = event
-        return told
+    def run(self) -> dg.ExecuteInProcessResult:
+        return observe(self.definitions, self.instance, "ops/ledger")
+
+    def update(self) -> dict[str, dg.AssetCheckEvaluation]:
+        """Return the check results that one run reports, by asset."""
+        result = self.run()
+        assert result.success
+        records = self.instance.get_records_for_run(
+            result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ).records
+        found = [record.event_log_entry.get_dagster_event().asset_check_evaluation_data for record in records]
+        return {one.asset_key.to_user_string(): one for one in found}
+
+    def metadata(self) -> Mapping[str, dg.MetadataValue]:
+        """Return what the last update says about itself."""
+        event = self.instance.get_latest_materialization_event(LEDGER)
+        assert event is not None and event.asset_materialization is not None
+        return event.asset_materialization.metadata
 
 
 @pytest.fixture
-def looker(shipped: dg.Definitions, instance: dg.DagsterInstance) -> Looker:
-    return Looker(shipped, instance)
+def observer(shipped: dg.Definitions, instance: dg.DagsterInstance) -> Observer:
+    return Observer(shipped, instance)
 
 
 def lose(table: str) -> datetime:
@@ -84,44 +86,44 @@ def repair(table: str, name: str) -> None:
         assert close_repaired_gaps(lake, store(), contract, at=datetime.now(UTC), run_id="repair") == []
 
 
-def test_a_tick_says_up_to_when_each_table_and_mart_is_complete(looker: Looker) -> None:
+def test_an_update_says_up_to_when_each_table_and_mart_is_complete(observer: Observer) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     times = {name: read(name) for name in ("Customers", "Products", "Orders")}
-    assert incremental_run(looker.definitions, looker.instance, today()).success
-    told = looker.tick()
+    assert incremental_run(observer.definitions, observer.instance, today()).success
+    told = observer.update()
     assert all(event.passed for event in told.values())
     assert set(told) == {
         *(f"silver/{name}" for name in ("customers", "products", "orders")),
         *(f"gold/{name}" for name in ("daily_sales_by_region", "key_metrics", "product_performance")),
     }
     assert told["silver/orders"].metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
-    assert looker.said == "No gaps"
-    assert looker.tick() == {}, "what came out as before is not told again"
-    result = incremental_run(looker.definitions, looker.instance, today())
-    found = checks(looker.instance, result, "gold/key_metrics")["completeness"]
+    assert observer.metadata()["gaps"].value == 0
+    assert observer.update() == {}, "what came out as before is not told again"
+    result = incremental_run(observer.definitions, observer.instance, today())
+    found = checks(observer.instance, result, "gold/key_metrics")["completeness"]
     assert found.metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def test_a_lost_stream_shows_in_one_tick_and_in_every_run_until_the_repair(looker: Looker) -> None:
+def test_a_lost_stream_shows_in_one_update_and_in_every_run_until_the_repair(observer: Observer) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     read("Products")
-    assert incremental_run(looker.definitions, looker.instance, today()).success
-    looker.tick()
+    assert incremental_run(observer.definitions, observer.instance, today()).success
+    observer.update()
     lose("Products")
-    told = looker.tick()
+    told = observer.update()
     assert set(told) == {"silver/products", "gold/product_performance"}
     assert not any(event.passed for event in told.values())
     assert told["silver/products"].severity is dg.AssetCheckSeverity.WARN
     (example,) = json.loads(json.dumps(told["silver/products"].metadata["examples"].value))
     assert "needs a backfill since" in example and "was trimmed" in example and "medallion repair products" in example
     capture(product("p2"), order("o2", products=("p2",)))
-    result = incremental_run(looker.definitions, looker.instance, today())
+    result = incremental_run(observer.definitions, observer.instance, today())
     assert result.success, "what is there goes on to Gold"
-    assert not checks(looker.instance, result, "gold/product_performance")["completeness"].passed
-    assert not checks(looker.instance, result, "silver/products")["completeness"].passed
-    assert checks(looker.instance, result, "silver/customers")["completeness"].passed
+    assert not checks(observer.instance, result, "gold/product_performance")["completeness"].passed
+    assert not checks(observer.instance, result, "silver/products")["completeness"].passed
+    assert checks(observer.instance, result, "silver/customers")["completeness"].passed
     repair("Products", "products")
-    assert all(event.passed for event in looker.tick().values())
+    assert all(event.passed for event in observer.update().values())
 
 
 @pytest.mark.slow
@@ -132,25 +134,25 @@ def test_a_contract_may_hold_its_marts_back_until_the_backfill(
     contract = tmp_path / "strict" / "tables" / "orders.yaml"
     contract.write_text(contract.read_text().replace("  row_count:", "  completeness: {severity: block}\n  row_count:"))
     monkeypatch.setenv("MEDALLION_DOMAIN", str(tmp_path / "strict"))
-    looker = Looker(defs(), instance)
+    observer = Observer(defs(), instance)
     capture(customer("c1"), product("p1"), order("o1"))
-    assert incremental_run(looker.definitions, instance, today()).success
+    assert incremental_run(observer.definitions, instance, today()).success
     before = rows("gold", "daily_sales_by_region")
     lose("Orders")
-    looker.tick()
+    observer.update()
     capture(order("o2"))
-    result = incremental_run(looker.definitions, instance, today())
+    result = incremental_run(observer.definitions, instance, today())
     assert "silver/orders" in fared(result)["SUCCESS"]
     assert "gold/daily_sales_by_region" in fared(result)["FAILURE"]
     assert rows("gold", "daily_sales_by_region") == before
     repair("Orders", "orders")
-    assert incremental_run(looker.definitions, instance, today()).success
+    assert incremental_run(observer.definitions, instance, today()).success
     assert rows("gold", "daily_sales_by_region") != before
 
 
-def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(looker: Looker) -> None:
+def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(observer: Observer) -> None:
     capture(customer("c1"))
-    incremental_run(looker.definitions, looker.instance, today())
+    incremental_run(observer.definitions, observer.instance, today())
     at = datetime.now(UTC) - timedelta(days=2)
     write_heartbeat(
         store(),
@@ -158,9 +160,20 @@ def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(l
             table="Customers", stream_arn="arn/stream/1", started_at=at, written_at=at, read_up_to=at, shards=()
         ),
     )
-    told = looker.tick()["silver/customers"]
+    told = observer.update()["silver/customers"]
     assert not told.passed
     assert int(str(told.metadata["age_s"].value)) > 86400
+
+
+@pytest.mark.parametrize("left", [{}, {CURSOR: dg.MetadataValue.json({"pages": 3})}])
+def test_an_update_that_cannot_read_what_the_last_one_left_starts_anew(
+    observer: Observer, left: dict[str, dg.MetadataValue]
+) -> None:
+    capture(customer("c1"))
+    first = observer.update()
+    assert observer.update() == {}
+    observer.instance.report_runless_asset_event(dg.AssetMaterialization(LEDGER, metadata=left))
+    assert set(observer.update()) == set(first)
 
 
 def test_every_check_says_what_it_is_about(shipped: dg.Definitions) -> None:

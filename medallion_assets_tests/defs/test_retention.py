@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from medallion_assets.defs import retention
-from medallion_assets_tests.defs.runs import incremental_run, page_run, today
+from medallion_assets_tests.defs.runs import incremental_run, observe, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -38,3 +38,14 @@ def test_old_runs_of_the_sensor_are_forgotten_but_not_what_is_known_of_a_partiti
     assert superseded not in left
     assert left >= {holds_the_old_day, by_hand, latest}
     assert instance.get_materialized_partitions(sales) == before
+
+
+def test_old_runs_of_the_job_observe_are_deleted_but_not_its_last(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = (observe(shipped, instance).run_id for _ in range(2))
+    monkeypatch.setattr(retention, "KEEP", timedelta(0))
+    assert shipped.resolve_job_def("retention").execute_in_process(instance=instance).success
+    left = {run.run_id for run in instance.get_runs()}
+    assert first not in left
+    assert last in left

@@ -164,9 +164,9 @@ def test_looks_and_reconciling_need_no_more_than_their_roles_may_do(
             recorded() as needs,
             dg.build_sensor_context(instance=instance, resources=resources, definitions=definitions) as context,
         ):
-            for name in ("bronze_arrivals", "ledger", "health"):
-                definitions.resolve_sensor_def(name).evaluate_tick(context)
-            definitions.resolve_job_def("reconciliation").execute_in_process(instance=instance)
+            definitions.resolve_sensor_def("bronze_arrivals").evaluate_tick(context)
+            for name in ("observe", "reconciliation"):
+                definitions.resolve_job_def(name).execute_in_process(instance=instance)
         assert {need.action for need in needs} >= {"dynamodb:Scan", "glue:CreateTable", "s3:ListBucket"}
         assert not refused(orchestrator, "Rolepipeline", needs)
     with recorded() as needs:
