@@ -137,6 +137,8 @@ def test_what_was_scaffolded_is_a_domain_that_loads(project: Project) -> None:
     assert set(assets) == {
         *(f"{layer}/orders" for layer in ("dynamodb", "bronze", "silver", "reconciliation")),
         "gold/daily_orders",
+        "ops/ledger",
+        "ops/health",
         "report",
     }
     assert assets["report"]["dependency_keys"] == ["gold/daily_orders"]

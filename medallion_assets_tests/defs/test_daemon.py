@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -88,8 +89,11 @@ def sales() -> dict[tuple[str, str], tuple[int, Decimal]]:
 def graphql(stack: Stack, query: str, **variables: Any) -> dict[str, Any]:
     body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{stack.dagster_url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        data: dict[str, Any] = json.load(answer)["data"]
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            data: dict[str, Any] = json.load(answer)["data"]
+    except urllib.error.HTTPError as refused:
+        raise AssertionError(f"{refused}: {refused.read().decode()}") from refused
     return data
 
 
