@@ -31,6 +31,12 @@ $(VENV)/installed: requirements/dev.txt requirements/uv.txt medallion_assets/loc
 	@$(UV) pip sync -q --python .venv-infra/bin/python --require-hashes requirements/infra.txt requirements/uv.txt
 	@touch $@
 
+# Spark for make test-engines.
+.venv-engines/installed: $(VENV)/installed requirements/engines.txt requirements/uv.txt
+	@$(PYTHON) -m venv --without-pip .venv-engines
+	@$(UV) pip sync -q --python .venv-engines/bin/python --require-hashes requirements/engines.txt requirements/uv.txt
+	@touch $@
+
 # What builds the docs site.
 .venv-docs/installed: $(VENV)/installed requirements/docs.txt requirements/uv.txt
 	@$(PYTHON) -m venv --without-pip .venv-docs
@@ -52,7 +58,7 @@ test-slow: install .venv-infra/installed ## the other tests: more seeds, Glue tw
 	@$(PYTEST) --junitxml build/test-slow.xml -m slow $(ARGS)
 
 # One process: each engine is started once and takes 2 GB and both cores. Maven downloads them on first use (docs/architecture.md).
-test-engines: install ## Trino on the tables that we write (needs Java 24 or newer, Maven, 900 MB on first use)
+test-engines: .venv-engines/installed ## Trino and Spark on the tables that we write (Java 17 and 24 or newer, Maven; 1.2 GB on first use)
 	@$(BIN)/python -m medallion_assets_tests.real_engines.java
 	@$(BIN)/python -m pytest --durations 20 --durations-min 1 --junitxml build/test-engines.xml -m engines $(ARGS)
 
@@ -112,6 +118,7 @@ lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
+	@$(LOCK) --group pyproject.toml:engines -o requirements/engines.txt
 	@$(LOCK) requirements/emulator.in -o medallion_assets/local/emulator.txt
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 
@@ -124,6 +131,7 @@ lock-check: install
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt
+	@$(LOCK) --group pyproject.toml:engines -o build/requirements/engines.txt
 	@diff -r -x '*.in' requirements build/requirements || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt medallion_assets/local/emulator.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
@@ -150,4 +158,4 @@ bench: install ## speed and memory beside the alternative (ARGS="--only merge-10
 	@$(BIN)/python -m medallion_assets_tests.bench $(ARGS)
 
 clean: ## remove the environments and all local state
-	rm -rf .venv .venv-infra .venv-docs .medallion build *.egg-info
+	rm -rf .venv .venv-infra .venv-docs .venv-engines .medallion build *.egg-info

@@ -68,23 +68,33 @@ def aws(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
     return emulator
 
 
-@pytest.fixture(params=["files", "glue"])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
-    """An empty lake: on files with SQLite, then on S3 with Glue (see `both_lakes`)."""
-    if request.param == "files":
-        settings = LakeSettings(warehouse=str(tmp_path / "lake"), catalog="sqlite", region=REGION)
-    else:
-        aws: Emulator = request.getfixturevalue("aws")
-        import boto3
+@pytest.fixture
+def files_lake(tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake on files with SQLite."""
+    with Lake.open(LakeSettings(warehouse=str(tmp_path / "lake"), catalog="sqlite", region=REGION)) as opened:
+        yield opened
 
-        bucket = f"lake-{os.environ['AWS_ACCESS_KEY_ID']}"  # bucket names are global, across accounts too
-        boto3.client("s3").create_bucket(Bucket=bucket)
-        settings = LakeSettings(
-            warehouse=f"s3://{bucket}/warehouse",
-            catalog="glue",
-            region=REGION,
-            s3_endpoint=aws.endpoint,
-            glue_endpoint=aws.endpoint,
-        )
+
+@pytest.fixture
+def glue_lake(aws: Emulator) -> Iterator[Lake]:
+    """An empty lake on S3 with Glue."""
+    import boto3
+
+    bucket = f"lake-{os.environ['AWS_ACCESS_KEY_ID']}"  # bucket names are global, across accounts too
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    settings = LakeSettings(
+        warehouse=f"s3://{bucket}/warehouse",
+        catalog="glue",
+        region=REGION,
+        s3_endpoint=aws.endpoint,
+        glue_endpoint=aws.endpoint,
+    )
     with Lake.open(settings) as opened:
         yield opened
+
+
+@pytest.fixture(params=["files", "glue"])
+def lake(request: pytest.FixtureRequest) -> Lake:
+    """An empty lake: on files, then on Glue (see `both_lakes`)."""
+    chosen: Lake = request.getfixturevalue(f"{request.param}_lake")
+    return chosen

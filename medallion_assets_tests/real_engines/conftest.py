@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.local.emulator import REGION
+from medallion_assets_tests.real_engines.history import Shop, play
+from medallion_assets_tests.real_engines.spark import Spark, run_spark
 from medallion_assets_tests.real_engines.trino import Trino, run_trino
 
 
@@ -13,7 +17,7 @@ from medallion_assets_tests.real_engines.trino import Trino, run_trino
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test that asks an engine as `engines`."""
     for item in items:
-        if isinstance(item, pytest.Function) and "trino" in item.fixturenames:
+        if isinstance(item, pytest.Function) and {"trino", "spark"} & set(item.fixturenames):
             item.add_marker("engines")
 
 
@@ -22,3 +26,20 @@ def trino(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trino]:
     """One Trino server for the whole session."""
     with run_trino(tmp_path_factory.mktemp("trino")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
+    """One Spark session for the whole session of the tests."""
+    with run_spark(tmp_path_factory.mktemp("spark")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A lake on files after the whole history. Tests only read it."""
+    folder = tmp_path_factory.mktemp("played")
+    with Lake.open(LakeSettings(warehouse=str(folder / "lake"), catalog="sqlite", region=REGION)) as opened:
+        shop = Shop.on(opened, folder)
+        play(shop)
+        yield shop

@@ -1,27 +1,32 @@
-"""Trino reads a lake of either kind, and we read what Trino wrote."""
+"""Trino reads every table of a lake of either kind as DuckDB and pyiceberg do, row by row and type by type."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-
-import pyarrow as pa
+from collections.abc import Mapping
+from pathlib import Path
 
 from medallion_assets.lake.catalog import Lake
+from medallion_assets_tests.real_engines.answer import Answer
+from medallion_assets_tests.real_engines.history import Shop, all_tables, play
+from medallion_assets_tests.real_engines.readers import differences
 from medallion_assets_tests.real_engines.trino import Trino
-
-SCHEMA = pa.schema([("id", pa.string()), ("price", pa.decimal128(38, 0)), ("at", pa.timestamp("us", tz="UTC"))])
-ROW = ("a", Decimal("12345678901234567890123456789012345678"), datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC))
+from medallion_assets_tests.real_engines.values import trino_type
 
 
-def test_trino_reads_what_we_wrote_and_we_read_what_trino_wrote(lake: Lake, trino: Trino) -> None:
-    table = lake.ensure("silver", "things", SCHEMA)
-    table.append(pa.Table.from_pylist([dict(zip(SCHEMA.names, ROW, strict=True))], schema=SCHEMA))
-    name = trino.add_lake(lake.settings)
+def test_trino_reads_every_table_on_files_as_we_do(played: Shop, trino: Trino) -> None:
+    _compare(played, trino)
 
-    answer = trino.run("SELECT * FROM things", catalog=name, schema="silver")
-    assert answer.rows == [ROW]
-    assert list(answer.columns.values()) == ["varchar", "decimal(38, 0)", "timestamp(6) with time zone"]
 
-    trino.run("INSERT INTO things SELECT 'b', price + 1, at FROM things", catalog=name, schema="silver")
-    assert sorted(lake.table("silver", "things").scan().to_arrow()["id"].to_pylist()) == ["a", "b"]
+def test_trino_reads_every_table_on_glue_as_we_do(glue_lake: Lake, tmp_path: Path, trino: Trino) -> None:
+    shop = Shop.on(glue_lake, tmp_path)
+    play(shop)
+    _compare(shop, trino)
+
+
+def _compare(shop: Shop, trino: Trino) -> None:
+    name = trino.add_lake(shop.lake.settings)
+
+    def read(table: tuple[str, str]) -> tuple[Mapping[str, str], Answer]:
+        return trino.types(name, table), trino.run(f'SELECT * FROM {name}."{table[0]}"."{table[1]}"')
+
+    assert differences(shop.lake, all_tables(shop.lake), read, trino_type) == {}

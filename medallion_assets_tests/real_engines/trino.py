@@ -12,23 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from medallion_assets.lake.catalog import LakeSettings
 from medallion_assets.local.processes import Child, free_port
+from medallion_assets_tests.real_engines.answer import Answer
 from medallion_assets_tests.real_engines.artifacts import trino_home
 from medallion_assets_tests.real_engines.java import TRINO, find_java
 
 _HEAP = "2G"
 _READY_SECONDS = 180.0  # 18 s on two quiet cores
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The rows of a query, and its columns with the types as the engine writes them: "decimal(38,0)"."""
-
-    columns: dict[str, str]
-    rows: list[tuple[Any, ...]]
 
 
 @dataclass
