@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from medallion_assets.capture.naming import TABLE_NAME
 from medallion_assets.contracts.loader import Domain, load_domain, load_yaml
 from medallion_assets.contracts.model import Strict
 from medallion_assets.errors import SettingsError
@@ -21,7 +22,7 @@ LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
 """The Glue databases. Silver and later hold Iceberg tables, which the pipeline makes itself."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]
-_STREAM = re.compile(r"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):\d{12}:table/([A-Za-z0-9_.-]{3,255})/stream/\S+")
+_STREAM = re.compile(rf"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):\d{{12}}:table/({TABLE_NAME})/stream/\S+")
 
 
 class Sources(Strict):

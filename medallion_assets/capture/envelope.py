@@ -18,6 +18,7 @@ from arro3.core import Array, DataType, Field, Schema, Table
 from arro3.io import write_parquet
 
 from medallion_assets.capture.coverage import COVERAGE_KEY, ShardCoverage
+from medallion_assets.capture.naming import TABLE_NAME
 from medallion_assets.capture.sequence import SEQUENCE_DIGITS, is_sequence
 from medallion_assets.errors import CaptureError
 
@@ -52,7 +53,7 @@ _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 
-_STREAM_ARN: Final = re.compile(r"arn:[a-z-]+:dynamodb:[^:]*:[^:]*:table/([A-Za-z0-9_.-]{3,255})/stream/\S+")
+_STREAM_ARN: Final = re.compile(rf"arn:[a-z-]+:dynamodb:[^:]*:[^:]*:table/({TABLE_NAME})/stream/\S+")
 
 
 class Row(NamedTuple):

@@ -12,8 +12,11 @@ from typing import Final, Self
 from medallion_assets.capture.sequence import SEQUENCE_DIGITS, pad_sequence
 from medallion_assets.errors import CaptureError
 
+TABLE_NAME: Final = r"[A-Za-z0-9_.-]{3,255}"
+"""The names that DynamoDB gives tables, as a regular expression. The first part of every Bronze path."""
+
 _PATH: Final = re.compile(
-    r"(?P<table>[A-Za-z0-9_.-]{3,255})/(?P<day>year=\d{4}/month=\d{2}/day=\d{2})/"
+    rf"(?P<table>{TABLE_NAME})/(?P<day>year=\d{{4}}/month=\d{{2}}/day=\d{{2}})/"
     rf"(?P<stamp>\d{{8}}T\d{{12}}Z)_(?P<sequence>\d{{{SEQUENCE_DIGITS}}})_(?P<hash>[0-9a-f]{{16}})\.parquet",
     re.ASCII,
 )
@@ -45,6 +48,16 @@ class ObjectName:
                 "Move it out of the Bronze prefix."
             )
         return cls(match["table"], at, int(match["sequence"]), match["hash"])
+
+
+def require_table_name(name: str) -> str:
+    """Return `name` if a DynamoDB table can have it. Raises ValueError."""
+    if not re.fullmatch(TABLE_NAME, name):
+        raise ValueError(
+            f"{name!r:.80} is no name of a DynamoDB table; expected 3 to 255 letters, digits, underscores, hyphens and "
+            "points"
+        )
+    return name
 
 
 def floor(table: str, captured_at: datetime) -> str:

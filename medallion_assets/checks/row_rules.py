@@ -7,16 +7,13 @@ Belongs here: what it means that a row breaks a rule. Does not belong here: what
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from datetime import date, datetime
+from decimal import Decimal
 
-from medallion_assets.contracts.model import Column, Contract, Rule, Scalar, Severity
+from medallion_assets.contracts.model import Column, Contract, Rule, Severity
+from medallion_assets.contracts.rule_value import TypedValue
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.errors import ContractError
-from medallion_assets.lake.duck import literal
-
-# Numbers in a contract may have more digits than Python's default context keeps.
-_EXACT = Context(prec=400)
+from medallion_assets.lake.duck import identifier, literal
 
 
 @dataclass(frozen=True)
@@ -29,10 +26,7 @@ class RowRule:
 
 
 def row_rules(contract: Contract, severity: Severity) -> tuple[RowRule, ...]:
-    """The contract's rules of that severity, `references` left out.
-
-    Raises ContractError if a rule's value is not one of the column's type.
-    """
+    """The contract's rules of that severity, `references` left out. Their values are of the column's type."""
     return tuple(rule for column in contract.columns.values() for rule in column_rules(column, severity))
 
 
@@ -54,63 +48,36 @@ def _shown(value: object) -> str:
 
 
 def _breaks(column: Column, rule: Rule) -> str:
-    name = f'"{column.name}"'
-    try:
-        if rule.values is not None:
-            known = [sql for one in rule.values if (sql := _literal(column.type, one)) is not None]
-            return f"{name} NOT IN ({', '.join(known)})" if known else f"{name} IS NOT NULL"
-        if rule.min is not None:
-            return _beyond(name, "<", column.type, rule.min)
-        if rule.max is not None:
-            return _beyond(name, ">", column.type, rule.max)
-    except (TypeError, ValueError) as wrong:
-        raise ContractError(f"columns.{column.attribute}.rules: {_name(rule)}: expected a {column.type}") from wrong
+    name = identifier(column.name)
     if rule.pattern is not None:
         return f"NOT regexp_full_match({name}, {literal(rule.pattern)})"
-    return f"{name} IS NULL"
-
-
-def _beyond(name: str, sign: str, type_: ColumnType, bound: Scalar) -> str:
-    """A bound with more digits than the column has is rounded to the last value inside it, so comparing is exact."""
-    if type_.kind not in {"int", "bigint", "decimal"}:
-        return f"{name} {sign} {_literal(type_, bound)}"
-    rounding = ROUND_CEILING if sign == "<" else ROUND_FLOOR
-    number = _number(bound).quantize(Decimal(1).scaleb(-type_.scale), rounding=rounding, context=_EXACT)
-    if (sql := _literal(type_, number)) is not None:
-        return f"{name} {sign} {sql}"
-    nothing_inside = (number > 0) == (sign == "<")
-    return f"{name} IS NOT NULL" if nothing_inside else "FALSE"
-
-
-def _literal(type_: ColumnType, value: Scalar) -> str | None:
-    """SQL of the value as the column's type; None for a number that no value of the type equals."""
-    match type_.kind, value:
-        case "string", str():
-            return literal(value)
-        case "bool", bool():
-            return str(value).upper()
-        case "double", _:
-            return f"{float(_number(value))!r}::DOUBLE"
-        case (("int" | "bigint" | "decimal"), _):
-            return _number_literal(type_, _number(value))
-        case "date", date() if not isinstance(value, datetime):
-            return f"DATE '{value.isoformat()}'"
-        case "timestamp", date():
-            at = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
-            return f"TIMESTAMPTZ '{(at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()}'"
+    known = [_literal(column.type, value) for value in rule.typed_values(column.type)]
+    match rule.kind:
+        case "values":
+            return f"{name} NOT IN ({', '.join(known)})"
+        case "min":
+            return f"{name} < {known[0]}"
+        case "max":
+            return f"{name} > {known[0]}"
         case _:
-            raise TypeError(f"{value!r} is not a {type_}")
+            return f"{name} IS NULL"
 
 
-def _number_literal(type_: ColumnType, number: Decimal) -> str | None:
-    digits = {"int": 10, "bigint": 19, "decimal": type_.precision}[type_.kind]
-    scaled = number.scaleb(type_.scale, context=_EXACT)
-    if scaled != scaled.to_integral_value() or abs(scaled) >= Decimal(10) ** digits:
-        return None
-    return f"'{number:f}'::DECIMAL({max(digits, type_.scale)}, {type_.scale})"
-
-
-def _number(value: Scalar) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise TypeError(f"{value!r} is not a number")
-    return Decimal(value)
+def _literal(type_: ColumnType, value: TypedValue) -> str:
+    """Return SQL of a value of the column's type."""
+    match value:
+        case str():
+            sql = literal(value)
+        case bool():
+            sql = str(value).upper()
+        case float():
+            sql = f"{value!r}::DOUBLE"
+        case datetime():
+            sql = f"TIMESTAMPTZ '{value.isoformat()}'"
+        case date():
+            sql = f"DATE '{value.isoformat()}'"
+        case int():
+            sql = f"'{value}'::{'INTEGER' if type_.kind == 'int' else 'BIGINT'}"
+        case Decimal():
+            sql = f"'{value:f}'::DECIMAL({type_.precision}, {type_.scale})"
+    return sql

@@ -1,1 +1,4 @@
-"""What a source table is, as data: the model of a contract, its types, and loading a domain. Imports no other room."""
+"""What a source table is, as data: the model of a contract, its types, and loading a domain.
+
+Of other rooms it imports only the rule of capture for the names of tables.
+"""

@@ -1,38 +1,52 @@
 """Loading a domain: a folder of contracts, marts and a workload, with every mistake named by file and field.
 
-What belongs here: reading YAML strictly, the rules between contracts. Not what a mart or a workload is.
+Belongs here: a file as a model, the rules between contracts. Does not belong here: what YAML is (yaml_file), what one
+contract may say (model), what a mart or a workload is.
 """
 
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
+from medallion_assets.contracts.files import contract_files
+from medallion_assets.contracts.mistakes import Mistake, Mistakes
 from medallion_assets.contracts.model import Contract, Strict
+from medallion_assets.contracts.rule_value import typed_value
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
 from medallion_assets.errors import ContractError
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Strict)
 
 EXAMPLE_DOMAIN: Final = "example"
 """The shipped domain that a new project begins with."""
+
+
+def _day(written: Any) -> Any:
+    try:
+        return typed_value(ColumnType(kind="date"), written)
+    except ValueError:
+        raise ValueError(f"expected a day like 2026-01-31, found {_shown(written)}") from None
 
 
 class DomainFile(Strict):
     """`domain.yaml`: what is true of the whole domain."""
 
     description: str = ""
-    since: date = Field(description="The first day of every daily partition, UTC: no change and no order is older.")
+    since: Annotated[date, BeforeValidator(_day)] = Field(
+        description="The first day of every daily partition, UTC: no change and no order is older."
+    )
 
 
 @dataclass(frozen=True)
@@ -63,37 +77,6 @@ class Domain:
         return columns
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as contracts need it: a key stands once, numbers with a point are Decimals, only true and false are bools.
-
-    YAML 1.1 also reads `on`, `yes` and Norway's `NO` as bools (https://yaml.org/type/bool.html); YAML 1.2 does not.
-    """
-
-    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML declares it so
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal:
-    return Decimal(loader.construct_scalar(node))
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z"), list("tf"))
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
-
-
 def default_domain() -> str:
     """Return the domain to use where none is named.
 
@@ -108,6 +91,8 @@ def domain_folder(name_or_path: str) -> Path:
     for folder in (shipped / name_or_path, Path(name_or_path)):
         if (folder / "domain.yaml").is_file():
             return folder.resolve()
+        if (folder / "domain.yml").is_file():
+            raise ContractError(f"{folder / 'domain.yml'}: not read because of its ending; name it domain.yaml")
     names = sorted(entry.name for entry in shipped.iterdir() if (entry / "domain.yaml").is_file())
     raise ContractError(
         f"No domain {name_or_path!r}: expected the name of a shipped one ({', '.join(names)}) or the path of a folder "
@@ -116,18 +101,29 @@ def domain_folder(name_or_path: str) -> Path:
 
 
 def load_domain(name_or_path: str) -> Domain:
-    """The domain of that name or path, every contract checked. Raises ContractError naming file and field."""
+    """The domain of that name or path, every contract checked. Raises ContractError naming file and field.
+
+    All mistakes of all files are in one error; those between files follow when each file is right by itself.
+    """
     folder = domain_folder(name_or_path)
-    about = load_yaml(DomainFile, folder / "domain.yaml")
-    _refuse_other_endings(folder)
-    paths = sorted((folder / "tables").glob("*.yaml"))
-    if not paths:
-        raise ContractError(f"{folder / 'tables'}: no contract; expected one YAML file per DynamoDB table")
-    contracts = {path: load_yaml(Contract, path) for path in paths}
-    _check_unique(contracts)
+    files: dict[Path, YamlFile] = {}
+    contracts: dict[Path, Contract] = {}
+    paths, mistakes = contract_files(folder)
+    about = _collect(mistakes, DomainFile, folder / "domain.yaml", files)
+    for path in paths:
+        contract = _collect(mistakes, Contract, path, files)
+        if contract is not None:
+            contracts[path] = contract
+    if not mistakes and not paths:
+        mistakes.append(f"{folder / 'tables'}: no contract; expected one YAML file per DynamoDB table")
+    if not mistakes:
+        mistakes += _repeated_names(contracts)
     by_name = {contract.lake_name: contract for contract in contracts.values()}
-    for path, contract in contracts.items():
-        _check_links(path, contract, by_name)
+    if not mistakes:
+        for path, contract in contracts.items():
+            mistakes += [files[path].mistake(one.place, one.text) for one in _broken_links(contract, by_name)]
+    if mistakes or about is None:
+        raise ContractError("\n".join(mistakes))
     needs = {name: {part.table for part in contract.enrich} for name, contract in by_name.items()}
     try:
         order = list(TopologicalSorter({name: needs[name] for name in sorted(needs)}).static_order())
@@ -138,87 +134,114 @@ def load_domain(name_or_path: str) -> Domain:
     return Domain(name=folder.name, folder=folder, since=about.since, tables=tuple(by_name[name] for name in order))
 
 
-def _refuse_other_endings(folder: Path) -> None:
-    """Raise ContractError for a file of the domain that would not be read because of its ending."""
-    for pattern in ("workload.*", "tables/*.*", "marts/*/mart.*"):
-        for path in sorted(folder.glob(pattern)):
-            if path.suffix != ".yaml" and path.suffix.lower() in {".yml", ".yaml"}:
-                raise ContractError(f"{path}: not read because of its ending; name it {path.stem}.yaml")
+def _collect(mistakes: list[str], model: type[Model], path: Path, files: dict[Path, YamlFile]) -> Model | None:
+    """Return a file as a model, or None; what is wrong with it is added to `mistakes`, its text to `files`."""
+    try:
+        files[path] = read_yaml(path)
+        return parse(model, files[path])
+    except ContractError as wrong:
+        mistakes.append(str(wrong))
+        return None
 
 
 def load_yaml(model: type[Model], path: Path) -> Model:
-    """`path` as a `model`. Raises ContractError naming file, field and what was expected."""
+    """`path` as a `model`. Raises ContractError naming file, field, line and what was expected."""
+    return parse(model, read_yaml(path))
+
+
+def parse(model: type[Model], file: YamlFile) -> Model:
+    """A file that was read as a `model`, like load_yaml."""
+    if not isinstance(file.data, dict):
+        known = ", ".join(model.model_fields)
+        raise ContractError(f"{file.path}: expected a mapping with {known}; found {file.data!r:.60}")
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except FileNotFoundError as missing:
-        raise ContractError(f"{path}: no such file") from missing
-    except (yaml.YAMLError, UnicodeDecodeError) as broken:
-        raise ContractError(f"{path}: not readable as YAML: {broken}") from broken
-    if not isinstance(data, dict):
-        raise ContractError(f"{path}: expected a mapping with {', '.join(model.model_fields)}; found {data!r:.60}")
-    try:
-        return model.model_validate(data)
+        return model.model_validate(file.data)
     except ValidationError as invalid:
-        raise ContractError("\n".join(_mistakes(model, path, invalid))) from invalid
+        found = [mistake for error in invalid.errors() for mistake in _translated(model, error)]
+        found += [mistake for mistake in model.further_mistakes(file.data) if mistake not in found]
+        raise ContractError("\n".join(file.mistake(one.place, one.text) for one in found)) from invalid
 
 
-def _mistakes(model: type[BaseModel], path: Path, invalid: ValidationError) -> list[str]:
-    lines = []
-    for mistake in invalid.errors():
-        field = ".".join(str(part) for part in mistake["loc"])
-        match mistake["type"]:
-            case "extra_forbidden":
-                known = f"; expected one of {', '.join(model.model_fields)}" if len(mistake["loc"]) == 1 else ""
-                lines.append(f"{path}: {field}: unknown key{known}")
-            case "missing":
-                lines.append(f"{path}: {field}: missing; it must be said")
-            case "value_error":
-                lines.append(f"{path}: {field + ': ' if field else ''}{mistake['ctx']['error']}")
-            case kind if kind.startswith("date_"):
-                lines.append(f"{path}: {field}: expected a day like 2026-01-31, found {mistake['input']!r:.80}")
-            case _:
-                expected = mistake["msg"].replace("Input should be", "expected", 1)
-                lines.append(f"{path}: {field}: {expected}, found {mistake['input']!r:.80}")
-    return lines
+def _translated(model: type[BaseModel], error: ErrorDetails) -> Iterable[Mistake]:
+    """Yield a mistake that pydantic found in our words."""
+    place, seen = error["loc"], _shown(error["input"])
+    match error["type"]:
+        case "extra_forbidden":
+            known = f"; expected one of {', '.join(model.model_fields)}" if len(place) == 1 else ""
+            yield Mistake(place, f"unknown key{known}")
+        case "missing":
+            yield Mistake(place, "missing; it must be said")
+        case "value_error":
+            wrong = error["ctx"]["error"]
+            if isinstance(wrong, Mistakes):
+                yield from (mistake.below(place) for mistake in wrong.mistakes)
+            else:
+                yield Mistake(place, str(wrong))
+        case kind if kind.startswith("date_"):
+            yield Mistake(place, f"expected a day like 2026-01-31, found {seen}")
+        case "string_type":
+            quotes = "; put it in quotes" if isinstance(error["input"], bool | int | Decimal) else ""
+            yield Mistake(place, f"expected text, found {seen}{quotes}")
+        case "tuple_type":
+            yield Mistake(place, f"expected a list, found {seen}")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            yield Mistake(place, f"expected a mapping, found {seen}")
+        case "literal_error":
+            yield Mistake(place, f"expected {error['ctx']['expected'].replace('True', 'true')}, found {seen}")
+        case _:
+            yield Mistake(place, f"{error['msg'].replace('Input should be', 'expected', 1)}, found {seen}")
 
 
-def _check_unique(contracts: dict[Path, Contract]) -> None:
+def _shown(value: Any) -> str:
+    """Return a value as a file would write it, cut after eighty characters."""
+    match value:
+        case None | bool():
+            return {None: "nothing", True: "true", False: "false"}[value]
+        case int() | Decimal():
+            return f"{value!s:.80}"
+        case _:
+            return f"{value!r:.80}"
+
+
+def _repeated_names(contracts: Mapping[Path, Contract]) -> Iterator[str]:
     for field in ("table", "lake_name"):
         first: dict[str, Path] = {}
         for path, contract in contracts.items():
             name = getattr(contract, field)
             if name in first:
                 shown = "table" if field == "table" else "name"
-                raise ContractError(
-                    f"{path}: {shown}: {name!r} is also the {shown} of {first[name]}; expected one each"
-                )
+                yield f"{path}: {shown}: {name!r} is also the {shown} of {first[name]}; expected one each"
             first[name] = path
 
 
-def _check_links(path: Path, contract: Contract, by_name: dict[str, Contract]) -> None:
-    """Enrichment and references point at tables with one key column of the same type, and at columns that exist."""
-    links = [(f"enrich.{part.table}", part.table, part.on) for part in contract.enrich]
+def _broken_links(contract: Contract, by_name: Mapping[str, Contract]) -> Iterator[Mistake]:
+    """Yield the references and enrichments that do not lead to one key column of the same type, or copy no column."""
     for column in contract.columns.values():
-        links += [
-            (f"columns.{column.attribute}.rules.references", rule.references, column.name)
-            for rule in column.rules
-            if rule.references is not None
-        ]
-    for field, table, on in links:
-        target = by_name.get(table)
-        if target is None:
-            raise ContractError(f"{path}: {field}: no table {table!r}; expected one of {', '.join(sorted(by_name))}")
-        if len(target.key_columns) != 1:
-            raise ContractError(f"{path}: {field}: {table} has a composite key; expected a table with a hash key only")
-        here, there = contract.by_name[on].type, target.key_columns[0].type
-        element = here.element if here.kind in {"list", "set"} and ".rules." in field else here
-        if element != there:
-            raise ContractError(f"{path}: {field}: column {on} is {here}, the key of {table} is {there}")
+        for rule in column.rules:
+            if rule.references is not None:
+                place = ("columns", column.attribute, "rules", "references")
+                yield from _broken_link(place, rule.references, contract, column.name, by_name)
     for part in contract.enrich:
+        yield from _broken_link(("enrich", part.table), part.table, contract, part.on, by_name)
+        known = by_name[part.table].by_name if part.table in by_name else None
         for name, source in part.columns.items():
-            if source not in by_name[part.table].by_name:
-                known = ", ".join(by_name[part.table].by_name)
-                raise ContractError(
-                    f"{path}: enrich.{part.table}.columns.{name}: {part.table} has no column {source!r}; "
-                    f"expected one of {known}"
+            if known is not None and source not in known:
+                yield Mistake(
+                    ("enrich", part.table, "columns", name),
+                    f"{part.table} has no column {source!r}; expected one of {', '.join(known)}",
                 )
+
+
+def _broken_link(
+    place: Sequence[str | int], table: str, contract: Contract, on: str, by_name: Mapping[str, Contract]
+) -> Iterator[Mistake]:
+    target = by_name.get(table)
+    if target is None:
+        yield Mistake(tuple(place), f"no table {table!r}; expected one of {', '.join(sorted(by_name))}")
+    elif len(target.key_columns) != 1:
+        yield Mistake(tuple(place), f"{table} has a composite key; expected a table with a hash key only")
+    else:
+        here, there = contract.by_name[on].type, target.key_columns[0].type
+        element = here.element if here.kind in {"list", "set"} and place[-1] == "references" else here
+        if element != there:
+            yield Mistake(tuple(place), f"column {on} is {here}, the key of {table} is {there}")

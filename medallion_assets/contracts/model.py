@@ -5,23 +5,40 @@ Rules that need only this one file are checked here; rules between files are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from medallion_assets.contracts.names import identifier, snake_case
-from medallion_assets.contracts.types import TypeText
+from medallion_assets.capture.naming import require_table_name
+from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
+from medallion_assets.contracts.names import identifier, owner, snake_case
+from medallion_assets.contracts.pattern import pattern_mistake
+from medallion_assets.contracts.rule_value import Scalar, TypedValue, typed_value
+from medallion_assets.contracts.types import ColumnType, TypeText
 
 Severity = Literal["block", "warn"]
-Scalar = bool | int | Decimal | date | datetime | str
+Owner = Annotated[str, AfterValidator(owner)]
 _KEY_KINDS = {"string", "int", "bigint", "decimal", "binary"}
 _ORDERED_KINDS = {"int", "bigint", "decimal", "double", "date", "timestamp", "string"}
+_NESTED_KINDS = {"list", "set", "map", "struct"}
+_TEN_YEARS: Final = 10 * 366 * 24 * 60
 
 # Capture may write a Bronze object up to 15 minutes after it began (the longest that a Lambda function runs), so that
 # much later the row that another one refers to may arrive, on a day when everything works.
@@ -32,6 +49,11 @@ class Strict(BaseModel):
     """Frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
+        """Return the mistakes between parts of a file of which some cannot be read; by default there are none."""
+        return []
 
 
 class Rule(Strict):
@@ -48,7 +70,7 @@ class Rule(Strict):
     max: Scalar | None = None
     pattern: str | None = Field(default=None, description="A regular expression (RE2) the whole text must match.")
     references: str | None = Field(default=None, description="The lake name of the table whose key this column holds.")
-    grace_minutes: Annotated[int, Field(ge=0)] | None = Field(
+    grace_minutes: Annotated[int, Field(ge=0, le=_TEN_YEARS)] | None = Field(
         default=None,
         description="With references: how long after its last change a row may wait for the row it refers to; "
         f"{DEFAULT_GRACE_MINUTES} minutes if not given.",
@@ -85,6 +107,50 @@ class Rule(Strict):
             raise ValueError("grace_minutes belongs to a rule with references")
         return self
 
+    def typed_values(self, type_: ColumnType) -> tuple[TypedValue, ...]:
+        """Return the values of `values`, `min` or `max` as values of the column's type. Raises ValueError."""
+        return tuple(typed_value(type_, one) for one in self.written_values)
+
+    @property
+    def written_values(self) -> tuple[Scalar, ...]:
+        """The values of `values`, `min` or `max` as they were written."""
+        return self.values or tuple(bound for bound in (self.min, self.max) if bound is not None)
+
+
+def rule_mistakes(type_: ColumnType, rules: Sequence[Rule | None]) -> Iterator[Mistake]:
+    """Yield what is wrong with the rules of one column: whatever would fail, or never hold, when rows are checked.
+
+    None stands for a rule that cannot be read.
+    """
+    bounds: dict[str, list[Any]] = {"min": [], "max": []}
+    for number, rule in enumerate(rules):
+        if rule is None:
+            continue
+        wrong = list(_unusable(type_, rule))
+        yield from (Mistake(("rules", number), f"rule {rule.kind}: {text}") for text in wrong)
+        if rule.kind in bounds and not wrong:
+            bounds[rule.kind] += rule.typed_values(type_)
+    if bounds["min"] and bounds["max"] and (least := max(bounds["min"])) > (most := min(bounds["max"])):
+        yield Mistake(("rules",), f"rule min: {least} is above max {most}; no value keeps both")
+
+
+def _unusable(type_: ColumnType, rule: Rule) -> Iterator[str]:
+    """Yield why one rule cannot be checked on a column of the type."""
+    if rule.kind in {"min", "max"} and type_.kind not in _ORDERED_KINDS:
+        yield f"a {type_} has no order"
+    elif rule.kind == "values" and type_.kind in {*_NESTED_KINDS, "json", "binary"}:
+        yield f"a {type_} cannot be compared with a list of values"
+    elif rule.pattern is not None and type_.kind != "string":
+        yield f"expected type string, this column is {type_}"
+    elif rule.pattern is not None and (wrong := pattern_mistake(rule.pattern)):
+        yield f"{rule.pattern!r:.80}: {wrong}; expected a regular expression of RE2"
+    elif rule.pattern is None:
+        for written in rule.written_values:
+            try:
+                typed_value(type_, written)
+            except ValueError as unfit:
+                yield f"{unfit}, because the column is {type_}"
+
 
 class Column(Strict):
     """One column: the attribute it comes from, its type, and the rules of its values."""
@@ -95,6 +161,13 @@ class Column(Strict):
     description: str = ""
     rules: tuple[Rule, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_mistakes(cls, written: Any) -> Any:
+        if isinstance(written, Mistakes):
+            raise written
+        return written
+
     @property
     def name(self) -> str:
         """The column's name in the lake."""
@@ -102,14 +175,12 @@ class Column(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        identifier(self.name)
-        for rule in self.rules:
-            if rule.kind in {"min", "max"} and self.type.kind not in _ORDERED_KINDS:
-                raise ValueError(f"rule {rule.kind}: a {self.type} has no order")
-            if rule.kind in {"pattern"} and self.type.kind != "string":
-                raise ValueError(f"rule pattern: expected type string, this column is {self.type}")
-            if rule.kind == "values" and self.type.kind in {"list", "set", "map", "struct", "json", "binary"}:
-                raise ValueError(f"rule values: a {self.type} cannot be compared with a list of values")
+        mistakes = list(rule_mistakes(self.type, self.rules))
+        try:
+            identifier(self.name)
+        except ValueError as unusable:
+            mistakes.insert(0, Mistake(("rename",) if self.rename else (), str(unusable)))
+        raise_all(mistakes)
         return self
 
     @classmethod
@@ -164,7 +235,7 @@ class RowCount(Strict):
 class Freshness(Strict):
     """How old the newest change may be when a batch is audited."""
 
-    max_minutes: Annotated[int, Field(gt=0)]
+    max_minutes: Annotated[int, Field(gt=0, le=_TEN_YEARS)]
     severity: Severity = "warn"
 
 
@@ -186,19 +257,27 @@ class TableRules(Strict):
 def _columns_by_attribute(written: object) -> object:
     if not isinstance(written, Mapping):
         return written
-    return {
-        attribute: {"attribute": attribute, **(spec if isinstance(spec, Mapping) else {"type": spec})}
-        for attribute, spec in written.items()
-    }
+    return {attribute: _column_of(attribute, spec) for attribute, spec in written.items()}
+
+
+def _column_of(attribute: object, spec: object) -> object:
+    """Return a column as its model takes it: a bare type stands for `{type: ...}`; `attribute` is the key's alone."""
+    if not isinstance(spec, Mapping):
+        return spec if isinstance(spec, Column) else {"attribute": attribute, "type": spec}
+    if "attribute" in spec:
+        return Mistakes([Mistake(("attribute",), f"unknown key; the attribute is {attribute!r} already")])
+    return {"attribute": attribute, **spec}
 
 
 class Contract(Strict):
     """One DynamoDB table: its source name, key, columns, rules and enrichment."""
 
-    table: str = Field(description="The DynamoDB table's name.", min_length=3, max_length=255)
+    table: Annotated[str, AfterValidator(require_table_name)] = Field(
+        description="The DynamoDB table's name.", min_length=3, max_length=255
+    )
     name: str = Field(default="", description="The table's name in the lake; snake_case of `table` when not said.")
     description: str = ""
-    owner: str = Field(description="Who answers for the table: an e-mail address or `team:name`.")
+    owner: Owner = Field(description="Who answers for the table: an e-mail address or `team:name`.")
     key: Key
     columns: Annotated[dict[str, Column], BeforeValidator(_columns_by_attribute)] = Field(min_length=1)
     drop: tuple[str, ...] = Field(default=(), description="Attributes that never reach the lake's tables.")
@@ -234,43 +313,146 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        identifier(self.lake_name)
-        if "@" not in self.owner and not self.owner.startswith("team:"):
-            raise ValueError(f"owner {self.owner!r}: expected an e-mail address or team:name")
-        self._check_key()
-        self._check_names()
-        for part in self.partition:
-            if part.column not in self.by_name:
-                raise ValueError(f"partition: no column {part.column!r}; expected one of {sorted(self.by_name)}")
-            if part.transform != "identity" and self.by_name[part.column].type.kind not in {"date", "timestamp"}:
-                raise ValueError(f"partition: {part.transform} needs a date or timestamp, {part.column} is not one")
-        for enrichment in self.enrich:
-            if enrichment.on not in self.by_name:
-                raise ValueError(f"enrich.on: no column {enrichment.on!r}; expected one of {sorted(self.by_name)}")
+        parts = _Parts(self.table, self.name, self.key, dict(self.columns), self.drop, self.partition, self.enrich)
+        raise_all(list(_mistakes(parts)))
         return self
 
-    def _check_key(self) -> None:
-        for attribute in filter(None, (self.key.hash, self.key.range)):
-            if attribute not in self.columns:
-                raise ValueError(f"key: {attribute!r} is not in columns; every key attribute is a column")
-            kind = self.columns[attribute].type.kind
-            if kind not in _KEY_KINDS:
-                raise ValueError(f"key: {attribute!r} has type {kind}; DynamoDB keys are string, number or binary")
-        if self.key.hash == self.key.range:
-            raise ValueError("key: hash and range are the same attribute")
+    @classmethod
+    def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
+        """Return the mistakes between the parts of a file of which some cannot be read at all."""
+        by_attribute = written.get("columns")
+        parts = _Parts(
+            table=_read(str, written.get("table")),
+            name=_read(str, written.get("name", "")),
+            key=_read(Key, written.get("key")),
+            columns={
+                str(attribute): _read_column(attribute, spec)
+                for attribute, spec in (by_attribute.items() if isinstance(by_attribute, Mapping) else ())
+            },
+            drop=_read(tuple[str, ...], written.get("drop", ())) or (),
+            partition=_read(tuple[PartitionField, ...], written.get("partition", ())) or (),
+            enrich=_read(tuple[Enrichment, ...], written.get("enrich", ())) or (),
+        )
+        return [*_unread_rules(by_attribute), *_mistakes(parts)]
 
-    def _check_names(self) -> None:
-        names: dict[str, str] = {}
-        for column in self.columns.values():
-            if column.name in names:
-                raise ValueError(
-                    f"columns: {names[column.name]!r} and {column.attribute!r} are both {column.name!r} in the lake; "
-                    "rename one"
-                )
-            names[column.name] = column.attribute
-        for name in self.enriched_names:
-            if identifier(name) in names:
-                raise ValueError(f"enrich: column {name!r} is already there; choose another name")
+
+def _read_column(attribute: object, spec: object) -> Column | None:
+    """Return a column, if need be without its rules: other parts of the file refer to its name and type."""
+    bare = {key: spec[key] for key in ("type", "rename") if key in spec} if isinstance(spec, Mapping) else spec
+    found: Column | None = _read(Column, _column_of(attribute, spec)) or _read(Column, _column_of(attribute, bare))
+    return found
+
+
+def _unread_rules(columns: Any) -> Iterator[Mistake]:
+    """Yield the mistakes in rules of columns of which another part, or another rule, cannot be read."""
+    for attribute, spec in columns.items() if isinstance(columns, Mapping) else ():
+        if not isinstance(spec, Mapping) or not isinstance(rules := spec.get("rules"), list):
+            continue
+        type_: ColumnType | None = _read(TypeText, spec.get("type"))
+        if type_ is not None:
+            read = [_read(Rule, rule) for rule in rules]
+            yield from (mistake.below(("columns", attribute)) for mistake in rule_mistakes(type_, read))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The parts of a contract that its other parts refer to; None for one that cannot be read."""
+
+    table: str | None
+    name: str | None
+    key: Key | None
+    columns: Mapping[str, Column | None]
+    drop: Sequence[str]
+    partition: Sequence[PartitionField]
+    enrich: Sequence[Enrichment]
+
+    @property
+    def by_name(self) -> dict[str, Column]:
+        """The columns that can be read, by lake name."""
+        return {column.name: column for column in self.columns.values() if column is not None}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every column can be read, so that a name which is not among them is a mistake."""
+        return None not in self.columns.values()
+
+
+def _read(kind: Any, written: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(written)
+    except ValidationError:
+        return None
+
+
+def _mistakes(parts: _Parts) -> Iterator[Mistake]:
+    """Yield the mistakes between the parts of one contract."""
+    yield from _name_mistakes(parts)
+    yield from _key_mistakes(parts)
+    yield from _partition_mistakes(parts)
+    expected = f"expected one of {sorted(parts.by_name)}"
+    for number, enrichment in enumerate(parts.enrich):
+        if enrichment.on not in parts.by_name and parts.complete:
+            yield Mistake(("enrich", number, "on"), f"no column {enrichment.on!r}; {expected}")
+
+
+def _key_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    if parts.key is None or not parts.columns:
+        return
+    for attribute in filter(None, (parts.key.hash, parts.key.range)):
+        if attribute not in parts.columns:
+            yield Mistake(("key",), f"{attribute!r} is not in columns; every key attribute is a column")
+        elif (column := parts.columns[attribute]) is not None and column.type.kind not in _KEY_KINDS:
+            kind = column.type.kind
+            yield Mistake(("key",), f"{attribute!r} has type {kind}; DynamoDB keys are string, number or binary")
+    if parts.key.hash == parts.key.range:
+        yield Mistake(("key",), "hash and range are the same attribute")
+
+
+def _partition_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    copied = {name for enrichment in parts.enrich for name in enrichment.columns}
+    for number, part in enumerate(parts.partition):
+        place = ("partition", number)
+        column = parts.by_name.get(part.column)
+        if column is None:
+            if parts.complete:
+                yield Mistake(place, f"no column {part.column!r}; expected one of {sorted(parts.by_name)}")
+            continue
+        if part.transform != "identity" and column.type.kind not in {"date", "timestamp"}:
+            yield Mistake(place, f"{part.transform} needs a date or timestamp, {part.column} is not one")
+        elif part.transform == "identity" and column.type.kind in {*_NESTED_KINDS, "json", "double"}:
+            yield Mistake(place, f"{part.column} is {column.type}; expected a column of one exact value")
+        if part in parts.partition[:number]:
+            yield Mistake(place, f"{part.transform} of {part.column} stands twice")
+        field = f"{part.column}_{part.transform}"  # Iceberg's name of the partition field
+        if part.transform != "identity" and field in {*parts.by_name, *copied}:
+            yield Mistake(place, f"Iceberg would call it {field}, which is a column already; rename that column")
+
+
+def _name_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    if parts.table is not None and parts.name is not None:
+        try:
+            identifier(parts.name or snake_case(parts.table))
+        except ValueError as unusable:
+            yield Mistake(("name",) if parts.name else ("table",), str(unusable))
+    names: dict[str, str] = {}
+    for attribute, column in parts.columns.items():
+        if column is None:
+            continue
+        if column.name in names:
+            yield Mistake(
+                ("columns",),
+                f"{names[column.name]!r} and {attribute!r} are both {column.name!r} in the lake; rename one",
+            )
+        names[column.name] = attribute
+    for number, enrichment in enumerate(parts.enrich):
+        for name in enrichment.columns:
+            place = ("enrich", number, "columns", name)
+            try:
+                identifier(name)
+            except ValueError as unusable:
+                yield Mistake(place, str(unusable))
+            if name in names:
+                yield Mistake(place, f"column {name!r} is already there; choose another name")
             names[name] = "enrich"
-        if both := set(self.drop) & set(self.columns):
-            raise ValueError(f"drop: {sorted(both)} are also columns; an attribute is one or the other")
+    if both := set(parts.drop) & set(parts.columns):
+        yield Mistake(("drop",), f"{sorted(both)} are also columns; an attribute is one or the other")

@@ -1,10 +1,12 @@
-"""Names in the lake: the snake_case rule and the check that a name is safe to stand in SQL. Nothing else."""
+"""Names in the lake: the snake_case rule, the check that a name is safe to stand in SQL, and names of owners."""
 
 from __future__ import annotations
 
 import re
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,126}\Z")
+_MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
+_TEAM = re.compile(r"team:\S.*")
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -19,13 +21,24 @@ def snake_case(attribute: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """`name` itself when it can stand in SQL unquoted: a lower-case letter, then letters, digits, underscores.
+    """`name` itself when every engine can name it: a lower-case letter, then letters, digits, underscores.
 
-    A leading underscore is reserved for the columns this package adds. Raises ValueError.
+    A leading underscore is reserved: for the columns that this package adds, and for Iceberg's metadata columns
+    (`_file`, `_pos`, `_deleted`, `_spec_id`, `_partition`, `_row_id`, `_last_updated_sequence_number`, ...), because of
+    which Spark refuses to read a table. Upper case is refused because engines differ in whether it counts. A reserved
+    word of SQL is a name: engines take it in quotes. Raises ValueError.
     """
     if not _IDENTIFIER.match(name):
+        reserved = "; a leading underscore is for columns of Iceberg and of this package" * name.startswith("_")
         raise ValueError(
-            f"{name!r} is not a name for the lake; expected a lower-case letter followed by lower-case letters, "
-            "digits or underscores (give one with `rename` or `name`)"
+            f"{name!r:.160} is not a name for the lake; expected a lower-case letter followed by at most 126 "
+            f"lower-case letters, digits or underscores{reserved} (give one with `rename` or `name`)"
         )
+    return name
+
+
+def owner(name: str) -> str:
+    """`name` itself when Dagster takes it as an owner: an e-mail address or `team:name`. Raises ValueError."""
+    if not _MAIL.fullmatch(name) and not _TEAM.fullmatch(name):
+        raise ValueError(f"owner {name!r:.80}: expected an e-mail address or team:name")
     return name

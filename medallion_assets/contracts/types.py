@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
@@ -25,9 +26,10 @@ _EXPECTED = (
     "string, bool, int, bigint, decimal(p,s), double, date, timestamp, binary, json, list<type>, set<type>, "
     "map<type> or struct<Attribute:type,...>"
 )
-_DECIMAL = re.compile(r"decimal\(\s*(\d+)\s*,\s*(\d+)\s*\)\Z")
+_DECIMAL = re.compile(r"decimal\(\s*(\d{1,2})\s*,\s*(\d{1,2})\s*\)\Z", re.ASCII)
 _NESTED = re.compile(r"(list|set|map|struct)<(.*)>\Z", re.DOTALL)
 _MAX_PRECISION = 38
+_MAX_NESTING = 32  # DynamoDB nests attributes no deeper
 
 
 TAGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -94,7 +96,9 @@ def parse_type(text: object) -> ColumnType:
     if isinstance(text, ColumnType):
         return text
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a type; expected {_EXPECTED}")
+        raise ValueError(f"{text!r:.80} is not a type; expected {_EXPECTED}")
+    if _nesting(text) > _MAX_NESTING:
+        raise ValueError(f"{text!r:.80}...: expected at most {_MAX_NESTING} nested types, as DynamoDB has")
     written = text.strip()
     for kind in _SCALARS:
         if written == kind != "decimal":
@@ -106,7 +110,11 @@ def parse_type(text: object) -> ColumnType:
         return ColumnType(kind="decimal", precision=precision, scale=scale)
     if nested := _NESTED.match(written):
         return _parse_nested(nested[1], nested[2])
-    raise ValueError(f"{text!r} is not a type; expected {_EXPECTED}")
+    raise ValueError(f"{text!r:.80} is not a type; expected {_EXPECTED}")
+
+
+def _nesting(text: str) -> int:
+    return max(accumulate((char == "<") - (char == ">") for char in text), default=0)
 
 
 def _parse_nested(kind: str, inner: str) -> ColumnType:

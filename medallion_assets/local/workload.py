@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from medallion_assets.contracts.loader import Domain, load_yaml
 from medallion_assets.contracts.model import Contract, Strict
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.yaml_file import Key
 from medallion_assets.errors import ContractError
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
@@ -62,13 +63,21 @@ class ListOf(Strict):
         return self
 
 
-def _even_weights(written: object) -> object:
-    return dict.fromkeys(written, 1) if isinstance(written, list | tuple) else written
+def _weights(written: object) -> object:
+    """Return value -> weight. A key is text, but here it stands for a value: 10 is the number, '10' the text."""
+    if isinstance(written, list | tuple):
+        return dict.fromkeys(written, 1)
+    if not isinstance(written, dict):
+        return written
+    values = [key.scalar() if isinstance(key, Key) else key for key in written]
+    if len(set(values)) < len(values):
+        raise ValueError("one value stands twice")
+    return dict(zip(values, written.values(), strict=True))
 
 
 Choice = Annotated[
     dict[Scalar, Weight],
-    BeforeValidator(_even_weights, json_schema_input_type=list[Scalar] | dict[Scalar, Weight]),
+    BeforeValidator(_weights, json_schema_input_type=list[Scalar] | dict[Scalar, Weight]),
 ]
 
 

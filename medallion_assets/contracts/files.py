@@ -1,0 +1,85 @@
+"""Which files of a domain's folder are read, and a sentence for each that looks like one and is not.
+
+Belongs here: names and endings of files. Does not belong here: what is in them.
+
+Not looked at: hidden files, copies that editors and tools leave (`~`, `.bak`, `.orig`, `.rej`, `.swp`, `#...#`),
+folders that begin with an underscore, and notes (`.md`, `.txt`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_YAML: Final = frozenset({".yaml", ".yml"})
+_COPIES: Final = (".bak", ".orig", ".rej", ".swp", ".tmp", "~", "#")
+_NOTES: Final = frozenset({".md", ".txt", ".rst"})
+_MART: Final = ("mart.yaml", "query.sql")
+
+
+def contract_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the contracts of a domain, sorted, and a mistake for each other file that seems to be one."""
+    mistakes = list(_other_names(folder))
+    paths = []
+    for path in _entries(folder / "tables"):
+        if path.suffix == ".yaml" and path.is_file():
+            paths.append(path)
+        elif path.suffix.lower() in _YAML:
+            mistakes.append(f"{path}: not read because of its ending; name it {path.stem}.yaml")
+        elif path.is_dir():
+            if any(inner.suffix.lower() in _YAML for inner in path.rglob("*")):
+                mistakes.append(f"{path}: a folder, which is not read; expected one file <table>.yaml for each table")
+        else:
+            mistakes.append(f"{path}: not read; expected contracts <table>.yaml here and nothing else")
+    return paths, mistakes
+
+
+def mart_folders(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the folders of a domain's marts, sorted, and a mistake for each file that no mart would read."""
+    folders, mistakes = [], []
+    for path in _entries(folder / "marts"):
+        if not path.is_dir():
+            mistakes.append(f"{path}: not read; expected a folder {path.stem}/ with mart.yaml and query.sql")
+        elif not path.name.startswith("_"):
+            folders.append(path)
+    return folders, mistakes
+
+
+def unread_mart_files(folder: Path) -> list[str]:
+    """Return a mistake for each file in a mart's folder that is not read, and for each that is missing."""
+    mistakes = []
+    for path in _entries(folder):
+        if path.name in _MART or path.name.startswith("_"):
+            continue
+        wanted = next((name for name in _MART if path.stem.lower() == name.partition(".")[0]), None)
+        what = f"name it {wanted}" if wanted else "expected mart.yaml and query.sql and nothing else"
+        reason = "because of its ending" if wanted and path.stem == wanted.partition(".")[0] else "because of its name"
+        mistakes.append(f"{path}: not read {reason}; {what}")
+    for name in _MART:
+        if not (folder / name).is_file():
+            mistakes.append(f"{folder / name}: no such file; a mart is a folder with mart.yaml and query.sql")
+    return mistakes
+
+
+def _other_names(folder: Path) -> Iterator[str]:
+    """Yield what stands beside domain.yaml under almost the name of something that is read."""
+    for path in _entries(folder):
+        stem, is_yaml = path.stem.lower(), path.suffix.lower() in _YAML and path.is_file()
+        if is_yaml and stem in {"domain", "workload"} and path.name != f"{stem}.yaml":
+            yield f"{path}: not read because of its ending; name it {stem}.yaml"
+        elif path.is_dir() and path.name.lower() in {"tables", "marts"} and path.name != path.name.lower():
+            yield f"{path}: not read because of its name; name it {path.name.lower()}"
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted by name, without what is not looked at; nothing if there is no folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith((".", "#", "__pycache__"))
+        and not path.name.endswith(_COPIES)
+        and not (path.suffix.lower() in _NOTES and path.is_file())
+    )
