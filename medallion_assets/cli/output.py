@@ -66,7 +66,7 @@ def shown(cell: Any) -> str:
         case bool():
             return "yes" if cell else "no"
         case datetime():
-            return f"{cell:%Y-%m-%d %H:%M:%S}"
+            return cell.replace(tzinfo=None, microsecond=0).isoformat(" ")  # %Y writes the year 1 as 1
         case timedelta():
             return f"{cell.total_seconds():.1f} s"
         case int() | Decimal():

@@ -23,6 +23,7 @@ from medallion_assets.engines.query import Query, read_any
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
+from medallion_assets.lake.early_times import has_early_times
 from medallion_assets.lake.outage import translate_outages
 
 NAMESPACES: Final = ("silver", "gold", "quarantine", "ops")
@@ -74,6 +75,8 @@ class Embedded:
         """
         namespace, name = table.name()
         scan = self._lake.scan_sql(table, snapshot_id)
+        if has_early_times(table, snapshot_id):
+            scan = f"(FROM {scan} OFFSET 0)"  # a filter does not pass it, so no file is skipped
         alive = ["NOT _deleted"] if "_deleted" in table.schema().column_names else []
         parts = []
         for span in _day_ranges(days[1]) if days else [None]:
@@ -145,7 +148,10 @@ def _translate_query_errors() -> Iterator[None]:
 
 def _between(column: str, first: date, last: date) -> list[str]:
     """Return conditions for the days from `first` to `last`, both included; the column is a date or a UTC timestamp."""
-    return [f"{identifier(column)} >= {_day(first)}", f"{identifier(column)} < {_day(last + timedelta(days=1))}"]
+    conditions = [f"{identifier(column)} >= {_day(first)}"]
+    if last < date.max:  # no value of a column is later
+        conditions.append(f"{identifier(column)} < {_day(last + timedelta(days=1))}")
+    return conditions
 
 
 def _day(day: date) -> str:

@@ -6,11 +6,14 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 
 from medallion_assets.engines.embedded import Embedded, _day_ranges
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.publish import publish
+from medallion_assets.lake.replace import stage_replace
 from medallion_assets_tests.gold.shop import Shop, order, product
 
 TODAY = date(2026, 3, 15)
@@ -105,6 +108,27 @@ def test_single_days_read_only_the_files_that_can_hold_them(lake: Lake) -> None:
         assert files_read(session) == 2
         session.show(table)
         assert files_read(session) == 12
+
+
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+@pytest.mark.parametrize("transform", ["hour", "day", "month", "year", "identity"])
+def test_a_filter_on_a_time_before_1970_finds_its_rows(lake: Lake, transform: str) -> None:
+    """DuckDB looks for the month of such a time one too late, if it may skip files by it."""
+    written = ["1969-12-31T12:30", "1969-11-30T23:59:59.999999", "1960-02-29T05:00", "1970-01-01", "2026-03-01T01:00"]
+    times = [datetime.fromisoformat(time).replace(tzinfo=UTC) for time in written]
+    schema = pa.schema([pa.field("id", pa.int64()), pa.field("seen", pa.timestamp("us", tz="UTC"))])
+    table = lake.ensure("silver", "visits", schema, partition_by=[("seen", transform)])
+    rows = pa.table({"id": range(len(times)), "seen": times}, schema=schema)
+    publish(lake, table, stage_replace(lake, table, rows, branch="audit-x", partitions=None, partition_column=None))
+    with Embedded(lake) as session:
+        session.show_published()
+        for number, time in enumerate(times):
+            found = session.run(
+                f"SELECT id FROM silver.visits WHERE seen = TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f} UTC'", today=TODAY
+            )
+            assert found["id"].to_pylist() == [number]
+            found = session.run(f"SELECT id FROM silver.visits WHERE seen >= DATE '{time:%Y-%m-%d}'", today=TODAY)
+            assert number in found["id"].to_pylist()
 
 
 @pytest.mark.parametrize("lake", ["files"], indirect=True)

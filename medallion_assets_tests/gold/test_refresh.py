@@ -76,6 +76,23 @@ def test_the_first_refresh_computes_everything(shop: Shop) -> None:
     assert shop.gold("key_metrics") == key_metrics(shop, TODAY)
 
 
+EDGES = [date(1, 1, 1), date(1582, 10, 10), date(1960, 2, 29), date(1969, 11, 30), date(1969, 12, 31)]
+EDGES += [date(1970, 1, 1), date(9999, 12, 30), date(9999, 12, 31)]
+
+
+@FILES
+def test_any_day_of_the_calendar_is_refreshed_alone(shop: Shop) -> None:
+    """The shop's orders are partitioned by month; the first days and the last have no day before or after."""
+    for number, day in enumerate(EDGES, start=10):
+        shop.write("orders", order(number, day, hour=23))
+        assert shop.refresh(DAILY).days == (day,)
+        shop.write("orders", order(number, day, "0.25", hour=0))
+        assert shop.refresh(DAILY).days == (day,)
+    shop.write("orders", *(order(number, day, "0.75", hour=5) for number, day in enumerate(EDGES, start=30)))
+    assert shop.refresh(DAILY).days == tuple(EDGES)
+    assert shop.gold(DAILY) == daily_sales_by_region(shop)
+
+
 @FILES
 def test_rows_say_when_and_from_what_they_were_computed(shop: Shop) -> None:
     silver = shop.lake.table("silver", "orders").metadata.current_snapshot_id
