@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from medallion_assets.contracts.loader import Domain
     from medallion_assets.contracts.model import Column, Contract
+    from medallion_assets.contracts.types import ColumnType
+    from medallion_assets.gold.spec import Mart
+    from medallion_assets.local.workload import Workload
 
 File = Literal["contract", "mart", "workload"]
 
@@ -30,7 +34,9 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Load a domain with its marts and workload; exit 2 naming file and field of every mistake.
+    """Load a domain with its marts and workload, and show it; exit 2 naming file and field of every mistake.
+
+    It opens no lake. An attribute under `drop` that the workload does not write is noted.
 
     \b
     Examples:
@@ -39,24 +45,40 @@ def check(
     """
     from medallion_assets.cli.output import print_json, print_table
     from medallion_assets.contracts.loader import default_domain, load_domain
-    from medallion_assets.gold.spec import load_marts
-    from medallion_assets.local.workload import FILE, load_workload
+    from medallion_assets.local.workload import FILE
 
     loaded = load_domain(domain or default_domain())
-    marts = load_marts(loaded)
-    if has_workload := (loaded.folder / FILE).exists():
-        load_workload(loaded)
+    marts, workload = _load_rest(loaded)
+    for note in _notes(loaded, workload):
+        typer.echo(note, err=True)
     if as_json:
-        print_json({**_described(loaded), "marts": [mart.name for mart in marts], "workload": has_workload})
+        shown = {
+            "marts": [mart.name for mart in marts],
+            "mart_columns": {
+                mart.name: {name: str(column.type) for name, column in mart.columns.items()} for mart in marts
+            },
+        }
+        print_json({**_described(loaded), **shown, "workload": workload is not None})
         return
     for contract in loaded.tables:
         print_table(
-            f"{contract.lake_name}: {contract.description} ({contract.owner})",
+            _title(contract.lake_name, contract.description, contract.owner),
             ["column", "type", "attribute", "rules"],
-            [[column.name, str(column.type), column.attribute, _rules(column)] for column in contract.columns.values()],
+            [
+                *([one.name, str(one.type), one.attribute, _rules(one)] for one in contract.columns.values()),
+                *([name, str(type_), f"enriched: {source}", ""] for name, type_, source in _enriched(loaded, contract)),
+            ],
+        )
+        if contract.drop:
+            typer.echo(f"dropped: {', '.join(contract.drop)}")
+    for mart in marts:
+        print_table(
+            _title(f"gold.{mart.name}", mart.spec.description, mart.spec.owner),
+            ["column", "type", "description", "rules"],
+            [[one.name, str(one.type), one.description, _rules(one)] for one in mart.columns.values()],
         )
     typer.echo(f"marts: {', '.join(mart.name for mart in marts) or 'none'}")
-    typer.echo(f"workload: {FILE if has_workload else 'none'}")
+    typer.echo(f"workload: {FILE if workload is not None else 'none'}")
     counts = f"{_counted(len(loaded.tables), 'contract')} and {_counted(len(marts), 'mart')}"
     typer.echo(f"{loaded.folder}: no mistakes in {counts}.")
 
@@ -104,6 +126,51 @@ def _model(file: File) -> type[BaseModel]:
             return Workload
 
 
+def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Workload | None]:
+    """Return the marts and the workload, if there is one. Raises ContractError, MartError with the mistakes of both."""
+    from medallion_assets.errors import ContractError, MartError
+    from medallion_assets.gold.spec import load_marts
+    from medallion_assets.local.workload import FILE, load_workload
+
+    marts: tuple[Mart, ...] = ()
+    workload, wrong = None, []
+    try:
+        marts = load_marts(domain)
+    except (ContractError, MartError) as mistakes:
+        wrong.append(str(mistakes))
+    try:
+        workload = load_workload(domain) if (domain.folder / FILE).exists() else None
+    except ContractError as mistakes:
+        wrong.append(str(mistakes))
+    if wrong:
+        raise ContractError("\n".join(wrong))
+    return marts, workload
+
+
+def _notes(domain: Domain, workload: Workload | None) -> Iterator[str]:
+    """Yield what is no mistake for certain: an attribute to drop that nothing here has ever seen."""
+    for contract in domain.tables:
+        written = workload.tables[contract.lake_name].item if workload and contract.lake_name in workload.tables else ()
+        for attribute in contract.drop if written else ():
+            if attribute not in written:
+                others = [name for name in written if name not in contract.columns and name not in contract.drop]
+                yield (
+                    f"note: {contract.lake_name}: drop: workload.yaml writes no attribute {attribute!r}"
+                    + (f"; it writes {', '.join(others)}, which no contract names" if others else "")
+                )
+
+
+def _enriched(domain: Domain, contract: Contract) -> Iterator[tuple[str, ColumnType, str]]:
+    """Yield the columns that enrichment adds: name, type, and where each is copied from."""
+    types = domain.silver_columns(contract)
+    for part in contract.enrich:
+        yield from ((name, types[name], f"{part.table}.{source}") for name, source in part.columns.items())
+
+
+def _title(name: str, description: str, owner: str) -> str:
+    return f"{name}: {description} ({owner})" if description else f"{name} ({owner})"
+
+
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
 
@@ -125,15 +192,17 @@ def _described(domain: Domain) -> dict[str, Any]:
         "domain": domain.name,
         "folder": str(domain.folder),
         "since": domain.since,
-        "tables": [_table(contract) for contract in domain.tables],
+        "tables": [_table(domain, contract) for contract in domain.tables],
     }
 
 
-def _table(contract: Contract) -> dict[str, Any]:
+def _table(domain: Domain, contract: Contract) -> dict[str, Any]:
     return {
         "table": contract.table,
         "name": contract.lake_name,
         "owner": contract.owner,
         "key": list(contract.key_names),
         "columns": {column.name: str(column.type) for column in contract.columns.values()},
+        "enriched": {name: str(type_) for name, type_, _ in _enriched(domain, contract)},
+        "dropped": list(contract.drop),
     }

@@ -6,7 +6,7 @@ Nothing is run. Does not belong here: which expressions are allowed (trino), the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -22,7 +22,7 @@ from sqlglot.schema import MappingSchema
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import make_exact
 from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE
-from medallion_assets.engines.types import trino_type
+from medallion_assets.engines.types import UnknownType, trino_type
 from medallion_assets.errors import MartError
 
 Tables = Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]
@@ -62,20 +62,19 @@ def read_query(
     """Return `sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
 
     `tables` maps each table that it may use to its columns; `where` names the file in errors; `doubles` allows it to
-    compute with doubles. Raises MartError that names the expression and what was expected.
+    compute with doubles. Raises MartError that names every expression that is wrong and what was expected.
     """
     typed_tables = {
         schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
     }
     try:
         tree = _parse(sql)
-        _check_sources(tree, typed_tables)
-        _check_expressions(tree)
+        _raise_all([*_wrong_sources(tree, typed_tables), *_wrong_expressions(tree)])
         query = _query(sql, tree, typed_tables, strict=True)
-        _check_types(query, doubles=doubles)
+        _raise_all(list(_wrong_types(query, doubles=doubles)))
         return query
     except MartError as mistake:
-        raise MartError(f"{where}: {mistake}") from mistake
+        raise MartError("\n".join(f"{where}: {line}" for line in str(mistake).splitlines())) from mistake
 
 
 def read_any(sql: str, tables: Tables) -> Query:
@@ -84,8 +83,14 @@ def read_any(sql: str, tables: Tables) -> Query:
     Raises MartError for anything but one SELECT over these tables.
     """
     tree = _parse(sql)
-    _check_sources(tree, tables)
+    _raise_all(list(_wrong_sources(tree, tables)))
     return _query(sql, tree, tables, strict=False)
+
+
+def _raise_all(mistakes: Sequence[str]) -> None:
+    """Raise MartError with a line for each mistake, if there is one; the same sentence stands once."""
+    if mistakes:
+        raise MartError("\n".join(dict.fromkeys(" ".join(mistake.split()) for mistake in mistakes)))
 
 
 def _parse(sql: str) -> exp.Query:
@@ -108,18 +113,19 @@ def _first_error(broken: SqlglotError) -> str:
     return str(broken).splitlines()[0]
 
 
-def _check_sources(tree: exp.Query, tables: Tables) -> None:
-    """Check that FROM names only the tables given, the query's own WITH names, and UNNEST: no file, no other schema."""
+def _wrong_sources(tree: exp.Query, tables: Tables) -> Iterator[str]:
+    """Yield what FROM may not name: it takes the tables given, the query's own WITH names, and UNNEST."""
     names = sorted(f"{schema}.{table}" for schema, inside in tables.items() for table in inside)
+    expected = f"expected one of {', '.join(names)}" if names else "the lake has no table yet"
     for table in tree.find_all(exp.Table):
         scope = table.find_ancestor(exp.Select, exp.Query)
         if not table.db and not table.catalog and scope is not None and table.name in _with_names(table):
             continue
         if not isinstance(table.this, exp.Identifier) or table.catalog or table.name not in tables.get(table.db, {}):
-            raise MartError(f"FROM {table.sql('trino')}: no such table; expected one of {', '.join(names)}")
+            yield f"FROM {table.sql('trino')}: no such table; {expected}"
     for source in tree.find_all(exp.From, exp.Join):
         if not isinstance(source.this, exp.Table | exp.Subquery | exp.Unnest | exp.Values):
-            raise MartError(f"{source.sql('trino').strip()}: expected a table, a subquery or UNNEST")
+            yield f"{source.sql('trino').strip()}: expected a table, a subquery or UNNEST"
 
 
 def _with_names(node: exp.Expr) -> set[str]:
@@ -132,30 +138,35 @@ def _with_names(node: exp.Expr) -> set[str]:
     return found
 
 
-def _check_expressions(tree: exp.Query) -> None:
-    for node in tree.walk():
+def _wrong_expressions(tree: exp.Query) -> Iterator[str]:
+    """Yield the expressions that are not allowed; the parts of one are not looked at."""
+    for node in tree.walk(prune=_is_refused):
         if isinstance(node, _NOT_FIXED):
-            raise MartError(
-                f"{node.sql('trino')}: its value differs in every run; use current_date, which is the day of the run"
-            )
-        if type(node) not in EXPRESSIONS and type(node) not in STRUCTURE:
-            raise MartError(
+            yield f"{node.sql('trino')}: its value differs in every run; use current_date, which is the day of the run"
+        elif _is_refused(node):
+            yield (
                 f"{node.sql('trino')}: {type(node).__name__} is not known to give the same result in Trino and "
                 "DuckDB; use another expression"
             )
 
 
-def _check_types(query: Query, *, doubles: bool) -> None:
+def _is_refused(node: exp.Expr) -> bool:
+    return type(node) not in EXPRESSIONS and type(node) not in STRUCTURE
+
+
+def _wrong_types(query: Query, *, doubles: bool) -> Iterator[str]:
     for select in query.typed.selects:
         if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
-            raise MartError(f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column")
+            yield f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column"
     if doubles:
         return
-    for node in query.typed.walk():
-        if node.type is not None and node.type.this is exp.DType.DOUBLE:
-            raise MartError(
-                f"{node.sql('trino')} is a double; expected decimals (a mart with a double column may use them)"
-            )
+    for node in query.typed.walk(prune=_is_double):
+        if _is_double(node):
+            yield f"{node.sql('trino')} is a double; expected decimals (a mart with a double column may use them)"
+
+
+def _is_double(node: exp.Expr) -> bool:
+    return node.type is not None and node.type.this is exp.DType.DOUBLE
 
 
 def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
@@ -171,9 +182,14 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
     used = sorted({table.name for table in tree.find_all(exp.Table) if table.db})
     try:
         qualified = qualify(tree.copy(), schema=schema, dialect="trino", expand_alias_refs=False)
-        typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=_metadata(strict))
     except SqlglotError as unknown:
-        raise MartError(f"{str(unknown).splitlines()[0]}; {_known_columns(tree, tables)}") from unknown
+        raise MartError(
+            f"{str(unknown).splitlines()[0]}{_unknown_columns(tree, tables)}; {_known_columns(tree, tables)}"
+        ) from unknown
+    mistakes: list[str] = []
+    typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=_metadata(mistakes))
+    if strict:
+        _raise_all(mistakes)
     exact = typed.copy()
     make_exact(exact)
     return Query(
@@ -186,6 +202,15 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
     )
 
 
+def _unknown_columns(tree: exp.Query, tables: Tables) -> str:
+    """Return the names that are no column of any table and no alias, because sqlglot names only the first one."""
+    known = {name for inside in tables.values() for columns in inside.values() for name in columns}
+    known |= {alias.alias for alias in tree.find_all(exp.Alias)}
+    known |= {name for alias in tree.find_all(exp.TableAlias) for name in [alias.name, *alias.alias_column_names]}
+    unknown = dict.fromkeys(one.name for one in tree.find_all(exp.Column) if one.name.lower() not in known)
+    return f"; no such columns: {', '.join(unknown)}" if len(unknown) > 1 else ""
+
+
 def _known_columns(tree: exp.Query, tables: Tables) -> str:
     """Return the columns of each table and WITH query that the SQL names, for a message."""
     named = sorted({(table.db, table.name) for table in tree.find_all(exp.Table) if table.db})
@@ -194,20 +219,23 @@ def _known_columns(tree: exp.Query, tables: Tables) -> str:
     return "; ".join(f"{name} has {', '.join(columns)}" for name, columns in known.items()) or "FROM names no table"
 
 
-def _metadata(strict: bool) -> dict[Any, dict[str, Any]]:
-    """Return sqlglot's table of type rules, with our rules in place of its own."""
-    ours = {kind: {"annotator": _annotator(rule, strict)} for kind, rule in EXPRESSIONS.items()}
+def _metadata(mistakes: list[str]) -> dict[Any, dict[str, Any]]:
+    """Return sqlglot's table of type rules, with our rules in place of its own; they append to `mistakes`."""
+    ours = {kind: {"annotator": _annotator(rule, mistakes)} for kind, rule in EXPRESSIONS.items()}
     return {**Trino.EXPRESSION_METADATA, **ours}
 
 
-def _annotator(rule: Callable[[Any], exp.DataType], strict: bool) -> Callable[[TypeAnnotator, Any], Any]:
+def _annotator(rule: Callable[[Any], exp.DataType], mistakes: list[str]) -> Callable[[TypeAnnotator, Any], Any]:
     def annotate(annotator: TypeAnnotator, node: exp.Expr) -> exp.Expr:
+        type_: exp.DataType | None = None
         try:
-            type_: exp.DataType | None = rule(node)
+            type_ = rule(node)
+        except UnknownType as unknown:
+            # Its parts have no type: either they are the mistake, and were told, or they never have one.
+            if not mistakes:
+                mistakes.append(f"{node.sql('trino')}: {unknown}")
         except MartError as mistake:
-            if strict:
-                raise MartError(f"{node.sql('trino')}: {mistake}") from mistake
-            type_ = None
+            mistakes.append(f"{node.sql('trino')}: {mistake}")
         return annotator._set_type(node, type_)
 
     return annotate

@@ -15,6 +15,12 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.errors import MartError
 
 MAX_PRECISION = 38
+
+
+class UnknownType(MartError):
+    """A part of an expression has no type that is known."""
+
+
 _DIGITS = {exp.DType.INT: 10, exp.DType.BIGINT: 19}
 _NAMES = {
     "string": "varchar",
@@ -105,9 +111,9 @@ def _common(left: exp.DataType, right: exp.DataType) -> exp.DataType:
 
 
 def require_known(type_: exp.DataType | None) -> exp.DataType:
-    """Return the type. Raises MartError if it is unknown."""
+    """Return the type. Raises UnknownType."""
     if type_ is None or type_.this is exp.DType.UNKNOWN:
-        raise MartError("its type is unknown; CAST its parts to their types")
+        raise UnknownType("its type is unknown; CAST its parts to their types")
     return type_
 
 

@@ -66,7 +66,7 @@ def _check_grain(connection: duckdb.DuckDBPyConnection, rows: str, mart: Mart) -
         f"SELECT {_grain_text(mart)}, count(*) FROM {rows} GROUP BY {grain} HAVING count(*) > 1 ORDER BY 1"
     ).fetchall()
     with_null = connection.execute(
-        f"SELECT {_grain_text(mart)} FROM {rows} WHERE {null} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
+        f"SELECT {_named_grain_text(mart)} FROM {rows} WHERE {null} ORDER BY 1 LIMIT {MAX_EXAMPLES}"
     ).fetchall()
     return CheckResult(
         name="grain",
@@ -112,6 +112,14 @@ def _check_rules(
         numbers={"rows": total, "rows that break a rule": broken, **by_rule},
         examples=[str(key) for (key,) in examples],
     )
+
+
+def _named_grain_text(mart: Mart) -> str:
+    """Return SQL of a row's grain in which several columns have names, so that the text says which of them is null."""
+    if len(mart.spec.grain) == 1:
+        return _grain_text(mart)
+    parts = (f"{literal(name + ': ')} || coalesce({identifier(name)}::VARCHAR, 'null')" for name in mart.spec.grain)
+    return "concat_ws(', ', " + ", ".join(parts) + ")"
 
 
 def _grain_text(mart: Mart) -> str:

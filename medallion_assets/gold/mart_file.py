@@ -6,11 +6,23 @@ rules between the file, its query and the contracts (spec).
 
 from __future__ import annotations
 
-from typing import Final, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from medallion_assets.contracts.model import Column, Rule, Strict
+from medallion_assets.contracts.mistakes import Mistake, raise_all
+from medallion_assets.contracts.model import Owner, Rule, Strict, rule_mistakes
 from medallion_assets.contracts.names import identifier
 from medallion_assets.contracts.types import TypeText
 
@@ -23,16 +35,46 @@ class MartColumn(Strict):
     """One output column: its type as in a contract, its meaning, and the rules that its values must keep."""
 
     type: TypeText
-    description: str
+    description: str = ""
     rules: tuple[Rule, ...] = ()
 
-    @field_validator("rules")
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        mistakes = [
+            Mistake(("rules", number), "a mart's rule says one of required, values, min, max, pattern")
+            for number, rule in enumerate(self.rules)
+            if rule.kind == "references"
+        ]
+        raise_all([*mistakes, *rule_mistakes(self.type, self.rules)])
+        return self
+
     @classmethod
-    def _of_one_row(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        for rule in rules:
-            if rule.kind == "references":
-                raise ValueError("a mart's rule says one of required, values, min, max, pattern")
-        return rules
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """As a file writes it: the type alone, or a mapping."""
+        written = handler.resolve_ref_schema(handler(schema))
+        return {"anyOf": [written["properties"]["type"], written]}
+
+
+def _with_types(written: Any) -> Any:
+    """Return the columns as their model takes them: a bare type stands for `{type: ...}`."""
+    if not isinstance(written, Mapping):
+        return written
+    return {name: {"type": spec} if isinstance(spec, str) else spec for name, spec in written.items()}
+
+
+def _named(columns: dict[str, MartColumn]) -> dict[str, MartColumn]:
+    raise_all(list(_unusable_names(columns)))
+    return columns
+
+
+def _unusable_names(names: Sequence[str] | Mapping[str, object]) -> Iterator[Mistake]:
+    for name in names:
+        if name in {COMPUTED_AT, SILVER_SNAPSHOTS}:
+            yield Mistake((name,), "every Gold table has this column already; choose another name")
+        try:
+            identifier(name)
+        except ValueError as unusable:
+            yield Mistake((name,), str(unusable))
 
 
 class Partition(Strict):
@@ -50,32 +92,55 @@ class Partition(Strict):
 class MartFile(Strict):
     """`mart.yaml`."""
 
-    description: str
-    owner: str = Field(description="Who answers for the mart: an e-mail address or `team:name`.")
+    description: str = ""
+    owner: Owner = Field(description="Who answers for the mart: an e-mail address or `team:name`.")
     grain: tuple[str, ...] = Field(description="The columns that make a row unique.", min_length=1)
-    columns: dict[str, MartColumn] = Field(min_length=1)
+    columns: Annotated[dict[str, MartColumn], BeforeValidator(_with_types), AfterValidator(_named)] = Field(
+        min_length=1
+    )
     partition: Partition | None = None
-
-    @field_validator("columns")
-    @classmethod
-    def _sound(cls, columns: dict[str, MartColumn], info: ValidationInfo) -> dict[str, MartColumn]:
-        for name, column in columns.items():
-            if identifier(name) in {COMPUTED_AT, SILVER_SNAPSHOTS}:
-                raise ValueError(f"{name}: every Gold table has this column already; choose another name")
-            Column(attribute=name, rename=name, type=column.type, rules=column.rules)
-        return columns
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if "@" not in self.owner and not self.owner.startswith("team:"):
-            raise ValueError(f"owner {self.owner!r}: expected an e-mail address or team:name")
-        for name in self.grain:
-            if name not in self.columns:
-                raise ValueError(f"grain: no column {name!r}; expected some of {', '.join(self.columns)}")
-        if self.partition is not None:
-            column = self.columns.get(self.partition.column)
-            if column is None or column.type.kind != "date":
-                raise ValueError(f"partition.column: {self.partition.column!r} is not a column of type date")
-            if self.partition.column not in self.grain:
-                raise ValueError(f"grain: {self.partition.column!r} is the partition's day and must be in it")
+        raise_all(list(_mistakes(self.grain, self.columns, self.partition)))
         return self
+
+    @classmethod
+    def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
+        """Return the mistakes between the parts of a file of which some cannot be read at all."""
+        columns = _with_types(written.get("columns"))
+        if not isinstance(columns, Mapping):
+            return []
+        read = {str(name): _read_column(spec) for name, spec in columns.items()}
+        names = [mistake.below(("columns",)) for mistake in _unusable_names(read)]
+        grain = _read(tuple[str, ...], written.get("grain")) or ()
+        return [*names, *_mistakes(grain, read, _read(Partition, written.get("partition")))]
+
+
+def _read_column(spec: Any) -> MartColumn | None:
+    """Return a column, if need be without its rules: other parts of the file refer to its type."""
+    bare = {"type": spec.get("type")} if isinstance(spec, Mapping) else spec
+    found: MartColumn | None = _read(MartColumn, spec) or _read(MartColumn, bare)
+    return found
+
+
+def _read(kind: Any, written: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(written)
+    except ValidationError:
+        return None
+
+
+def _mistakes(
+    grain: Sequence[str], columns: Mapping[str, MartColumn | None], partition: Partition | None
+) -> Iterator[Mistake]:
+    """Yield the mistakes between the parts of one mart.yaml; None stands for a column that cannot be read."""
+    for name in grain:
+        if name not in columns:
+            yield Mistake(("grain",), f"no column {name!r}; expected some of {', '.join(columns)}")
+    if partition is not None:
+        column = columns.get(partition.column)
+        if partition.column not in columns or (column is not None and column.type.kind != "date"):
+            yield Mistake(("partition", "column"), f"{partition.column!r} is not a column of type date")
+        if partition.column not in grain and grain:
+            yield Mistake(("grain",), f"{partition.column!r} is the partition's day and must be in it")

@@ -21,56 +21,113 @@ if TYPE_CHECKING:
 
 
 def require_day_independence(
-    query: Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, where: str
+    query: Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, where: str, required: bool
 ) -> None:
-    """Raise MartError, naming the file `where`, if a day's rows may depend on more than the spec says.
+    """Raise MartError, naming the file `where`, for all reasons why a day's rows may depend on more than the spec says.
 
-    `keys` are the key columns of each table the query reads.
+    `keys` are the key columns of each table the query reads; `required` says that the partitioned table has a day in
+    every row.
     """
-    try:
-        _check(query.typed, partition, keys)
-    except MartError as mistake:
-        raise MartError(
-            f"{where}: {mistake} (or leave out `partition`, so that the mart is always computed whole)"
-        ) from mistake
+    if mistakes := list(_mistakes(query.typed, partition, keys, required=required)):
+        whole = "(or leave out `partition`, so that the mart is always computed whole)"
+        raise MartError("\n".join(f"{where}: {mistake} {whole}" for mistake in mistakes))
 
 
-def _check(tree: exp.Query, partition: Partition, keys: Mapping[str, Sequence[str]]) -> None:
-    if window := tree.find(exp.Window):
-        raise MartError(f"{window.sql('trino')}: a window may look at other days; expected GROUP BY")
+def _mistakes(
+    tree: exp.Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, required: bool
+) -> Iterator[str]:
+    for window in tree.find_all(exp.Window):
+        yield f"{window.sql('trino')}: a window may look at other days; expected GROUP BY"
+    repeated = False
     for name, times in Counter(table.name for table in tree.find_all(exp.Table)).items():
         if times > 1 and (name == partition.table or name not in keys):
-            raise MartError(f"{name} stands {times} times in FROM; expected once, so that days do not meet")
+            repeated = True
+            yield f"{name} stands {times} times in FROM; expected once, so that days do not meet"
+    if repeated:
+        return  # which of them a column comes from, the other checks do not tell apart
     scopes = traverse_scope(tree)
-    _check_day(tree, scopes[-1], partition)
+    wrong_day = list(_wrong_day(tree, scopes[-1], partition))
+    yield from wrong_day
+    if not required and not wrong_day and _may_be_null(tree, scopes[-1], partition):
+        yield (
+            f"{partition.day_of} of {partition.table} may be null, and a row without a day is on no day; give the "
+            f"column `rules: [{{required: true}}]` in its contract, or add WHERE {partition.day_of} IS NOT NULL"
+        )
     for scope in scopes:
         for table in scope.tables:
-            if table.db and table.name != partition.table:
-                _check_join(table, scope, partition, keys[table.name])
+            if table.db and table.name != partition.table and not _is_joined(table, scope, partition, keys[table.name]):
+                yield _join_mistake(table, partition, keys[table.name])
 
 
-def _check_day(tree: exp.Query, scope: Scope, partition: Partition) -> None:
-    """The mart's day is the day of the table's row, and is grouped by wherever rows are grouped."""
+def _may_be_null(tree: exp.Query, scope: Scope, partition: Partition) -> bool:
+    """Return whether a row of the mart may have no day, if rows of the partitioned table may have none."""
+    select = next(one for one in tree.selects if one.alias_or_name == partition.column)
+    optional = True
+    for _, value, at in reversed(list(_origins(select, scope))):
+        joins = at.expression.args.get("joins") or []
+        column = next(value.find_all(exp.Column), None)
+        if any(join.side and (join.side != "LEFT" or join.alias_or_name == column.table) for join in joins if column):
+            optional = True
+        for clause in ("where", "having"):
+            condition = at.expression.args.get(clause)
+            if condition is not None and _excludes_null(condition.this, at, partition):
+                optional = False
+    return optional
+
+
+def _excludes_null(condition: exp.Expr, scope: Scope, partition: Partition) -> bool:
+    """Return whether a condition is never true for a row without a day: any comparison with null is null."""
+
+    def is_day(value: exp.Expr) -> bool:
+        return next(reversed(list(_origins(value, scope))))[0] == f"{partition.table}.{partition.day_of}"
+
+    match condition:
+        case exp.Paren():
+            excludes = _excludes_null(condition.this, scope, partition)
+        case exp.And():
+            excludes = any(_excludes_null(part, scope, partition) for part in condition.flatten())
+        case exp.Or():
+            excludes = all(_excludes_null(part, scope, partition) for part in condition.flatten())
+        case exp.Not(this=exp.Is(this=value, expression=exp.Null())):
+            excludes = is_day(value)
+        case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
+            excludes = is_day(condition.left) or is_day(condition.right)
+        case exp.In(this=value) | exp.Between(this=value):
+            excludes = is_day(value)
+        case exp.Not(this=exp.In(this=value) | exp.Between(this=value)):
+            excludes = is_day(value)
+        case _:
+            excludes = False
+    return excludes
+
+
+def _wrong_day(tree: exp.Query, scope: Scope, partition: Partition) -> Iterator[str]:
+    """Yield why the mart's day is not the day of the table's row, or is not grouped by where rows are grouped."""
     select = next(one for one in tree.selects if one.alias_or_name == partition.column)
     steps = list(_origins(select, scope))
     origin = steps[-1][0]
     if origin != f"{partition.table}.{partition.day_of}":
-        raise MartError(
+        yield (
             f"{partition.column} is {select.unalias().sql('trino')}; expected CAST({partition.day_of} AS DATE) of "
             f"{partition.table}"
         )
+        return
     for _, value, at in steps:
         group = at.expression.args.get("group")
         aggregates = any(
             found.parent_select is at.expression for one in _selects(at) for found in one.find_all(exp.AggFunc)
         )
         if (group is not None or aggregates) and value not in (group.expressions if group is not None else ()):
-            raise MartError(f"{value.sql('trino')} is the day; expected it in GROUP BY")
+            yield f"{value.sql('trino')} is the day; expected it in GROUP BY"
 
 
-def _check_join(table: exp.Table, scope: Scope, partition: Partition, key: Sequence[str]) -> None:
-    """Another table is joined by its key to the column the spec names, and adds no rows of its own."""
-    expected = {f"{partition.table}.{partition.joins[table.name]}", f"{table.name}.{key[0]}"}
+def _join_keys(table: exp.Table, partition: Partition, key: Sequence[str]) -> set[str]:
+    return {f"{partition.table}.{partition.joins[table.name]}", f"{table.name}.{key[0]}"}
+
+
+def _is_joined(table: exp.Table, scope: Scope, partition: Partition, key: Sequence[str]) -> bool:
+    """Return whether another table is joined by its key to the column the spec names, and adds no rows of its own."""
+    expected = _join_keys(table, partition, key)
     join = table.parent
     condition = join.args.get("on") if isinstance(join, exp.Join) and join.side in {"", "LEFT"} else None
     if condition is not None:
@@ -78,9 +135,15 @@ def _check_join(table: exp.Table, scope: Scope, partition: Partition, key: Seque
             if isinstance(part, exp.EQ):
                 origins = {next(reversed(list(_origins(side, scope))))[0] for side in (part.left, part.right)}
                 if origins == expected:
-                    return
-    raise MartError(
-        f"{table.name} is not joined as the spec says; expected JOIN or LEFT JOIN ON {' = '.join(sorted(expected))}"
+                    return True
+    return False
+
+
+def _join_mistake(table: exp.Table, partition: Partition, key: Sequence[str]) -> str:
+    return (
+        f"{table.name} is not joined as the spec says; expected JOIN or LEFT JOIN ON "
+        f"{' = '.join(sorted(_join_keys(table, partition, key)))}; columns of a table that is two joins away come by "
+        "`enrich` in the contract of the table between them"
     )
 
 

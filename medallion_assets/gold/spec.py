@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from medallion_assets.contracts.loader import Domain, load_yaml
+from medallion_assets.contracts.files import mart_folders, unread_mart_files
+from medallion_assets.contracts.loader import Domain, parse
+from medallion_assets.contracts.mistakes import Mistake
 from medallion_assets.contracts.model import Column
 from medallion_assets.contracts.names import identifier
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
 from medallion_assets.engines.binding import require_bindable
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.types import trino_type
-from medallion_assets.errors import ContractError
+from medallion_assets.errors import ContractError, MartError
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, MartFile, Partition
 from medallion_assets.gold.partition_check import require_day_independence
 
@@ -90,78 +94,147 @@ class Mart:
 def load_marts(domain: Domain) -> tuple[Mart, ...]:
     """Return the domain's marts, sorted by name; a domain may have none.
 
-    Raises ContractError or MartError that names the file, the field or expression, and what was expected.
+    Raises ContractError, or MartError if only SQL is wrong, that names for every mistake of every mart the file, the
+    field or expression, and what was expected.
     """
-    folder = domain.folder / "marts"
-    return tuple(
-        load_mart(entry, domain) for entry in sorted(folder.glob("*/")) if not entry.name.startswith((".", "_"))
-    )
+    folders, unread = mart_folders(domain.folder)
+    mistakes: list[Exception] = [ContractError(mistake) for mistake in unread]
+    marts = []
+    for folder in folders:
+        try:
+            marts.append(load_mart(folder, domain))
+        except (ContractError, MartError) as wrong:
+            mistakes.append(wrong)
+    _raise_all(mistakes)
+    return tuple(marts)
 
 
 def load_mart(folder: Path, domain: Domain) -> Mart:
     """Return the mart in `folder`. Raises like load_marts."""
-    path = folder / "mart.yaml"
-    spec = load_yaml(MartFile, path)
+    path, file = folder / "mart.yaml", folder / "query.sql"
+    mistakes: list[Exception] = [ContractError(mistake) for mistake in unread_mart_files(folder)]
     try:
         identifier(folder.name)
     except ValueError as unusable:
-        raise ContractError(f"{folder}: the folder's name is the mart's name: {unusable}") from unusable
-    file = folder / "query.sql"
-    if not file.is_file():
-        raise ContractError(f"{file}: no such file; a mart is a folder with mart.yaml and query.sql")
+        mistakes.append(ContractError(f"{folder}: the folder's name is the mart's name: {unusable}"))
     tables = {contract.lake_name: domain.silver_columns(contract) for contract in domain.tables}
-    doubles = any(column.type.kind == "double" for column in spec.columns.values())
-    sql = file.read_text(encoding="utf-8")
-    query = read_query(sql, tables, schema="silver", where=str(file), doubles=doubles)
-    require_bindable(query, tables, schema="silver", where=str(file))
-    _check_columns(path, spec, query)
-    if spec.partition is not None:
-        _check_partition(path, spec.partition, query, tables, domain)
-        keys = {name: domain.by_name[name].key_names for name in query.tables}
-        require_day_independence(query, spec.partition, keys, where=str(file))
+    described = spec = query = None
+    if path.is_file():
+        with _collect(mistakes):
+            described = read_yaml(path)
+            spec = parse(MartFile, described)
+    if file.is_file():
+        with _collect(mistakes):
+            query = read_query(
+                _text(file), tables, schema="silver", where=str(file), doubles=_declares_double(described)
+            )
+            require_bindable(query, tables, schema="silver", where=str(file))
+    if described is not None and spec is not None and query is not None:
+        found = list(_column_mistakes(spec, query))
+        if spec.partition is not None:
+            found += _partition_mistakes(spec.partition, query, tables, domain)
+        mistakes += [ContractError(described.mistake(one.place, one.text)) for one in found]
+        if spec.partition is not None and not found:
+            keys = {name: domain.by_name[name].key_names for name in query.tables}
+            with _collect(mistakes):
+                require_day_independence(
+                    query, spec.partition, keys, where=str(file), required=_is_required(spec.partition, domain)
+                )
+    _raise_all(mistakes)
+    if spec is None or query is None:
+        raise ContractError(f"{folder}: not readable")
     return Mart(name=folder.name, folder=folder, spec=spec, query=query, domain=domain)
 
 
-def _check_columns(path: Path, spec: MartFile, query: Query) -> None:
+def _declares_double(described: YamlFile | None) -> bool:
+    """Return whether a column is a double; of a mart.yaml with mistakes, too."""
+    columns = described.data.get("columns") if described is not None and isinstance(described.data, dict) else None
+    specs = columns.values() if isinstance(columns, dict) else ()
+    return any((spec.get("type") if isinstance(spec, dict) else spec) == "double" for spec in specs)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise MartError(f"{file}: not readable as text in UTF-8: {unreadable}") from unreadable
+
+
+@contextmanager
+def _collect(mistakes: list[Exception]) -> Iterator[None]:
+    """Keep an error of the block, so that the other parts of the mart are checked too."""
+    try:
+        yield
+    except (ContractError, MartError) as wrong:
+        mistakes.append(wrong)
+
+
+def _raise_all(mistakes: Sequence[Exception]) -> None:
+    if mistakes:
+        kind = MartError if all(isinstance(one, MartError) for one in mistakes) else ContractError
+        raise kind("\n".join(str(one) for one in mistakes))
+
+
+def _column_mistakes(spec: MartFile, query: Query) -> Iterator[Mistake]:
+    """Yield where the declared columns are not those of the SELECT: their names, their order, their types."""
     if list(query.columns) != list(spec.columns):
-        raise ContractError(
-            f"{path}: columns: {', '.join(spec.columns)}; but query.sql gives {', '.join(query.columns)}"
-        )
+        yield Mistake(("columns",), f"{', '.join(spec.columns)}; but query.sql gives {', '.join(query.columns)}")
     for name, column in spec.columns.items():
-        if trino_type(column.type) != query.columns[name]:
+        if name in query.columns and trino_type(column.type) != query.columns[name]:
             given = query.columns[name].sql("trino").lower()
-            raise ContractError(f"{path}: columns.{name}.type: {column.type}; but query.sql gives {given}")
+            yield Mistake(("columns", name, "type"), f"{column.type}; but query.sql gives {given}")
 
 
-def _check_partition(
-    path: Path,
-    partition: Partition,
-    query: Query,
-    tables: Mapping[str, Mapping[str, ColumnType]],
-    domain: Domain,
-) -> None:
+def _is_required(partition: Partition, domain: Domain) -> bool:
+    """Return whether no row of Silver lacks the day: the column is of the key, or required, and not copied."""
+    contract = domain.by_name[partition.table]
+    column = contract.by_name.get(partition.day_of)
+    return column is not None and (
+        column.name in contract.key_names
+        or any(rule.kind == "required" and rule.severity == "block" for rule in column.rules)
+    )
+
+
+def _partition_mistakes(
+    partition: Partition, query: Query, tables: Mapping[str, Mapping[str, ColumnType]], domain: Domain
+) -> Iterator[Mistake]:
+    """Yield where the partition names a table or column that the SQL or the contracts do not have."""
     if partition.table not in query.tables:
-        raise ContractError(
-            f"{path}: partition.table: {partition.table!r} is not in query.sql; "
-            f"expected one of {', '.join(query.tables)}"
-        )
+        expected = f"expected one of {', '.join(query.tables)}"
+        yield Mistake(("partition", "table"), f"{partition.table!r} is not in query.sql; {expected}")
+        return
     columns = tables[partition.table]
     if partition.day_of not in columns or columns[partition.day_of].kind not in {"date", "timestamp"}:
-        raise ContractError(
-            f"{path}: partition.day_of: {partition.day_of!r} is not a date or timestamp of {partition.table}"
+        fitting = [name for name, kind in columns.items() if kind.kind in {"date", "timestamp"}]
+        yield Mistake(
+            ("partition", "day_of"),
+            f"{partition.day_of!r} is not a date or timestamp of {partition.table}; expected one of "
+            f"{', '.join(fitting) or '(it has none)'}",
         )
     others = {table for table in query.tables if table != partition.table}
     if others != set(partition.joins):
-        raise ContractError(
-            f"{path}: partition.joins: {sorted(partition.joins)}; "
-            f"expected every other table of query.sql: {sorted(others)}"
+        further = "".join(f"; {_way_out(table, partition)}" for table in sorted(others - set(partition.joins)))
+        yield Mistake(
+            ("partition", "joins"),
+            f"{sorted(partition.joins)}; expected every other table of query.sql: {sorted(others)}{further}",
         )
     for table, name in partition.joins.items():
+        if table not in domain.by_name:
+            continue
         joined, key = columns.get(name), domain.by_name[table].key_columns
         element = joined.element if joined is not None and joined.kind in {"list", "set"} else joined
         if len(key) != 1 or element != key[0].type:
             expected = ", ".join(f"{part.name} {part.type}" for part in key)
-            raise ContractError(
-                f"{path}: partition.joins.{table}: {name!r} does not hold its key ({expected}); expected a column of "
-                f"{partition.table} of that type, or a list of it"
+            yield Mistake(
+                ("partition", "joins", table),
+                f"{name!r} does not hold its key ({expected}); expected a column of {partition.table} of that type, or "
+                f"a list of it; {_way_out(table, partition)}",
             )
+
+
+def _way_out(table: str, partition: Partition) -> str:
+    """Return how a mart gets columns of a table that its partitioned table does not refer to."""
+    return (
+        f"if {partition.table} has no column with the key of {table}, because another table stands between them, let "
+        f"the contract of that table copy the columns with `enrich: [{{table: {table}, ...}}]`, and read them from it"
+    )

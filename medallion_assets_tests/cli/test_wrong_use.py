@@ -171,6 +171,44 @@ def test_contracts_check_describes_a_domain() -> None:
     found = json.loads(medallion("contracts", "check", FLEET, "--json").stdout)
     assert [table["name"] for table in found["tables"]] == ["vehicles", "trips"]
     assert found["marts"] == ["daily_distance"] and found["workload"] is True
+    assert found["mart_columns"]["daily_distance"]["distance_km"] == "decimal(38,3)"
+    assert [(table["enriched"], table["dropped"]) for table in found["tables"]] == [
+        ({}, []),
+        ({"depot": "string"}, ["Debug"]),
+    ]
+
+
+def test_contracts_check_shows_what_is_enriched_dropped_and_in_marts() -> None:
+    shown = medallion("contracts", "check", FLEET)
+    assert re.search(r"depot +│ string +│ enriched: vehicles\.depot", shown.stdout), shown.stdout
+    assert "dropped: Debug\n" in shown.stdout
+    assert re.search(r"distance_km +│ decimal\(38,3\) +│ Their length together\.", shown.stdout), shown.stdout
+    assert shown.stderr == ""
+
+
+def test_a_dropped_attribute_that_the_workload_does_not_write_is_noted(tmp_path: Path) -> None:
+    shutil.copytree(FLEET, tmp_path / "fleet")
+    path = tmp_path / "fleet/tables/trips.yaml"
+    path.write_text(path.read_text().replace("drop: [Debug]", "drop: [Debgu]"))
+    found = medallion("contracts", "check", str(tmp_path / "fleet"))
+    assert found.exit_code == 0
+    assert "note: trips: drop: workload.yaml writes no attribute 'Debgu'; it writes Debug, Weather" in found.stderr
+
+
+def test_contracts_check_tells_the_mistakes_of_marts_and_workload_together(tmp_path: Path) -> None:
+    shutil.copytree(FLEET, tmp_path / "fleet")
+    for file, old, new in [
+        ("marts/daily_distance/mart.yaml", "grain: [day", "grain: [date"),
+        ("marts/daily_distance/query.sql", "FROM silver.trips", "FROM silver.trip"),
+        ("workload.yaml", "burst:", "bursts:"),
+    ]:
+        path = tmp_path / "fleet" / file
+        path.write_text(path.read_text().replace(old, new))
+    found = medallion("contracts", "check", str(tmp_path / "fleet"))
+    assert found.exit_code == 2
+    assert re.search(
+        r"(?s)mart\.yaml: grain: .*query\.sql: FROM silver\.trip: .*workload\.yaml: bursts: ", found.stderr
+    )
 
 
 @pytest.mark.parametrize(

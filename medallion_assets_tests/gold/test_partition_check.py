@@ -20,10 +20,11 @@ KEYS = {name: contract.key_names for name, contract in DOMAIN.by_name.items()}
 DAY = "CAST(order_date AS DATE)"
 
 
-def check(sql: str) -> None:
+def check(sql: str, *, required: bool = True) -> None:
     tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
     query = read_query(sql, tables, schema="silver", where="query.sql")
-    require_day_independence(query, PARTITION, {name: KEYS[name] for name in query.tables}, where="query.sql")
+    keys = {name: KEYS[name] for name in query.tables}
+    require_day_independence(query, PARTITION, keys, where="query.sql", required=required)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,41 @@ def check(sql: str) -> None:
 )
 def test_days_that_are_independent_pass(sql: str) -> None:
     check(sql)
+
+
+DAYS = f"SELECT {DAY} AS day, COUNT(*) AS n FROM silver.orders WHERE {{}} GROUP BY {DAY}"
+
+
+@pytest.mark.parametrize(
+    ("sql", "excluded"),
+    [
+        (DAYS.format("TRUE"), False),
+        (DAYS.format("status IS NOT NULL"), False),
+        (DAYS.format("order_date IS NULL"), False),
+        (DAYS.format("order_date > current_date OR status = 'x'"), False),
+        (DAYS.format("COALESCE(order_date, order_date) > current_date"), False),
+        (DAYS.format("NOT (order_date > current_date AND status = 'x')"), False),
+        (DAYS.format("order_date IS NOT NULL"), True),
+        (DAYS.format(f"{DAY} IS NOT NULL AND status = 'x'"), True),
+        (DAYS.format("order_date >= DATE '2026-01-01'"), True),
+        (DAYS.format("DATE '2026-01-01' <= order_date"), True),
+        (DAYS.format(f"{DAY} BETWEEN DATE '2026-01-01' AND DATE '2026-02-01'"), True),
+        (DAYS.format(f"{DAY} NOT IN (DATE '2026-01-01')"), True),
+        (DAYS.format("(order_date > current_date OR order_date < DATE '2020-01-01')"), True),
+        (f"SELECT {DAY} AS day FROM silver.orders GROUP BY {DAY} HAVING orders.order_date IS NOT NULL", True),
+        (f"WITH o AS (SELECT {DAY} AS d FROM silver.orders) SELECT d AS day FROM o WHERE d IS NOT NULL", True),
+        (f"WITH o AS (SELECT {DAY} AS d FROM silver.orders WHERE order_date IS NOT NULL) SELECT d AS day FROM o", True),
+        (f"WITH o AS (SELECT {DAY} AS d FROM silver.orders WHERE order_date IS NOT NULL) "
+         "SELECT o.d AS day FROM (SELECT 1 AS one) AS x LEFT JOIN o ON x.one = 1", False),
+    ],
+)  # fmt: skip
+def test_a_day_that_may_be_null_is_refused_unless_the_sql_excludes_it(sql: str, excluded: bool) -> None:
+    check(sql, required=True)
+    if excluded:
+        check(sql, required=False)
+        return
+    with pytest.raises(MartError, match=r"order_date of orders may be null.*required: true.*IS NOT NULL"):
+        check(sql, required=False)
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,152 @@ def test_a_folder_without_a_query_or_with_an_unusable_name_is_refused(domain: Do
         load_marts(domain)
 
 
+def test_all_mistakes_of_a_mart_are_told_at_once(domain: Domain) -> None:
+    folder = domain.folder / "marts" / "daily_sales_by_region"
+    (folder / "mart.yaml").write_text(
+        """description: Wrong in many ways.
+owner: me
+colour: red
+grain: [order_date, shop]
+partition: {column: region, table: orders, day_of: order_date}
+columns:
+  order_date: date
+  region: {type: string, rules: [{pattern: '('}, {values: [1]}]}
+  order_count: {type: bigint, rules: [{min: 1.5}, {references: orders}, {min: 3}, {max: 2}]}
+  _file: text
+  computed_at: timestamp
+"""
+    )
+    (folder / "query.sql").write_text(
+        "SELECT CAST(order_date AS DATE) AS order_date, random() AS region, approx_distinct(status) AS order_count "
+        "FROM silver.shops JOIN silver.customer ON true GROUP BY 1"
+    )
+    (domain.folder / "marts" / "key_metrics" / "query.sql").write_text("SELECT nothing, nobody FROM silver.orders")
+    with pytest.raises(ContractError) as refused:
+        load_marts(domain)
+    told = str(refused.value)
+    for expected in (
+        "mart.yaml: owner: owner 'me': expected an e-mail address or team:name (line 2)",
+        "mart.yaml: colour: unknown key; expected one of description, owner, grain, columns, partition (line 3)",
+        "mart.yaml: grain: no column 'shop'; expected some of order_date, region",
+        "mart.yaml: grain: 'region' is the partition's day and must be in it (line 4)",
+        "mart.yaml: partition.column: 'region' is not a column of type date (line 5)",
+        "mart.yaml: columns.region.rules.0: rule pattern: '(': missing )",
+        "mart.yaml: columns.region.rules.1: rule values: 1; expected text",
+        "mart.yaml: columns.order_count.rules.0: rule min: 1.5; expected an integer",
+        "mart.yaml: columns.order_count.rules.1: a mart's rule says one of",
+        "mart.yaml: columns.order_count.rules: rule min: 3 is above max 2",
+        "mart.yaml: columns._file.type: 'text' is not a type",
+        "mart.yaml: columns._file: '_file' is not a name for the lake",
+        "mart.yaml: columns.computed_at: every Gold table has this column already",
+        "query.sql: FROM silver.shops: no such table",
+        "query.sql: FROM silver.customer: no such table",
+        "query.sql: RAND(): its value differs in every run",
+        "query.sql: APPROX_DISTINCT(status): ApproxDistinct is not known",
+        "key_metrics/query.sql: Column 'nothing' could not be resolved",
+        "no such columns: nothing, nobody",
+    ):
+        assert any(expected in line for line in told.splitlines()), (expected, told)
+
+
+def test_types_and_columns_that_differ_from_the_sql_are_told_at_once(domain: Domain) -> None:
+    edit(domain, "mart.yaml", "'decimal(38,2)'", "'decimal(18,2)'")
+    edit(domain, "mart.yaml", "order_count: {type: bigint", "order_count: {type: int")
+    edit(
+        domain,
+        "mart.yaml",
+        "partition: {column: order_date, table: orders",
+        "partition: {column: order_date, table: customers",
+    )
+    with pytest.raises(ContractError) as refused:
+        load_marts(domain)
+    for expected in ("columns.total_revenue.type", "columns.order_count.type", "partition.table: 'customers'"):
+        assert expected in str(refused.value)
+
+
+def test_a_column_is_a_bare_type_and_descriptions_are_optional(domain: Domain) -> None:
+    path = domain.folder / "marts" / "daily_sales_by_region" / "mart.yaml"
+    path.write_text(
+        """owner: team:commerce
+grain: [order_date, region]
+partition: {column: order_date, table: orders, day_of: order_date}
+columns:
+  order_date: date
+  region: string
+  order_count: bigint
+  total_revenue: decimal(38,2)
+  avg_order_value: {type: 'decimal(12,2)'}
+  unique_customers: bigint
+  cancelled_count: bigint
+"""
+    )
+    mart = next(mart for mart in load_marts(domain) if mart.name == "daily_sales_by_region")
+    assert {name: str(column.type) for name, column in mart.columns.items()}["total_revenue"] == "decimal(38,2)"
+    assert mart.spec.description == mart.columns["region"].description == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "refused"),
+    [
+        ("sales.yml", "expected a folder sales/ with mart.yaml and query.sql"),
+        ("sales.yaml", "expected a folder sales/"),
+        ("sales.sql", "expected a folder sales/"),
+        ("key_metrics/mart.yml", "not read because of its ending; name it mart.yaml"),
+        ("key_metrics/query.SQL", "not read because of its ending; name it query.sql"),
+        ("key_metrics/Query.sql", "not read because of its name; name it query.sql"),
+        ("key_metrics/old.sql", "expected mart.yaml and query.sql and nothing else"),
+        ("lonely/query.sql", "lonely/mart.yaml: no such file"),
+        ("lonely/mart.yaml", "lonely/query.sql: no such file"),
+        *[(f"key_metrics/{name}", "") for name in (".query.sql.swp", "query.sql~", "mart.yaml.orig", "NOTES.md")],
+        *[(name, "") for name in ("README.md", ".DS_Store", "_drafts/query.sql", ".git/mart.yaml")],
+    ],
+)
+def test_a_file_among_marts_is_read_or_refused_or_plainly_not_meant(domain: Domain, file: str, refused: str) -> None:
+    path = domain.folder / "marts" / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("SELECT 1 AS a")
+    if not refused:
+        assert len(load_marts(domain)) == 3
+        return
+    with pytest.raises((ContractError, MartError)) as caught:
+        load_marts(domain)
+    assert refused in str(caught.value)
+
+
+def test_a_table_two_joins_away_is_refused_with_the_way_out(domain: Domain) -> None:
+    (domain.folder / "tables" / "regions.yaml").write_text(
+        "table: Regions\nowner: team:commerce\nkey: {hash: RegionName}\n"
+        "columns: {RegionName: string, Country: string, Code: int}\n"
+    )
+    edit(
+        domain,
+        "query.sql",
+        "COALESCE(customer_region, 'unknown') AS region",
+        "COALESCE(r.country, 'unknown') AS region",
+    )
+    edit(
+        domain,
+        "query.sql",
+        "FROM silver.orders",
+        "FROM silver.orders LEFT JOIN silver.customers AS c ON c.customer_id = orders.customer_id "
+        "LEFT JOIN silver.regions AS r ON r.region_name = c.region",
+    )
+    edit(domain, "query.sql", "COALESCE(customer_region, 'unknown')", "COALESCE(r.country, 'unknown')")
+    edit(domain, "query.sql", "COUNT(DISTINCT customer_id)", "COUNT(DISTINCT orders.customer_id)")
+    edit(domain, "mart.yaml", "day_of: order_date}", "day_of: order_date, joins: {customers: customer_id}}")
+    way_out = "let the contract of that table copy the columns with `enrich: [{table: regions, ...}]`"
+    with pytest.raises(ContractError) as refused:
+        load_marts(load_domain(str(domain.folder)))
+    assert "partition.joins: " in str(refused.value) and way_out in str(refused.value)
+    edit(
+        domain, "mart.yaml", "joins: {customers: customer_id}", "joins: {customers: customer_id, regions: customer_id}"
+    )
+    with pytest.raises(MartError) as not_joined:
+        load_marts(load_domain(str(domain.folder)))
+    assert "regions is not joined as the spec says" in str(not_joined.value)
+    assert "by `enrich` in the contract of the table between them" in str(not_joined.value)
+
+
 def test_a_domain_may_have_no_marts(domain: Domain) -> None:
     shutil.rmtree(domain.folder / "marts")
     assert load_marts(domain) == ()
