@@ -7,6 +7,7 @@ from typing import Final, Self
 
 from infra import settings
 from infra.settings import FOLDER, load_environment
+from medallion_assets.errors import SettingsError
 
 COMMITTED: Final = "dev"
 """The environment whose files are in the repository."""
@@ -14,12 +15,13 @@ COMMITTED: Final = "dev"
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment: its name, region, Athena workgroup, the SNS topic for alerts, the address of Dagster's page.
+    """One environment: its name, domain, region, Athena workgroup, SNS topic for alerts, the address of Dagster's page.
 
     `role` is what a Grafana of one's own assumes; None: a managed workspace has it itself. There are no keys.
     """
 
     name: str
+    domain: str
     region: str
     workgroup: str
     topic: str
@@ -31,6 +33,7 @@ class Environment:
         """That of an environment's settings."""
         return cls(
             name=there.environment,
+            domain=there.domain,
             region=there.region,
             workgroup=f"{there.prefix}-grafana",
             topic=f"arn:aws:sns:{there.region}:{there.account}:{there.prefix}-alerts",
@@ -45,7 +48,11 @@ class Environment:
     @classmethod
     def load(cls, name: str) -> Self:
         """The one in `infra/environments/<name>.yaml`. Raises ContractError or SettingsError."""
-        return cls.of(load_environment(FOLDER / f"{name}.yaml"))
+        path = FOLDER / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+            raise SettingsError(f"No environment {name!r}; expected one of {known}, or write {path.name} next to them.")
+        return cls.of(load_environment(path))
 
     @property
     def uid(self) -> str:

@@ -16,7 +16,7 @@ from grafana.health import health
 from grafana.panels import PLUGIN
 from grafana.provisioning import provisioning
 from grafana.quality import quality
-from grafana.sales import sales
+from grafana.sales import SHOP, sales
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
 
@@ -28,22 +28,25 @@ TRINO: Final = "http://127.0.0.1:8085"
 
 
 def generated(environment: Environment) -> dict[Path, str]:
-    """Every generated file of the shipped domain, by path below the folder they go to.
+    """Every generated file of the environment's domain, by path below the folder they go to.
 
-    Raises ContractError, MartError or ValueError where the domain no longer has what a dashboard shows.
+    What shows the shop is made for a domain that has the shop's marts. Raises ContractError, MartError, and
+    SettingsError where a mart no longer has what a dashboard shows.
     """
-    domain = load_domain("ecommerce")
+    domain = load_domain(environment.domain)
     marts = {mart.name: mart for mart in load_marts(domain)}
     assets = [
         *(f"{layer}/{contract.lake_name}" for layer in ("bronze", "silver") for contract in domain.tables),
         *(f"gold/{name}" for name in marts),
     ]
     dashboards = {
-        "sales": sales(marts, environment),
         "pipeline-health": health(assets, environment),
         "data-quality": quality(assets, environment),
     }
-    alerts = {"Pipeline": pipeline_alerts(domain), "Shop": shop_alerts(marts)}
+    alerts = {"Pipeline": pipeline_alerts(domain)}
+    if marts.keys() >= SHOP:
+        dashboards["sales"] = sales(marts, environment)
+        alerts["Shop"] = shop_alerts(marts)
     files = {
         Path("dashboards") / f"{name}.json": json.dumps(_plain(content), indent=2, sort_keys=True, ensure_ascii=False)
         for name, content in dashboards.items()

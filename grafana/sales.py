@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models import dashboard
 from grafana import events, layout, panels
 from grafana.environment import Environment
 from grafana.freshness import mart_freshness
+from medallion_assets.errors import SettingsError
 from medallion_assets.gold.spec import Mart
 
 UID: Final = "medallion-sales"
@@ -22,12 +23,14 @@ MONEY: Final = "short"
 _WINDOWS: Final = (7, 30, 90)
 
 DAILY, METRICS, PRODUCTS = "daily_sales_by_region", "key_metrics", "product_performance"
+SHOP: Final = frozenset({DAILY, METRICS, PRODUCTS})
+"""The marts that the dashboard shows."""
 
 _IN_RANGE: Final = "$__dateFilter(order_date) AND region IN (${region:sqlstring})"
 
 
 def sales(marts: Mapping[str, Mart], environment: Environment) -> dashboard.Dashboard:
-    """The dashboard. Raises ValueError naming a column that a mart no longer has."""
+    """The dashboard. Raises SettingsError naming a column that a mart no longer has."""
     return layout.lay_out(
         environment,
         uid=UID,
@@ -208,7 +211,7 @@ def _products(mart: Mart) -> list[layout.Panel]:
 
 def _column(mart: Mart, name: str) -> str:
     if name not in mart.columns:
-        raise ValueError(f"gold.{mart.name} has no column {name!r}; it has {', '.join(mart.columns)}")
+        raise SettingsError(f"gold.{mart.name} has no column {name!r}; it has {', '.join(mart.columns)}")
     return name
 
 

@@ -7,10 +7,11 @@ a contract says already, such as which tables there are.
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from medallion_assets.capture.naming import TABLE_NAME
 from medallion_assets.contracts.loader import Domain, load_domain, load_yaml
@@ -23,6 +24,26 @@ LAYERS = ("bronze", "silver", "gold", "quarantine", "ops")
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]
 _STREAM = re.compile(rf"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):\d{{12}}:table/({TABLE_NAME})/stream/\S+")
+
+
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+_FARGATE = {
+    256: (512, 1024, 2048),
+    512: tuple(range(1024, 4097, 1024)),
+    1024: tuple(range(2048, 8193, 1024)),
+    2048: tuple(range(4096, 16_385, 1024)),
+    4096: tuple(range(8192, 30_721, 1024)),
+    8192: tuple(range(16_384, 61_441, 4096)),
+    16_384: tuple(range(32_768, 122_881, 8192)),
+}
+"""The memory in MB that Fargate pairs with each number of CPU units."""
+
+
+def _network(written: str) -> str:
+    try:
+        return str(IPv4Network(written))
+    except ValueError:
+        raise ValueError(f"{written!r}: expected a network such as 10.40.0.0/16") from None
 
 
 class Sources(Strict):
@@ -60,16 +81,32 @@ class Orchestrator(Strict):
 
     hostname: str = Field(description="The name people open, e.g. dagster.example.com; the certificate is for it.")
     certificate_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/\S+$")]
-    reachable_from: tuple[str, ...] = Field(
+    reachable_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         default=(), description="Address ranges that may open it from the internet. Empty: only from inside the VPC."
     )
-    vpc_cidr: str
+    vpc_cidr: Annotated[str, AfterValidator(_network)]
     nat_gateways: Annotated[int, Field(ge=1, le=2)]
     run_cpu: Annotated[int, Field(ge=256)]
     run_memory_mb: Annotated[int, Field(ge=512)]
     database_class: str
     database_multi_az: bool
     database_backup_days: Annotated[int, Field(ge=1, le=35)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        memory = _FARGATE.get(self.run_cpu, ())
+        if self.run_memory_mb not in memory:
+            raise ValueError(
+                f"run_cpu {self.run_cpu} with run_memory_mb {self.run_memory_mb} is no pair of Fargate; "
+                + (
+                    f"expected one of {', '.join(map(str, memory))} MB"
+                    if memory
+                    else f"expected a CPU of {[*_FARGATE]}"
+                )
+            )
+        if not 16 <= int(self.vpc_cidr.partition("/")[2]) <= 24:
+            raise ValueError(f"vpc_cidr {self.vpc_cidr}: expected a network of /16 to /24")
+        return self
 
 
 class Dashboards(Strict):

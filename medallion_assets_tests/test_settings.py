@@ -6,6 +6,7 @@ from pathlib import Path
 import boto3
 import pyarrow as pa
 import pytest
+from pyiceberg.catalog.glue import GlueCatalog
 
 from medallion_assets.errors import SettingsError
 from medallion_assets.lake.catalog import Lake
@@ -54,13 +55,45 @@ def test_the_lake_is_at_the_endpoint_that_boto3_would_use(monkeypatch: pytest.Mo
     assert endpoint() is None
 
 
+def test_an_endpoint_of_one_service_in_the_configuration_file_is_that_services(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text(
+        "[default]\nendpoint_url = http://file:1\nservices = ours\n"
+        "[services ours]\ns3 =\n  endpoint_url = http://s3:1\nglue =\n  endpoint_url = http://glue:1\n"
+    )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    settings = Settings.load().lake()
+    assert settings.s3_endpoint == "http://s3:1"
+
+    def glue() -> str:
+        with Lake.open(settings) as lake:
+            assert isinstance(lake._catalog, GlueCatalog)
+            return str(lake._catalog.glue.meta.endpoint_url)
+
+    assert glue() == "http://glue:1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://all:1")  # a variable is more than a file, for the same service
+    assert glue() == "http://all:1"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_GLUE", "http://glue:2")
+    assert glue() == "http://glue:2"
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert glue() == "https://glue.eu-central-1.amazonaws.com"
+
+
+def test_an_endpoint_without_a_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "localhost:9000")
+    with pytest.raises(SettingsError, match=r"Invalid endpoint: localhost:9000.*AWS_ENDPOINT_URL_S3 as https://host"):
+        Settings.load().lake()
+
+
 @pytest.mark.parametrize("others", [None, "http://127.0.0.1:1"])
 def test_a_lake_whose_services_have_endpoints_of_their_own_is_found(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch, others: str | None
 ) -> None:
     """`others` is the endpoint of all other services; nothing answers there."""
     for service in ("S3", "GLUE"):
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", aws.endpoint)
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", f"{aws.endpoint}/")  # a slash at the end changes nothing
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     if others is not None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", others)
@@ -87,14 +120,28 @@ def test_a_missing_setting_is_named_with_its_variable(name: str, monkeypatch: py
         ("MEDALLION_CATALOG", "hive", "MEDALLION_CATALOG is 'hive'"),
         ("MEDALLION_WAREHOUSE", "relative/folder", "MEDALLION_WAREHOUSE is 'relative/folder'.*absolute directory"),
         ("MEDALLION_READ_CAPACITY", "0", "MEDALLION_READ_CAPACITY is '0'.*greater than 0"),
+        ("MEDALLION_READ_CAPACITY", "inf", "MEDALLION_READ_CAPACITY is 'inf'.*finite"),
+        ("MEDALLION_READ_CAPACITY", "", "MEDALLION_READ_CAPACITY is ''.*number"),
+        ("MEDALLION_BRONZE", "", "MEDALLION_BRONZE is ''.*expected s3://bucket/prefix or a directory"),
+        ("MEDALLION_BRONZE", "gs://b/x", "MEDALLION_BRONZE is 'gs://b/x'.*expected s3://bucket/prefix or a directory"),
+        ("MEDALLION_WAREHOUSE", "s3:///x", "MEDALLION_WAREHOUSE is 's3:///x'.*expected s3://bucket/prefix"),
+        (
+            "MEDALLION_CATALOG",
+            "sqlite",
+            "The catalog is sqlite and the warehouse s3://lake/.*choose the catalog glue",
+        ),
+        ("AWS_REGION", "", "AWS_REGION is ''"),
+        ("AWS_REGION", "Europe (Frankfurt)", "AWS_REGION is 'Europe"),
+        ("MEDALLION_CHECKPOINT", "", "MEDALLION_CHECKPOINT is ''.*expected a name or a path"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused(
     name: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=message) as refused:
         Settings.load()
+    assert "Input should" not in str(refused.value) and "Value error" not in str(refused.value)
 
 
 def test_a_value_that_no_variable_gave_is_named_by_its_field() -> None:

@@ -58,6 +58,8 @@ def explained(error: Exception) -> tuple[ExitCode, str] | None:
         if isinstance(error, _USAGE):
             return ExitCode.USAGE, str(error)
         return ExitCode.UNREACHABLE if isinstance(error, _UNREACHABLE) else ExitCode.FOUND, str(error)
+    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):  # botocore has no class for it
+        return ExitCode.USAGE, f"{error}. Expected AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE> as https://host."
     if not type(error).__module__.startswith("botocore."):
         return None
     from botocore.exceptions import BotoCoreError, ClientError

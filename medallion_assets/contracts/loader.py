@@ -186,6 +186,8 @@ def _translated(model: type[BaseModel], error: ErrorDetails) -> Iterable[Mistake
             yield Mistake(place, f"expected a list, found {seen}")
         case "model_type" | "model_attributes_type" | "dict_type":
             yield Mistake(place, f"expected a mapping, found {seen}")
+        case "string_pattern_mismatch":
+            yield Mistake(place, f"expected text that matches {error['ctx']['pattern']}, found {seen}")
         case "literal_error":
             yield Mistake(place, f"expected {error['ctx']['expected'].replace('True', 'true')}, found {seen}")
         case _:

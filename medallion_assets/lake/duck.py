@@ -67,7 +67,7 @@ def allow_s3(connection: duckdb.DuckDBPyConnection, bucket: str, keys: Keys, reg
     if keys.token:
         options["SESSION_TOKEN"] = literal(keys.token)
     if endpoint:
-        scheme, _, host = endpoint.partition("://")
+        scheme, _, host = endpoint.rstrip("/").partition("://")
         options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": str(scheme == "https").lower()}
     secret = ", ".join(f"{option} {value}" for option, value in options.items())
     with _granting:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,13 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from grafana.__main__ import main
 from grafana.environment import COMMITTED, Environment
 from grafana.files import DATA_SOURCE, FOLDER, TRINO, TRINO_PLUGIN, generated, local
 from grafana.provisioning import MOUNTED
+from infra import settings
+from medallion_assets.contracts.loader import domain_folder
+from medallion_assets_tests.fixtures import FLEET
 
 
 def test_the_files_are_what_the_code_makes() -> None:
@@ -52,6 +59,47 @@ def test_another_environments_files_name_its_own_account_and_no_others() -> None
     assert f"assumeRoleArn: {prod.role}" in text
     assert "dev" not in {word for word in text.replace("-", " ").split() if word.startswith("dev")}
     assert Environment.load(COMMITTED).topic not in text
+
+
+def test_the_files_are_those_of_the_environments_domain(tmp_path: Path) -> None:
+    files = generated(replace(Environment.load(COMMITTED), domain=FLEET))
+    assert {path.stem for path in files if path.parts[0] == "dashboards"} == {"pipeline-health", "data-quality"}
+    text = "".join(files.values())
+    assert "silver/trips" in text and "gold/daily_distance" in text
+    assert not [name for name in ("orders", "customers", "daily_sales_by_region", "Shop") if name in text]
+    copy = shutil.copytree(domain_folder("ecommerce"), tmp_path / "copied-shop")
+    assert Path("dashboards/sales.json") in generated(replace(Environment.load(COMMITTED), domain=str(copy)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--environment", "nowhere"], "No environment 'nowhere'; expected one of dev, prod, stg"),
+        (["--environment", "../x"], "No environment '../x'; expected one of dev, prod, stg"),
+        (["--environment", "broken"], r"broken.yaml: not readable as YAML: .*line 2"),
+        (["--environment", "typo"], r"typo.yaml: regoin: unknown key"),
+        (["--environment", "lost"], r"No domain './nowhere'"),
+        (["--out", "file"], r"cannot be written: .*; choose another folder by --out"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    there = shutil.copytree(settings.FOLDER, tmp_path / "environments")
+    dev = (there / "dev.yaml").read_text()
+    (there / "broken.yaml").write_text("environment: broken\n  account: [\n")
+    (there / "typo.yaml").write_text(dev.replace("region:", "regoin:"))
+    lost = dev.replace("environment: dev", "environment: lost").replace("domain: ecommerce", "domain: ./nowhere")
+    (there / "lost.yaml").write_text(lost.replace("111111111111", "999999999999"))
+    (tmp_path / "file").write_text("")
+    for name in {"broken", "typo", "lost"} - {arguments[1]}:
+        (there / f"{name}.yaml").unlink()
+    monkeypatch.setattr("grafana.environment.FOLDER", there)
+    out = [str(tmp_path / "file")] if arguments[0] == "--out" else [arguments[1], "--out", str(tmp_path / "out")]
+    assert main([arguments[0], *out]) == 1
+    said = capsys.readouterr().err
+    assert re.search(told, said), said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "dashboards").glob("*.json")), ids=lambda file: file.stem)

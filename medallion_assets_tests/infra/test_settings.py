@@ -23,6 +23,35 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
         load_environment(write_environment(tmp_path, "dev", colour="red"))
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("10.40.0.0/16", "10.40.0.0/99", "orchestrator.vpc_cidr: '10.40.0.0/99': expected a network such as"),
+        ("10.40.0.0/16", "10.40.0.1/16", "orchestrator.vpc_cidr: '10.40.0.1/16': expected a network such as"),
+        ("10.40.0.0/16", "10.40.0.0/28", "orchestrator: vpc_cidr 10.40.0.0/28: expected a network of /16 to /24"),
+        ("run_memory_mb: 4096", "run_memory_mb: 512", "is no pair of Fargate; expected one of 2048, 3072"),
+        ("run_cpu: 1024", "run_cpu: 1000", "expected a CPU of [256, 512, 1024"),
+        (
+            'account: "111111111111"',
+            "account: 111111111111",
+            "account: expected text, found 111111111111; put it in quotes",
+        ),
+        ("region: eu-central-1", "region: Frankfurt", "region: expected text that matches"),
+        ("keep_data: false", "keep_data: maybe", "keep_data: "),
+    ],
+)
+def test_a_value_that_aws_does_not_take_is_refused_with_its_line(
+    tmp_path: Path, before: str, after: str, told: str
+) -> None:
+    text = (FOLDER / "dev.yaml").read_text()
+    assert before in text
+    path = tmp_path / "dev.yaml"
+    path.write_text(text.replace(before, after))
+    with pytest.raises(ContractError) as refused:
+        load_environment(path)
+    assert told in str(refused.value) and "(line " in str(refused.value)
+
+
 def test_the_files_name_is_the_environments(tmp_path: Path) -> None:
     path = write_environment(tmp_path, "dev")
     with pytest.raises(SettingsError, match="'dev'; the file's name says 'stg'"):
