@@ -14,6 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from medallion_assets.engines.nesting import refuse_recursion, require_shallow
 from medallion_assets.errors import MartError
 
 _ALLOWED: Final = frozenset(
@@ -38,7 +39,9 @@ class Condition:
 def read_condition(text: str, columns: Collection[str]) -> Condition:
     """Return `text`, in Trino's dialect, as a condition on `columns`. Raises MartError for anything else."""
     try:
-        found = sqlglot.parse(text, dialect="trino")
+        require_shallow(sqlglot.tokenize(text, read="trino"))
+        with refuse_recursion():
+            found = sqlglot.parse(text, dialect="trino")
     except SqlglotError as broken:
         raise MartError(f"{text!r} is not readable as a condition in Trino's SQL") from broken
     if len(found) != 1 or found[0] is None:
@@ -54,4 +57,5 @@ def read_condition(text: str, columns: Collection[str]) -> Condition:
     unknown = {column.sql("trino") for column in tree.find_all(exp.Column) if column.table} | (names - set(columns))
     if unknown:
         raise MartError(f"no column {', '.join(sorted(unknown))}; expected one of {', '.join(columns)}")
-    return Condition(tree.sql("duckdb", comments=False), frozenset(names))
+    with refuse_recursion():
+        return Condition(tree.sql("duckdb", comments=False), frozenset(names))

@@ -21,6 +21,7 @@ from sqlglot.schema import MappingSchema
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import make_exact
+from medallion_assets.engines.nesting import refuse_recursion, require_shallow
 from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE
 from medallion_assets.engines.types import UnknownType, trino_type
 from medallion_assets.errors import MartError
@@ -52,8 +53,9 @@ class Query:
     def duckdb(self, today: date) -> str:
         """Return the query in DuckDB's dialect, with `today` for `current_date`. It calls the macros of exact."""
         day = exp.cast(exp.Literal.string(today.isoformat()), exp.DType.DATE)
-        tree = self._exact.transform(lambda node: day.copy() if isinstance(node, exp.CurrentDate) else node)
-        return tree.sql(dialect="duckdb", comments=False)
+        with refuse_recursion():
+            tree = self._exact.transform(lambda node: day.copy() if isinstance(node, exp.CurrentDate) else node)
+            return tree.sql(dialect="duckdb", comments=False)
 
 
 def read_query(
@@ -68,13 +70,18 @@ def read_query(
         schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
     }
     try:
-        tree = _parse(sql)
-        _raise_all([*_wrong_sources(tree, typed_tables), *_wrong_expressions(tree)])
-        query = _query(sql, tree, typed_tables, strict=True)
-        _raise_all(list(_wrong_types(query, doubles=doubles)))
-        return query
+        with refuse_recursion():
+            return _read_checked(sql, typed_tables, doubles=doubles)
     except MartError as mistake:
         raise MartError("\n".join(f"{where}: {line}" for line in str(mistake).splitlines())) from mistake
+
+
+def _read_checked(sql: str, tables: Tables, *, doubles: bool) -> Query:
+    tree = _parse(sql)
+    _raise_all([*_wrong_sources(tree, tables), *_wrong_expressions(tree)])
+    query = _query(sql, tree, tables, strict=True)
+    _raise_all(list(_wrong_types(query, doubles=doubles)))
+    return query
 
 
 def read_any(sql: str, tables: Tables) -> Query:
@@ -82,9 +89,10 @@ def read_any(sql: str, tables: Tables) -> Query:
 
     Raises MartError for anything but one SELECT over these tables.
     """
-    tree = _parse(sql)
-    _raise_all(list(_wrong_sources(tree, tables)))
-    return _query(sql, tree, tables, strict=False)
+    with refuse_recursion():
+        tree = _parse(sql)
+        _raise_all(list(_wrong_sources(tree, tables)))
+        return _query(sql, tree, tables, strict=False)
 
 
 def _raise_all(mistakes: Sequence[str]) -> None:
@@ -95,9 +103,11 @@ def _raise_all(mistakes: Sequence[str]) -> None:
 
 def _parse(sql: str) -> exp.Query:
     try:
+        tokens = sqlglot.tokenize(sql, read="trino")
         # sqlglot reads SHOW, EXPLAIN and the like as text, and logs a warning of its own about them.
-        if any(token.token_type in Trino.Tokenizer.COMMANDS for token in sqlglot.tokenize(sql, read="trino")[:1]):
+        if any(token.token_type in Trino.Tokenizer.COMMANDS for token in tokens[:1]):
             raise MartError("expected one SELECT and nothing else")
+        require_shallow(tokens)
         statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
     except SqlglotError as broken:
         raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
