@@ -18,6 +18,7 @@ from medallion_assets.defs.checks import evaluation
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
+from medallion_assets.defs.unchanged import ReportedDays, report_sources, report_unchanged_days
 from medallion_assets.gold.spec import Mart
 from medallion_assets.ledger.completeness_check import check_mart, check_table, mart_severity
 
@@ -61,6 +62,8 @@ class _Cursor(BaseModel):
 
     tables: dict[str, _TableCursor] = {}
     reports: dict[str, _LastReport] = {}
+    unchanged: dict[str, ReportedDays] = {}
+    sources: set[str] = set()
 
 
 def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.AssetsDefinition:
@@ -100,13 +103,26 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
             complete_to = read_complete_to(
                 lake, marts, {name: status.complete_to for name, status in found.statuses.items()}
             )
+            unchanged = report_unchanged_days(
+                context.instance,
+                lake,
+                pipeline.bronze_store(),
+                domain=domain,
+                marts=marts,
+                names=names,
+                merged_to={name: status.merged_to for name, status in found.statuses.items()},
+                reported=cursor.unchanged,
+                now=now,
+            )
         reports = dict(cursor.reports)
         for asset, result in _results(domain, marts, names, found, complete_to=complete_to, now=now):
             name = asset.to_user_string()
             if name not in reports or reports[name].is_outdated_by(result, now):
                 reports[name] = _LastReport(passed=result.passed, examples=tuple(result.examples), at=now)
                 context.log_event(evaluation(asset, result))
-        left = _Cursor(tables=_table_cursors(found.cursors), reports=reports)
+        captured = [one for one in domain.tables if found.statuses[one.lake_name].is_captured]
+        sources = report_sources(context.instance, captured, names, reported=cursor.sources)
+        left = _Cursor(tables=_table_cursors(found.cursors), reports=reports, unchanged=unchanged, sources=sources)
         return dg.MaterializeResult(
             metadata={**_metadata(found), CURSOR: dg.MetadataValue.json(left.model_dump(mode="json"))}
         )

@@ -15,6 +15,7 @@ from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
+from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
 from medallion_assets.gold.spec import Mart
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
@@ -143,16 +144,48 @@ def _with_external_changes(
     own = run.run_id if run is not None else None
     records = instance.get_asset_records([names.node_key(node) for node in graph.tables])
     found = {record.asset_entry.asset_key: record.asset_entry.last_materialization_record for record in records}
-    made = {node: last for node in graph.tables if (last := found.get(names.node_key(node))) is not None}
-    latest = {node: last.storage_id for node, last in made.items()}
+    latest = {node: last for node in graph.tables if (last := found.get(names.node_key(node))) is not None}
+    made = {
+        node: _last_made(instance, names.node_key(node), last, seen=cursor.materializations.get(node))
+        for node, last in latest.items()
+    }
     cursor = observe_materializations(
-        cursor, graph, latest, own={node for node, last in made.items() if last.run_id == own}
+        cursor,
+        graph,
+        {node: last.storage_id for node, last in latest.items()},
+        own={node for node, last in made.items() if last is None or last.run_id == own},
     )
-    runs = {own, *(last.run_id for last in made.values())}
+    runs = {own, *(last.run_id for last in made.values() if last is not None)}
     commits = {f"silver/{name}": table.snapshot_id for name, table in tables.items() if table.snapshot_id is not None}
     return observe_commits(
         cursor, graph, commits, own={f"silver/{name}" for name, table in tables.items() if table.run_id in runs}
     )
+
+
+def _last_made(
+    instance: dg.DagsterInstance, key: dg.AssetKey, last: dg.EventLogRecord, *, seen: int | None
+) -> dg.EventLogRecord | None:
+    """Return the last materialization that a run made; None if since the one seen there are only unchanged days.
+
+    `last` is the last materialization of any kind.
+    """
+    if not _is_unchanged(last):
+        return last
+    newer = dg.AssetRecordsFilter(asset_key=key, after_storage_id=seen)
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(newer, limit=MAX_DAYS, cursor=cursor)
+        for record in page.records:
+            if not _is_unchanged(record):
+                return record
+        if not page.has_more:
+            return None
+        cursor = page.cursor
+
+
+def _is_unchanged(record: dg.EventLogRecord) -> bool:
+    made = record.asset_materialization
+    return made is not None and is_unchanged_report(made)
 
 
 def _outcomes(instance: dg.DagsterInstance, names: Names, run: dg.DagsterRun, request: Request) -> dict[str, Outcome]:

@@ -77,7 +77,7 @@ def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd
         complete_to=complete_to,
         merged_to=min(pending, default=view.now),
         pending_objects=len(pending),
-        has_heartbeat=view.heartbeat is not None,
+        is_captured=view.heartbeat is not None or view.position.newest is not None or bool(pending),
         gaps=tuple(sorted(left, key=lambda gap: (gap.detected_at, gap.gap))),
     )
     offset = replace(view.offset, complete_to=complete_to)

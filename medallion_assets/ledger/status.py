@@ -40,13 +40,13 @@ class LedgerStatus(Completeness):
 
     `merged_to`: every object captured before this time is in the table, aware UTC.
     `pending_objects`: objects captured later that are not in the table yet.
-    `has_heartbeat`: a poller captures the table.
+    `is_captured`: a poller has written its heartbeat, or Bronze has had an object of the table.
     """
 
     table: str
     merged_to: datetime
     pending_objects: int
-    has_heartbeat: bool
+    is_captured: bool
 
 
 @translate_outages()

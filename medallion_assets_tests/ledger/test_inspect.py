@@ -50,10 +50,12 @@ def test_the_recorded_rows_agree_with_objects_and_snapshots(either: Captured) ->
 
 
 def test_without_a_poller_completeness_is_unknown(captured: Captured) -> None:
+    assert not captured.update().is_captured
     captured.put_without_coverage(1)
+    assert captured.update().is_captured
     captured.merge()
     state = captured.update()
-    assert (state.complete_to, state.has_heartbeat, state.merged_to) == (None, False, captured.now)
+    assert (state.complete_to, state.is_captured, state.merged_to) == (None, True, captured.now)
     captured.put_without_coverage(2)
     state = captured.update()
     assert (state.merged_to, state.pending_objects) == (captured.now, 1)
