@@ -51,6 +51,7 @@ def arrivals_sensor(
     would audit all that is published. Checks of the user's own on these assets are executed.
     """
     graph = Graph.of(domain, marts)
+    unpartitioned = {f"gold/{mart.name}" for mart in marts if mart.spec.partition is None}
     nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
     # A job of its own, so that its runs are one process each, whatever the code location's executor is: a run is short,
     # and a process per step costs 3 to 4 s of a core.
@@ -96,7 +97,8 @@ def arrivals_sensor(
         checks = graph_now.get_check_keys_for_assets(set(keys)) - set(own_checks) if graph_now else set()
         run_request = dg.RunRequest(
             run_key=request.key,
-            partition_key=request.day.isoformat(),
+            # Dagster refuses a partition for a run in which no asset has partitions.
+            partition_key=request.day.isoformat() if set(request.nodes) - unpartitioned else None,
             asset_selection=keys,
             asset_check_keys=sorted(checks),
             run_config=incremental_run_config(keys),

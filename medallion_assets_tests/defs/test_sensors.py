@@ -199,6 +199,17 @@ def test_a_broken_table_is_tried_again_alone_and_holds_no_other_one_up(
     assert ticker.tick() is None
 
 
+def test_marts_without_partitions_run_without_one(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.settle()
+    assert page_run(ticker.definitions, ticker.instance, "silver/products", days=[today()]).success
+    request = ticker.tick()
+    assert keys(request) == {"gold/product_performance"}
+    assert request is not None and request.partition_key is None
+    assert ticker.run(request).success
+    assert ticker.tick() is None
+
+
 def test_a_table_merged_by_hand_is_followed_by_its_marts(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     ticker.settle()
