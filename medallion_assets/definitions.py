@@ -11,9 +11,10 @@ import dagster as dg
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the definitions of the domain. Raises ContractError or MartError naming file and field."""
-    from medallion_assets.contracts.loader import default_domain
+    """Return the definitions of the domain. Raises ContractError or MartError naming file and field, SettingsError."""
+    from medallion_assets.contracts.loader import default_domain, load_domain, with_configured_since
     from medallion_assets.defs.build import build_defs
 
     # One process per run: a run is short, and starting a process per step would cost more than its work.
-    return dg.Definitions.merge(build_defs(default_domain()), dg.Definitions(executor=dg.in_process_executor))
+    domain = with_configured_since(load_domain(default_domain()))
+    return dg.Definitions.merge(build_defs(domain), dg.Definitions(executor=dg.in_process_executor))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -25,7 +25,7 @@ from medallion_assets.contracts.model import Contract, Strict
 from medallion_assets.contracts.rule_value import typed_value
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
-from medallion_assets.errors import ContractError
+from medallion_assets.errors import ContractError, SettingsError
 
 Model = TypeVar("Model", bound=Strict)
 
@@ -83,6 +83,22 @@ def default_domain() -> str:
     It is MEDALLION_DOMAIN. If that is not set, it is the current folder if that has a domain.yaml, and else ecommerce.
     """
     return os.environ.get("MEDALLION_DOMAIN") or ("." if Path("domain.yaml").is_file() else "ecommerce")
+
+
+def with_configured_since(domain: Domain) -> Domain:
+    """Return the domain with MEDALLION_SINCE as the first day of its partitions, if that is set.
+
+    Raises SettingsError if it is no day.
+    """
+    text = os.environ.get("MEDALLION_SINCE")
+    if not text:
+        return domain
+    try:
+        return replace(domain, since=date.fromisoformat(text))
+    except ValueError:
+        raise SettingsError(
+            f"MEDALLION_SINCE is {text!r}: expected a day, YYYY-MM-DD. Correct it or unset it."
+        ) from None
 
 
 def domain_folder(name_or_path: str) -> Path:

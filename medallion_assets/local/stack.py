@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -21,11 +22,12 @@ from types import FrameType, TracebackType
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import ExtraMissing
 from medallion_assets.gold.spec import load_marts
+from medallion_assets.local.dagster_jobs import LOCATION
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.processes import Child, free_port, port_is_open
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets.local.tables import create_tables
-from medallion_assets.local.workload import load_workload
+from medallion_assets.local.workload import load_workload, oldest_day
 from medallion_assets.settings import Settings
 
 _BUCKET = "medallion"
@@ -65,12 +67,11 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
             "The demo needs dagster-webserver, which is not installed: pip install 'medallion-assets[local]'"
         )
     # A mistake in a file is one sentence here; later it would be a traceback of the code server, or end a started demo.
-    load_marts(loaded)
-    load_workload(loaded)
+    first_day = oldest_day(loaded, load_marts(loaded), load_workload(loaded), today=datetime.now(UTC).date())
     state = state.resolve()
     with only_stack(state), _signals() as ignore_signals, _Owned() as owned:
         try:
-            stack = _start(loaded, state / "stack", owned)
+            stack = _start(loaded, first_day, state / "stack", owned)
             announce(state, {name: value for name, value in os.environ.items() if name.startswith(_OURS)})
             yield stack
         finally:
@@ -97,7 +98,7 @@ class _Owned(ExitStack):
         return super().__exit__(kind, error, trace)
 
 
-def _start(domain: Domain, folder: Path, owned: _Owned) -> Stack:
+def _start(domain: Domain, first_day: date, folder: Path, owned: _Owned) -> Stack:
     shutil.rmtree(folder, ignore_errors=True)
     emulator = owned.enter_context(run_emulator(folder / "aws"))
     env = {
@@ -106,6 +107,7 @@ def _start(domain: Domain, folder: Path, owned: _Owned) -> Stack:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "MEDALLION_DOMAIN": str(domain.folder),
+        "MEDALLION_SINCE": first_day.isoformat(),
         "MEDALLION_BRONZE": f"s3://{_BUCKET}/bronze",
         "MEDALLION_WAREHOUSE": f"s3://{_BUCKET}/warehouse",
         "MEDALLION_CATALOG": "glue",
@@ -144,7 +146,7 @@ def _start_dagster(folder: Path, owned: _Owned) -> str:
     code_port, web_port = free_port(), free_port()
     workspace = home / "workspace.yaml"
     workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: medallion_assets}}\n"
+        f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {code_port}, location_name: {LOCATION}}}\n"
     )
 
     def start(name: str, module: str, *arguments: str, log: str) -> Child:
@@ -155,7 +157,7 @@ def _start_dagster(folder: Path, owned: _Owned) -> str:
         "Dagster's code server",
         "dagster",
         *("api", "grpc", "-h", "127.0.0.1", "-p", str(code_port)),
-        *("-m", "medallion_assets.definitions", "--location-name", "medallion_assets"),
+        *("-m", "medallion_assets.definitions", "--location-name", LOCATION),
         log="code-server.log",
     )
     code.wait_until(lambda: port_is_open(code_port), seconds=_START_SECONDS)

@@ -7,10 +7,10 @@ are drawn (`generator`) or written (`writer`).
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -19,6 +19,9 @@ from medallion_assets.contracts.model import Contract, Strict
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import Key
 from medallion_assets.errors import ContractError
+
+if TYPE_CHECKING:
+    from medallion_assets.gold.spec import Mart
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Weight = Annotated[Decimal, Field(ge=0)]
@@ -177,6 +180,16 @@ class Workload(Strict):
     redelivered: Share = Field(
         default=Decimal(0), description="The share of captured batches that are delivered a second time."
     )
+
+
+def oldest_day(domain: Domain, marts: Iterable[Mart], workload: Workload, *, today: date) -> date:
+    """Return the oldest day that a partition of this workload can be of: a mart's day, or today, when capture begins.
+
+    Never before the domain's `since`.
+    """
+    tables = {mart.spec.partition.table for mart in marts if mart.spec.partition is not None}
+    back = [workload.tables[name].initial.over_days for name in tables & workload.tables.keys()]
+    return max(domain.since, today - timedelta(days=max(back, default=0)))
 
 
 def load_workload(domain: Domain) -> Workload:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from medallion_assets.contracts.loader import load_domain
+from medallion_assets.contracts.loader import load_domain, with_configured_since
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import ContractError
+from medallion_assets.errors import ContractError, SettingsError
 
 CUSTOMERS = """
 table: Customers
@@ -364,3 +364,19 @@ def test_the_schema_for_editors_takes_the_short_form_and_no_unknown_key() -> Non
     schema = json.dumps(Contract.model_json_schema())
     assert '"additionalProperties": false' in schema
     assert '"attribute"' not in schema
+
+
+@pytest.mark.parametrize(("text", "since"), [(None, "2026-01-01"), ("", "2026-01-01"), ("2026-03-05", "2026-03-05")])
+def test_the_first_day_of_the_partitions_can_be_set(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, since: str
+) -> None:
+    monkeypatch.delenv("MEDALLION_SINCE", raising=False)
+    if text is not None:
+        monkeypatch.setenv("MEDALLION_SINCE", text)
+    assert with_configured_since(load_domain(str(folder))).since == date.fromisoformat(since)
+
+
+def test_a_first_day_that_is_no_day_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_SINCE", "yesterday")
+    with pytest.raises(SettingsError, match="MEDALLION_SINCE is 'yesterday': expected a day"):
+        with_configured_since(load_domain(str(folder)))

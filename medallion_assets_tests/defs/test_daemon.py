@@ -27,7 +27,8 @@ from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
 from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.launcher import PID_TAG
-from medallion_assets.errors import TableMissing
+from medallion_assets.errors import LocalStackError, TableMissing
+from medallion_assets.local.dagster_jobs import start_job
 from medallion_assets.local.stack import Stack, run_stack
 from medallion_assets_tests.defs.runs import today
 from medallion_assets_tests.defs.shop import customer, order, product, rows
@@ -252,6 +253,26 @@ def test_a_check_is_executed_alone_from_the_page(stack: Stack) -> None:
     )
     assert (found.asset_key, found.check_name, found.passed) == (orders, "keys", True)
     assert not [event for event in events if event.is_step_materialization], "nothing was merged for it"
+
+
+def test_a_job_is_started_by_its_name(stack: Stack) -> None:
+    run_id = start_job(stack.dagster_url, "reconciliation")
+    with dg.DagsterInstance.get() as instance:
+
+        def succeeded() -> bool:
+            run = instance.get_run_by_id(run_id)
+            assert run is not None and not run.is_failure
+            return run.is_success
+
+        eventually(succeeded, "a comparison that succeeded")
+    with pytest.raises(LocalStackError, match=rf"start the job nowhere: .*nowhere.* Start it on {stack.dagster_url}"):
+        start_job(stack.dagster_url, "nowhere")
+
+
+def test_the_partitions_of_the_stack_begin_with_its_traffic(stack: Stack) -> None:
+    query = "query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode { partitionKeys } } }"
+    found = graphql(stack, query, key={"path": ["gold", "daily_sales_by_region"]})
+    assert found["assetNodeOrError"]["partitionKeys"][0] == str(today() - timedelta(days=120))
 
 
 def test_the_ledger_and_the_health_are_written_by_the_daemons_own_ticks(stack: Stack) -> None:

@@ -84,6 +84,13 @@ def test_an_unknown_domain_fails_at_load_with_what_to_do(monkeypatch: pytest.Mon
         defs()
 
 
+def test_the_partitions_begin_with_the_day_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDALLION_SINCE", "2026-03-05")
+    graph = defs().get_repository_def().asset_graph
+    partitions = graph.get(dg.AssetKey(["silver", "orders"])).partitions_def
+    assert partitions is not None and partitions.get_first_partition_key() == "2026-03-05"
+
+
 def test_the_graph_is_the_one_that_was_reviewed(shipped: dg.Definitions) -> None:
     """Set UPDATE_GRAPH=1 to write the file anew, and review the difference."""
     found = json.dumps(graph(shipped), indent=1, sort_keys=True) + "\n"

@@ -16,7 +16,9 @@ from medallion_assets.cli.main import app
 from medallion_assets.errors import AuditFailed, LocalStackError, MedallionError, NotCaughtUp
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local import demo
+from medallion_assets.local.dagster_jobs import start_job
 from medallion_assets.local.demo import Demo
+from medallion_assets.local.processes import free_port
 from medallion_assets.local.stack import run_stack
 from medallion_assets_tests.fixtures import FLEET
 
@@ -37,6 +39,49 @@ def test_a_blocked_table_is_named_with_its_check(tmp_path: Path, monkeypatch: py
         with pytest.raises(AuditFailed, match=r"silver/vehicles: quarantine_rate since \d"):
             list(acts.catch_up())
         stack.check()
+
+
+def test_a_page_that_does_not_answer_is_named() -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(LocalStackError, match=f"Dagster did not start the job reconciliation: .* Start it on {nobody}"):
+        start_job(nobody, "reconciliation")
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_demo_that_stays_up_compares_with_the_source_once(monkeypatch: pytest.MonkeyPatch, stays: bool) -> None:
+    started = []
+
+    class Acts:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def load(self) -> int:
+            return 1
+
+        def catch_up(self) -> Iterator[Any]:
+            return iter(())
+
+        @contextmanager
+        def writing(self, **_: object) -> Iterator[None]:
+            yield
+
+        def watch(self) -> None:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=SimpleNamespace(lake=lambda: None))
+
+    monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
+    monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
+    monkeypatch.setattr("medallion_assets.local.demo.Demo", Acts)
+    monkeypatch.setattr("medallion_assets.cli.demo.stdout_is_a_terminal", lambda: stays)
+    monkeypatch.setattr("medallion_assets.cli.demo._perform", lambda *_, **__: True)
+    monkeypatch.setattr("medallion_assets.cli.screen.show_progress", lambda _: None)
+    monkeypatch.setattr("medallion_assets.local.dagster_jobs.start_job", lambda *asked: started.append(asked))
+    found = CliRunner().invoke(app, ["demo"])
+    assert found.exit_code == 0, found.output
+    assert started == ([("http://127.0.0.1:1", "reconciliation")] if stays else [])
 
 
 @pytest.mark.parametrize(

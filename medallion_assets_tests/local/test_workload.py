@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.errors import ContractError
-from medallion_assets.local.workload import load_workload
+from medallion_assets.gold.spec import load_marts
+from medallion_assets.local.workload import load_workload, oldest_day
 from medallion_assets_tests.fixtures import FLEET
 
 
@@ -91,3 +94,12 @@ def test_traffic_that_never_writes_is_a_mistake(tmp_path: Path) -> None:
     file.write_text("\n".join(lines))
     with pytest.raises(ContractError, match="tables: every traffic weight is 0"):
         load_workload(load_domain(str(folder)))
+
+
+def test_the_oldest_day_is_that_of_the_rows_that_make_up_the_days_of_marts() -> None:
+    """Orders go back 120 days; customers go back 600, but no mart has their days."""
+    shop = load_domain("ecommerce")
+    workload, marts, today = load_workload(shop), load_marts(shop), date(2026, 6, 1)
+    assert oldest_day(shop, marts, workload, today=today) == today - timedelta(days=120)
+    assert oldest_day(shop, [], workload, today=today) == today
+    assert oldest_day(replace(shop, since=date(2026, 5, 1)), marts, workload, today=today) == date(2026, 5, 1)
