@@ -83,7 +83,14 @@ BROKEN: list[tuple[str, str, Callable[[], None], str]] = [
     (ORDERS, "columns", lambda: drop_column(ORDERS, "status"), "status"),
     (ORDERS, "freshness", lambda: drop_column(ORDERS, "status"), "status"),
     (ORDERS, "bronze_counts", lambda: rewrite(ORDERS, "FROM rows WHERE order_id <> 'o1'"), ""),
-    (ORDERS, "references", lambda: rewrite(ORDERS, "SELECT * REPLACE ('nobody' AS customer_id, _changed_at - INTERVAL 1 DAY AS _changed_at) FROM rows"), "o1"),
+    (
+        ORDERS,
+        "references",
+        lambda: rewrite(
+            ORDERS, "SELECT * REPLACE ('nobody' AS customer_id, _changed_at - INTERVAL 1 DAY AS _changed_at) FROM rows"
+        ),
+        "o1",
+    ),
     (ORDERS, "row_rules", lambda: rewrite(ORDERS, "SELECT * REPLACE ('lost' AS status) FROM rows"), "o1"),
     (ORDERS, "row_count", lambda: had_more_rows_yesterday(ORDERS), ""),
     (
