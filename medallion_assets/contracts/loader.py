@@ -29,15 +29,22 @@ from medallion_assets.errors import ContractError, SettingsError
 
 Model = TypeVar("Model", bound=Strict)
 
+# Dagster counts partitions from the first day on, and its names of years before 1000 do not sort.
+_FIRST: Final = date(1900, 1, 1)
+_LAST: Final = date(2999, 12, 31)
+
 EXAMPLE_DOMAIN: Final = "example"
 """The shipped domain that a new project begins with."""
 
 
 def _day(written: Any) -> Any:
     try:
-        return typed_value(ColumnType(kind="date"), written)
+        day = typed_value(ColumnType(kind="date"), written)
     except ValueError:
         raise ValueError(f"expected a day like 2026-01-31, found {_shown(written)}") from None
+    if not isinstance(day, date) or not _FIRST <= day <= _LAST:
+        raise ValueError(f"expected a day from {_FIRST} to {_LAST}, found {_shown(written)}")
+    return day
 
 
 class DomainFile(Strict):

@@ -32,6 +32,8 @@ def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]
             connection.execute(f"CREATE TABLE {schema}.{identifier(table)} ({columns})")
         try:
             connection.execute(f"EXPLAIN {query.duckdb(_ANY_DAY)}")
+        except MartError as refused:
+            raise MartError(f"{where}: {refused}") from refused
         except duckdb.Error as refused:
             raise MartError(f"{where}: {str(refused).strip().splitlines()[0]}") from refused
 

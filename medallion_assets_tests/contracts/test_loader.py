@@ -324,6 +324,16 @@ def test_a_partition_that_iceberg_would_refuse_is_refused(folder: Path, partitio
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "since",
+    ["0001-01-01", "1899-12-31", "9999-12-31", "20260101", "2026-1-1", "2026-02-30", "2026-01-01T00:00:00", "~"],
+)
+def test_a_first_day_that_partitions_cannot_begin_with_is_refused(folder: Path, since: str) -> None:
+    (folder / "domain.yaml").write_text(f"since: {since}\n")
+    with pytest.raises(ContractError, match=r"domain\.yaml: since: expected a day .*\(line 1\)"):
+        load_domain(str(folder))
+
+
 @pytest.mark.parametrize("limit", [10**12, 10**30])
 def test_a_freshness_beyond_any_clock_is_refused(folder: Path, limit: int) -> None:
     (folder / "tables/customers.yaml").write_text(CUSTOMERS + f"rules: {{freshness: {{max_minutes: {limit}}}}}\n")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from medallion_assets.contracts.loader import load_domain
+from medallion_assets.contracts.loader import load_domain, load_yaml
 from medallion_assets.errors import ContractError
 from medallion_assets.gold.spec import load_marts
-from medallion_assets.local.workload import load_workload, oldest_day
+from medallion_assets.local.workload import Value, load_workload, oldest_day
 from medallion_assets_tests.fixtures import FLEET
 
 
@@ -103,3 +104,17 @@ def test_the_oldest_day_is_that_of_the_rows_that_make_up_the_days_of_marts() -> 
     assert oldest_day(shop, marts, workload, today=today) == today - timedelta(days=120)
     assert oldest_day(shop, [], workload, today=today) == today
     assert oldest_day(replace(shop, since=date(2026, 5, 1)), marts, workload, today=today) == date(2026, 5, 1)
+
+
+def test_a_key_of_a_choice_is_the_value_that_it_would_be_anywhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "value.yaml"
+    path.write_text("choice: {10: 1, '11': 2, 1.50: 3, true: 4, yes: 5, 2026-01-31: 6, 02142: 7}")
+    choice = load_yaml(Value, path).choice
+    assert choice is not None
+    assert [(type(value), value) for value in choice] == [
+        *[(int, 10), (str, "11"), (Decimal, Decimal("1.50")), (bool, True), (str, "yes"), (str, "2026-01-31")],
+        (int, 2142),
+    ]
+    path.write_text("choice: {10: 1, 0xA: 2}")
+    with pytest.raises(ContractError, match=r"value\.yaml: choice: one value stands twice \(line 1\)"):
+        load_yaml(Value, path)
