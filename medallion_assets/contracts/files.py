@@ -23,13 +23,13 @@ def contract_files(folder: Path) -> tuple[list[Path], list[str]]:
     mistakes = list(_other_names(folder))
     paths = []
     for path in _entries(folder / "tables"):
-        if path.suffix == ".yaml" and path.is_file():
+        if path.is_dir():
+            if path.suffix.lower() in _YAML or any(inner.suffix.lower() in _YAML for inner in path.rglob("*")):
+                mistakes.append(f"{path}: a folder, which is not read; expected one file <table>.yaml for each table")
+        elif path.suffix == ".yaml":
             paths.append(path)
         elif path.suffix.lower() in _YAML:
             mistakes.append(f"{path}: not read because of its ending; name it {path.stem}.yaml")
-        elif path.is_dir():
-            if any(inner.suffix.lower() in _YAML for inner in path.rglob("*")):
-                mistakes.append(f"{path}: a folder, which is not read; expected one file <table>.yaml for each table")
         else:
             mistakes.append(f"{path}: not read; expected contracts <table>.yaml here and nothing else")
     return paths, mistakes

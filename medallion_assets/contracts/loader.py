@@ -176,7 +176,7 @@ def parse(model: type[Model], file: YamlFile) -> Model:
     """A file that was read as a `model`, like load_yaml."""
     if not isinstance(file.data, dict):
         known = ", ".join(model.model_fields)
-        raise ContractError(f"{file.path}: expected a mapping with {known}; found {file.data!r:.60}")
+        raise ContractError(f"{file.path}: expected a mapping with {known}; found {_shown(file.data)}")
     try:
         return model.model_validate(file.data)
     except ValidationError as invalid:

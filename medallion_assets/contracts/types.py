@@ -95,6 +95,8 @@ def parse_type(text: object) -> ColumnType:
     """The type a contract writes as `text`. Raises ValueError with what was expected."""
     if isinstance(text, ColumnType):
         return text
+    if text is None:
+        raise ValueError(f"no type; expected {_EXPECTED}")
     if not isinstance(text, str):
         raise ValueError(f"{text!r:.80} is not a type; expected {_EXPECTED}")
     if _nesting(text) > _MAX_NESTING:

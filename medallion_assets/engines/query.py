@@ -165,6 +165,10 @@ def _is_refused(node: exp.Expr) -> bool:
 
 
 def _wrong_types(query: Query, *, doubles: bool) -> Iterator[str]:
+    """Yield the columns of the result that have no type or one name together, and doubles where there may be none."""
+    names = [select.alias_or_name for select in query.typed.selects]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"SELECT gives {names.count(name)} columns {name}; expected one of each name"
     for select in query.typed.selects:
         if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
             yield f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column"

@@ -155,7 +155,7 @@ def _declares_double(described: YamlFile | None) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as unreadable:
         raise MartError(f"{file}: not readable as text in UTF-8: {unreadable}") from unreadable
 

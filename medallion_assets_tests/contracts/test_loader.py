@@ -281,6 +281,7 @@ def test_a_table_that_dynamodb_could_not_have_is_refused(folder: Path, table: st
         ("tables/users.json", "expected contracts <table>.yaml"),
         ("tables/users", "expected contracts <table>.yaml"),
         ("tables/more/users.yaml", "a folder, which is not read"),
+        ("tables/users.yaml/x", "a folder, which is not read"),
         ("Tables/users.yaml", "name it tables"),
         ("domain.yml", "name it domain.yaml"),
         ("workload.YML", "name it workload.yaml"),

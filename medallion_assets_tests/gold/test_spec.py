@@ -55,6 +55,12 @@ def test_the_shop_has_its_three_marts() -> None:
         ("query.sql", "AS order_count", "AS orders", "columns: order_date, region, order_count"),
         ("query.sql", "FROM silver.orders", "FROM silver.order", "expected one of silver.customers, silver.orders"),
         ("query.sql", "GROUP BY CAST(order_date AS DATE), ", "GROUP BY ", "query.sql: Binder Error"),
+        (
+            "query.sql",
+            "AS order_count",
+            "AS order_count, 7 AS order_count",
+            "query.sql: SELECT gives 2 columns order_count",
+        ),
         ("query.sql", "AVG(total_amount)", "AVG(CAST(total_amount AS double))", "query.sql: AVG(CAST("),
     ],
 )
@@ -221,6 +227,12 @@ def test_a_table_two_joins_away_is_refused_with_the_way_out(domain: Domain) -> N
         load_marts(load_domain(str(domain.folder)))
     assert "regions is not joined as the spec says" in str(not_joined.value)
     assert "by `enrich` in the contract of the table between them" in str(not_joined.value)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(domain: Domain) -> None:
+    for path in (domain.folder / "marts" / "daily_sales_by_region").iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(load_marts(domain)) == 3
 
 
 def test_a_domain_may_have_no_marts(domain: Domain) -> None:
