@@ -283,6 +283,10 @@ def test_the_ledger_and_the_health_are_written_by_the_daemons_own_ticks(stack: S
             "a run of observe that succeeded",
         )
         assert not [run.run_id for run in instance.get_runs(observed) if run.is_failure]
+        every_day = {str(today() - timedelta(days=n)) for n in range(121)}
+        for layer in ("bronze", "silver"):
+            made = instance.get_materialized_partitions(dg.AssetKey([layer, "customers"]))
+            assert made == every_day, "no day without changes is missing"
     assert {row["table_name"] for row in rows("ops", "ledger")} == {"customers", "products", "orders"}
     assert {row["layer"] for row in rows("ops", "health")} == {"bronze", "silver", "gold"}
 
