@@ -7,9 +7,15 @@ DynamoDB sends 21 to 40 digits of varying width. Compare them as integers, or as
 text that was sent. A row that a repair writes carries an amended number: the padded number of the change that it
 corrects, a plus sign, and 16 digits of microseconds since 1970. As text it sorts after that change and before every
 later one.
+
+A table that was made anew, or whose stream was switched off and on, has a new stream, and its numbers may begin lower
+than those of the old one. So numbers order the changes of one stream only; changes of a later stream come after all of
+those. The label at the end of a stream's ARN is the time at which the stream was created (Amazon DynamoDB API
+Reference, StreamDescription, StreamLabel).
 """
 
-from datetime import timedelta
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 SEQUENCE_DIGITS: Final = 40
@@ -23,6 +29,19 @@ AMENDED_SEQUENCE: Final = rf"[0-9]{{{SEQUENCE_DIGITS}}}\+[0-9]{{16}}"
 
 STREAM_RETENTION: Final = timedelta(hours=24)
 """How long a stream keeps a record (DynamoDB Developer Guide, "Change data capture for DynamoDB Streams")."""
+
+STREAM_LABEL: Final = r"/stream/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)$"
+"""Regular expression (Python and RE2) whose group is the label at the end of a stream's ARN."""
+
+
+def stream_created_at(stream_arn: str) -> datetime:
+    """Return when a stream was created, by the label in its ARN. Raises ValueError for an ARN without one."""
+    found = re.search(STREAM_LABEL, stream_arn)
+    if found is None:
+        raise ValueError(
+            f"{stream_arn!r} does not end with the time its stream was created; expected .../stream/<label>"
+        )
+    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
 
 
 def is_sequence(value: object) -> bool:

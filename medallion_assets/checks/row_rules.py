@@ -6,9 +6,11 @@ Belongs here: what it means that a row breaks a rule. Does not belong here: what
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from types import MappingProxyType
 
 from medallion_assets.contracts.model import Column, Contract, Rule, Severity
 from medallion_assets.contracts.rule_value import TypedValue
@@ -25,15 +27,25 @@ class RowRule:
     breaks: str
 
 
-def row_rules(contract: Contract, severity: Severity) -> tuple[RowRule, ...]:
-    """The contract's rules of that severity, `references` left out. Their values are of the column's type."""
-    return tuple(rule for column in contract.columns.values() for rule in column_rules(column, severity))
+def row_rules(
+    contract: Contract, severity: Severity, sql_names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[RowRule, ...]:
+    """Return the contract's rules of that severity, without `references`. Their values are of the column's type.
 
-
-def column_rules(column: Column, severity: Severity) -> tuple[RowRule, ...]:
-    """One column's rules of that severity, like row_rules."""
+    `sql_names` has the SQL names of columns that are named otherwise than in the contract.
+    """
     return tuple(
-        RowRule(column.name, _name(rule), f"coalesce({_breaks(column, rule)}, FALSE)")
+        rule
+        for column in contract.columns.values()
+        for rule in column_rules(column, severity, sql_names.get(column.name))
+    )
+
+
+def column_rules(column: Column, severity: Severity, sql_name: str | None = None) -> tuple[RowRule, ...]:
+    """Return one column's rules of that severity, like row_rules; `sql_name` None is its quoted name."""
+    name = sql_name or identifier(column.name)
+    return tuple(
+        RowRule(column.name, _name(rule), f"coalesce({_breaks(column, rule, name)}, FALSE)")
         for rule in column.rules
         if rule.severity == severity and rule.kind != "references"
     )
@@ -47,8 +59,7 @@ def _shown(value: object) -> str:
     return "[" + ", ".join(str(one) for one in value) + "]" if isinstance(value, tuple) else str(value)
 
 
-def _breaks(column: Column, rule: Rule) -> str:
-    name = identifier(column.name)
+def _breaks(column: Column, rule: Rule, name: str) -> str:
     if rule.pattern is not None:
         return f"NOT regexp_full_match({name}, {literal(rule.pattern)})"
     known = [_literal(column.type, value) for value in rule.typed_values(column.type)]

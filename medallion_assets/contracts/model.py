@@ -307,6 +307,16 @@ class Contract(Strict):
         return tuple(column.name for column in self.key_columns)
 
     @property
+    def required_names(self) -> frozenset[str]:
+        """The names of the columns that are never null in Silver: the key, and what a blocking rule requires."""
+        required = {
+            column.name
+            for column in self.columns.values()
+            if any(rule.required and rule.severity == "block" for rule in column.rules)
+        }
+        return frozenset(required.union(self.key_names))
+
+    @property
     def enriched_names(self) -> tuple[str, ...]:
         """The names of the columns that enrichment adds."""
         return tuple(name for enrichment in self.enrich for name in enrichment.columns)

@@ -26,7 +26,7 @@ from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.early_times import has_early_times
 from medallion_assets.lake.outage import translate_outages
 
-NAMESPACES: Final = ("silver", "gold", "quarantine", "ops")
+NAMESPACES: Final = ("silver", "deleted", "gold", "quarantine", "ops")
 
 # Each range of days is a scan of its own, because DuckDB skips files by one range, but not by several joined with OR.
 _MAX_RANGES: Final = 8
@@ -69,7 +69,7 @@ class Embedded:
     def show(
         self, table: Table, *, snapshot_id: int | None = None, days: tuple[str, Sequence[date]] | None = None
     ) -> None:
-        """Show a table under its own name, at a snapshot (None: the published one), without its tombstones.
+        """Show a table under its own name, at a snapshot (None: the published one).
 
         `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files.
         """
@@ -77,10 +77,9 @@ class Embedded:
         scan = self._lake.scan_sql(table, snapshot_id)
         if has_early_times(table, snapshot_id):
             scan = f"(FROM {scan} OFFSET 0)"  # a filter does not pass it, so no file is skipped
-        alive = ["NOT _deleted"] if "_deleted" in table.schema().column_names else []
         parts = []
         for span in _day_ranges(days[1]) if days else [None]:
-            conditions = [*alive, *(_between(days[0], *span) if days and span else [])]
+            conditions = _between(days[0], *span) if days and span else []
             parts.append(f"SELECT * FROM {scan}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""))
         with _translate_query_errors():
             self._connection.execute(

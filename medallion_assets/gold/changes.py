@@ -23,7 +23,7 @@ from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows, changes_after
-from medallion_assets.silver.table import DELETED
+from medallion_assets.silver.table import EVENT_ID
 
 # Table properties of a mart, written in the commit that publishes it. The first is also a property of each snapshot.
 INPUT_SNAPSHOTS: Final = "medallion.input-snapshots"
@@ -113,14 +113,13 @@ def _days_of_changes(
     if table is None:
         return None
     if partition is None:
-        rows = changed_rows(lake, table, since=since, until=until, columns=[DELETED])
+        rows = changed_rows(lake, table, since=since, until=until, columns=[EVENT_ID])
         return set() if rows is not None and rows.num_rows == 0 else None
     if changed == partition.table:
-        rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of, DELETED])
+        rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of])
         if rows is None:
             return None
-        alive = rows.filter(pc.invert(rows[DELETED]))
-        days = set(pc.unique(alive[partition.day_of].cast(pa.date32())).to_pylist())
+        days = set(pc.unique(rows[partition.day_of].cast(pa.date32())).to_pylist())
         return None if None in days else days  # a row without a day is in no partition: compute and audit everything
     (key,) = mart.domain.by_name[changed].key_names
     rows = changed_rows(lake, table, since=since, until=until, columns=[key])
@@ -146,7 +145,7 @@ def _referring_days(
     with lake.duckdb() as connection:
         connection.register("changed", pa.table({"key": keys}))
         days = connection.execute(
-            f"SELECT DISTINCT CAST({day} AS DATE) FROM {lake.scan_sql(table, None)} WHERE NOT {DELETED} AND {refers}"
+            f"SELECT DISTINCT CAST({day} AS DATE) FROM {lake.scan_sql(table, None)} WHERE {refers}"
         ).fetchall()
     found = {one for (one,) in days}
     return None if None in found else found

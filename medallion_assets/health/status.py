@@ -29,7 +29,6 @@ from medallion_assets.ledger.status import Completeness
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import (
     CHANGED_AT,
-    DELETED,
     OBJECTS,
     OPEN,
     QUARANTINE,
@@ -143,7 +142,7 @@ def read_last_changes(lake: Lake, domain: Domain) -> dict[str, datetime | None]:
         for contract in domain.tables:
             found[contract.lake_name] = None
             if (table := lake.find(SILVER, contract.lake_name)) is not None:
-                query = f"SELECT max({CHANGED_AT}) FROM {lake.scan_sql(table, None)} WHERE NOT {DELETED}"
+                query = f"SELECT max({CHANGED_AT}) FROM {lake.scan_sql(table, None)}"
                 ((found[contract.lake_name],),) = connection.execute(query).fetchall()
     return found
 

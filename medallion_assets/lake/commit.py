@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import (
     DataFile,
@@ -61,8 +62,10 @@ class Staged:
 
     - `base_snapshot_id`: main when it was planned; None for a table without a snapshot
     - `inserted`, `updated`: rows with a new key, and rows that replace one
-    - `superseded`: rows that lost, because the table has a newer row of their key
+    - `removed`: rows of the table that are removed
+    - `superseded`: rows and removals that lost, because the table has a newer row of their key
     - `unchanged`: rows that are in the table already
+    - `removals`: the removals that did not lose, whether or not the table had a row to remove
     """
 
     table_id: str
@@ -71,8 +74,10 @@ class Staged:
     snapshot_id: int | None
     inserted: int = 0
     updated: int = 0
+    removed: int = 0
     superseded: int = 0
     unchanged: int = 0
+    removals: pa.Table | None = None
 
     @property
     def changed(self) -> bool:

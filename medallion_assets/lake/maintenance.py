@@ -10,7 +10,7 @@ import contextlib
 import datetime as dt
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -46,7 +46,9 @@ DELETED_SHARE = 0.2
 ABANDONED = dt.timedelta(days=1)
 
 
-def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> Staged | None:
+def compact(
+    lake: Lake, table: Table, *, order_by: Sequence[str] = ("_stream_created_at", "_sequence_number")
+) -> Staged | None:
     """Fold small data files, files with many deleted rows and all position deletes, and publish the result.
 
     Returns None if there was nothing to do, or if another writer committed meanwhile; then the next call does it. Cheap
@@ -61,7 +63,7 @@ def compact(lake: Lake, table: Table, *, order_by: str = "_sequence_number") -> 
 
 
 @translate_outages()
-def _compact(lake: Lake, table: Table, order_by: str) -> Staged | None:
+def _compact(lake: Lake, table: Table, order_by: Sequence[str]) -> Staged | None:
     table.refresh()
     main = table.metadata.current_snapshot_id
     if main is None or _commits_since_compaction(table) < COMMITS_BETWEEN:
@@ -70,7 +72,7 @@ def _compact(lake: Lake, table: Table, order_by: str) -> Staged | None:
     data_files, delete_files = contents.data_files(), contents.delete_files()
     schema = table.schema()
     key = [schema.find_field(field_id).name for field_id in schema.identifier_field_ids]
-    bounded = [*key, *(field.name for field in schema.fields if field.name == order_by)]
+    bounded = [*key, *(field.name for field in schema.fields if field.name in order_by)]
     added: list[DataFile] = []
     with lake.duckdb() as connection:
         counts = _deleted_counts(connection, delete_files)

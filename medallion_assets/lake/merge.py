@@ -1,4 +1,4 @@
-"""Merge rows into a table by key: find the rows they replace, delete those by position, add the new ones.
+"""Merge rows and removals into a table by key: find the rows they replace, delete those by position, add the new ones.
 
 This is merge-on-read of Iceberg v2: no data file is rewritten. It reads only files that can contain one of the keys, of
 these only the key columns, and the ordering column only where the bounds do not show that all rows are older. Belongs
@@ -8,6 +8,7 @@ here: which row wins. Does not belong here: choosing files (prune), committing (
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import duckdb
@@ -38,54 +39,65 @@ def stage_merge(
     *,
     key: Sequence[str],
     branch: str,
+    removals: pa.Table | None = None,
     properties: Mapping[str, str] = {},
     rewrite_equal: bool = False,
-    order_by: str = "_sequence_number",
+    order_by: Sequence[str] = ("_sequence_number",),
 ) -> Staged:
     """Stage one snapshot in which each row replaces the table's row of the same key if its `order_by` is greater.
 
-    `rows` has the table's columns and each key once. A row whose `order_by` is equal changes nothing, unless
-    `rewrite_equal` is set and another column differs. Null in `order_by` is older than every value. If no row wins,
-    nothing is committed and Staged.changed is False. Raises SchemaMismatch if the columns are not the table's,
-    CommitConflict if another writer was first, ValueError for a null or repeated key.
+    `rows` has the table's columns. `removals` has the key, `order_by` and possibly other columns; each removes the
+    table's row of its key unless that is newer. A key stands once in both together. The columns of `order_by` are
+    compared one after the other; null is older than every value. A row whose `order_by` is equal changes nothing,
+    unless `rewrite_equal` is set and another column differs. If nothing wins, nothing is committed and Staged.changed
+    is False. Raises SchemaMismatch if the columns are not the table's, CommitConflict if another writer was first,
+    ValueError for a null or repeated key.
     """
     table.refresh()
     schema, main = table.schema(), table.metadata.current_snapshot_id
     rows = conform(rows, schema)
     refuse_floating_key(rows.schema, key)
+    ordered = [*key, *order_by]
+    incoming = rows.select(ordered)
+    if removals is not None:
+        incoming = pa.concat_tables([incoming, removals.select(ordered).cast(incoming.schema)])
     contents = Contents.of(table, main)
     data_files = contents.data_files()
-    candidates = files_with_keys(schema, data_files, rows, key) if rows.num_rows else []
+    candidates = files_with_keys(schema, data_files, incoming, key) if incoming.num_rows else []
     with lake.duckdb() as connection:
-        numbered = by_field_id(rows, schema).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-        connection.register("incoming", numbered)
-        _refuse_bad_keys(connection, rows, key, schema)
+        _register(connection, schema, rows, incoming)
+        _refuse_bad_keys(connection, incoming, key, schema)
         _match(
             connection,
             schema,
-            rows,
+            incoming,
             candidates=candidates,
             delete_files=contents.delete_files(),
             key=key,
             order_by=order_by,
         )
+        connection.execute(f"UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row >= {rows.num_rows}")
         if rewrite_equal:
             _let_different_win(connection, schema, candidates)
-        counts = dict(connection.execute("SELECT verdict, count(*) FROM decided GROUP BY verdict").fetchall())
+        counts: Counter[tuple[str, bool]] = Counter()
+        for verdict, is_row, number in connection.execute(
+            f"SELECT verdict, row < {rows.num_rows}, count(*) FROM decided GROUP BY ALL"
+        ).fetchall():
+            counts[verdict, is_row] = number
         losers = connection.execute("SELECT row FROM decided WHERE verdict <> 'older'").to_arrow_table()["row"]
         replaced = connection.execute(
             "SELECT file_path, pos FROM found JOIN decided USING (row) WHERE decided.verdict = 'older'"
         ).to_arrow_table()
-    winners = rows.filter(pc.invert(pc.is_in(numbered["row"], losers.combine_chunks()))) if len(losers) else rows
+    winners = _without(rows, losers, first=0)
     snapshot_id = main
-    if winners.num_rows:
-        added = write_data(table, winners, sort_by=key, prune_by=[*key, order_by])
+    if winners.num_rows or replaced.num_rows:
+        added = write_data(table, winners, sort_by=key, prune_by=ordered) if winners.num_rows else []
         deletes = write_deletes(table, replaced, candidates)
         snapshot_id = stage_snapshot(
             table,
             contents,
             branch=branch,
-            operation=Operation.OVERWRITE if deletes else Operation.APPEND,
+            operation=Operation.APPEND if not deletes else Operation.OVERWRITE if added else Operation.DELETE,
             added=[*added, *deletes],
             properties=properties,
         )
@@ -94,24 +106,41 @@ def stage_merge(
         branch=branch,
         base_snapshot_id=main,
         snapshot_id=snapshot_id,
-        inserted=rows.num_rows - sum(counts.values()),
-        updated=counts.get("older", 0),
-        superseded=counts.get("newer", 0),
-        unchanged=counts.get("equal", 0),
+        inserted=rows.num_rows - sum(number for (_, is_row), number in counts.items() if is_row),
+        updated=counts["older", True],
+        removed=counts["older", False],
+        superseded=counts["newer", True] + counts["newer", False],
+        unchanged=counts["equal", True],
+        removals=_without(removals, losers, first=rows.num_rows) if removals is not None else None,
     )
     log.info("merge into %s read %d of %d files: %s", staged.table_id, len(candidates), len(data_files), staged)
     return staged
 
 
+def _register(connection: duckdb.DuckDBPyConnection, schema: Schema, rows: pa.Table, incoming: pa.Table) -> None:
+    """Register `incoming` (key and order of rows and removals) and `rows`, with row numbers; removals come last."""
+    numbers = pa.arange(0, incoming.num_rows)
+    connection.register("incoming", by_field_id(incoming, schema).append_column("row", numbers))
+    connection.register("rows", by_field_id(rows, schema).append_column("row", numbers.slice(0, rows.num_rows)))
+
+
+def _without(rows: pa.Table, numbers: pa.ChunkedArray, *, first: int) -> pa.Table:
+    """Return the rows without those of these numbers; the rows are numbered from `first` on."""
+    if not len(numbers):
+        return rows
+    own = pa.arange(first, first + rows.num_rows)
+    return rows.filter(pc.invert(pc.is_in(own, numbers.combine_chunks())))
+
+
 def _match(
     connection: duckdb.DuckDBPyConnection,
     schema: Schema,
-    rows: pa.Table,
+    incoming: pa.Table,
     *,
     candidates: Sequence[DataFile],
     delete_files: Sequence[DataFile],
     key: Sequence[str],
-    order_by: str,
+    order_by: Sequence[str],
 ) -> None:
     """Create the tables `found` and `decided`.
 
@@ -119,12 +148,15 @@ def _match(
     per incoming row. The verdict says what the table's row is in `order_by`: 'older' than the incoming one, 'equal' or
     'newer'.
     """
-    older = files_surely_older(schema, candidates, rows, order_by)
+    older = files_surely_older(schema, candidates, incoming, order_by)
     contested = [file for file in candidates if file not in older]
     same_key = " AND ".join(f"t.{column} = i.{column}" for column in _columns(schema, key))
-    (order,) = _columns(schema, [order_by])
-    compared = f"""CASE WHEN t.{order} IS NOT DISTINCT FROM i.{order} THEN 'equal'
-                        WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
+    parts = [
+        f"""WHEN t.{order} IS DISTINCT FROM i.{order}
+            THEN CASE WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
+        for order in _columns(schema, order_by)
+    ]
+    compared = f"CASE {' '.join(parts)} ELSE 'equal' END"
     selects = [
         f"SELECT i.row, t.filename AS file_path, t.file_row_number AS pos, {verdict} AS verdict "
         f"FROM {rows_sql(connection, schema, files)} t JOIN incoming i ON {same_key}"
@@ -159,7 +191,7 @@ def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, ca
         UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row IN (
             SELECT f.row FROM {rows_sql(connection, schema, files)} t
             JOIN {at_sql(files, "found")} f ON f.at = {AT}
-            JOIN incoming i ON i.row = f.row
+            JOIN rows i ON i.row = f.row
             WHERE {differs}
         )
     """)

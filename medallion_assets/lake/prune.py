@@ -30,14 +30,20 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
     return remaining
 
 
-def files_surely_older(schema: Schema, files: Sequence[DataFile], rows: pa.Table, order_by: str) -> list[DataFile]:
-    """Return the files whose rows are all older than all of `rows`, so that their `order_by` need not be read."""
-    column = rows.column(order_by)
-    if column.null_count or pa.types.is_floating(column.type):  # bounds do not include NaN
+def files_surely_older(
+    schema: Schema, files: Sequence[DataFile], rows: pa.Table, order_by: Sequence[str]
+) -> list[DataFile]:
+    """Return the files whose rows are all older than all of `rows`, so that their `order_by` need not be read.
+
+    The greatest values of the columns, taken together, are not smaller than any row: the comparison stays right.
+    """
+    columns = [rows.column(name) for name in order_by]
+    if any(column.null_count or pa.types.is_floating(column.type) for column in columns):  # bounds do not include NaN
         return []
-    oldest = pc.min(_physical(column)).as_py()
-    newest = ((file, _bounds(file, schema.find_field(order_by))[1]) for file in files)
-    return [file for file, bound in newest if bound is not None and bound < oldest]
+    oldest = tuple(pc.min(_physical(column)).as_py() for column in columns)
+    fields = [schema.find_field(name) for name in order_by]
+    newest = ((file, tuple(_bounds(file, field)[1] for field in fields)) for file in files)
+    return [file for file, bounds in newest if None not in bounds and bounds < oldest]
 
 
 class _SortedValues:

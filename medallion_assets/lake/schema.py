@@ -19,7 +19,7 @@ from medallion_assets.errors import SchemaMismatch
 
 
 def iceberg_schema(schema: pa.Schema, key: Sequence[str]) -> Schema:
-    """Return the Iceberg schema of a new table: ids count from 1, key columns are required, the others nullable.
+    """Return the Iceberg schema of a new table: ids count from 1, key columns and fields not nullable are required.
 
     Raises SchemaMismatch for a type that Iceberg does not have and for a key that is not a column.
     """
@@ -27,7 +27,7 @@ def iceberg_schema(schema: pa.Schema, key: Sequence[str]) -> Schema:
         if name not in schema.names:
             raise SchemaMismatch(f"The key column {name} is not among the columns {', '.join(schema.names)}.")
     refuse_floating_key(schema, key)
-    fields = [field.with_nullable(field.name not in key) for field in schema]
+    fields = [field.with_nullable(field.nullable and field.name not in key) for field in schema]
     fresh = assign_fresh_schema_ids(_without_ids(pa.schema(fields)))
     return Schema(*fresh.fields, identifier_field_ids=[fresh.find_field(name).field_id for name in key])
 
@@ -74,6 +74,18 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
                 f"The table's column {name} is {present[name]}, not {declared[name]}. Types do not change."
             )
     return [field for field in requested.fields if field.name not in present]
+
+
+def relaxed_columns(table: Schema, wanted: pa.Schema) -> list[str]:
+    """Return the columns that the table requires and `wanted` does not; key columns are never among them."""
+    return [
+        field.name
+        for field in table.fields
+        if field.required
+        and field.field_id not in table.identifier_field_ids
+        and field.name in wanted.names
+        and wanted.field(field.name).nullable
+    ]
 
 
 def file_schema(schema: Schema) -> pa.Schema:

@@ -15,11 +15,13 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.gap import Gap, stream_gap
 from medallion_assets.ledger.gaps import close_gaps, list_open_gaps, read_gap_history, record_gaps
-from medallion_assets.ledger.offset import FollowerOffset, read_properties
+from medallion_assets.ledger.offset import FollowerOffset, read_properties, repaired_property
+from medallion_assets.ops.tables import LEDGER
+from medallion_assets.ops.upsert import upsert
 
 
 def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime, run_id: str) -> list[Gap]:
-    """Close the gaps that a completed repair fixed; return those that are left.
+    """Close the gaps that a completed repair fixed, and record the repair; return the gaps that are left.
 
     `at` is when the repair started to read the source, aware UTC. A repair brings the table to the state of the source
     at that time or later, so it fixes what was lost before. From a stream gap changes are lost until the poller
@@ -36,6 +38,8 @@ def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, a
 
     found = list_open_gaps(lake, contract.lake_name)
     close_gaps(lake, [gap for gap in found if is_fixed(gap)], at=at, run_id=run_id)
+    repaired = {repaired_property(contract.lake_name): at.isoformat()}
+    upsert(lake, LEDGER, [], run_id=run_id, properties=repaired)
     return [gap for gap in found if not is_fixed(gap)]
 
 

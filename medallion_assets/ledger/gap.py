@@ -17,6 +17,7 @@ from medallion_assets.ledger.ranges import Range
 
 GapKind = Literal[
     "stream_gap",
+    "stream_replaced",
     "capture_restarted",
     "missing_range",
     "dead_lettered",
@@ -25,6 +26,7 @@ GapKind = Literal[
     "changed_object",
 ]
 """`stream_gap`: the poller found that the stream lost records before they were read.
+`stream_replaced`: changes come from another stream than before: the table was made anew, or its stream switched off.
 `capture_restarted`: the poller started without its checkpoint, after the stream had dropped records not read before.
 `missing_range`: a range of a shard is in no Bronze object.
 `dead_lettered`: records went to the dead-letter queue.
@@ -33,7 +35,7 @@ GapKind = Literal[
 `changed_object`: an object that the table contains has other content now."""
 
 _LOSSY: Final[frozenset[GapKind]] = frozenset(
-    {"stream_gap", "capture_restarted", "missing_range", "dead_lettered", "skipped_object"}
+    {"stream_gap", "stream_replaced", "capture_restarted", "missing_range", "dead_lettered", "skipped_object"}
 )
 
 BRONZE_KINDS: Final[tuple[GapKind, ...]] = ("missing_object", "changed_object")
@@ -110,6 +112,23 @@ def stream_gap(contract: Contract, marker: GapMarker, *, since: datetime | None)
         detected_at=marker.detected_at,
         reason=marker.reason,
         remedy=f"Start the poller with --resume-after-gap {contract.table}, then run `medallion repair {name}`",
+    )
+
+
+def stream_replaced(table: str, created_at: datetime, *, now: datetime) -> Gap:
+    """Return the gap of a table whose changes come from a new stream, which was created at `created_at`."""
+    return Gap(
+        gap=gap_key(table, "stream_replaced", created_at.isoformat()),
+        table=table,
+        kind="stream_replaced",
+        since=created_at,
+        detected_at=now,
+        reason=(
+            f"its changes come from a new stream, created {created_at:%Y-%m-%d %H:%M:%S} UTC: the table was made anew, "
+            "or its stream was switched off and on. No stream says what was lost with the old one, for example items "
+            "that the new table does not have"
+        ),
+        remedy=f"Run `medallion repair {table}`",
     )
 
 

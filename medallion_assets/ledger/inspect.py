@@ -22,7 +22,7 @@ from medallion_assets.ledger.completeness import ShardEnd
 from medallion_assets.ledger.findings import Findings, KnownGaps
 from medallion_assets.ledger.gap import Gap, ShardKey
 from medallion_assets.ledger.inspect_objects import inspect_objects
-from medallion_assets.ledger.inspect_shards import inspect_heartbeat, inspect_restart, inspect_shards
+from medallion_assets.ledger.inspect_shards import inspect_heartbeat, inspect_restart, inspect_shards, inspect_stream
 from medallion_assets.ledger.offset import FollowerOffset
 from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.ledger.row import Row
@@ -59,7 +59,8 @@ def inspect_table(
     objects = inspect_objects(sources, view)
     shards, ends = inspect_shards(ledger, view, objects.rows)
     restarted = Findings(gaps=inspect_restart(view, marked.gaps))
-    return _conclude(view, Findings.combine([marked, objects, shards, restarted]), ends)
+    replaced = Findings(gaps=inspect_stream(view, marked.gaps))
+    return _conclude(view, Findings.combine([marked, objects, shards, restarted, replaced]), ends)
 
 
 def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd]) -> Inspection:
@@ -80,6 +81,6 @@ def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd
         is_captured=view.heartbeat is not None or view.position.newest is not None or bool(pending),
         gaps=tuple(sorted(left, key=lambda gap: (gap.detected_at, gap.gap))),
     )
-    offset = replace(view.offset, complete_to=complete_to)
+    offset = replace(view.offset, complete_to=complete_to, stream_created_at=view.stream_created_at)
     cursor = ScanCursor(view.listing.next_page, complete_to)
     return Inspection(list(found.rows.values()), new_gaps, closed, offset, status, cursor)

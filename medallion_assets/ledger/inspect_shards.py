@@ -12,7 +12,7 @@ from datetime import datetime
 from medallion_assets.capture.sequence import pad_sequence
 from medallion_assets.ledger.completeness import ShardEnd, assess_completeness
 from medallion_assets.ledger.findings import Findings
-from medallion_assets.ledger.gap import Gap, ShardKey, dead_lettered, missing_range
+from medallion_assets.ledger.gap import Gap, ShardKey, dead_lettered, missing_range, stream_replaced
 from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.ledger.row import Row
 from medallion_assets.ledger.shards import (
@@ -60,6 +60,21 @@ def inspect_restart(view: TableView, marked: Iterable[Gap]) -> list[Gap]:
     keys = [*view.gaps.closed_at, *(gap.gap for gap in marked)]
     restart = find_restart(view.name, view.heartbeat, view.offset.complete_to, keys, now=view.now)
     return [restart] if restart else []
+
+
+def inspect_stream(view: TableView, marked: Iterable[Gap]) -> list[Gap]:
+    """Return the gap of a stream that took the place of another since the last inspection, if any.
+
+    A stream that was created before the last completed repair began leaves no gap, and no second one is found where the
+    poller has marked the end of the old stream; `marked` are such gaps that are not recorded yet.
+    """
+    created_at, before = view.stream_created_at, view.offset.stream_created_at
+    if created_at is None or before is None or created_at <= before:
+        return []
+    repaired = view.repaired_at is not None and view.repaired_at > created_at
+    if repaired or any(gap.kind == "stream_gap" for gap in [*view.gaps.open, *marked]):
+        return []
+    return [stream_replaced(view.name, created_at, now=view.now)]
 
 
 def inspect_heartbeat(

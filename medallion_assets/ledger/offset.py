@@ -9,10 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ops.tables import LEDGER
+
+_TIMES: Final = ("complete_to", "stream_created_at")
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class FollowerOffset:
     `assumed_through`: the table's history no longer says which objects it contains up to this name (the ledger started
     later, or snapshots expired), so it is assumed to contain all of them.
     `complete_to`: up to this time the table has every change, aware UTC; None before that was ever known.
+    `stream_created_at`: when the stream was created that the table's latest changes came from; None before the first.
     """
 
     snapshot_id: int | None = None
     assumed_through: str | None = None
     complete_to: datetime | None = None
+    stream_created_at: datetime | None = None
 
     @classmethod
     def read(cls, properties: Mapping[str, str], table: str) -> Self:
@@ -36,12 +40,8 @@ class FollowerOffset:
         if text is None:
             return cls()
         fields = json.loads(text)
-        complete_to = fields["complete_to"]
-        return cls(
-            fields["snapshot_id"],
-            fields["assumed_through"],
-            datetime.fromisoformat(complete_to) if complete_to else None,
-        )
+        times = [datetime.fromisoformat(at) if (at := fields[name]) else None for name in _TIMES]
+        return cls(fields["snapshot_id"], fields["assumed_through"], *times)
 
     @staticmethod
     def property_name(table: str) -> str:
@@ -50,10 +50,13 @@ class FollowerOffset:
 
     def to_json(self) -> str:
         """Return the offset as the value of its property."""
-        complete_to = self.complete_to.isoformat() if self.complete_to else None
-        return json.dumps(
-            {"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, "complete_to": complete_to}
-        )
+        times = {name: at.isoformat() if (at := getattr(self, name)) else None for name in _TIMES}
+        return json.dumps({"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, **times})
+
+
+def repaired_property(table: str) -> str:
+    """Return the name of the property of `ops.ledger`: when the last completed repair of a table began."""
+    return f"medallion.repaired-at.{table}"
 
 
 def read_properties(lake: Lake) -> Mapping[str, str]:

@@ -15,11 +15,12 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.silver.bronze import read_object
 from medallion_assets.silver.decode import decode
-from medallion_assets.silver.table import EVENT_ID, QUARANTINE, SEQUENCE, SILVER
+from medallion_assets.silver.table import EVENT_ID, QUARANTINE, VERSION, version_sql
+from medallion_assets.silver.tombstones import newest_changes_sql
 
 
 def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: str) -> bool:
-    """Return whether each change in the object is in the published table, replaced by a newer one, or in quarantine.
+    """Return whether each change in the object is merged, replaced by a newer one, or in quarantine.
 
     False for an object that cannot be read. Raises LakeUnavailable.
     """
@@ -31,21 +32,16 @@ def silver_contains(lake: Lake, store: BronzeStore, contract: Contract, name: st
         keys = ", ".join(identifier(key) for key in contract.key_names)
         connection.register("changes", decoded.rows)
         connection.register("rejected", decoded.rejected)
-        published = _scan(lake, SILVER, contract, f"{keys}, {SEQUENCE} AS newest") or (
-            f"SELECT {keys}, {SEQUENCE} AS newest FROM changes WHERE FALSE"
-        )
-        quarantined = _scan(lake, QUARANTINE, contract, "event_id") or "SELECT '' AS event_id WHERE FALSE"
+        merged = newest_changes_sql(lake, contract) or f"(SELECT {keys}, {', '.join(VERSION)} FROM changes WHERE FALSE)"
+        table, quarantined = lake.find(QUARANTINE, contract.lake_name), "SELECT '' AS event_id WHERE FALSE"
+        if table is not None:
+            quarantined = f"SELECT event_id FROM {lake.scan_sql(table, None)}"
         ((left,),) = connection.execute(f"""
-            WITH quarantined AS ({quarantined})
+            WITH _merged AS (SELECT {keys}, max({version_sql()}) AS _newest FROM {merged} GROUP BY {keys}),
+            _quarantined AS ({quarantined})
             SELECT count(*) FROM (
-                SELECT {EVENT_ID} AS event_id FROM changes LEFT JOIN ({published}) USING ({keys})
-                WHERE newest IS NULL OR newest < {SEQUENCE}
+                SELECT {EVENT_ID} AS event_id FROM changes LEFT JOIN _merged USING ({keys})
+                WHERE _newest IS NULL OR _newest < {version_sql()}
                 UNION ALL SELECT event_id FROM rejected
-            ) ANTI JOIN quarantined USING (event_id)""").fetchall()
+            ) ANTI JOIN _quarantined USING (event_id)""").fetchall()
     return not left
-
-
-def _scan(lake: Lake, namespace: str, contract: Contract, columns: str) -> str | None:
-    """Return SQL of these columns of the table as published; None if it does not exist."""
-    table = lake.find(namespace, contract.lake_name)
-    return None if table is None else f"SELECT {columns} FROM {lake.scan_sql(table, None)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -97,7 +97,7 @@ def _inspect(
 
 def _is_due(offset: FollowerOffset, written: FollowerOffset) -> bool:
     """Return whether an offset has to be written in place of the written one."""
-    if (written.snapshot_id, written.assumed_through) != (offset.snapshot_id, offset.assumed_through):
+    if replace(written, complete_to=None) != replace(offset, complete_to=None):
         return True
     if written.complete_to is None or offset.complete_to is None:
         return written.complete_to != offset.complete_to

@@ -17,9 +17,9 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.findings import KnownGaps
 from medallion_assets.ledger.follow import Merged, follow, read_history
 from medallion_assets.ledger.listing import Listing, list_bronze
-from medallion_assets.ledger.offset import FollowerOffset
+from medallion_assets.ledger.offset import FollowerOffset, repaired_property
 from medallion_assets.ledger.reader import LedgerReader
-from medallion_assets.silver.table import SILVER, read_position
+from medallion_assets.silver.table import SILVER, STREAM, read_position
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,11 @@ class Sources:
 
 @dataclass(frozen=True)
 class TableView:
-    """One table as it was read at the start of an inspection."""
+    """One table as it was read at the start of an inspection.
+
+    `stream_created_at` is when the latest stream was created that a merged change came from; `repaired_at` is when the
+    last completed repair began.
+    """
 
     contract: Contract
     heartbeat: PollerHeartbeat | None
@@ -52,6 +56,8 @@ class TableView:
     listing: Listing
     merged: Merged
     current_snapshot: int | None
+    stream_created_at: datetime | None
+    repaired_at: datetime | None
     gaps: KnownGaps
     now: datetime
 
@@ -78,4 +84,19 @@ def read_view(sources: Sources, contract: Contract, gaps: KnownGaps, *, cursor: 
         offset = replace(offset, complete_to=cursor.complete_to)
     history = read_history(silver, since=offset.snapshot_id)
     merged = follow(history, offset, position, listing.pending(position), table=contract.table)
-    return TableView(contract, heartbeat, position, listing, merged, history.current, gaps, now)
+    stream, repaired = (
+        silver.properties.get(STREAM) if silver is not None else None,
+        sources.ledger.properties.get(repaired_property(contract.lake_name)),
+    )
+    return TableView(
+        contract=contract,
+        heartbeat=heartbeat,
+        position=position,
+        listing=listing,
+        merged=merged,
+        current_snapshot=history.current,
+        stream_created_at=datetime.fromisoformat(stream) if stream else None,
+        repaired_at=datetime.fromisoformat(repaired) if repaired else None,
+        gaps=gaps,
+        now=now,
+    )

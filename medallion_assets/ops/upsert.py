@@ -63,13 +63,13 @@ def upsert_planned(lake: Lake, table: OpsTable, plan: Callable[[Mapping[str, str
             key=[table.key],
             branch=f"{AUDIT_BRANCH}{run_id}",
             rewrite_equal=True,
-            order_by=table.order_by,
+            order_by=[table.order_by],
         )
         if staged.base_snapshot_id != planned_on:
             discard(lake, stored, staged)
             raise CommitConflict(f"{staged.table_id} was changed by another writer after it was read. Try again.")
         if staged.changed or change.properties:
             publish(lake, stored, staged, properties=change.properties)
-            compact(lake, stored, order_by=table.order_by)
+            compact(lake, stored, order_by=[table.order_by])
 
     retry_on_conflict(write_once, what=f"{OPS}.{table.name}")

@@ -22,7 +22,6 @@ import duckdb
 import orjson
 import pyarrow as pa
 
-from medallion_assets.capture.sequence import SEQUENCE_DIGITS
 from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import apart_by_case, identifier, literal, sql_types
@@ -40,14 +39,8 @@ from medallion_assets.reconciliation.canonical import (
     typed_sql,
 )
 from medallion_assets.reconciliation.reference_decoder import comparable, extra_of
-from medallion_assets.silver.table import (
-    DELETED,
-    DROPPED,
-    EXTRA,
-    OPEN,
-    QUARANTINE,
-    SEQUENCE,
-)
+from medallion_assets.silver.decode import bronze_version_sql
+from medallion_assets.silver.table import DROPPED, EXTRA, IS_DELETION, OPEN, QUARANTINE
 
 BUCKETS: Final = 4096
 
@@ -112,16 +105,18 @@ def of_source(
 
 
 def of_silver(lake: Lake, contract: Contract, scan: str, folder: Path) -> Fingerprints:
-    """Return fingerprints of the rows of a Silver table (SQL of its rows) that are not deleted."""
+    """Return fingerprints of the rows of a Silver table, whose SQL is `scan`."""
     folder.mkdir()
-    alive = f"(FROM {scan} WHERE NOT {DELETED})"
-    return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, alive, folder))
+    return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, scan, folder))
 
 
 def of_silver_keys(
     lake: Lake, contract: Contract, scan: str, folder: Path, *, only: Sequence[Fingerprints]
 ) -> Fingerprints:
-    """Return the rows of those keys with all columns and `_key_0`, ...; a deleted row has no `_row_hash`."""
+    """Return the rows of those keys with all columns and `_key_0`, ...
+
+    `scan` is SQL of Silver's rows and of deleted keys, which have IS_DELETION and get no `_row_hash`.
+    """
     folder.mkdir()
     keys = silver_key_hash(contract)
     wanted = " UNION ".join(f"SELECT _key_hash FROM {some.sql}" for some in only)
@@ -142,13 +137,13 @@ def select(lake: Lake, sql: str, folder: Path) -> Fingerprints:
 
 
 def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints:
-    """Return the keys in quarantine, with `_sequence_number` of each change that is open or dropped."""
+    """Return the keys in quarantine, with `_version` of each change that is open or dropped."""
     folder.mkdir()
     table = lake.table(QUARANTINE, contract.lake_name)
     changes = f"""
-        SELECT keys AS _item, sequence_number AS {SEQUENCE} FROM {lake.scan_sql(table, None)}
+        SELECT keys AS _item, {bronze_version_sql()} AS _version FROM {lake.scan_sql(table, None)}
         WHERE status IN ('{OPEN}', '{DROPPED}')"""
-    reading = _SourceRows(contract, carried=[SEQUENCE])
+    reading = _SourceRows(contract, carried=["_version"])
     with lake.duckdb() as connection:
         return Fingerprints(folder, reading.write(connection, changes, folder / "keys.parquet"))
 
@@ -156,15 +151,14 @@ def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints
 def of_changes(
     lake: Lake, contract: Contract, changes: Iterable[pa.Table], folder: Path, *, only: Fingerprints
 ) -> Fingerprints:
-    """Return the changes of those keys in tables of Bronze rows, at least one; `_sequence_number` as in Silver."""
+    """Return the changes of those keys in tables of Bronze rows, at least one, with `_version` as in Silver."""
     folder.mkdir()
-    reading = _SourceRows(contract, carried=[SEQUENCE], only=only)
-    padded = f"repeat('0', {SEQUENCE_DIGITS} - length(sequence_number)) || sequence_number"
+    reading = _SourceRows(contract, carried=["_version"], only=only)
     rows = 0
     with lake.duckdb() as connection:
         for number, some in enumerate(changes):
-            connection.register("changes", some.select(["keys", "sequence_number"]))
-            items = f"SELECT keys AS _item, {padded} AS {SEQUENCE} FROM changes"
+            connection.register("changes", some.select(["keys", "stream_arn", "sequence_number"]))
+            items = f"SELECT keys AS _item, {bronze_version_sql()} AS _version FROM changes"
             rows += reading.write(connection, items, folder / f"{number:06d}.parquet")
     return Fingerprints(folder, rows)
 
@@ -280,7 +274,7 @@ class _SilverRows:
         if not self._whole:
             return f"{key}, {row}"
         made = [f"_text_{at}" for at in range(len(self._columns))]
-        row = f"CASE WHEN NOT {DELETED} THEN {row.removesuffix(' AS _row_hash')} END AS _row_hash"
+        row = f"CASE WHEN NOT {IS_DELETION} THEN {row.removesuffix(' AS _row_hash')} END AS _row_hash"
         return ", ".join([f"* EXCLUDE ({', '.join([*made, '_extra_text'])})", key, row, *texts])
 
     def _done(self, rows: pa.Table) -> pa.Table:

@@ -48,7 +48,19 @@ from medallion_assets.reconciliation.fingerprints import (
 )
 from medallion_assets.reconciliation.reference_decoder import Misfit, comparable, row_of
 from medallion_assets.reconciliation.scan import SourceTable
-from medallion_assets.silver.table import CHANGED_AT, DELETED, EXTRA, QUARANTINE, SEQUENCE, SILVER, silver_schema
+from medallion_assets.silver.table import (
+    CAPTURED_AT,
+    CHANGED_AT,
+    DELETED,
+    EXTRA,
+    IS_DELETION,
+    QUARANTINE,
+    SEQUENCE,
+    SILVER,
+    VERSION,
+    silver_schema,
+    version_sql,
+)
 
 Row = dict[str, Any]
 Kind = Literal["missing", "extra", "different"]
@@ -66,14 +78,15 @@ class Difference:
     """One confirmed difference. `key` holds the key's values as text.
 
     `item` is the source's item in DynamoDB JSON, `source` the row that Silver should have, `lake` Silver's row; None
-    where a side has none. For a row that is missing in Silver `source` is empty: its values are not needed. `sequence`
-    is the sequence number of the newest change of the key in Silver, None if Silver has never seen the key.
+    where a side has none. For a row that is missing in Silver `source` is empty: its values are not needed. `newest`
+    is the version of the newest change of the key that was merged (when its stream was created, its sequence number);
+    None if none is known.
     """
 
     kind: Kind
     key: tuple[str, ...]
     item: Mapping[str, Any] | None
-    sequence: str | None
+    newest: tuple[datetime, str] | None
     source: Row | None
     lake: Row | None
 
@@ -237,7 +250,7 @@ class _Reconciler:
             comparison.equal += counts.get("equal", 0)
             # Rows that arrived after the first read are counted on both sides, so `equal` is never more than either.
             comparison.source += self._arrived(judged, first_read, "TRUE")
-            comparison.lake += self._arrived(judged, first_rows, f"NOT {DELETED}")
+            comparison.lake += self._arrived(judged, first_rows, f"NOT {IS_DELETION}")
             comparison.in_quarantine += counts.get("in_quarantine", 0)
             comparison.in_flight += counts.get("newer", 0)
             if behind is not None:
@@ -273,11 +286,11 @@ class _Reconciler:
         names = self.contract.enriched_names
         keys = [f"_key_{at}" for at in range(len(self.contract.key_columns))]
         wrong = [f"l.{identifier(name)} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
-        moved = ["s._row_hash IS DISTINCT FROM a._row_hash", f"f.{SEQUENCE} IS DISTINCT FROM l.{SEQUENCE}"]
+        moved = ["s._row_hash IS DISTINCT FROM a._row_hash", "f._version IS DISTINCT FROM l._version"]
         moved += [f"f.{identifier(f'_now_{name}')} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
         judged = f"""
             SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)}, a._item,
-                l.* EXCLUDE (_key_hash, {", ".join(keys)}), l.{SEQUENCE} AS _newest,
+                l.* EXCLUDE (_key_hash, {", ".join(keys)}),
                 CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({" OR ".join(wrong) or "FALSE"})
                         THEN 'equal'
                     WHEN c._key_hash IN {_newer_in(quarantined, rows[1])} THEN 'in_quarantine'
@@ -312,6 +325,8 @@ class _Reconciler:
             types = sql_types(connection, silver_schema(self.contract, self.domain))
         columns = [f"NULL::{kind} AS {identifier(name)}" for name, kind in types.items()]
         columns += [f"NULL::{types[name]} AS {identifier(f'_now_{name}')}" for name in self.contract.enriched_names]
+        version = "NULL::STRUCT(created TIMESTAMPTZ, number VARCHAR)"
+        columns += [f"NULL::BOOLEAN AS {IS_DELETION}", f"{version} AS _version", f"{version} AS _newest"]
         hashes = ["NULL::UBIGINT AS _key_hash", "NULL::UBIGINT AS _row_hash"]
         return select(self.lake, f"SELECT {', '.join([*columns, *hashes, *texts])} WHERE FALSE", folder)
 
@@ -327,10 +342,10 @@ class _Reconciler:
         return of_quarantined(self.lake, self.contract, folder)
 
     def _rows(self, table: Table | None, folder: Path, *, only: Sequence[Fingerprints]) -> Fingerprints:
-        """Return Silver's rows of some keys, deleted ones too; `_now_...` is what enriched columns should hold."""
+        """Return Silver's rows of some keys, and the deleted ones of these keys; see `_with_deleted`."""
         if table is None or not any(some.rows for some in only):
             return self._nothing(folder)
-        return of_silver_keys(self.lake, self.contract, self._with_enrichment(table), folder, only=only)
+        return of_silver_keys(self.lake, self.contract, self._with_deleted(table), folder, only=only)
 
     def _wrongly_enriched(self, table: Table | None) -> Fingerprints:
         """Return the keys of rows whose enriched columns differ from the referenced row."""
@@ -340,7 +355,7 @@ class _Reconciler:
         differs = " OR ".join(
             f"{identifier(name)} IS DISTINCT FROM {identifier(f'_now_{name}')}" for name in self.contract.enriched_names
         )
-        scan = f"(FROM {self._with_enrichment(table)} WHERE NOT {DELETED} AND ({differs}))"
+        scan = f"(FROM {self._with_enrichment(table)} WHERE {differs})"
         return of_silver(self.lake, self.contract, scan, folder)
 
     def _with_enrichment(self, table: Table) -> str:
@@ -356,10 +371,32 @@ class _Reconciler:
                 ]
                 continue
             columns += [f"s{at}.{identifier(of)} AS {identifier(f'_now_{name}')}" for name, of in part.columns.items()]
-            alive = f"(FROM {self._scan(there, self.domain.by_name[part.table])} WHERE NOT {DELETED})"
-            joins.append(f"LEFT JOIN {alive} s{at} ON r.{identifier(part.on)} = s{at}.{key} AND NOT r.{DELETED}")
+            rows = self._scan(there, self.domain.by_name[part.table])
+            joins.append(f"LEFT JOIN {rows} s{at} ON r.{identifier(part.on)} = s{at}.{key}")
         more = "".join(f", {column}" for column in columns)
         return f"(SELECT r.*{more} FROM {self._scan(table, self.contract)} r {' '.join(joins)})"
+
+    def _with_deleted(self, table: Table) -> str:
+        """Return SQL of the table's rows (see `_with_enrichment`) and of the deleted keys that it does not have.
+
+        - IS_DELETION: whether it is a deleted key; all columns of the contract but the key are null then
+        - `_version`: the version of this row
+        - `_newest`: the greatest version of the key that was merged
+        """
+        rows = self._with_enrichment(table)
+        deleted = self.lake.find(DELETED, self.contract.lake_name)
+        made = f"FALSE AS {IS_DELETION}, {version_sql('r')} AS _version"
+        if deleted is None:
+            return f"(SELECT r.*, {made}, {version_sql('r')} AS _newest FROM {rows} r)"
+        keys = ", ".join(map(identifier, self.contract.key_names))
+        known = [*map(identifier, self.contract.key_names), *VERSION, CHANGED_AT, CAPTURED_AT]
+        gone = f"(SELECT {', '.join(known)} FROM {self.lake.scan_sql(deleted, None)})"
+        newest = f"greatest({version_sql('r')}, CASE WHEN d.{SEQUENCE} IS NOT NULL THEN {version_sql('d')} END)"
+        return f"""(
+            SELECT r.*, {made}, {newest} AS _newest FROM {rows} r LEFT JOIN {gone} d USING ({keys})
+            UNION ALL BY NAME
+            SELECT d.*, TRUE AS {IS_DELETION}, {version_sql("d")} AS _version, {version_sql("d")} AS _newest
+            FROM {gone} d ANTI JOIN {rows} r USING ({keys}))"""
 
     def _scan(self, table: Table, contract: Contract) -> str:
         """Return SQL of a Silver table's rows. A column that was added to the contract since the last merge is null."""
@@ -396,7 +433,7 @@ class _Reconciler:
 def _newer_in(quarantined: Fingerprints, rows: Fingerprints) -> str:
     """Return SQL of the keys whose change in quarantine is newer than Silver's."""
     return f"""(SELECT DISTINCT h._key_hash FROM {quarantined.sql} h LEFT JOIN {rows.sql} r USING (_key_hash)
-        WHERE h.{SEQUENCE} > coalesce(r.{SEQUENCE}, ''))"""
+        WHERE r._version IS NULL OR h._version > r._version)"""
 
 
 def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) -> Iterator[Difference]:
@@ -413,7 +450,7 @@ def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Ro
     item = orjson.loads(found["_item"]) if found["_item"] is not None else None
     texts = [found[f"_key_{at}"] for at in range(len(contract.key_columns))]
     source = lake = None
-    if found[SEQUENCE] is not None and not found[DELETED]:
+    if found["_version"] is not None and not found[IS_DELETION]:
         lake = {name: as_data(type_, found[name]) for name, type_ in columns.items()}
         extra = orjson.loads(found[EXTRA]) if found[EXTRA] else None
         lake[EXTRA] = {name: comparable(tagged) for name, tagged in extra.items()} if extra else None
@@ -422,7 +459,8 @@ def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Ro
     elif item is not None:
         source = _read(contract, item) | {name: found[f"_now_{name}"] for name in contract.enriched_names}
     kind: Kind = "missing" if lake is None else "extra" if source is None else "different"
-    return Difference(kind, tuple(texts), item, found["_newest"], source, lake)
+    newest = (found["_newest"]["created"], found["_newest"]["number"]) if found["_newest"] is not None else None
+    return Difference(kind, tuple(texts), item, newest, source, lake)
 
 
 def _read(contract: Contract, item: Mapping[str, Any]) -> Row:

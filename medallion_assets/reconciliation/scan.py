@@ -37,10 +37,14 @@ _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 
 @dataclass(frozen=True)
 class Description:
-    """A table's ARN, and its key's attributes with the tag of their type: S, N or B."""
+    """A table's ARN, its key's attributes with the tag of their type (S, N or B), and the ARN of its latest stream.
+
+    `stream_arn` is None for a table that never had a stream.
+    """
 
     arn: str
     key_tags: Mapping[str, str]
+    stream_arn: str | None
 
 
 class SourceTable(Protocol):
@@ -53,7 +57,7 @@ class SourceTable(Protocol):
         """Yield those items of these keys that exist, in documents like those of `scan`."""
 
     def describe(self) -> Description:
-        """Return the table's ARN and its key."""
+        """Return the table's ARN, its latest stream and its key."""
 
     @property
     def units(self) -> float:
@@ -104,11 +108,13 @@ class DynamoTable:
         return self._limit.used
 
     def describe(self) -> Description:
-        """Return the table's ARN and its key. Raises botocore's errors."""
+        """Return the table's ARN, its latest stream and its key. Raises botocore's errors."""
         described = self._client.describe_table(TableName=self._table)["Table"]
         tags = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
         names = [one["AttributeName"] for one in described["KeySchema"]]
-        return Description(described["TableArn"], {name: tags[name] for name in names})
+        return Description(
+            described["TableArn"], {name: tags[name] for name in names}, described.get("LatestStreamArn")
+        )
 
     def scan(self) -> Iterator[bytes]:
         """Yield every item, from several segments at a time, few pages in memory. Raises botocore's errors."""

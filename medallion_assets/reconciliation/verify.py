@@ -30,7 +30,7 @@ from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.fingerprints import differing, of_silver, select, silver_key_hash
 from medallion_assets.reconciliation.reconcile import Reconciliation, reconcile
 from medallion_assets.reconciliation.scan import SourceTable
-from medallion_assets.silver.table import DELETED, SILVER
+from medallion_assets.silver.table import SILVER
 
 Row = dict[str, Any]
 
@@ -189,7 +189,7 @@ class _Marts:
         keys = f"(SELECT _key_hash FROM {moving.sql})"
         return (
             f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "
-            f"SELECT {columns} FROM {scan} WHERE NOT {DELETED} AND {silver_key_hash(contract)} IN {keys}"
+            f"SELECT {columns} FROM {scan} WHERE {silver_key_hash(contract)} IN {keys}"
         )
 
 

@@ -1,7 +1,8 @@
 """An amendment: a row of Bronze that comes from the table itself, not from its stream.
 
 Its sequence number is that of the newest known change of its key, plus the time it was made. So it is newer than that
-change and older than every later one, also when its day is run again: no key goes back. Belongs here: what an amendment
+change and older than every later one, also when its day is run again: no key goes back. Its stream is the one that the
+table has now, which is later than that of every change of a table that was made anew. Belongs here: what an amendment
 says. Does not belong here: which keys need one (reconciliation), writing it (repair).
 """
 
@@ -14,10 +15,9 @@ from typing import Any, Final
 import orjson
 
 from medallion_assets.capture.envelope import Row
-from medallion_assets.capture.sequence import pad_sequence
+from medallion_assets.capture.sequence import pad_sequence, stream_created_at
 from medallion_assets.contracts.model import Contract
 from medallion_assets.reconciliation.reconcile import Difference, Kind
-from medallion_assets.reconciliation.scan import Description
 
 EVENT_PREFIX: Final = "repair-"
 """How the event id of an amendment begins. Event ids of streams are hexadecimal."""
@@ -26,13 +26,16 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EVENTS: Final[Mapping[Kind, str]] = {"missing": "INSERT", "different": "MODIFY", "extra": "REMOVE"}
 
 
-def amended_sequence(newest: str | None, at: datetime) -> str:
-    """Return the sequence number of an amendment made at `at`, after the change `newest`; None: no change is known.
+def amended_sequence(newest: tuple[datetime, str] | None, at: datetime, *, stream_arn: str) -> str:
+    """Return the sequence number of an amendment that is made at `at`, in a table that has this stream now.
 
-    `newest` is as Silver stores it: 40 digits, and `+` with microseconds if it is an amendment itself. The result is
-    greater than `newest` even if the clock went back.
+    `newest` is the version of the newest known change of the key; None: none is known. Its number is as Silver stores
+    it: 40 digits, and `+` with microseconds if it is an amendment itself. The amendment is later than that change even
+    if the clock went back. If that change came from an earlier stream, the amendment comes before every number of the
+    stream of now: no change of this stream is known for the key.
     """
-    number, _, before = (newest or pad_sequence(0)).partition("+")
+    same_stream = newest is not None and newest[0] >= stream_created_at(stream_arn)
+    number, _, before = (newest[1] if newest is not None and same_stream else pad_sequence(0)).partition("+")
     microseconds = (at - _EPOCH) // (datetime.resolution)
     return f"{number}+{max(microseconds, int(before or 0) + 1):016d}"
 
@@ -43,13 +46,14 @@ def amendment(
     *,
     sequence: str,
     event_id: str,
-    about: Description,
+    key_tags: Mapping[str, str],
+    stream_arn: str,
 ) -> Row:
     """Return the Bronze row that makes Silver's row equal to the source's item; a delete where there is no item.
 
     It has no creation time: nobody knows when the change happened.
     """
-    keys = _keys(contract, difference, about.key_tags)
+    keys = _keys(contract, difference, key_tags)
     return Row(
         event_id=event_id,
         event_name=_EVENTS[difference.kind],
@@ -60,7 +64,7 @@ def amendment(
         new_image=orjson.dumps(difference.item).decode() if difference.item is not None else None,
         old_image=None,
         user_identity=None,
-        stream_arn=about.arn,
+        stream_arn=stream_arn,
     )
 
 

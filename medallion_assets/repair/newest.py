@@ -16,7 +16,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.reconciliation.fingerprints import of_changes, select
 from medallion_assets.reconciliation.reconcile import Reconciliation
 from medallion_assets.silver.bronze import read_chunks
-from medallion_assets.silver.table import CAPTURED_AT, SEQUENCE
+from medallion_assets.silver.table import CAPTURED_AT
 
 
 def with_newest_changes(lake: Lake, store: BronzeStore, found: Reconciliation, folder: Path) -> Reconciliation:
@@ -41,7 +41,7 @@ def with_newest_changes(lake: Lake, store: BronzeStore, found: Reconciliation, f
         return found
     chunks = (chunk.rows for chunk in read_chunks(store, names))
     changes = of_changes(lake, found.contract, chunks, folder / "changes", only=found.confirmed)
-    newest = f"(SELECT _key_hash, max({SEQUENCE}) AS _newest FROM {changes.sql} GROUP BY ALL)"
+    newest = f"(SELECT _key_hash, max(_version) AS _newest FROM {changes.sql} GROUP BY ALL)"
     known = select(
         lake,
         f"SELECT c.* REPLACE (greatest(c._newest, n._newest) AS _newest) "

@@ -31,7 +31,7 @@ def describe_difference(contract: Contract, difference: Difference) -> dict[str,
         "column_names": names,
         "before": json.dumps(lake, default=_as_json, ensure_ascii=False) if lake is not None else None,
         "after": orjson.dumps(after).decode() if after is not None else None,
-        "amended_sequence": difference.sequence,
+        "amended_sequence": difference.newest[1] if difference.newest is not None else None,
     }
 
 

@@ -23,6 +23,7 @@ from medallion_assets.capture.sequence import parse_sequence
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import SettingsError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.ledger.backfill import close_repaired_gaps
@@ -87,6 +88,12 @@ def repair(
     is left. When all is merged, gaps of the table that were known before this began are closed. `dry_run` compares and
     writes nothing. Raises botocore's errors, LakeUnavailable, SettingsError, CommitConflict.
     """
+    about = source.describe()
+    if (stream := about.stream_arn) is None:
+        raise SettingsError(
+            f"{contract.table} has no stream, so changes after this repair would be lost. Switch on its stream with "
+            "the view type NEW_AND_OLD_IMAGES, start its capture, and repair it then."
+        )
     began = catch_up.now()
     with tempfile.TemporaryDirectory(prefix="medallion-repair-") as name:
         folder = Path(name)
@@ -103,7 +110,7 @@ def repair(
         if dry_run:
             return Repair(contract.lake_name, run_id, found.comparison, (), merged=False, gaps=())
         known = with_newest_changes(lake, store, found, folder / "known")
-        amending = _Amending(lake, store, contract, source.describe(), reason=reason, run_id=run_id, catch_up=catch_up)
+        amending = _Amending(lake, store, contract, about, stream, reason=reason, run_id=run_id, catch_up=catch_up)
         objects = list(amending.write(known.differences()))
     log.info("silver.%s: %d objects of amendments", contract.lake_name, len(objects))
     merged = _wait(lake, store, contract, objects, catch_up=catch_up, seconds=merge_seconds)
@@ -131,6 +138,7 @@ class _Amending:
     store: BronzeStore
     contract: Contract
     about: Description
+    stream_arn: str
     reason: str
     run_id: str
     catch_up: CatchUp
@@ -153,8 +161,15 @@ class _Amending:
             size = 0
             for difference in islice(differences, _MAX_OBJECT_ROWS):
                 event_id = f"{EVENT_PREFIX}{self.run_id}-{next(numbers)}"
-                sequence = amended_sequence(difference.sequence, at)
-                row = amendment(self.contract, difference, sequence=sequence, event_id=event_id, about=self.about)
+                sequence = amended_sequence(difference.newest, at, stream_arn=self.stream_arn)
+                row = amendment(
+                    self.contract,
+                    difference,
+                    sequence=sequence,
+                    event_id=event_id,
+                    key_tags=self.about.key_tags,
+                    stream_arn=self.stream_arn,
+                )
                 rows.append(row)
                 wrong.append(describe_difference(self.contract, difference))
                 size += len(row.new_image or "")

@@ -27,7 +27,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Rule, Severity
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, sql_types
-from medallion_assets.silver.table import SILVER
+from medallion_assets.silver.table import SILVER, VERSION, version_sql
 
 # The share of a few changes says little: one bad change must not stop the good ones beside it. A batch of fewer changes
 # counts as this many.
@@ -40,6 +40,7 @@ class Batch:
 
     - rows_in ... dropped: its counts, as in BatchResult; `rows_in` is counted from the Bronze objects themselves
     - rows: the rows that it staged, or merged
+    - deletions: the deletions that it staged, or merged, with key and version
     - rejected: the changes that it brings to quarantine, as `decode` returns them
     """
 
@@ -51,6 +52,7 @@ class Batch:
     quarantined: int
     dropped: int
     rows: pa.Table
+    deletions: pa.Table
     rejected: pa.Table
 
 
@@ -135,15 +137,14 @@ class Audit:
         self._connection.register("batch", batch.rows)
         try:
             nulls = " OR ".join(f"{key} IS NULL" for key in self._keys)
-            ((rows, live, keyless, newest),) = self._query(f"""
-                SELECT count(*), count(*) FILTER (NOT _deleted), count(*) FILTER ({nulls}), max(_changed_at)
-                FROM {self._snapshot}""")
-            counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=live)
-            missing, repeated, examples = self._compare_keys(batch)
+            ((rows, keyless, newest),) = self._query(f"""
+                SELECT count(*), count(*) FILTER ({nulls}), max(_changed_at) FROM {self._snapshot}""")
+            counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=rows)
+            keys = self._compare_keys(batch)
             checks = [
-                self._check_keys(rows, keyless, repeated, examples),
+                self._check_keys(rows, keyless, keys),
                 self._check_columns(),
-                self._check_bronze_counts(batch, missing),
+                self._check_bronze_counts(batch, keys),
                 self._check_quarantine_rate(batch),
                 *self._check_row_rules(),
                 *self._check_references(),
@@ -154,35 +155,40 @@ class Audit:
             self._connection.unregister("batch")
         return checks, counts
 
-    def _compare_keys(self, batch: Batch) -> tuple[int, int, list[str]]:
-        """Return how many keys of the batch the snapshot lacks or has older, how many it has twice, and examples."""
-        if batch.rows.num_rows:
-            keys = ", ".join(self._keys)
-            ((missing, repeated, examples),) = self._query(f"""
-                WITH there AS (SELECT {keys}, count(*) AS times, max(_sequence_number) AS newest
-                    FROM (SELECT {keys}, _sequence_number FROM {self._snapshot}) SEMI JOIN batch USING ({keys})
-                    GROUP BY {keys}),
-                compared AS (SELECT *, times IS NULL OR newest < _sequence_number AS missing
-                    FROM batch LEFT JOIN there USING ({keys}))
-                SELECT count(*) FILTER (missing), count(*) FILTER (times > 1),
-                    {self._examples("missing OR times > 1")} FROM compared""")
-        else:
-            missing, repeated, examples = 0, 0, []
+    def _compare_keys(self, batch: Batch) -> _ComparedKeys:
+        """Compare the keys of the batch with the snapshot. With `whole`, repeated keys are those of the table."""
+        keys = ", ".join(self._keys)
+        deletions = batch.deletions.select([*self._contract.key_names, *VERSION])
+        missing = surviving = repeated = 0
+        examples: list[str] | None = None
+        if batch.rows.num_rows or deletions.num_rows:
+            self._connection.register("deletions", deletions)
+            ((missing, surviving, repeated, examples),) = self._query(f"""
+                WITH wanted AS (SELECT {keys}, {version_sql()} AS _wanted, FALSE AS _is_deletion FROM batch
+                    UNION ALL SELECT {keys}, {version_sql()}, TRUE FROM deletions),
+                there AS (SELECT {keys}, count(*) AS _times, max(_there) AS _newest
+                    FROM (SELECT {keys}, {version_sql()} AS _there FROM {self._snapshot})
+                    SEMI JOIN wanted USING ({keys}) GROUP BY {keys}),
+                compared AS (SELECT *, NOT _is_deletion AND (_times IS NULL OR _newest < _wanted) AS _missing,
+                        _is_deletion AND _times IS NOT NULL AND _newest <= _wanted AS _surviving
+                    FROM wanted LEFT JOIN there USING ({keys}))
+                SELECT count(*) FILTER (_missing), count(*) FILTER (_surviving), count(*) FILTER (_times > 1),
+                    {self._examples("_missing OR _surviving OR _times > 1")} FROM compared""")
+            self._connection.unregister("deletions")
         if self._whole:
-            keys = ", ".join(self._keys)
             ((repeated, examples),) = self._query(f"""
                 SELECT count(*), {self._examples("TRUE")}
                 FROM (SELECT {keys} FROM {self._snapshot} GROUP BY {keys} HAVING count(*) > 1)""")
-        return missing, repeated, examples or []
+        return _ComparedKeys(missing, surviving, repeated, examples or [])
 
-    def _check_keys(self, rows: int, keyless: int, repeated: int, examples: list[str]) -> CheckResult:
+    def _check_keys(self, rows: int, keyless: int, keys: _ComparedKeys) -> CheckResult:
         return CheckResult(
             "keys",
-            not keyless and not repeated,
+            not keyless and not keys.repeated,
             "block",
             f"Every {' + '.join(self._contract.key_names)} is in the table once and is never null.",
-            {"rows": rows, "null_keys": keyless, "repeated_keys": repeated},
-            examples if repeated else (),
+            {"rows": rows, "null_keys": keyless, "repeated_keys": keys.repeated},
+            keys.examples if keys.repeated else (),
         )
 
     def _check_columns(self) -> CheckResult:
@@ -202,7 +208,7 @@ class Audit:
             wrong[:MAX_EXAMPLES],
         )
 
-    def _check_bronze_counts(self, batch: Batch, missing: int) -> CheckResult:
+    def _check_bronze_counts(self, batch: Batch, keys: _ComparedKeys) -> CheckResult:
         counts = {
             "redelivered": batch.redelivered,
             "merged": batch.merged,
@@ -213,11 +219,11 @@ class Audit:
         }
         return CheckResult(
             "bronze_counts",
-            batch.rows_in == sum(counts.values()) and not missing,
+            batch.rows_in == sum(counts.values()) and not keys.missing and not keys.surviving,
             "block",
-            f"Rows in = {' + '.join(counts)}, and every key of the batch is in the snapshot with its change or a newer "
-            "one.",
-            {"rows_in": batch.rows_in, **counts, "missing_keys": missing},
+            f"Rows in = {' + '.join(counts)}. Every key of the batch is in the snapshot with its change or a newer "
+            "one, and no key that the batch deletes.",
+            {"rows_in": batch.rows_in, **counts, "missing_keys": keys.missing, "surviving_keys": keys.surviving},
         )
 
     def _check_quarantine_rate(self, batch: Batch) -> CheckResult:
@@ -246,7 +252,7 @@ class Audit:
         counts = ", ".join(f"count(*) FILTER ({rule.breaks})" for rule in rules)
         any_broken = " OR ".join(f"({rule.breaks})" for rule in rules)
         ((rows, examples, *broken),) = self._query(
-            f"SELECT count(*), {self._examples(any_broken)}, {counts} FROM {self._rows()} WHERE NOT _deleted"
+            f"SELECT count(*), {self._examples(any_broken)}, {counts} FROM {self._rows()}"
         )
         numbers = {f"{rule.column}: {rule.name}": count for rule, count in zip(rules, broken, strict=True)}
         return [
@@ -297,27 +303,27 @@ class Audit:
         keys, name, changed_at = ", ".join(self._keys), identifier(column), "coalesce(_changed_at, _captured_at)"
         refers = f"unnest({name})" if self._contract.by_name[column].type.element is not None else name
         scope = f"""
-            SELECT {keys}, {refers} AS refers, {changed_at} > $grace_from AS young, FALSE AS published
-            FROM {self._rows()} WHERE NOT _deleted"""
+            SELECT {keys}, {refers} AS _refers, {changed_at} > $grace_from AS _young, FALSE AS _published
+            FROM {self._rows()}"""
         parameters = {"grace_from": self._now - rule.grace}
         if not self._whole and self._audited_at is not None:
             scope += f"""
                 UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
-                WHERE NOT _deleted AND {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""
+                WHERE {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""
             parameters["last_grace_from"] = self._audited_at - rule.grace
         referenced = self._domain.by_name[str(rule.references)]
         table, existing = self._lake.find(SILVER, referenced.lake_name), "SELECT NULL AS existing WHERE FALSE"
         if table is not None:
             key = identifier(referenced.key_names[0])
-            existing = f"SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)} WHERE NOT _deleted"
+            existing = f"SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)}"
         found = self._connection.execute(
             f"""
             WITH pairs AS MATERIALIZED ({scope}),
-            known AS (SELECT existing FROM ({existing}) WHERE existing IN (SELECT refers FROM pairs)),
-            missing AS (SELECT DISTINCT {keys}, young, published FROM pairs
-                WHERE refers IS NOT NULL AND refers NOT IN (SELECT existing FROM known))
-            SELECT count(*) FILTER (NOT young AND NOT published), count(*) FILTER (NOT young AND published),
-                count(*) FILTER (young), {self._examples("NOT young")} FROM missing""",
+            known AS (SELECT existing FROM ({existing}) WHERE existing IN (SELECT _refers FROM pairs)),
+            missing AS (SELECT DISTINCT {keys}, _young, _published FROM pairs
+                WHERE _refers IS NOT NULL AND _refers NOT IN (SELECT existing FROM known))
+            SELECT count(*) FILTER (NOT _young AND NOT _published), count(*) FILTER (NOT _young AND _published),
+                count(*) FILTER (_young), {self._examples("NOT _young")} FROM missing""",
             parameters,
         ).fetchall()
         ((failed, failed_later, pending, examples),) = found
@@ -370,6 +376,22 @@ class Audit:
 
     def _query(self, sql: str) -> list[Any]:
         return self._connection.execute(sql).fetchall()
+
+
+@dataclass(frozen=True)
+class _ComparedKeys:
+    """Keys of a batch that are wrong in a snapshot.
+
+    - missing: keys that it lacks or has with an older change
+    - surviving: deleted keys that it has
+    - repeated: keys that it has twice
+    - examples: some of all these
+    """
+
+    missing: int
+    surviving: int
+    repeated: int
+    examples: list[str]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
 from medallion_assets.lake.duck import identifier
-from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
@@ -41,20 +40,26 @@ from medallion_assets.silver.quarantine import close_rows, quarantine_rows
 from medallion_assets.silver.table import (
     AUDITED_AT,
     CAPTURE_DAY,
-    DELETED,
     ENRICHED_FROM,
     EVENT_ID,
+    IS_DELETION,
     OBJECTS,
     POSITION,
     ROW_COUNT,
     RUN_ID,
-    SEQUENCE,
+    STREAM,
+    STREAM_CREATED_AT,
+    VERSION,
     ensure_silver_table,
     read_position,
     silver_schema,
+    version_sql,
 )
+from medallion_assets.silver.tombstones import find_tombstones, forget_tombstones, record_tombstones
 
 log = logging.getLogger(__name__)
+
+_TOMBSTONE: Final = "_tombstone"
 
 _COUNTS: Final = (
     "rows_in",
@@ -76,16 +81,17 @@ _COUNTS: Final = (
 class BatchResult:
     """The result of one batch.
 
-    rows_in = redelivered + merged + superseded + unchanged + quarantined + dropped, and merged = inserted + updated.
+    rows_in = redelivered + merged + superseded + unchanged + quarantined + dropped, and
+    merged = inserted + updated + deleted.
 
     - objects: the Bronze objects of the batch
     - rows_in: their rows
     - redelivered: rows that deliver a change again: one of the batch, or a rejected one that was known before
-    - superseded: changes that lost to a newer one of their key, in the batch or in the table
-    - unchanged: changes that the table contained already
+    - superseded: changes that lost to a newer one of their key, in the batch or before it
+    - unchanged: changes that were merged already
     - quarantined: changes that break the contract
     - dropped: changes that somebody has dropped from quarantine
-    - deleted: how many of the merged changes are tombstones
+    - deleted: deletions, also of keys that the table did not have
     - resolved: changes that were open in quarantine and are not any more; not in rows_in
     - enriched: rows of the table that got new values of a row that they refer to; not in rows_in
     - published: False only if a blocking check failed
@@ -153,14 +159,21 @@ class Merger:
         if other writers were faster at every attempt.
         """
         quarantine_rows(self.lake, self.contract, changes.rejected, run_id=self.run_id, now=self.now)
+        recorded: set[str] = set()
         with self.lake.duckdb() as connection:
             return retry_on_conflict(
-                lambda: self._merge_once(connection, changes, advance), what=f"silver.{self.contract.lake_name}"
+                lambda: self._merge_once(connection, changes, advance, recorded),
+                what=f"silver.{self.contract.lake_name}",
             )
 
     def _merge_once(
-        self, connection: duckdb.DuckDBPyConnection, changes: Changes, advance: Callable[[Position], Position]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        changes: Changes,
+        advance: Callable[[Position], Position],
+        recorded: set[str],
     ) -> BatchResult | None:
+        """Merge on the table's current state. `recorded` keeps the deletions of attempts that ended in a conflict."""
         table = ensure_silver_table(self.lake, self.contract, self.schema)
         planned_on = table.metadata.current_snapshot_id
         referenced = read_referenced(self.lake, table, self.contract, self.domain)
@@ -173,7 +186,9 @@ class Merger:
             self.lake,
             table,
             plan.rows,
+            removals=plan.deletions,
             key=self.contract.key_names,
+            order_by=VERSION,
             branch=f"{AUDIT_BRANCH}{self.run_id}",
             properties={
                 OBJECTS: json.dumps(changes.objects),
@@ -193,8 +208,9 @@ class Merger:
         if nothing_new and not staged.changed:
             publish(self.lake, table, staged, properties=enriched_from)
             return None
-        result = self._result(table, changes, plan, staged)
-        checks, row_counts = self._audit(connection, table, result, changes, plan.rows)
+        deletions = _new_deletions(staged, recorded)
+        result = self._result(changes, plan, staged, deleted=deletions.num_rows if deletions is not None else 0)
+        checks, row_counts = self._audit(connection, table, result, rows=plan.rows, changes=changes, staged=staged)
         result = replace(result, checks=checks)
         if any(check.blocks_publish for check in checks):
             discard(self.lake, table, staged)
@@ -204,9 +220,15 @@ class Merger:
             POSITION: advance(read_position(table)).to_json(),
             ROW_COUNT: row_counts.text,
             AUDITED_AT: self.now.isoformat(),
+            **_latest_stream(table, changes),
             **enriched_from,
         }
+        if deletions is not None:
+            record_tombstones(self.lake, self.contract, deletions, run_id=self.run_id)
+            recorded.update(deletions[EVENT_ID].to_pylist())
         publish(self.lake, table, staged, properties=properties)
+        if plan.written_again is not None:
+            forget_tombstones(self.lake, self.contract, plan.written_again, run_id=self.run_id)
         resolved = 0
         # A change that was rejected just now and that Silver has newer stays open until a rerun or a replay: to mark it
         # here would cost another commit in every batch with a bad row.
@@ -229,80 +251,118 @@ class Merger:
         stale: pa.Table | None,
         referenced: Sequence[ReferencedTable],
     ) -> _Plan:
-        """Return the rows to merge, each key once: the latest changes, the table's rows with new enriched values."""
-        key, schema = self.contract.key_names, self.schema
-        incoming = schema.empty_table()
-        if changes.rows.num_rows:
-            newest = latest(connection, changes.rows, key)
-            incoming = enrich(connection, self.lake, newest, referenced).select(schema.names).cast(schema)
-        if stale is None or stale.num_rows == 0:
-            return _Plan(incoming, enriched=0, older=0, equal=0)
-        stale = stale.select(schema.names).cast(schema)
-        keys = ", ".join(identifier(name) for name in key)
-        connection.register("incoming", incoming)
+        """Return what to merge, each key once: the latest changes, and the table's rows with new enriched values.
+
+        The snapshot of Silver that is merged into must have been read before; see tombstones.
+        """
+        schema = self.schema
+        if not changes.rows.num_rows:
+            rows = schema.empty_table() if stale is None else stale.select(schema.names).cast(schema)
+            return _Plan(rows, None, None, enriched=rows.num_rows, superseded=0, unchanged=0)
+        newest = self._with_tombstones(connection, latest(connection, changes.rows, self.contract.key_names))
+        deletions, rows = newest.filter(newest[IS_DELETION]), newest.filter(pc.invert(newest[IS_DELETION]))
+        written_again = rows.filter(pc.equal(rows[_TOMBSTONE], "older")).select([*self.contract.key_names, *VERSION])
+        rows = enrich(connection, self.lake, rows, referenced).select(schema.names).cast(schema)
+        enriched = older = equal = 0
+        if stale is not None and stale.num_rows:
+            stale = stale.select(schema.names).cast(schema)
+            rows, deletions, stale, older, equal = self._choose(connection, rows, deletions, stale)
+            rows, enriched = pa.concat_tables([rows, stale]), stale.num_rows
+        superseded = changes.rows.num_rows - newest.num_rows + older
+        return _Plan(rows, deletions, written_again, enriched=enriched, superseded=superseded, unchanged=equal)
+
+    def _with_tombstones(self, connection: duckdb.DuckDBPyConnection, newest: pa.Table) -> pa.Table:
+        """Return the changes that are not older than the tombstone of their key.
+
+        They have the column _TOMBSTONE: 'equal' for a deletion that is recorded already, 'older' for a later change of
+        a deleted key, else 'none'.
+        """
+        tombstones = find_tombstones(self.lake, self.contract, connection, newest)
+        if not tombstones.num_rows:
+            return newest.append_column(_TOMBSTONE, pa.repeat(pa.scalar("none"), newest.num_rows))
+        keys = ", ".join(map(identifier, self.contract.key_names))
+        connection.register("changes", newest)
+        connection.register("tombstones", tombstones)
+        try:
+            return connection.execute(f"""
+                SELECT c.*, CASE WHEN t.{VERSION[0]} IS NULL THEN 'none'
+                    WHEN {version_sql("c")} = {version_sql("t")} THEN 'equal' ELSE 'older' END AS {_TOMBSTONE}
+                FROM changes c LEFT JOIN tombstones t USING ({keys})
+                WHERE t.{VERSION[0]} IS NULL OR {version_sql("c")} >= {version_sql("t")}
+            """).to_arrow_table()
+        finally:
+            connection.unregister("changes")
+            connection.unregister("tombstones")
+
+    def _choose(
+        self, connection: duckdb.DuckDBPyConnection, rows: pa.Table, deletions: pa.Table, stale: pa.Table
+    ) -> tuple[pa.Table, pa.Table, pa.Table, int, int]:
+        """Return the rows, deletions and stale rows that are the later change of their key.
+
+        And how many rows and deletions were older than a stale row, and how many equal and not needed. If a row and a
+        stale one are the same change, the row is merged when the day is merged again, and the stale one otherwise. Both
+        have the current enriched values.
+        """
+        keys = ", ".join(map(identifier, self.contract.key_names))
+        wins = ">=" if self.whole else ">"
+        columns = [*self.contract.key_names, *VERSION]
+        incoming = [one.select(columns).cast(rows.select(columns).schema) for one in (rows, deletions)]
+        connection.register("incoming", pa.concat_tables(incoming))
         connection.register("stale", stale)
-        # If a key is in both, the later change is merged. If both are the same change, the incoming row is merged when
-        # the day is merged again, and the row of the table otherwise. Both have the current enriched values.
-        wins = "i.n >= s.n" if self.whole else "i.n > s.n"
         connection.execute(f"""
             CREATE OR REPLACE TEMP TABLE both_sides AS
-            SELECT {keys}, i.n < s.n AS older, i.n = s.n AS equal, {wins} AS wins
-            FROM (SELECT {keys}, {SEQUENCE} AS n FROM incoming) i JOIN (SELECT {keys}, {SEQUENCE} AS n FROM stale) s
-            USING ({keys})""")
-        kept, again = (
-            connection.execute(
-                f"SELECT * FROM {rows} ANTI JOIN (SELECT {keys} FROM both_sides WHERE {loses}) USING ({keys})"
-            ).to_arrow_table()
-            for rows, loses in (("incoming", "NOT wins"), ("stale", "wins"))
-        )
-        ((older, equal),) = connection.execute(
-            "SELECT count(*) FILTER (older), count(*) FILTER (equal AND NOT wins) FROM both_sides"
-        ).fetchall()
-        rows = pa.concat_tables([kept.cast(schema), again.cast(schema)])
-        return _Plan(rows, enriched=again.num_rows, older=older, equal=equal)
+            SELECT {keys}, {version_sql("i")} < {version_sql("s")} AS _older,
+                {version_sql("i")} {wins} {version_sql("s")} AS _wins
+            FROM incoming i JOIN (SELECT {", ".join(map(identifier, columns))} FROM stale) s USING ({keys})""")
 
-    def _result(self, table: Table, changes: Changes, plan: _Plan, staged: Staged) -> BatchResult:
-        compared = plan.rows.num_rows - plan.enriched + plan.older + plan.equal
+        def without(losers: pa.Table, condition: str) -> pa.Table:
+            connection.register("losers", losers)
+            return (
+                connection.execute(
+                    f"FROM losers ANTI JOIN (SELECT {keys} FROM both_sides WHERE {condition}) USING ({keys})"
+                )
+                .to_arrow_table()
+                .cast(losers.schema)
+            )
+
+        ((older, equal),) = connection.execute(
+            "SELECT count(*) FILTER (_older), count(*) FILTER (NOT _older AND NOT _wins) FROM both_sides"
+        ).fetchall()
+        return without(rows, "NOT _wins"), without(deletions, "NOT _wins"), without(stale, "_wins"), older, equal
+
+    def _result(self, changes: Changes, plan: _Plan, staged: Staged, *, deleted: int) -> BatchResult:
+        deletions = staged.removals.num_rows if staged.removals is not None else 0
+        inserted, updated = staged.inserted, staged.updated - plan.enriched
         return BatchResult(
             table=self.contract.lake_name,
             day=self.day,
             objects=changes.objects,
             rows_in=changes.rows_in,
             redelivered=changes.redelivered,
-            merged=staged.inserted + staged.updated - plan.enriched,
-            superseded=changes.rows.num_rows - compared + plan.older + staged.superseded,
-            unchanged=plan.equal + staged.unchanged,
+            merged=inserted + updated + deleted,
+            superseded=plan.superseded + staged.superseded,
+            unchanged=plan.unchanged + staged.unchanged + deletions - deleted,
             quarantined=changes.quarantined,
             dropped=changes.dropped,
             resolved=0,
-            inserted=staged.inserted,
-            updated=staged.updated - plan.enriched,
-            deleted=self._count_tombstones(table, plan.rows, staged),
+            inserted=inserted,
+            updated=updated,
+            deleted=deleted,
             enriched=plan.enriched,
             checks=[],
             published=False,
             snapshot_id=staged.snapshot_id,
         )
 
-    def _count_tombstones(self, table: Table, rows: pa.Table, staged: Staged) -> int:
-        """Return how many of the staged rows are tombstones."""
-        offered = int(pc.sum(rows[DELETED]).as_py() or 0)
-        if not offered or not staged.changed or staged.snapshot_id is None or staged.base_snapshot_id is None:
-            return offered if staged.changed else 0
-        changes = changed_rows(
-            self.lake, table, since=staged.base_snapshot_id, until=staged.snapshot_id, columns=[DELETED]
-        )
-        if changes is None:
-            raise CommitConflict(f"the snapshot that silver.{self.contract.lake_name} was staged on is gone")
-        return int(pc.sum(pc.and_(changes[DELETED], pc.equal(changes["_side"], "new"))).as_py() or 0)
-
     def _audit(
         self,
         connection: duckdb.DuckDBPyConnection,
         table: Table,
         result: BatchResult,
-        changes: Changes,
+        *,
         rows: pa.Table,
+        changes: Changes,
+        staged: Staged,
     ) -> tuple[list[CheckResult], RowCounts]:
         audited_at = table.properties.get(AUDITED_AT)
         audit = Audit(
@@ -326,6 +386,7 @@ class Merger:
             quarantined=result.quarantined,
             dropped=result.dropped,
             rows=rows,
+            deletions=staged.removals if staged.removals is not None else rows.slice(0, 0),
             rejected=changes.newly_rejected,
         )
         return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
@@ -333,13 +394,35 @@ class Merger:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The rows to merge.
+    """What to merge; the last three are None for a batch without changes.
 
-    - enriched: how many of them are in the table already
-    - older, equal: incoming rows that lost to one of those
+    - rows: the rows, of which `enriched` are in the table already
+    - deletions: deletions, as `decode` returns them, with the column _TOMBSTONE
+    - written_again: key and version of rows whose key has an older tombstone
+    - superseded, unchanged: changes that are in none of these, because they lost or are merged already
     """
 
     rows: pa.Table
+    deletions: pa.Table | None
+    written_again: pa.Table | None
     enriched: int
-    older: int
-    equal: int
+    superseded: int
+    unchanged: int
+
+
+def _latest_stream(table: Table, changes: Changes) -> dict[str, str]:
+    """Return the property STREAM after a batch; none if the table has it already, or has no change yet."""
+    latest_stream = pc.max(changes.rows[STREAM_CREATED_AT]).as_py()
+    known = table.properties.get(STREAM)
+    if latest_stream is None or (known is not None and latest_stream <= datetime.fromisoformat(known)):
+        return {}
+    return {STREAM: latest_stream.isoformat()}
+
+
+def _new_deletions(staged: Staged, recorded: set[str]) -> pa.Table | None:
+    """Return the deletions that won and have no tombstone yet, or have it from an earlier attempt of this merge."""
+    deletions = staged.removals
+    if deletions is None or not deletions.num_rows:
+        return None
+    own = pc.is_in(deletions[EVENT_ID], pa.array(sorted(recorded), pa.string()))
+    return deletions.filter(pc.or_(own, pc.not_equal(deletions[_TOMBSTONE], "equal")))

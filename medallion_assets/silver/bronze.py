@@ -32,11 +32,13 @@ _SCHEMA: Final = pa.schema(
     [
         pa.field("event_id", pa.string(), nullable=False),
         pa.field("event_name", pa.string(), nullable=False),
+        pa.field("stream_arn", pa.string(), nullable=False),
         pa.field("sequence_number", pa.string(), nullable=False),
         pa.field("approximate_creation_time", _UTC),
         pa.field("keys", pa.string(), nullable=False),
         pa.field("new_image", pa.string()),
         pa.field("old_image", pa.string()),
+        pa.field("user_identity", pa.string()),
         pa.field("captured_at", _UTC, nullable=False),
     ]
 )

@@ -97,11 +97,12 @@ def read_changes(lake: Lake, store: BronzeStore, contract: Contract, chunk: Chun
 
 def _first_deliveries(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> pa.Table:
     """Return each change once, in the row that was captured first."""
-    compared = rows.select(["event_id", "sequence_number", "captured_at"])
+    compared = rows.select(["event_id", "stream_arn", "sequence_number", "captured_at"])
     connection.register("deliveries", compared.append_column("_row", pa.arange(0, rows.num_rows)))
     try:
         first = connection.execute(
-            "SELECT arg_min(_row, (epoch_us(captured_at), _row)) FROM deliveries GROUP BY event_id, sequence_number"
+            "SELECT arg_min(_row, (epoch_us(captured_at), _row)) FROM deliveries "
+            "GROUP BY event_id, stream_arn, sequence_number"
         ).to_arrow_table()
     finally:
         connection.unregister("deliveries")

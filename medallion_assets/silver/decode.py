@@ -4,7 +4,7 @@ Belongs here: which rows can be merged, with their exact values, and which canno
 belong here: how one value is read (attribute_value), reading Bronze objects (bronze), which row of a key wins (latest).
 
 A row can be merged if it has a key that fits its types. Unless it is a deletion, its other columns must fit as well,
-and it must break no blocking row rule. A deletion becomes a tombstone: key and meta columns, everything else is null.
+and it must break no blocking row rule. Of a deletion, only the key and the meta columns are not null.
 
 `_extra` keeps, as DynamoDB JSON, the attributes that the contract neither names nor drops; it is null if there are
 none. It also keeps the whole attribute of a struct column that has attributes which its type does not declare.
@@ -19,27 +19,36 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS
+from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS, STREAM_LABEL
 from medallion_assets.checks.row_rules import row_rules
-from medallion_assets.contracts.model import Column, Contract
-from medallion_assets.lake.duck import apart_by_case, literal
+from medallion_assets.contracts.model import Contract
+from medallion_assets.lake.duck import apart_by_case, identifier, literal
 from medallion_assets.silver.attribute_value import MACROS, has_struct, has_undeclared, is_broken, structure, value
 from medallion_assets.silver.json_text import holds_json, plain_column
-from medallion_assets.silver.table import META_COLUMNS, SEQUENCE
+from medallion_assets.silver.table import DELETED_BY, IS_DELETION, META_COLUMNS, VERSION
 
 # How much of a value a reason quotes; the quarantine row has the whole image.
 _QUOTED_CHARACTERS = 200
 
 _ROW = "_row"
 
+_STREAM_CREATED_AT = f"TRY_CAST(regexp_extract(stream_arn, {literal(STREAM_LABEL)}, 1) AS TIMESTAMPTZ)"
+_SEQUENCE_NUMBER = f"substr('{'0' * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number"
+
+# Who deleted an item: a deletion by DynamoDB's time to live has this principal (Amazon DynamoDB Developer Guide,
+# "DynamoDB Streams and Time to Live"). Only an amendment has a plus sign in its number (capture.sequence).
+_DELETED_BY = """CASE WHEN json_extract_string(user_identity, '$.principalId') = 'dynamodb.amazonaws.com' THEN 'ttl'
+        WHEN contains(sequence_number, '+') THEN 'repair' ELSE 'user' END"""
+
 
 @dataclass(frozen=True)
 class Decoded:
     """The rows of a Bronze table, split in two.
 
-    - rows: those that can be merged, with the contract's columns and META_COLUMNS
-    - rejected: the others, with the columns of the input, `_sequence_number` as in META_COLUMNS, `column_name` (null if
-      the reason is not about one column) and `reason`
+    - rows: those that can be merged, with the contract's columns, META_COLUMNS, `_is_deletion` and `_deleted_by`, which
+      is null for a change that is no deletion
+    - rejected: the others, with the columns of the input, VERSION as in META_COLUMNS (parts of it may be null),
+      `column_name` (null if the reason is not about one column) and `reason`
     """
 
     rows: pa.Table
@@ -60,7 +69,7 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
         typed = connection.sql(decode_sql(contract)).to_arrow_table()
     finally:
         connection.unregister("bronze")
-    verdict = (SEQUENCE, "column_name", "reason")
+    verdict = (*VERSION, "column_name", "reason")
     rows, problems = typed.drop_columns(["column_name", "reason", _ROW]), typed.select([_ROW, *verdict])
     if typed["reason"].null_count == typed.num_rows:
         problems, rejected = problems.slice(0, 0), bronze.slice(0, 0)
@@ -78,10 +87,11 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
 
 
 def decode_sql(contract: Contract) -> str:
-    """Return the SELECT over `bronze` that types every row: contract columns, META_COLUMNS, `column_name` and `reason`.
+    """Return the SELECT over `bronze` that types every row: the columns of Decoded.rows, `column_name` and `reason`.
 
     The image of a deletion is its keys, so that all other columns are null. Each step refers by name to what an earlier
     step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
+    The contract's columns are `_value_0`, ... until the last step, so that they may have any name.
     """
     structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
     structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
@@ -96,14 +106,16 @@ def decode_sql(contract: Contract) -> str:
         for at, attribute in enumerate(group, start=1)
     }
     values = ",\n    ".join(
-        f'{value(column.type, attribute_values[attribute])} AS "{column.name}"'
-        for attribute, column in contract.columns.items()
-    )
-    wrong = ",\n    ".join(
-        f"{is_broken(column.type, attribute_values[attribute], computed=_quoted(column))} AS {_broken_name(at)}"
+        f"{value(column.type, attribute_values[attribute])} AS {_value_name(at)}"
         for at, (attribute, column) in enumerate(contract.columns.items())
     )
-    names = ", ".join(_quoted(column) for column in contract.columns.values())
+    wrong = ",\n    ".join(
+        f"{is_broken(column.type, attribute_values[attribute], computed=_value_name(at))} AS {_broken_name(at)}"
+        for at, (attribute, column) in enumerate(contract.columns.items())
+    )
+    names = ", ".join(
+        f"{_value_name(at)} AS {identifier(column.name)}" for at, column in enumerate(contract.columns.values())
+    )
     return f"""
 WITH images AS (SELECT *, event_name = 'REMOVE' AS removed, CASE WHEN removed THEN keys ELSE new_image END AS image
     FROM bronze),
@@ -114,14 +126,22 @@ typed AS (SELECT *,
 checked AS (SELECT *,
     {wrong},
     {_extra(contract, attribute_values)} AS _extra,
-    substr('{"0" * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number AS _sequence_number,
-    removed AS _deleted,
+    {_STREAM_CREATED_AT} AS _stream_created_at,
+    {_SEQUENCE_NUMBER} AS _sequence_number,
     event_id AS _event_id,
     approximate_creation_time AS _changed_at,
-    captured_at AS _captured_at FROM typed),
+    captured_at AS _captured_at,
+    removed AS {IS_DELETION},
+    CASE WHEN removed THEN {_DELETED_BY} END AS {DELETED_BY} FROM typed),
 verdicts AS (SELECT *, {_problem(contract)} AS problem FROM checked)
-SELECT {names}, {", ".join(META_COLUMNS.names)}, problem.column_name AS column_name, problem.reason AS reason, {_ROW}
+SELECT {names}, {", ".join(META_COLUMNS.names)}, {IS_DELETION}, {DELETED_BY},
+    problem.column_name AS column_name, problem.reason AS reason, {_ROW}
 FROM verdicts"""
+
+
+def bronze_version_sql() -> str:
+    """Return SQL of the version of a Bronze row, as `version_sql` of the row that it becomes."""
+    return f"{{'created': {_STREAM_CREATED_AT}, 'number': {_SEQUENCE_NUMBER}}}"
 
 
 def _problem(contract: Contract) -> str:
@@ -135,6 +155,11 @@ def _problem(contract: Contract) -> str:
             f"'sequence number has over {SEQUENCE_DIGITS} digits'",
         ),
         _case(
+            "_stream_created_at IS NULL",
+            None,
+            "'the stream ARN does not end with the time its stream was created'",
+        ),
+        _case(
             "image IS NULL",
             None,
             "'no new image; expected the stream view type NEW_AND_OLD_IMAGES'",
@@ -143,11 +168,12 @@ def _problem(contract: Contract) -> str:
     for at, column in enumerate(contract.columns.values()):
         found = f"""json_transform(image, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
         shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_QUOTED_CHARACTERS}), 'nothing')"
-        missing = f" OR {_quoted(column)} IS NULL" if column in contract.key_columns else ""
+        missing = f" OR {_value_name(at)} IS NULL" if column in contract.key_columns else ""
         cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
+    names = {column.name: _value_name(at) for at, column in enumerate(contract.columns.values())}
     cases += [
         _case(f"NOT removed AND {rule.breaks}", rule.column, literal(f"breaks the rule {rule.name}"))
-        for rule in row_rules(contract, "block")
+        for rule in row_rules(contract, "block", names)
     ]
     return f"CASE {' '.join(cases)} END"
 
@@ -175,8 +201,8 @@ def _extra(contract: Contract, attribute_values: dict[str, str]) -> str:
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
 
 
-def _quoted(column: Column) -> str:
-    return f'"{column.name}"'
+def _value_name(at: int) -> str:
+    return f"_value_{at}"
 
 
 def _broken_name(at: int) -> str:
@@ -185,4 +211,4 @@ def _broken_name(at: int) -> str:
 
 def _schema(contract: Contract) -> pa.Schema:
     columns = [pa.field(column.name, column.type.arrow()) for column in contract.columns.values()]
-    return pa.schema([*columns, *META_COLUMNS])
+    return pa.schema([*columns, *META_COLUMNS, (IS_DELETION, pa.bool_()), (DELETED_BY, pa.string())])

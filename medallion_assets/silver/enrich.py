@@ -21,7 +21,7 @@ from medallion_assets.contracts.model import Contract, Enrichment
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import DELETED, ENRICHED_FROM, SILVER
+from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ReferencedTable:
 
     - part: what the contract says about it
     - key: the name of its key column
-    - columns: its key, `_deleted` and the copied columns, as its contract declares them
+    - columns: its key and the copied columns, as its contract declares them
     - table: None until its first batch is merged; until the next batch, it may lack columns that its contract has got
     - snapshot_id: the published snapshot
     - since: the snapshot that the other table was enriched from last
@@ -68,7 +68,7 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
             ReferencedTable(
                 part=part,
                 key=key,
-                columns=pa.schema([*((column.name, column.type.arrow()) for column in copied), (DELETED, pa.bool_())]),
+                columns=pa.schema([(column.name, column.type.arrow()) for column in copied]),
                 table=published,
                 snapshot_id=published.metadata.current_snapshot_id if published is not None else None,
                 since=int(since) if since else None,
@@ -80,7 +80,7 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
 def enrich(
     connection: duckdb.DuckDBPyConnection, lake: Lake, rows: pa.Table, referenced: Sequence[ReferencedTable]
 ) -> pa.Table:
-    """Return `rows` with the enriched columns added at the end; they are null for a deleted row."""
+    """Return `rows` with the enriched columns added at the end."""
     if not referenced:
         return rows
     connection.register("incoming", rows)
@@ -103,10 +103,7 @@ def find_outdated(
     if table.metadata.current_snapshot_id is None or not any(one.changed for one in referenced):
         return None
     affected = [_affected(connection, lake, at, one) for at, one in enumerate(referenced) if one.changed]
-    existing = (
-        f"SELECT * FROM {lake.scan_sql(table, table.metadata.current_snapshot_id)} "
-        f"WHERE NOT {DELETED} AND ({' OR '.join(affected)})"
-    )
+    existing = f"SELECT * FROM {lake.scan_sql(table, table.metadata.current_snapshot_id)} WHERE {' OR '.join(affected)}"
     names = ", ".join(identifier(name) for one in referenced for name in one.part.columns)
     differs = " OR ".join(
         f"r.{identifier(name)} IS DISTINCT FROM s{at}.{identifier(column)}"
@@ -148,8 +145,8 @@ def _joins(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: str, referen
     for at, one in enumerate(referenced):
         on, key = identifier(one.part.on), identifier(one.key)
         scan = _scan(connection, lake, at, one)
-        needed = f"SELECT * FROM {scan} WHERE NOT {DELETED} AND {key} IN (SELECT {on} FROM {rows})"
-        joins.append(f"LEFT JOIN ({needed}) s{at} ON r.{on} = s{at}.{key} AND NOT r.{DELETED}")
+        needed = f"SELECT * FROM {scan} WHERE {key} IN (SELECT {on} FROM {rows})"
+        joins.append(f"LEFT JOIN ({needed}) s{at} ON r.{on} = s{at}.{key}")
     return f"FROM {rows} r {' '.join(joins)}"
 
 

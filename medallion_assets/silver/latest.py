@@ -1,4 +1,7 @@
-"""The latest of several changes to one key, by sequence number. Clocks, file order and arrival decide nothing."""
+"""The latest of several changes to one key, by version: the time its stream was created, then the sequence number.
+
+Other clocks, file order and arrival decide nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,23 @@ import duckdb
 import pyarrow as pa
 
 from medallion_assets.lake.duck import identifier
+from medallion_assets.silver.table import CAPTURED_AT, VERSION
 
 
 def latest(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key: Sequence[str]) -> pa.Table:
-    """Return the rows with the greatest `_sequence_number` of their key.
+    """Return the rows with the greatest version of their key.
 
-    Of rows with equal numbers it keeps the one that was captured first, so that a day that is merged again keeps the
+    Of rows with equal versions it keeps the one that was captured first, so that a day that is merged again keeps the
     same one.
     """
     connection.register(
         "changes",
-        rows.select([*key, "_sequence_number", "_captured_at"]).append_column("_row", pa.arange(0, rows.num_rows)),
+        rows.select([*key, *VERSION, CAPTURED_AT]).append_column("_row", pa.arange(0, rows.num_rows)),
     )
     keys = ", ".join(identifier(name) for name in key)
+    order = f"({', '.join(VERSION)}, -epoch_us({CAPTURED_AT}), -_row)"
     try:
-        kept = connection.execute(
-            f"SELECT arg_max(_row, (_sequence_number, -epoch_us(_captured_at), -_row)) FROM changes GROUP BY {keys}"
-        ).to_arrow_table()
+        kept = connection.execute(f"SELECT arg_max(_row, {order}) FROM changes GROUP BY {keys}").to_arrow_table()
     finally:
         connection.unregister("changes")
     return rows.take(kept.column(0).combine_chunks().sort())

@@ -13,6 +13,7 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
@@ -21,12 +22,14 @@ from medallion_assets.checks.results import CheckResult, missing_columns
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
 from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.latest import latest
-from medallion_assets.silver.table import OBJECTS, ROW_COUNT, SILVER, silver_schema
+from medallion_assets.silver.table import IS_DELETION, OBJECTS, ROW_COUNT, SILVER, silver_schema, version_sql
+from medallion_assets.silver.tombstones import find_tombstones
 
 BATCH_CHECKS: Final = frozenset({"bronze_counts", "quarantine_rate"})
 """The checks of a batch, not of the table. On a published table they are of the last batch that it contains."""
@@ -92,6 +95,8 @@ def _read_batch(
     valid = pa.concat_tables([changes.rows for changes in read])
     rejected = pa.concat_tables([changes.rejected for changes in read])
     newest = latest(connection, valid, contract.key_names)
+    removed = newest[IS_DELETION]
+    rows, deletions = newest.filter(pc.invert(removed)), newest.filter(removed)
     return Batch(
         rows_in=sum(changes.rows_in for changes in read),
         redelivered=sum(changes.redelivered for changes in read),
@@ -100,9 +105,22 @@ def _read_batch(
         unchanged=0,
         quarantined=rejected.num_rows,
         dropped=sum(changes.dropped for changes in read),
-        rows=newest,
+        rows=_not_deleted_since(connection, lake, contract, rows),
+        deletions=deletions,
         rejected=rejected,
     )
+
+
+def _not_deleted_since(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract, rows: pa.Table
+) -> pa.Table:
+    """Return the rows whose key was not deleted by a later change."""
+    connection.register("merged", rows)
+    connection.register("tombstones", find_tombstones(lake, contract, connection, rows))
+    same_key = " AND ".join(f"m.{identifier(name)} = t.{identifier(name)}" for name in contract.key_names)
+    return connection.execute(
+        f"FROM merged m ANTI JOIN tombstones t ON {same_key} AND {version_sql('t')} > {version_sql('m')}"
+    ).to_arrow_table()
 
 
 def _no_batch(schema: pa.Schema) -> Batch:
@@ -115,5 +133,6 @@ def _no_batch(schema: pa.Schema) -> Batch:
         quarantined=0,
         dropped=0,
         rows=schema.empty_table(),
+        deletions=schema.empty_table(),
         rejected=schema.empty_table(),
     )

@@ -45,9 +45,10 @@ from medallion_assets.silver.table import (
     RESOLVED,
     RUN_ID,
     SEQUENCE,
-    SILVER,
     SUPERSEDED,
+    version_sql,
 )
+from medallion_assets.silver.tombstones import newest_changes_sql
 
 _UTC: Final = pa.timestamp("us", tz="UTC")
 _BATCH_ROWS: Final = 2048
@@ -56,11 +57,13 @@ _BATCH_ROWS: Final = 2048
 _BRONZE_COLUMNS: Final = (
     "event_id",
     "event_name",
+    "stream_arn",
     "sequence_number",
     "approximate_creation_time",
     "keys",
     "new_image",
     "old_image",
+    "user_identity",
     OBJECT,
 )
 
@@ -183,23 +186,24 @@ def bronze_rows(rows: pa.Table) -> pa.Table:
 def compare_with_silver(
     connection: duckdb.DuckDBPyConnection, lake: Lake, contract: Contract, bronze: pa.Table
 ) -> pa.Table:
-    """Return `event_id` and `newer` of the Bronze rows whose key Silver has with the same change or a newer one.
+    """Return `event_id` and `newer` of the Bronze rows for whose key this change or a newer one is merged.
 
-    `newer` is false if Silver has exactly this change. Only the key of a row is decoded, so its other values may break
-    the contract; a row whose key breaks it cannot be in Silver. Raises LakeUnavailable.
+    `newer` is false if it is exactly this change. A deletion counts as merged, too. Only the key of a row is decoded,
+    so its other values may break the contract; a row whose key breaks it cannot be merged. Raises LakeUnavailable.
     """
-    silver = _published(lake, SILVER, contract)
-    if silver is None or bronze.num_rows == 0:
+    merged = newest_changes_sql(lake, contract)
+    if merged is None or bronze.num_rows == 0:
         return pa.table({"event_id": pa.array([], pa.string()), "newer": pa.array([], pa.bool_())})
     removals = bronze.set_column(
         bronze.schema.get_field_index("event_name"), "event_name", pa.repeat(pa.scalar("REMOVE"), bronze.num_rows)
     )
     connection.register("keyed", decode(connection, removals, contract).rows)
-    same_key = " AND ".join(f"s.{identifier(name)} = k.{identifier(name)}" for name in contract.key_names)
+    same_key = " AND ".join(f"m.{identifier(name)} = k.{identifier(name)}" for name in contract.key_names)
     try:
         return connection.execute(f"""
-            SELECT k.{EVENT_ID} AS event_id, s.{SEQUENCE} > k.{SEQUENCE} AS newer
-            FROM keyed k JOIN {silver} s ON {same_key} WHERE s.{SEQUENCE} >= k.{SEQUENCE}
+            SELECT k.{EVENT_ID} AS event_id, bool_or({version_sql("m")} > {version_sql("k")}) AS newer
+            FROM keyed k JOIN {merged} m ON {same_key} WHERE {version_sql("m")} >= {version_sql("k")}
+            GROUP BY k.{EVENT_ID}
         """).to_arrow_table()
     finally:
         connection.unregister("keyed")
@@ -346,7 +350,7 @@ def _write(
             branch=f"{AUDIT_BRANCH}{run_id}",
             properties={RUN_ID: run_id},
             rewrite_equal=True,
-            order_by="sequence_number",
+            order_by=["sequence_number"],
         )
         if staged.base_snapshot_id != read:
             discard(lake, table, staged)

@@ -1,6 +1,6 @@
-"""The Silver table and the quarantine table of a contract: their names, columns, properties and Arrow schemas.
+"""The three tables of a contract (Silver, deleted keys, quarantine): names, columns, properties and Arrow schemas.
 
-Belongs here: the names that readers and writers of the two tables share, and creating a Silver table. Does not belong
+Belongs here: the names that readers and writers of these tables share, and creating a Silver table. Does not belong
 here: rows.
 """
 
@@ -17,19 +17,29 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 
 SILVER: Final = "silver"
+DELETED: Final = "deleted"
 QUARANTINE: Final = "quarantine"
 
 EXTRA: Final = "_extra"
+STREAM_CREATED_AT: Final = "_stream_created_at"
 SEQUENCE: Final = "_sequence_number"
-DELETED: Final = "_deleted"
 EVENT_ID: Final = "_event_id"
 CHANGED_AT: Final = "_changed_at"
 CAPTURED_AT: Final = "_captured_at"
+DELETED_BY: Final = "_deleted_by"
+
+VERSION: Final = (STREAM_CREATED_AT, SEQUENCE)
+"""The columns that order the changes of a key, the first one first."""
+
+# Columns of decoded changes that no table has: whether the change is a deletion.
+IS_DELETION: Final = "_is_deletion"
 
 # Table properties of a Silver table, set in the commit that publishes a batch.
 POSITION: Final = "medallion.position"
 ROW_COUNT: Final = "medallion.row-count"
 AUDITED_AT: Final = "medallion.audited-at"
+# When the latest stream was created that a merged change came from.
+STREAM: Final = "medallion.stream-created-at"
 # Followed by the name of a referenced table: the snapshot of it that the enriched columns were copied from.
 ENRICHED_FROM: Final = "medallion.enriched-from."
 
@@ -49,8 +59,8 @@ _UTC: Final = pa.timestamp("us", tz="UTC")
 META_COLUMNS: Final = pa.schema(
     [
         pa.field(EXTRA, pa.string()),
+        pa.field(STREAM_CREATED_AT, _UTC, nullable=False),
         pa.field(SEQUENCE, pa.string(), nullable=False),
-        pa.field(DELETED, pa.bool_(), nullable=False),
         pa.field(EVENT_ID, pa.string(), nullable=False),
         pa.field(CHANGED_AT, _UTC),
         pa.field(CAPTURED_AT, _UTC, nullable=False),
@@ -65,12 +75,14 @@ QUARANTINE_SCHEMA: Final = pa.schema(
         pa.field("event_name", pa.string(), nullable=False),
         pa.field("sequence_number", pa.string(), nullable=False),
         pa.field("approximate_creation_time", _UTC),
+        pa.field("stream_arn", pa.string(), nullable=False),
         pa.field("table_name", pa.string(), nullable=False),
         pa.field("column_name", pa.string()),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("keys", pa.string(), nullable=False),
         pa.field("new_image", pa.string()),
         pa.field("old_image", pa.string()),
+        pa.field("user_identity", pa.string()),
         pa.field("object", pa.string(), nullable=False),
         pa.field("capture_day", pa.date32(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
@@ -85,13 +97,32 @@ QUARANTINE_SCHEMA: Final = pa.schema(
 def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
     """Return the Arrow schema of a contract's Silver table: its declared columns, then META_COLUMNS.
 
-    The key's columns are required. All other declared columns are nullable, because a tombstone has only its key.
+    A column is required if it is of the key, or if a blocking rule of the contract requires it.
     """
     fields = [
-        pa.field(name, type_.arrow(), nullable=name not in contract.key_names)
+        pa.field(name, type_.arrow(), nullable=name not in contract.required_names)
         for name, type_ in domain.silver_columns(contract).items()
     ]
     return pa.schema([*fields, *META_COLUMNS])
+
+
+def deleted_schema(contract: Contract) -> pa.Schema:
+    """Return the Arrow schema of the table of a contract's deleted keys: its key, and what is known of the deletion.
+
+    - STREAM_CREATED_AT, SEQUENCE, EVENT_ID: the change that deleted the key
+    - CHANGED_AT: when the key was deleted at the source; null if a repair found that it is gone
+    - CAPTURED_AT: when the deletion was captured
+    - DELETED_BY: 'user', 'ttl' (DynamoDB's time to live) or 'repair'
+    """
+    key = [pa.field(column.name, column.type.arrow(), nullable=False) for column in contract.key_columns]
+    meta = [META_COLUMNS.field(name) for name in (*VERSION, EVENT_ID, CHANGED_AT, CAPTURED_AT)]
+    return pa.schema([*key, *meta, pa.field(DELETED_BY, pa.string(), nullable=False)])
+
+
+def version_sql(alias: str = "") -> str:
+    """Return SQL of the version of a row, a struct: comparing two of them compares the order of the changes."""
+    prefix = f"{alias}." if alias else ""
+    return f"{{'created': {prefix}{VERSION[0]}, 'number': {prefix}{VERSION[1]}}}"
 
 
 def ensure_silver_table(lake: Lake, contract: Contract, schema: pa.Schema) -> Table:

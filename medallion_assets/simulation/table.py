@@ -172,6 +172,19 @@ class Table:
         self._ranges = self.stream.ranges
         self.stream.disable()
 
+    def remake(self) -> None:
+        """Delete the table and make it anew under its name: no items, a new stream whose numbers begin low again.
+
+        No stream has records of the items that are gone. What the old one holds stays readable.
+        """
+        self.disable_stream()
+        self._items.clear()
+        self._before.clear()
+        self._scan = None
+        self._highest = 0
+        self.created_at = self._clock()
+        self.enable_stream()
+
     def split(self) -> None:
         """Split the partition with the widest range of keys: its open shard closes and two children follow."""
         if self.stream is None:

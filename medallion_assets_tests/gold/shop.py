@@ -17,7 +17,7 @@ from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
-from medallion_assets.silver.table import ensure_silver_table, silver_schema
+from medallion_assets.silver.table import VERSION, ensure_silver_table, silver_schema
 
 Row = dict[str, Any]
 
@@ -38,19 +38,26 @@ class Shop:
         self._runs = itertools.count(1)
 
     def write(self, table: str, *rows: Mapping[str, Any], delete: Iterable[str] = ()) -> None:
-        """Merge rows and tombstones into one Silver table, as one commit."""
+        """Merge rows and deletions into one Silver table, as one commit."""
         contract = DOMAIN.by_name[table]
         (key,) = contract.key_names
         schema = silver_schema(contract, DOMAIN)
-        written = [{**row, **self._meta(deleted=False)} for row in rows]
-        written += [{key: gone, **self._meta(deleted=True)} for gone in delete]
+        written = [{**row, **self._meta()} for row in rows]
+        deleted = [{key: gone, **self._meta()} for gone in delete]
+        removed = pa.schema([schema.field(name) for name in (key, *VERSION)])
         for row in rows:
             self.rows[table][row[key]] = dict(row)
         for gone in delete:
             self.rows[table].pop(gone, None)
         stored = ensure_silver_table(self.lake, contract, schema)
         staged = stage_merge(
-            self.lake, stored, pa.Table.from_pylist(written, schema=schema), key=[key], branch="audit-test"
+            self.lake,
+            stored,
+            pa.Table.from_pylist(written, schema=schema),
+            removals=pa.Table.from_pylist(deleted, schema=removed),
+            key=[key],
+            order_by=VERSION,
+            branch="audit-test",
         )
         publish(self.lake, stored, staged)
 
@@ -67,11 +74,11 @@ class Shop:
             del row[COMPUTED_AT], row[SILVER_SNAPSHOTS]
         return ordered(rows, one)
 
-    def _meta(self, *, deleted: bool) -> Row:
+    def _meta(self) -> Row:
         number = next(self._numbers)
         return {
+            "_stream_created_at": NOW,
             "_sequence_number": str(number).zfill(40),
-            "_deleted": deleted,
             "_event_id": f"event-{number}",
             "_changed_at": NOW,
             "_captured_at": NOW,

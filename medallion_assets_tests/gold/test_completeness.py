@@ -8,6 +8,7 @@ import pytest
 
 from medallion_assets.gold.completeness import Computation, complete_to
 from medallion_assets.gold.refresh import refresh
+from medallion_assets.lake import maintenance
 from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.gold.shop import MARTS, NOW, TODAY, Shop, customer, order, product
 
@@ -47,13 +48,19 @@ def test_what_is_not_known_of_one_table_is_not_known_of_the_mart() -> None:
     assert complete_to(TABLES, None, unread=[], now_complete_to=known) is None
 
 
-def test_a_refresh_records_when_it_began_also_without_a_row_to_compute(lake: Lake) -> None:
+def test_a_refresh_records_when_it_began_also_without_a_row_to_compute(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop = Shop(lake)
     shop.write("customers", customer(1))
     shop.write("products", product(1))
     shop.write("orders", order(1))
     shop.refresh("daily_sales_by_region")
-    shop.write("orders", delete=["o77"])
+    shop.write("orders", order(2))
+    shop.refresh("daily_sales_by_region")
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 2)
+    monkeypatch.setattr(maintenance, "FOLD_FILES", 2)
+    assert maintenance.compact(lake, lake.table("silver", "orders")) is not None
     later = NOW + timedelta(minutes=1)
     assert refresh(lake, MARTS["daily_sales_by_region"], today=TODAY, now=later, run_id="later").days == ()
     assert Computation.recorded(lake.table("gold", "daily_sales_by_region")) == Computation(later, {"orders": None})

@@ -142,7 +142,7 @@ def test_an_order_whose_region_changes_moves_between_rows(shop: Shop) -> None:
 
 
 @FILES
-def test_a_tombstone_of_an_order_nobody_knew_touches_nothing_and_is_not_looked_at_twice(shop: Shop) -> None:
+def test_a_deletion_of_an_order_nobody_knew_touches_nothing_and_is_not_looked_at_twice(shop: Shop) -> None:
     before = snapshot(shop, DAILY)
     shop.write("orders", delete=["o99"])
     result = shop.refresh(DAILY)

@@ -108,7 +108,7 @@ def test_a_mart_contains_what_was_captured_before_the_oldest_object_that_it_has_
     captured_at = datetime(2026, 3, 1, 9, tzinfo=UTC)
     objects = [ObjectName("Orders", captured_at + timedelta(hours=hours), 1, "0" * 16).path for hours in (1, 0)]
     stored = lake.table("silver", "orders")
-    rows = [{**order(2), **shop._meta(deleted=False)}]
+    rows = [{**order(2), **shop._meta()}]
     staged = stage_merge(
         lake,
         stored,

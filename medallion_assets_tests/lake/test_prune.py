@@ -81,9 +81,16 @@ def test_every_part_of_a_key_must_fit() -> None:
 
 def test_a_file_is_older_only_if_its_newest_row_is_older_than_the_oldest_one() -> None:
     files = [file(text=("1", "4")), file(text=("1", "5")), file(text=("1", None))]
-    assert files_surely_older(ICEBERG, files, rows(text=["5", "9"]), "text") == files[:1]
-    assert files_surely_older(ICEBERG, files, rows(text=["5", None]), "text") == []
+    assert files_surely_older(ICEBERG, files, rows(text=["5", "9"]), ["text"]) == files[:1]
+    assert files_surely_older(ICEBERG, files, rows(text=["5", None]), ["text"]) == []
     moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     timed = [file(at=(moment, moment))]
-    assert files_surely_older(ICEBERG, timed, rows(at=[moment + dt.timedelta(microseconds=1)]), "at") == timed
-    assert files_surely_older(ICEBERG, timed, rows(at=[moment]), "at") == []
+    assert files_surely_older(ICEBERG, timed, rows(at=[moment + dt.timedelta(microseconds=1)]), ["at"]) == timed
+    assert files_surely_older(ICEBERG, timed, rows(at=[moment]), ["at"]) == []
+
+
+def test_a_file_is_older_by_several_columns_as_its_rows_are() -> None:
+    files = [file(day=(1, 1), text=("1", "4")), file(day=(1, 1), text=("1", "5")), file(day=(0, 0), text=("1", "9"))]
+    files += [file(day=(0, 1), text=("1", "4")), file(day=(2, 2), text=("0", "1"))]
+    incoming = rows(day=[dt.date(1970, 1, 2), dt.date(1970, 1, 3)], text=["5", "6"])
+    assert files_surely_older(ICEBERG, files, incoming, ["day", "text"]) == [files[0], files[2], files[3]]

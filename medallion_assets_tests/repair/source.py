@@ -34,7 +34,8 @@ class Items:
 
     def describe(self) -> Description:
         tags = {column.attribute: next(iter(self._tag(column.attribute))) for column in self.contract.key_columns}
-        return Description(f"arn:aws:dynamodb:eu-central-1:123456789012:table/{self.contract.table}", tags)
+        arn = f"arn:aws:dynamodb:eu-central-1:123456789012:table/{self.contract.table}"
+        return Description(arn, tags, f"{arn}/stream/2026-03-01T00:00:00.000")
 
     def scan(self) -> Iterator[bytes]:
         for item in list(self.items.values()):

@@ -23,6 +23,7 @@ from medallion_assets.reconciliation.scan import DynamoTable, SourceTable
 from medallion_assets.repair.amendment import amended_sequence
 from medallion_assets.repair.newest import with_newest_changes
 from medallion_assets.repair.repair import Repair, repair
+from medallion_assets.silver.table import DELETED
 from medallion_assets_tests.ledger.captured import oldest_loss
 from medallion_assets_tests.repair.source import Clock, Item, Items
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
@@ -84,7 +85,7 @@ class Shop:
         )
 
     def rows(self) -> dict[str, str]:
-        return {row["id"]: str(row["amount"]) for row in self.bench.rows("orders") if not row["_deleted"]}
+        return {row["id"]: str(row["amount"]) for row in self.bench.rows("orders")}
 
     def sequences(self) -> dict[str, str]:
         return {row["id"]: row["_sequence_number"] for row in self.bench.rows("orders")}
@@ -130,8 +131,11 @@ def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws:
     assert json.loads(gone["before"])["amount"] == "1.00" and gone["after"] is None and new["before"] is None
     assert {row["reason"] for row in (changed, gone, new)} == {"a test"}
     assert changed["amended_sequence"] == "10".zfill(40) and new["amended_sequence"] is None
-    in_silver = {row["_event_id"]: row["_sequence_number"] for row in shop.bench.rows("orders")}
-    assert {row["event_id"]: row["sequence_number"] for row in (changed, gone, new)}.items() <= in_silver.items()
+    merged = [*shop.bench.rows("orders"), *shop.bench.rows("orders", namespace=DELETED)]
+    assert {(row["event_id"], row["sequence_number"]) for row in (changed, gone, new)} <= {
+        (row["_event_id"], row["_sequence_number"]) for row in merged
+    }
+    assert [row["_deleted_by"] for row in merged if "_deleted_by" in row] == ["repair"]
     again = shop.repair(source=table)
     assert again.comparison.agrees and again.objects == () and again.complete
 
@@ -417,6 +421,9 @@ def test_the_poller_tells_when_all_is_captured(shop: Shop) -> None:
 def test_an_amendment_is_newer_than_what_it_amends_and_older_than_the_next_change(
     newest: str | None, expected: str
 ) -> None:
-    made = amended_sequence(newest, NOON)
+    stream = "arn:aws:dynamodb:eu-central-1:123456789012:table/Orders/stream/{}"
+    made = amended_sequence(
+        (NOON, newest) if newest else None, NOON, stream_arn=stream.format("2026-03-01T12:00:00.000")
+    )
     assert made == expected
     assert (newest or "") < made < "8".zfill(40)

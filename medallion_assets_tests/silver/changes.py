@@ -132,7 +132,7 @@ class Bench:
         )
 
     def rows(self, name: str, *, namespace: str = SILVER) -> list[dict[str, Any]]:
-        """Return the rows of the published table, tombstones included; none if it does not exist."""
+        """Return the rows of the published table; none if it does not exist."""
         table = self.lake.find(namespace, name)
         if table is None:
             return []

@@ -7,6 +7,7 @@ first was captured, and the same change may be delivered twice.
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import parse_type
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.silver.table import DELETED, SILVER
 from medallion_assets.simulation.judge.reference_decoder import Misfit, parsed, read
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 from medallion_assets_tests.silver.values import fitting
@@ -42,6 +44,8 @@ ORDERS = contract(
     # The oracle has no gate: every batch is published, whatever share of it is quarantined.
     rules={"quarantine_share": {"max": 1}},
 )
+
+DAY_BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 
 Change = tuple[str, int, dict[str, Any], dict[str, Any] | None]
 
@@ -90,17 +94,19 @@ def deliveries(draw: st.DrawFn, log: list[Change]) -> list[list[Change] | str]:
     return [*steps, "customers", "orders"]
 
 
-def expected(log: list[Change]) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """The two tables after the log: key -> row without `_captured_at`."""
-    customers, orders = fold(CUSTOMERS, log), fold(ORDERS, log)
+def expected(log: list[Change]) -> list[dict[Any, Any]]:
+    """Customers, deleted customers, orders and deleted orders after the log: key -> row without `_captured_at`."""
+    (customers, *gone), (orders, *cancelled) = fold(CUSTOMERS, log), fold(ORDERS, log)
     for row in orders.values():
         customer = customers.get((row["customer"],), {})
         row["customer_name"], row["region"] = customer.get("name"), customer.get("region")
-    return customers, orders
+    return [customers, *gone, orders, *cancelled]
 
 
-def fold(table: Contract, log: list[Change]) -> dict[Any, Any]:
-    rows: dict[Any, Any] = {}
+def fold(table: Contract, log: list[Change]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """The live rows and the deleted keys of one table."""
+    live: dict[Any, Any] = {}
+    deleted: dict[Any, Any] = {}
     for name, sequence, keys, image in sorted(log, key=lambda change: change[1]):
         if name != table.table:
             continue
@@ -115,18 +121,25 @@ def fold(table: Contract, log: list[Change]) -> dict[Any, Any]:
         undeclared = {attribute: value for attribute, value in item.items() if attribute not in table.columns}
         if isinstance(item.get("St", {}).get("M"), dict) and set(item["St"]["M"]) - {"A", "B"}:
             undeclared["St"] = item["St"]
-        row |= {"_extra": undeclared or None, "_deleted": image is None, "_sequence_number": sequence}
-        rows[tuple(row[key] for key in table.key_names)] = row | {"_event_id": f"{name}-{sequence}"}
-    return rows
+        meta = {"_stream_created_at": DAY_BEGAN, "_sequence_number": sequence, "_event_id": f"{name}-{sequence}"}
+        key = tuple(row[one] for one in table.key_names)
+        live.pop(key, None)
+        deleted.pop(key, None)
+        if image is None:
+            deleted[key] = {one: row[one] for one in table.key_names} | meta | {"_deleted_by": "user"}
+        else:
+            live[key] = row | {"_extra": undeclared or None} | meta
+    return live, deleted
 
 
-def actual(bench: Bench, table: Contract) -> dict[Any, Any]:
+def actual(bench: Bench, table: Contract, namespace: str) -> dict[Any, Any]:
     rows = {}
-    for row in bench.rows(table.lake_name):
+    for row in bench.rows(table.lake_name, namespace=namespace):
         row.pop("_captured_at")
         row.pop("_changed_at")
         row["_sequence_number"] = int(row["_sequence_number"])
-        row["_extra"] = None if row["_extra"] is None else parsed(row["_extra"])
+        if row.get("_extra") is not None:
+            row["_extra"] = parsed(row["_extra"])
         if row.get("j") is not None:
             row["j"] = parsed(row["j"])
         key = tuple(row[name] for name in table.key_names)
@@ -147,13 +160,13 @@ def deliver(bench: Bench, steps: list[list[Change] | str]) -> None:
             assert result.rows_in == (
                 result.redelivered + result.merged + result.superseded + result.unchanged + result.quarantined
             )
-            assert result.merged == result.inserted + result.updated
+            assert result.merged == result.inserted + result.updated + result.deleted
 
 
 def check(bench: Bench, log: list[Change]) -> None:
-    customers, orders = expected(log)
-    assert actual(bench, CUSTOMERS) == customers
-    assert actual(bench, ORDERS) == orders
+    assert [
+        actual(bench, table, namespace) for table in (CUSTOMERS, ORDERS) for namespace in (SILVER, DELETED)
+    ] == expected(log)
 
 
 @pytest.mark.slow
@@ -180,8 +193,9 @@ def test_both_kinds_of_lake_converge(lake: Lake, tmp_path: Path, data: st.DataOb
     """Each example has tables of its own: the lake fixture is one for all of them."""
     log = data.draw(change_logs())
     for name in ("orders", "customers"):
-        if lake.find("silver", name) is not None:
-            lake._catalog.drop_table(("silver", name))
+        for namespace in (SILVER, DELETED):
+            if lake.find(namespace, name) is not None:
+                lake._catalog.drop_table((namespace, name))
     with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
         bench = Bench(lake, open_store(folder), domain(CUSTOMERS, ORDERS))
         deliver(bench, data.draw(deliveries(log)))

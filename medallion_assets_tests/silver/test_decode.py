@@ -185,7 +185,7 @@ def test_a_deletion_has_its_key_and_nothing_else(connection: duckdb.DuckDBPyConn
     columns = {"Id": "string", "V": {"type": "int", "rules": [{"required": True}]}}
     decoded = decode(connection, bronze(record("Things", 7, KEY, None)), contract("Things", columns, key="Id"))
     (row,) = decoded.rows.to_pylist()
-    assert (row["id"], row["v"], row["_extra"], row["_deleted"]) == ("k", None, None, True)
+    assert (row["id"], row["v"], row["_extra"], row["_is_deletion"]) == ("k", None, None, True)
     assert row["_sequence_number"] == "7".rjust(40, "0")
 
 

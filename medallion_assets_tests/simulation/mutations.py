@@ -31,7 +31,7 @@ from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
 from medallion_assets.scheduling import planner
 from medallion_assets.silver import batch, batches, changes, decode
-from medallion_assets.silver.table import DELETED, POSITION, ensure_silver_table
+from medallion_assets.silver.table import IS_DELETION, POSITION, SEQUENCE, ensure_silver_table
 from medallion_assets.simulation.harness import capture as simulated_capture
 from medallion_assets.simulation.harness import daemon, lake
 from medallion_assets.simulation.harness.histories import draw
@@ -99,13 +99,32 @@ def compare_numbers_as_unpadded_text() -> Iterator[None]:
 
 
 @contextmanager
+def order_all_streams_by_number_alone() -> Iterator[None]:
+    """A table that was made anew has lower numbers, and its rows lose to the old ones."""
+    real = merge.stage_merge
+
+    def stage(*given: Any, **more: Any) -> Any:
+        return real(*given, **{**more, "order_by": [SEQUENCE]})
+
+    with patched((batch, "stage_merge", stage)):
+        yield
+
+
+@contextmanager
+def forget_deleted_keys() -> Iterator[None]:
+    """A deletion removes its row, and nothing remembers it."""
+    with patched((batch, "record_tombstones", lambda *given, **more: None)):
+        yield
+
+
+@contextmanager
 def drop_tombstones() -> Iterator[None]:
     """A deletion is understood and forgotten."""
     real = changes.read_changes
 
     def read(*given: Any, **more: Any) -> Any:
         found = real(*given, **more)
-        rows = found.rows.filter(pc.invert(found.rows[DELETED]))
+        rows = found.rows.filter(pc.invert(found.rows[IS_DELETION]))
         return replace(found, rows=rows, rows_in=found.rows_in - found.rows.num_rows + rows.num_rows)
 
     with patched((batches, "read_changes", read)):
@@ -134,11 +153,11 @@ def publish_before_the_audit() -> Iterator[None]:
     """Readers see a batch, then it is audited."""
     real = batch.Merger._audit
 
-    def audit(self: Any, connection: Any, table: Any, result: Any, *more: Any) -> Any:
+    def audit(self: Any, connection: Any, table: Any, result: Any, **more: Any) -> Any:
         main = table.metadata.current_snapshot_id
         staged = Staged(".".join(table.name()), f"audit-{self.run_id}", main, result.snapshot_id)
         publish(self.lake, table, staged)
-        return real(self, connection, table, result, *more)
+        return real(self, connection, table, result, **more)
 
     with patched((batch.Merger, "_audit", audit)):
         yield
@@ -290,6 +309,8 @@ MUTATIONS: Final = {
     for mutation in (
         skip_the_version_guard,
         compare_numbers_as_unpadded_text,
+        order_all_streams_by_number_alone,
+        forget_deleted_keys,
         drop_tombstones,
         advance_the_position_before_the_commit,
         publish_before_the_audit,

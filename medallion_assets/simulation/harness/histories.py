@@ -146,7 +146,7 @@ class _Drawing:
             if self._lossy and dice.random() < 0.5:
                 self._act("jump", seconds=26 * 3600)  # longer than a stream keeps what nobody read
             if self._lossy and dice.random() < 0.3:
-                self._act("recreate", table=dice.choice(self._tables))
+                self._act("recreate", table=dice.choice(self._tables), emptied=dice.random() < 0.5)
             self._act("wait", seconds=dice.choice([2, 20, 90, 400]))
             if dice.random() < 0.2:
                 self._act("jump", seconds=dice.choice([600, 1800, 5 * 3600, 15 * 3600, 25 * 3600]))

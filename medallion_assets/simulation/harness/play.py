@@ -269,16 +269,20 @@ class _Harness:
         with self._oracle.dropping(name, column):
             self._daemon.drop(name, f"column_name = '{column}'")
 
-    def _do_recreate(self, table: str) -> None:
-        """Switch the stream off and on: a new one begins."""
+    def _do_recreate(self, table: str, emptied: bool) -> None:
+        """Switch the stream off and on, or (`emptied`) make the table anew without items: a new stream begins."""
         source = self._tables[table]
         for _ in range(100):
             if self._process is None or self._process.checkpoint.table(table):
                 break
             self.wait(5.0)  # what a stream held that ended before capture began is nobody's promise
-        source.disable_stream()
-        self._clock.advance(1.0)
-        source.enable_stream()
+        if emptied:
+            source.remake()
+        else:
+            source.disable_stream()
+            self._clock.advance(1.0)
+            source.enable_stream()
+        self._oracle.recreated(table, emptied=emptied)
         self._follow(source)
 
     def _do_verify(self, table: str) -> None:
@@ -288,7 +292,7 @@ class _Harness:
         found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
-        lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.interrupted
+        lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.to_repair
         mended = self._daemon.domain is self._mended  # then rows of before differ until their days are run again
         if found is not None and not lossy and not mended and found.missing + found.extra + found.different:
             self._oracle.violations.append(f"verify: {found}")
@@ -497,7 +501,7 @@ class _Harness:
         else:
             self._oracle.violations.append(f"end: no rest: {self._daemon.cursor}")
             return
-        if self._oracle.lost or self._oracle.interrupted:
+        if self._oracle.lost or self._oracle.to_repair:
             self._repair()
         self._oracle.converged(today=self._today)
         self._read_by_pyiceberg()
@@ -557,7 +561,7 @@ class _Harness:
 
     def _repair(self) -> None:
         """Repair lost changes from the source until nothing is missing."""
-        tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.interrupted
+        tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.to_repair
         for table in sorted(tables):
             name = self._daemon.domain.by_source[table].lake_name
             for _ in range(3):
@@ -651,7 +655,7 @@ class _Scanned:
 
     def describe(self) -> Description:
         """Return the table's ARN and key."""
-        return Description(self._table.arn, dict(self._table.key))
+        return Description(self._table.arn, dict(self._table.key), self._table.streams[-1].arn)
 
 
 def _document(items: Sequence[Item]) -> bytes:

@@ -39,6 +39,7 @@ from medallion_assets.simulation.judge.reference_decoder import (
     comparable,
     judge,
     key_text,
+    meta,
     normal,
     number,
 )
@@ -68,7 +69,7 @@ class _Silver:
     accepted: dict[str, set[int]] = field(default_factory=dict)
     """The valid changes of those objects, with the versions of the contract that accepted them."""
     numbers: dict[str, Number] = field(default_factory=dict)
-    """By key: the sequence number of the published change."""
+    """By key: the sequence number of the published change, which may be a deletion."""
     events: dict[str, str] = field(default_factory=dict)
     """By key: the event id of that change."""
     states: dict[int, list[Row]] = field(default_factory=dict)
@@ -77,6 +78,14 @@ class _Silver:
     """The snapshots whose objects are in `claimed`."""
     numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
     """`numbers` as of each snapshot that was published."""
+    deleted: dict[str, Number] = field(default_factory=dict)
+    """By key: the sequence number in the table of deleted keys."""
+    deleted_at: int | None = None
+    """The published snapshot of that table."""
+
+    def newest(self, key: str) -> Number:
+        """Return the sequence number of the newest change of a key that was merged."""
+        return max(self.numbers.get(key, NONE_YET), self.deleted.get(key, NONE_YET))
 
     def rows_at(self, snapshot: int | None) -> list[str]:
         """Return the live rows as text, in an order that does not depend on files."""
@@ -99,6 +108,10 @@ class Oracle:
         """Trimmed events from before capture began: no promise covers them."""
         self.interrupted: set[str] = set()
         """Tables whose capture ended because their stream lost records or was replaced."""
+        self._recreated: set[str] = set()
+        """Tables that have a new stream since they were captured first."""
+        self._emptied: dict[str, int] = {}
+        """By table that was made anew: how many changes of all tables came before."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._editions = [domain]
         self._connection = connection
@@ -135,9 +148,20 @@ class Oracle:
     def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
         """Note a change at the source. `bad`: whether it was made to break its first contract; None: unknown."""
         self.changes[change.event_id] = change
-        self._shards[shard_id].append((change.event_id, change.number[0]))
+        self._shards[shard_id].append((change.event_id, change.number[1]))
         if bad is not None and bad != bool(self._verdict(change, 0).broken):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
+
+    def recreated(self, table: str, *, emptied: bool) -> None:
+        """Note that a table got a new stream; with `emptied`, its items are gone without a record."""
+        self._recreated.add(table)
+        if emptied:
+            self._emptied[table] = len(self.changes)
+
+    @property
+    def to_repair(self) -> set[str]:
+        """The tables that need a repair although nothing that was sent is missing."""
+        return self.interrupted | self._recreated
 
     def put(self, path: str, data: bytes) -> None:
         """Note that an object is in Bronze, whether or not its writer knows it."""
@@ -156,7 +180,8 @@ class Oracle:
                 found.events.remove(row["event_id"])
                 continue
             self._captured[change.event_id].add(row["captured_at"])
-            told = (row["event_name"], number(row["sequence_number"]), row["table_name"], json.loads(row["keys"]))
+            sent = number(row["sequence_number"], row["stream_arn"])
+            told = (row["event_name"], sent, row["table_name"], json.loads(row["keys"]))
             if told != (change.event_name, change.number, change.table, change.keys):
                 self._wrong(f"bronze: {path} tells {told} of {change}")
             image = None if row["event_name"] == "REMOVE" else json.loads(row["new_image"] or "null")
@@ -170,19 +195,21 @@ class Oracle:
         change = Change(
             table=row["table_name"],
             key=key_text(json.loads(row["keys"])),
-            number=number(row["sequence_number"]),
+            number=number(row["sequence_number"], row["stream_arn"]),
             event_id=row["event_id"],
             event_name=row["event_name"],
             keys=json.loads(row["keys"]),
             image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
             created_s=None,
+            by="repair" if row["event_name"] == "REMOVE" else None,
         )
-        states = [
-            one.image
-            for one in self.changes.values()
-            if (one.table, one.key) == (change.table, change.key) and one.number[0] >= change.number[0]
-        ]
-        if change.image not in states:
+        of_key = [one for one in self.changes.values() if (one.table, one.key) == (change.table, change.key)]
+        before = [one for one in of_key if one.number[0] < change.number[0]]
+        possible = [one for one in of_key if one.number[:2] >= change.number[:2]]
+        if change.number[1] == 0 and before:  # no change of this stream is known for the key
+            possible.append(max(before, key=lambda one: one.number))
+        images = [one.image for one in possible] + [None] * (change.table in self._emptied)
+        if change.image not in images:
             self._wrong(f"bronze: {change} amends, and the source never had that")
         self.counts["amendments"] += 1
         self.changes[change.event_id] = change
@@ -220,6 +247,8 @@ class Oracle:
             self._judge_silver(table, metadata, location)
         elif namespace == "gold":
             self._judge_gold(table, metadata, location)
+        elif namespace == "deleted":
+            self._judge_deleted(table, metadata, location)
         elif namespace == "quarantine":
             self._judge_quarantine(table, metadata, location)
         elif table == "ledger":
@@ -327,7 +356,7 @@ class Oracle:
         """
         change, row = self.changes[event], self._quarantine[contract.lake_name].get(event)
         aside_before = row is not None and row["object"] not in batch
-        return not aside_before and known.numbers.get(change.key, NONE_YET) < change.number
+        return not aside_before and known.newest(change.key) < change.number
 
     def _check_rows(self, contract: Contract, known: _Silver, rows: list[Row]) -> list[Row]:
         """Check that each key stands once, at its latest accepted change, and never goes back. Return the live rows."""
@@ -356,8 +385,56 @@ class Oracle:
             known.numbers[change.key], known.events[change.key] = change.number, change.event_id
             self._check_row(contract, known, change, row)
         for key in newest.keys() - found.keys():
-            self._wrong(f"{name}: {key} is missing, merged was {newest[key].number}")
-        return [row for row in rows if not row["_deleted"]]
+            self._check_absent(contract, known, newest[key])
+        return rows
+
+    def _check_absent(self, contract: Contract, known: _Silver, newest: Change) -> None:
+        """Check that a key that is not in the table was deleted; `newest` is the newest change that was merged.
+
+        Its deletion may have come from quarantine. Or the commit that removes the row never came, because its writer
+        died after it had recorded the deletion: then no older change may come back.
+        """
+        replayed = [
+            one
+            for event in self._quarantine[contract.lake_name]
+            if (one := self.changes[event]).key == newest.key and one.image is None and self._replayable(contract, one)
+        ]
+        newest = max([newest, *replayed], key=lambda one: one.number)
+        known.accepted.setdefault(newest.event_id, set()).add(len(self._editions) - 1)
+        recorded = known.deleted.get(newest.key, NONE_YET)
+        if newest.image is not None and recorded <= newest.number:
+            self._wrong(f"silver.{contract.lake_name}: {newest.key} is missing, merged was {newest.number}")
+        at = max(recorded, newest.number)
+        if at < known.numbers.get(newest.key, NONE_YET):
+            self._wrong(
+                f"silver.{contract.lake_name}: {newest.key} was at {known.numbers[newest.key]}, is gone at {at}"
+            )
+        if newest.image is None and recorded < newest.number:
+            self._wrong(f"silver.{contract.lake_name}: {newest.key} is deleted at {newest.number}, unrecorded")
+        known.numbers[newest.key] = at
+        known.events.pop(newest.key, None)
+
+    def _judge_deleted(self, table: str, metadata: TableMetadata, location: str) -> None:
+        """Check that each row is a deletion, each key stands once, and only a key that was written again leaves."""
+        known, contract = self._silver[table], self.domain.by_name[table]
+        if metadata.current_snapshot_id is None or metadata.current_snapshot_id == known.deleted_at:
+            return
+        name = f"deleted.{table}"
+        self._lineage(name, metadata, known.deleted_at)
+        known.deleted_at, before, known.deleted = metadata.current_snapshot_id, known.deleted, {}
+        for row in self._read(location):
+            change = self.changes.get(row["_event_id"])
+            if change is None or change.image is not None:
+                self._wrong(f"{name}: holds {row}, which is of no deletion")
+                continue
+            wanted = {one: (self._verdict(change).row or {}).get(one) for one in contract.key_names} | meta(change)
+            seen = {one: row[one] for one in wanted}
+            if seen != wanted or row["_deleted_by"] != change.by or change.key in known.deleted:
+                self._wrong(f"{name}: {change.event_id}: (published, expected): {row}, {wanted}, by {change.by}")
+            known.deleted[change.key] = change.number
+        for key, at in before.items():
+            if known.deleted.get(key, NONE_YET) < at and known.numbers.get(key, NONE_YET) <= at:
+                self._wrong(f"{name}: {key} was deleted at {at} and is forgotten")
 
     def _replayable(self, contract: Contract, change: Change) -> bool:
         """Return whether a change may have come from quarantine: it is there and valid by now."""
@@ -393,7 +470,7 @@ class Oracle:
                 if self._verdict(change).broken:
                     if there is None:
                         self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
-                elif known.numbers.get(change.key, NONE_YET) < change.number:
+                elif known.newest(change.key) < change.number:
                     self._wrong(f"silver.{contract.lake_name}: {path} is passed over with {event} unmerged")
 
     def _consumed(self, contract: Contract) -> set[str]:
@@ -445,7 +522,10 @@ class Oracle:
             broken = frozenset[str]().union(*(verdict.broken for verdict in ever))
             if row["column_name"] is not None and row["column_name"] not in broken:
                 self._wrong(f"quarantine.{table}: {event} is said to break {row['column_name']}, not {sorted(broken)}")
-            if number(row["sequence_number"]) != change.number or json.loads(row["keys"]) != change.keys:
+            if (
+                number(row["sequence_number"], row["stream_arn"]) != change.number
+                or json.loads(row["keys"]) != change.keys
+            ):
                 self._wrong(f"quarantine.{table}: {event} is not as it was captured")
             if change.image is not None and json.loads(row["new_image"]) != change.image:
                 self._wrong(f"quarantine.{table}: {event} has lost its image")
@@ -453,7 +533,7 @@ class Oracle:
         self._quarantine[table] = rows
 
     def _check_status(self, contract: Contract, change: Change, status: str) -> None:
-        at = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET)
+        at = self._silver[contract.lake_name].newest(change.key)
         right = {
             "open": True,
             "resolved": at >= change.number and self._verdict(change).row is not None,
@@ -493,8 +573,8 @@ class Oracle:
             self._wrong(f"ops.ledger: {path} is recorded as {row['state']}; in Bronze: {found is not None}")
             return
         changes = [self.changes[event] for event in found.events]
-        numbers = [change.number for change in changes]
-        told = (row["rows"], number(row["first_sequence"]), number(row["last_sequence"]))
+        numbers = [change.number[1] for change in changes]
+        told = (row["rows"], int(row["first_sequence"].partition("+")[0]), int(row["last_sequence"].partition("+")[0]))
         if told != (len(numbers), min(numbers), max(numbers)):
             self._wrong(f"ops.ledger: {path} is recorded with rows and range {told}")
         known = self._silver[row["table_name"]]
@@ -503,7 +583,8 @@ class Oracle:
         if row["snapshot_id"] is not None and at is None:
             self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which was never published")
         for change in changes:
-            contained = at is not None and at.get(change.key, NONE_YET) >= change.number
+            deleted = known.deleted.get(change.key, NONE_YET)
+            contained = at is not None and max(at.get(change.key, NONE_YET), deleted) >= change.number
             if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
                 self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which lacks {change.event_id}")
         if row["up_to"] is not None:
@@ -524,7 +605,7 @@ class Oracle:
         for change in self.changes.values():
             if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
                 continue
-            merged = self._silver[contract.lake_name].numbers.get(change.key, NONE_YET) >= change.number
+            merged = self._silver[contract.lake_name].newest(change.key) >= change.number
             aside = self._quarantine[contract.lake_name].keys() | self.dead_lettered | self.unseen
             if not any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items()):
                 aside |= self.lost
@@ -541,10 +622,15 @@ class Oracle:
         for row in self._read(location):
             table = self.domain.by_name[row["table_name"]].table
             dead_lettered = any(self.changes[event].table == table for event in self.ever_dead_lettered)
-            right = {"dead_lettered": dead_lettered, "stream_gap": table in self.interrupted}
+            right = {
+                "dead_lettered": dead_lettered,
+                "stream_gap": table in self.interrupted,
+                "stream_replaced": table in self._recreated,
+            }
             if not right.get(row["kind"], False):
                 self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
-            self._open_gaps[row["gap"]] = row["kind"] == "stream_gap" and row["closed_at"] is None
+            lossy = row["kind"] in {"stream_gap", "stream_replaced"}
+            self._open_gaps[row["gap"]] = lossy and row["closed_at"] is None
 
     def recorded(self, *, polled: bool) -> None:
         """Check the ledger at rest: it knows every object and, with a poller, up to when the table is complete."""
@@ -633,10 +719,11 @@ class Oracle:
                 continue
             if change.key not in newest or newest[change.key].number < change.number:
                 newest[change.key] = change
-        for key in newest.keys() | known.numbers.keys():
-            at, wanted = known.numbers.get(key), newest[key].number if key in newest else None
+        for key in newest.keys() | known.numbers.keys() | known.deleted.keys():
+            at, wanted = known.newest(key), newest[key].number if key in newest else NONE_YET
             if at != wanted:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is at {at}, the source at {wanted}")
+        self._check_deleted(contract, {key for key, change in newest.items() if change.image is None})
         self._check_source(contract)
         there = self._quarantine[contract.lake_name]
         # What was bad once and was first read when its contract was mended never got there.
@@ -651,6 +738,15 @@ class Oracle:
             if self._verdict(change).row is not None and row["status"] == "open":
                 self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still open")
 
+    def _check_deleted(self, contract: Contract, gone: set[str]) -> None:
+        """Check that the table of deleted keys has those keys; one that was written again may be left by a death."""
+        known, name = self._silver[contract.lake_name], f"end: deleted.{contract.lake_name}"
+        if not gone <= known.deleted.keys():
+            self._wrong(f"{name} lacks {sorted(gone - known.deleted.keys())}")
+        for key in known.deleted.keys() - gone:
+            if known.numbers.get(key, NONE_YET) <= known.deleted[key]:
+                self._wrong(f"{name} holds {key}, which is not deleted")
+
     def _check_source(self, contract: Contract) -> None:
         """Check that each key is as in the source, unless its newest captured change is in quarantine.
 
@@ -659,20 +755,26 @@ class Oracle:
         known = self._silver[contract.lake_name]
         last: dict[str, Change] = {}
         newest: dict[str, Change] = {}
-        for change in self.changes.values():
+        gone: set[str] = set()
+        for at, change in enumerate(self.changes.values()):
             if change.table != contract.table:
                 continue
             if change.created_s is not None:
                 last[change.key] = change  # they stand in the order they were made in
+                gone.discard(change.key)
+                if at < self._emptied.get(change.table, 0):
+                    gone.add(change.key)
             if self.captured(change.event_id):
                 newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
         for key, change in last.items():
             aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
-            if self._verdict(change).row is None or (aside is not None and aside["status"] in {"open", "dropped"}):
+            image = None if key in gone else change.image
+            broken = image is not None and self._verdict(change).row is None
+            if broken or (aside is not None and aside["status"] in {"open", "dropped"}):
                 continue
             published = self.changes[known.events[key]].image if key in known.events else None
-            if published != change.image:
-                self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {change.image}")
+            if published != image:
+                self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {image}")
 
     def _verdict(self, change: Change, edition: int = -1) -> Verdict:
         edition %= len(self._editions)

@@ -31,17 +31,18 @@ class Misfit(Exception):
     """A value that does not fit its column's type exactly."""
 
 
-Number = tuple[int, int]
-"""What orders the changes of a key: the sequence number, then, for an amendment, the microsecond it was made in."""
+Number = tuple[str, int, int]
+"""What orders the changes of a key: the label of the stream, the sequence number, the microsecond of an amendment."""
 
-NONE_YET: Final[Number] = (-1, 0)
+NONE_YET: Final[Number] = ("", -1, 0)
 
 
 @dataclass(frozen=True)
 class Change:
     """One change at the source, as in its stream, or an amendment. `image` is None for a delete.
 
-    `created_s` is when the stream says it was made, in whole seconds; None for an amendment.
+    `created_s` is when the stream says it was made, in whole seconds; None for an amendment. `by` is who deleted the
+    item, as the table of deleted keys says it; None for any other change.
     """
 
     table: str
@@ -52,6 +53,7 @@ class Change:
     keys: Mapping[str, Any]
     image: Mapping[str, Any] | None
     created_s: float | None
+    by: str | None
 
     @classmethod
     def of(cls, table: str, record: Mapping[str, Any]) -> Change:
@@ -60,12 +62,13 @@ class Change:
         return cls(
             table=table,
             key=key_text(change["Keys"]),
-            number=(int(change["SequenceNumber"]), 0),
+            number=number(change["SequenceNumber"], record["eventSourceARN"]),
             event_id=record["eventID"],
             event_name=record["eventName"],
             keys=change["Keys"],
             image=None if record["eventName"] == "REMOVE" else change["NewImage"],
             created_s=change["ApproximateCreationDateTime"],
+            by=None if record["eventName"] != "REMOVE" else "ttl" if "userIdentity" in record else "user",
         )
 
 
@@ -74,10 +77,10 @@ def key_text(keys: Mapping[str, Any]) -> str:
     return json.dumps(keys, sort_keys=True)
 
 
-def number(text: str) -> Number:
-    """Read a sequence number from text, padded or not, with or without an amendment's suffix."""
+def number(text: str, stream_arn: str) -> Number:
+    """Read a sequence number of a stream from text, padded or not, with or without an amendment's suffix."""
     sent, _, amended = text.partition("+")
-    return int(sent), int(amended or 0)
+    return stream_arn.rpartition("/stream/")[2], int(sent), int(amended or 0)
 
 
 @dataclass(frozen=True)
@@ -116,15 +119,19 @@ def judge(contract: Contract, change: Change) -> Verdict:
         for name, value in image.items()
         if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
     }
-    sent, amended = change.number
-    row |= {
-        "_extra": normal(extra) if extra else None,
+    row["_extra"] = normal(extra) if extra else None
+    return Verdict(row | meta(change), frozenset())
+
+
+def meta(change: Change) -> Row:
+    """Return the columns that say which change a row is of."""
+    label, sent, amended = change.number
+    return {
+        "_stream_created_at": datetime.fromisoformat(label).replace(tzinfo=UTC),
         "_sequence_number": f"{sent:040d}" + (f"+{amended:016d}" if amended else ""),
-        "_deleted": removed,
         "_event_id": change.event_id,
         "_changed_at": None if change.created_s is None else datetime.fromtimestamp(change.created_s, UTC),
     }
-    return Verdict(row, frozenset())
 
 
 def comparable(contract: Contract, row: Row) -> Row:
