@@ -69,25 +69,26 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
         typed = connection.sql(decode_sql(contract)).to_arrow_table()
     finally:
         connection.unregister("bronze")
-    verdict = (*VERSION, "column_name", "reason")
-    rows, problems = typed.drop_columns(["column_name", "reason", _ROW]), typed.select([_ROW, *verdict])
-    if typed["reason"].null_count == typed.num_rows:
+    verdict = (*VERSION, "_column_name", "_reason")
+    rows, problems = typed.drop_columns(["_column_name", "_reason", _ROW]), typed.select([_ROW, *verdict])
+    if typed["_reason"].null_count == typed.num_rows:
         problems, rejected = problems.slice(0, 0), bronze.slice(0, 0)
     else:
-        valid = pc.is_null(typed["reason"])
+        valid = pc.is_null(typed["_reason"])
         rows, problems = rows.filter(valid), problems.filter(pc.invert(valid))
         rejected = bronze.take(problems[_ROW])
     for column in contract.columns.values():
         if holds_json(column.type):
             at = rows.schema.get_field_index(column.name)
             rows = rows.set_column(at, column.name, plain_column(rows[column.name], column.type))
-    for name in verdict:
-        rejected = rejected.append_column(name, problems[name])
+    names = (*VERSION, "column_name", "reason")
+    for name, found in zip(names, verdict, strict=True):
+        rejected = rejected.append_column(name, problems[found])
     return Decoded(rows.cast(_schema(contract)), rejected)
 
 
 def decode_sql(contract: Contract) -> str:
-    """Return the SELECT over `bronze` that types every row: the columns of Decoded.rows, `column_name` and `reason`.
+    """Return the SELECT over `bronze` that types every row: the columns of Decoded.rows, `_column_name` and `_reason`.
 
     The image of a deletion is its keys, so that all other columns are null. Each step refers by name to what an earlier
     step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
@@ -135,7 +136,7 @@ checked AS (SELECT *,
     CASE WHEN removed THEN {_DELETED_BY} END AS {DELETED_BY} FROM typed),
 verdicts AS (SELECT *, {_problem(contract)} AS problem FROM checked)
 SELECT {names}, {", ".join(META_COLUMNS.names)}, {IS_DELETION}, {DELETED_BY},
-    problem.column_name AS column_name, problem.reason AS reason, {_ROW}
+    problem.column_name AS _column_name, problem.reason AS _reason, {_ROW}
 FROM verdicts"""
 
 
