@@ -210,8 +210,8 @@ class Scanned:
         yield _document([item for key in typed if (item := self._table.get(key)) is not None])
 
     def describe(self) -> Description:
-        """Return the table's ARN and key."""
-        return Description(self._table.arn, dict(self._table.key))
+        """Return the table's ARN, its key and its stream."""
+        return Description(self._table.arn, dict(self._table.key), self._table.streams[-1].arn)
 
 
 def _typed(value: Mapping[str, str]) -> dict[str, Any]:
