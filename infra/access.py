@@ -61,7 +61,7 @@ def mart_names(domain: Domain) -> list[str]:
 def tables(domain: Domain) -> dict[str, list[str]]:
     """The Iceberg tables of each layer; `ops` is the pipeline's own, and grows with it."""
     names = sorted(contract.lake_name for contract in domain.tables)
-    return {"silver": names, "quarantine": names, "gold": mart_names(domain), "ops": ["*"]}
+    return {"silver": names, "deleted": names, "quarantine": names, "gold": mart_names(domain), "ops": ["*"]}
 
 
 def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
@@ -93,7 +93,7 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
-    """Read and write the Iceberg tables of Silver, Gold, quarantine and ops: files and catalog entries."""
+    """Read and write all Iceberg tables: files and catalog entries."""
     layers = tables(domain)
     prefixes = [f"warehouse/{layer}/{name}" for layer, names in layers.items() for name in names if name != "*"]
     prefixes.append("warehouse/ops")

@@ -19,7 +19,7 @@ from infra.settings import Environment
 from infra.stacks.lake import workgroup
 
 READS: Final = ("gold", "ops")
-"""Marts, and what the pipeline writes down about itself. Silver and quarantine hold personal data."""
+"""Marts, and what the pipeline writes down about itself. The other layers hold personal data."""
 
 
 class DashboardsStack(Stack):

@@ -1,7 +1,7 @@
 """The Lake stack: the buckets, the Glue databases with Bronze as external tables, and Athena.
 
-Belongs here: where data lies and how it is found. Silver, Gold, quarantine and ops are databases only: their tables are
-Iceberg's, which the pipeline makes and changes itself. Does not belong here: who may use them (access).
+Belongs here: where data lies and how it is found. All layers but Bronze are databases only: their tables are Iceberg's,
+which the pipeline makes and changes itself. Does not belong here: who may use them (access).
 """
 
 from __future__ import annotations

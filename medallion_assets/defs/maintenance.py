@@ -1,4 +1,4 @@
-"""The hourly job that keeps the lake's tables quick and its metadata small; it changes no row.
+"""The hourly job that keeps the lake's tables quick and its metadata small, and removes old tombstones.
 
 Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is gold.maintenance's.
 """
@@ -21,6 +21,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
     tables = [contract.lake_name for contract in domain.tables]
     steps = [
         *(_step(domain, marts, names, "silver", name) for name in tables),
+        *(_step(domain, marts, names, "deleted", name) for name in tables),
         *(_step(domain, marts, names, "quarantine", name) for name in tables),
         *(_step(domain, marts, names, "gold", mart.name) for mart in marts),
         *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
@@ -43,7 +44,7 @@ def _step(
     domain: Domain,
     marts: Sequence[Mart],
     names: Names,
-    layer: Literal["silver", "quarantine", "gold", "ops"],
+    layer: Literal["silver", "deleted", "quarantine", "gold", "ops"],
     name: str,
 ) -> dg.OpDefinition:
     @dg.op(
@@ -53,9 +54,14 @@ def _step(
     )
     def maintain_table(context: dg.OpExecutionContext) -> None:
         from medallion_assets.maintenance.maintain import maintain
+        from medallion_assets.maintenance.tombstones import expire_tombstones
 
         pipeline = resource_of(context, names)
         with translate_errors(context), pipeline.lake() as lake:
+            if layer == "deleted":
+                contract = domain.by_name[name]
+                removed = expire_tombstones(lake, pipeline.bronze_store(), contract, run_id=context.run_id)
+                context.log.info("%s.%s: %d tombstones removed", layer, name, removed)
             expired = maintain(lake, domain, marts, layer=layer, name=name)
             context.log.info("%s.%s: %d snapshots expired", layer, name, expired)
 

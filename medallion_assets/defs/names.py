@@ -72,12 +72,14 @@ class Names:
         """Return the group of a layer's assets."""
         return self.group_name or self.definition(layer)
 
-    def pool(self, layer: Layer | Literal["quarantine", "ops"], table: str) -> str:
+    def pool(self, layer: Layer | Literal["deleted", "quarantine", "ops"], table: str) -> str:
         """Return the pool that lets one step at a time write the table.
 
-        A step has one pool. So tables of `ops` that one asset writes share the pool of that asset.
+        A step has one pool. So tables of `ops` that one asset writes share the pool of that asset, and the deleted keys
+        share that of their Silver table.
         """
-        return "/".join([*self.key_prefix, layer, _OPS_WRITERS.get(table, table) if layer == "ops" else table])
+        writer = "silver" if layer == "deleted" else layer
+        return "/".join([*self.key_prefix, writer, _OPS_WRITERS.get(table, table) if layer == "ops" else table])
 
     def definition(self, name: str) -> str:
         """Return the name of a sensor, schedule, job, op or resource."""
