@@ -45,6 +45,10 @@ class LakeUnavailable(MedallionError):
     """The catalog or the object store did not answer; trying again later is right."""
 
 
+class LakeDamaged(MedallionError):
+    """A file that a table's metadata names is gone or cannot be read; trying again does not help."""
+
+
 class TableMissing(MedallionError):
     """The lake has no such table yet."""
 

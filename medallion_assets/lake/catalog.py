@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import duckdb
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import ValidationError as PydanticValidationError
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -24,6 +25,7 @@ from pyiceberg.exceptions import (
     NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
+    ValidationError,
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -31,7 +33,7 @@ from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
-from medallion_assets.lake.outage import translate_outages
+from medallion_assets.lake.outage import damaged, translate_outages
 from medallion_assets.lake.schema import added_columns, file_schema, iceberg_schema, partition_spec, relaxed_columns
 
 if TYPE_CHECKING:
@@ -115,11 +117,13 @@ class Lake:
 
     @translate_outages()
     def find(self, namespace: str, name: str) -> Table | None:
-        """Return the table as it is now, or None if the lake has no such table. Raises LakeUnavailable."""
+        """Return the table as it is now, or None if the lake has no such table. Raises LakeUnavailable, LakeDamaged."""
         try:
             return self._catalog.load_table((namespace, name))
         except NoSuchTableError:
             return None
+        except (UnicodeDecodeError, PydanticValidationError, ValidationError) as broken:
+            raise damaged(f"the metadata of {namespace}.{name} is not the JSON of an Iceberg table") from broken
 
     @translate_outages()
     def tables(self, namespace: str) -> list[str]:

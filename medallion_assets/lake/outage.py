@@ -1,7 +1,7 @@
 """Translate the exceptions of five libraries for "catalog or store cannot be reached" into our own errors.
 
-pyiceberg, pyarrow, boto3, SQLAlchemy and DuckDB each have their own; outside this room there are only LakeUnavailable
-and SettingsError. Belongs here: which exception means which. Does not belong here: what to do then.
+pyiceberg, pyarrow, boto3, SQLAlchemy and DuckDB each have their own; outside this room there are only LakeUnavailable,
+LakeDamaged and SettingsError. Belongs here: which exception means which. Does not belong here: what to do then.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from pyiceberg.exceptions import CommitStateUnknownException
 from sqlalchemy.exc import OperationalError
 
-from medallion_assets.errors import LakeUnavailable, SettingsError
+from medallion_assets.errors import LakeDamaged, LakeUnavailable, SettingsError
 
 # A call to the catalog or the store raises one of these when its answer is lost. Its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
-_NOT_READ = (duckdb.HTTPException, duckdb.IOException)
+_NOT_READ = (duckdb.HTTPException, duckdb.IOException, duckdb.InvalidInputException)
 
 _REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403")
 _FORBIDDEN = ("Permission denied", "Read-only file system", "readonly database", "Operation not permitted")
 _FULL = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
 _NO_BUCKET = ("NoSuchBucket", "NO_SUCH_BUCKET")
+_GONE = ("No such file or directory", "No files found", "HTTP 404", "404 (Not Found)", "NoSuchKey", "NO_SUCH_KEY")
+_GARBLED = ("No magic bytes found", "too small to be a Parquet file", "Invalid Parquet file", "TProtocolException")
 _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException")
 
 
@@ -31,15 +33,15 @@ _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded"
 def translate_outages() -> Iterator[None]:
     """Translate errors of catalog and store into ours. A context manager that is a decorator, too.
 
-    Raises LakeUnavailable if trying again later can help, SettingsError if credentials, rights or the bucket are wrong.
-    Every other exception passes unchanged.
+    Raises LakeUnavailable if trying again later can help, SettingsError if credentials, rights or the bucket are wrong,
+    LakeDamaged if a file that a table needs is gone or cannot be read. Every other exception passes unchanged.
     """
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as missing:
         raise SettingsError(f"The lake needs AWS credentials: {missing}. Set them or choose a profile.") from missing
-    except FileNotFoundError:
-        raise  # a file that the metadata names is gone: no outage, and no setting helps
+    except FileNotFoundError as gone:
+        raise damaged(_first_line(gone)) from gone
     except ClientError as answer:
         status, code = answer.response["ResponseMetadata"]["HTTPStatusCode"], answer.response["Error"]["Code"]
         if status in (401, 403):
@@ -50,7 +52,9 @@ def translate_outages() -> Iterator[None]:
             raise LakeUnavailable(f"The lake's catalog failed: {answer}. Try again later.") from answer
         raise
     except (*ANSWER_LOST, *_NOT_READ) as failure:
-        raise _translated(failure) from failure
+        if (ours := _translated(failure)) is None:
+            raise
+        raise ours from failure
 
 
 @contextmanager
@@ -59,11 +63,30 @@ def translate_read_outages() -> Iterator[None]:
     try:
         yield
     except _NOT_READ as failure:
-        raise _translated(failure) from failure
+        if (ours := _translated(failure)) is None:
+            raise
+        raise ours from failure
 
 
-def _translated(failure: BaseException) -> SettingsError | LakeUnavailable:
+def damaged(what: str) -> LakeDamaged:
+    """Return the error for a file of a table that is gone or cannot be read; `what` names it."""
+    return LakeDamaged(
+        f"A table of the lake needs a file that is gone or cannot be read: {what}. Restore it from an older version of "
+        'the bucket. If there is none, make the table anew: docs/runbook.md, "A file of the lake is gone".'
+    )
+
+
+def _translated(failure: BaseException) -> SettingsError | LakeUnavailable | LakeDamaged | None:
+    """Return our error; None for a mistake in a query."""
     text = _first_line(failure)
+    if any(sign in text for sign in (*_GONE, *_GARBLED)):
+        return damaged(text)
+    if isinstance(failure, duckdb.InvalidInputException):
+        return None
+    return _explained(text)
+
+
+def _explained(text: str) -> SettingsError | LakeUnavailable:
     if any(sign in text for sign in _NO_BUCKET):
         return SettingsError(
             f"The lake's bucket does not exist ({text}). Create it, or correct the setting of the warehouse."

@@ -6,12 +6,17 @@ Belongs here: reading them. Does not belong here: writing a snapshot (commit), r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.errors import SchemaMismatch
+from medallion_assets.lake.outage import damaged
+
+# What pyiceberg's reader of Avro raises for bytes that are not Avro.
+_NOT_AVRO = (ValueError, EOFError, TypeError, LookupError, OverflowError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,21 @@ class Contents:
     def of(cls, table: Table, snapshot_id: int | None) -> Contents:
         """Read the manifests of a snapshot; None stands for the table before its first snapshot.
 
-        Raises SchemaMismatch for equality deletes, which some streaming writers make and this package does not.
+        Raises LakeDamaged for a manifest that cannot be read, and SchemaMismatch for equality deletes, which some
+        streaming writers make and this package does not.
         """
         snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
             return cls([])
-        manifests = snapshot.manifests(table.io)
-        read = ExecutorFactory.get_or_create().map(lambda manifest: manifest.fetch_manifest_entry(table.io), manifests)
-        contents = cls(list(zip(manifests, read, strict=True)))
+        try:
+            manifests = snapshot.manifests(table.io)
+            entries = ExecutorFactory.get_or_create().map(lambda one: one.fetch_manifest_entry(table.io), manifests)
+            contents = cls(list(zip(manifests, entries, strict=True)))
+        except _NOT_AVRO as broken:
+            written_at = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
+            raise damaged(
+                f"a manifest of {'.'.join(table.name())}, snapshot {snapshot_id} of {written_at:%Y-%m-%d %H:%M:%S} UTC"
+            ) from broken
         for file in contents.delete_files():
             if file.content is not DataFileContent.POSITION_DELETES:
                 raise SchemaMismatch(

@@ -55,7 +55,8 @@ def write_data(
 
     def write(part: tuple[PartitionKey | None, pa.Table]) -> DataFile:
         partition, content = part
-        path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet", partition)
+        # Without the partition's value, which may be too long for a path. Readers find it in the metadata.
+        path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
         size, metadata = _write_parquet(table, path, content)
         statistics = data_file_statistics_from_parquet_metadata(metadata, plan, ids)
         for field_id in _unbounded(metadata, ids):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pyiceberg.catalog import Catalog
 from sqlalchemy.exc import OperationalError
 
-from medallion_assets.errors import LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
+from medallion_assets.errors import LakeDamaged, LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
@@ -154,7 +154,7 @@ def test_a_closed_lake_leaves_nothing_open(tmp_path: Path) -> None:
         (OSError("AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 7"), LakeUnavailable),
         (OSError("AWS Error ACCESS_DENIED during PutObject operation"), SettingsError),
         (PermissionError(13, "Permission denied"), SettingsError),
-        (FileNotFoundError("data.parquet"), FileNotFoundError),
+        (FileNotFoundError("data.parquet"), LakeDamaged),
         (duckdb.IOException("Could not establish connection"), LakeUnavailable),
         (OperationalError("SELECT", {}, Exception("database is locked")), LakeUnavailable),
         (KeyError("ours"), KeyError),

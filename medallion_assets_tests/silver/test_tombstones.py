@@ -1,4 +1,4 @@
-"""Deleted keys, and tables that were made anew: what Silver shows, what is remembered, and what a death leaves behind."""
+"""Deleted keys, and tables that were made anew: what Silver shows, what is remembered, what a death leaves behind."""
 
 from __future__ import annotations
 
