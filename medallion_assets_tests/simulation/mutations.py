@@ -43,6 +43,8 @@ MAX_SEEDS: Final = 200
 CAUGHT: Final[dict[str, int]] = {
     "skip_the_version_guard": 1,
     "compare_numbers_as_unpadded_text": 0,
+    "order_all_streams_by_number_alone": 72,
+    "forget_deleted_keys": 0,
     "drop_tombstones": 0,
     "advance_the_position_before_the_commit": 0,
     "publish_before_the_audit": 1,
