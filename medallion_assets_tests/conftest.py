@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 from botocore.loaders import JSONFileLoader
 
@@ -17,6 +18,10 @@ from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.local.emulator import REGION, Emulator, run_emulator
 
 _accounts = itertools.count(1)
+
+# No test fails because the machine is busy.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

@@ -64,7 +64,7 @@ def test_capture_reads_the_streams_of_its_tables_only(prod: Assembly) -> None:
 def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: Assembly) -> None:
     stack, role = assembly["Orchestrator"], "Rolepipeline"
     bronze = {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")} | {"bronze/_heartbeat/*"}
-    lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "quarantine") for table in TABLES}
+    lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
     lake |= {f"warehouse/gold/{mart}/*" for mart in MARTS} | {"warehouse/ops/*"}
     assert objects(stack, role, "s3:GetObject") == bronze | lake
     for action in ("s3:PutObject", "s3:DeleteObject"):

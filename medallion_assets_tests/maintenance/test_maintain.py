@@ -65,7 +65,7 @@ def test_what_a_dead_run_left_goes_with_the_maintenance(shop: Shop) -> None:
     stage_merge(
         shop.lake,
         table,
-        pa.Table.from_pylist([{"order_id": "never", "_sequence_number": "1"}], file_schema(table.schema())),
+        pa.Table.from_pylist([{**order(9), "order_id": "never", **shop._meta()}], file_schema(table.schema())),
         key=["order_id"],
         branch=f"{AUDIT_BRANCH}dead",
     )
