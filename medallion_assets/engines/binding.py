@@ -26,7 +26,7 @@ _ANY_DAY = date(2000, 1, 1)
 def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str) -> None:
     """Check that DuckDB accepts the query over `schema`.<table>. Raises MartError that names the file `where`."""
     with duckdb.connect() as connection:
-        connection.execute(f"{MACROS}; CREATE SCHEMA {schema}")
+        connection.execute(f"SET TimeZone = 'UTC'; {MACROS}; CREATE SCHEMA {schema}")
         for table in query.tables:
             columns = ", ".join(f"{identifier(name)} {_duckdb_type(kind)}" for name, kind in tables[table].items())
             connection.execute(f"CREATE TABLE {schema}.{identifier(table)} ({columns})")

@@ -6,6 +6,7 @@ Nothing is run. Does not belong here: which expressions are allowed (trino), the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,12 +19,16 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import TypeAnnotator, annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
+from sqlglot.tokenizer_core import TokenType
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import make_exact
+from medallion_assets.engines.families.sources import coerce_branches
+from medallion_assets.engines.families.times import misread_format
 from medallion_assets.engines.nesting import refuse_recursion, require_shallow
-from medallion_assets.engines.trino import EXPRESSIONS, STRUCTURE
-from medallion_assets.engines.types import UnknownType, trino_type
+from medallion_assets.engines.order import Keys, untotal_orders
+from medallion_assets.engines.trino import EXPRESSIONS, FUNCTIONS, STRUCTURE, refusal
+from medallion_assets.engines.types import UnknownType, describe, is_double, of_kind, trino_type
 from medallion_assets.errors import MartError
 
 Tables = Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]
@@ -59,28 +64,35 @@ class Query:
 
 
 def read_query(
-    sql: str, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str, doubles: bool = False
+    sql: str,
+    tables: Mapping[str, Mapping[str, ColumnType]],
+    *,
+    schema: str,
+    where: str,
+    doubles: bool = False,
+    keys: Keys | None = None,
 ) -> Query:
     """Return `sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
 
-    `tables` maps each table that it may use to its columns; `where` names the file in errors; `doubles` allows it to
-    compute with doubles. Raises MartError that names every expression that is wrong and what was expected.
+    `tables` maps each table that it may use to its columns; `where` names the file in errors; `doubles` allows its
+    results to be doubles; `keys` are the key columns of the tables, by which an order can be total. Raises MartError
+    that names every expression that is wrong, the reason and a way out, each in a line.
     """
     typed_tables = {
         schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
     }
     try:
         with refuse_recursion():
-            return _read_checked(sql, typed_tables, doubles=doubles)
+            return _read_checked(sql, typed_tables, doubles=doubles, keys=keys or {})
     except MartError as mistake:
         raise MartError("\n".join(f"{where}: {line}" for line in str(mistake).splitlines())) from mistake
 
 
-def _read_checked(sql: str, tables: Tables, *, doubles: bool) -> Query:
+def _read_checked(sql: str, tables: Tables, *, doubles: bool, keys: Keys) -> Query:
     tree = _parse(sql)
-    _raise_all([*_wrong_sources(tree, tables), *_wrong_expressions(tree)])
+    _raise_all([*_misread_formats(sql), *_wrong_sources(tree, tables), *_wrong_expressions(tree)])
     query = _query(sql, tree, tables, strict=True)
-    _raise_all(list(_wrong_types(query, doubles=doubles)))
+    _raise_all([*_wrong_types(query, doubles=doubles), *untotal_orders(query.typed, keys)])
     return query
 
 
@@ -110,6 +122,11 @@ def _parse(sql: str) -> exp.Query:
         require_shallow(tokens)
         statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
     except SqlglotError as broken:
+        if re.search(r"\bqualify\b", sql, re.IGNORECASE):
+            raise MartError(
+                "not readable as Trino's SQL, which has no QUALIFY; put the window function into a subquery and filter "
+                "its rows with WHERE"
+            ) from broken
         raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise MartError("expected one SELECT and nothing else")
@@ -121,6 +138,21 @@ def _first_error(broken: SqlglotError) -> str:
     if errors:
         return f"{errors[0]['description']} (line {errors[0]['line']}, column {errors[0]['col']})"
     return str(broken).splitlines()[0]
+
+
+def _misread_formats(sql: str) -> Iterator[str]:
+    """Yield the formats with a specifier that Trino does not know, which sqlglot would read as another one."""
+    tokens = sqlglot.tokenize(sql, read="trino")
+    for at, token in enumerate(tokens):
+        if token.text.lower() not in {"date_format", "date_parse"}:
+            continue
+        depth = 0
+        for inner in tokens[at + 1 :]:
+            depth += (inner.token_type is TokenType.L_PAREN) - (inner.token_type is TokenType.R_PAREN)
+            if depth == 0:
+                break
+            if inner.token_type is TokenType.STRING and (wrong := misread_format(inner.text)):
+                yield f"{token.text}: the format {inner.text!r} has {wrong!r}, which Trino does not know"
 
 
 def _wrong_sources(tree: exp.Query, tables: Tables) -> Iterator[str]:
@@ -154,13 +186,27 @@ def _wrong_expressions(tree: exp.Query) -> Iterator[str]:
         if isinstance(node, _NOT_FIXED):
             yield f"{node.sql('trino')}: its value differs in every run; use current_date, which is the day of the run"
         elif _is_refused(node):
-            yield (
-                f"{node.sql('trino')}: {type(node).__name__} is not known to give the same result in Trino and "
-                "DuckDB; use another expression"
-            )
+            yield f"{node.sql('trino')}: {refusal(node)}"
+        elif wrong := _misused(node):
+            yield wrong
+
+
+def _misused(node: exp.Expr) -> str | None:
+    """Return why a part of a SELECT is refused in the form that it has here."""
+    if isinstance(node, exp.With) and node.args.get("recursive"):
+        return "WITH RECURSIVE: how deep it goes is not known before; use UNNEST(sequence(...)) for a calendar"
+    if isinstance(node, exp.Select) and node.args.get("windows"):
+        return "WINDOW: a named window is not known to be the same; write OVER (...) in full"
+    if isinstance(node, exp.LimitOptions) and (node.args.get("with_ties") or node.args.get("percent")):
+        return f"{node.sql('trino').strip()}: expected a number of rows; for ties use rank() and WHERE"
+    if isinstance(node, exp.Join) and str(node.args.get("method") or "").upper() == "NATURAL":
+        return "NATURAL JOIN: a new column would change it; write ON or USING"
+    return None
 
 
 def _is_refused(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() not in FUNCTIONS
     return type(node) not in EXPRESSIONS and type(node) not in STRUCTURE
 
 
@@ -172,15 +218,30 @@ def _wrong_types(query: Query, *, doubles: bool) -> Iterator[str]:
     for select in query.typed.selects:
         if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
             yield f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column"
+        elif select.type.this is exp.DType.TIMESTAMP:
+            yield (
+                f"{select.sql('trino')} is a {describe(select.type)} without time zone, which no column of the lake "
+                "is; leave it a timestamp with time zone"
+            )
     if doubles:
         return
     for node in query.typed.walk(prune=_is_double):
-        if _is_double(node):
-            yield f"{node.sql('trino')} is a double; expected decimals (a mart with a double column may use them)"
+        if _is_double(node) and not _is_made_exact(node):
+            yield f"{node.sql('trino')} is a double; CAST it to a decimal (a mart with a double column may use doubles)"
 
 
 def _is_double(node: exp.Expr) -> bool:
-    return node.type is not None and node.type.this is exp.DType.DOUBLE
+    return is_double(node.type)
+
+
+def _is_made_exact(node: exp.Expr) -> bool:
+    """Return whether a double is only compared, or cast to a type that is exact."""
+    parent = node.parent
+    while parent is not None and not isinstance(parent, exp.Query):
+        if parent.type is not None and parent.type.this not in {exp.DType.DOUBLE, exp.DType.UNKNOWN}:
+            return True
+        parent = parent.parent
+    return False
 
 
 def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
@@ -201,19 +262,31 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
             f"{str(unknown).splitlines()[0]}{_unknown_columns(tree, tables)}; {_known_columns(tree, tables)}"
         ) from unknown
     mistakes: list[str] = []
-    typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=_metadata(mistakes))
+    metadata = _metadata(mistakes)
+    typed = annotate_types(qualified, schema=schema, dialect="trino", expression_metadata=metadata)
+    while (not mistakes or not strict) and coerce_branches(typed, strict=strict):
+        typed = annotate_types(typed, schema=schema, dialect="trino", expression_metadata=metadata)
     if strict:
         _raise_all(mistakes)
+    for null in typed.find_all(exp.Null):  # sqlglot gives it Trino's type `unknown` at last
+        null.type = of_kind(exp.DType.NULL)
     exact = typed.copy()
     make_exact(exact)
     return Query(
         sql=sql,
         tables=tuple(used),
-        columns={select.alias_or_name: select.type or exp.DType.UNKNOWN.into_expr() for select in typed.selects},
+        columns={select.alias_or_name: _column_type(select.type) for select in typed.selects},
         uses_current_date=tree.find(exp.CurrentDate) is not None,
         typed=typed,
         _exact=exact,
     )
+
+
+def _column_type(type_: exp.DataType | None) -> exp.DataType:
+    """Return the type that a column is stored in: a timestamp is an instant there, whatever its zone was."""
+    if type_ is None:
+        return of_kind(exp.DType.UNKNOWN)
+    return of_kind(exp.DType.TIMESTAMPTZ) if type_.this is exp.DType.TIMESTAMPTZ else type_
 
 
 def _unknown_columns(tree: exp.Query, tables: Tables) -> str:

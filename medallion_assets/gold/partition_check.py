@@ -14,6 +14,7 @@ from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from medallion_assets.engines.query import Query
+from medallion_assets.engines.rewriting import is_over_window
 from medallion_assets.errors import MartError
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def require_day_independence(
 def _mistakes(
     tree: exp.Query, partition: Partition, keys: Mapping[str, Sequence[str]], *, required: bool
 ) -> Iterator[str]:
-    for window in tree.find_all(exp.Window):
-        yield f"{window.sql('trino')}: a window may look at other days; expected GROUP BY"
+    if mixed := tree.find(exp.SetOperation, exp.Limit, exp.Fetch, exp.Offset):
+        what = type(mixed).__name__.upper()
+        yield f"{what}: which rows are left depends on those of other days; expected joins and GROUP BY"
+        return
     repeated = False
     for name, times in Counter(table.name for table in tree.find_all(exp.Table)).items():
         if times > 1 and (name == partition.table or name not in keys):
@@ -46,6 +49,10 @@ def _mistakes(
     if repeated:
         return  # which of them a column comes from, the other checks do not tell apart
     scopes = traverse_scope(tree)
+    for scope in scopes:
+        for window in scope.find_all(exp.Window):
+            if not any(_is_day(part, scope, partition) for part in window.args.get("partition_by") or []):
+                yield (f"{window.sql('trino')}: a window may look at other days; expected PARTITION BY the day")
     wrong_day = list(_wrong_day(tree, scopes[-1], partition))
     yield from wrong_day
     if not required and not wrong_day and _may_be_null(tree, scopes[-1], partition):
@@ -57,6 +64,11 @@ def _mistakes(
         for table in scope.tables:
             if table.db and table.name != partition.table and not _is_joined(table, scope, partition, keys[table.name]):
                 yield _join_mistake(table, partition, keys[table.name])
+
+
+def _is_day(value: exp.Expr, scope: Scope, partition: Partition) -> bool:
+    """Return whether a value is the day of the partitioned table's row, or the time that the day is of."""
+    return next(reversed(list(_origins(value, scope))))[0] == f"{partition.table}.{partition.day_of}"
 
 
 def _may_be_null(tree: exp.Query, scope: Scope, partition: Partition) -> bool:
@@ -79,7 +91,7 @@ def _excludes_null(condition: exp.Expr, scope: Scope, partition: Partition) -> b
     """Return whether a condition is never true for a row without a day: any comparison with null is null."""
 
     def is_day(value: exp.Expr) -> bool:
-        return next(reversed(list(_origins(value, scope))))[0] == f"{partition.table}.{partition.day_of}"
+        return _is_day(value, scope, partition)
 
     match condition:
         case exp.Paren():
@@ -115,7 +127,9 @@ def _wrong_day(tree: exp.Query, scope: Scope, partition: Partition) -> Iterator[
     for _, value, at in steps:
         group = at.expression.args.get("group")
         aggregates = any(
-            found.parent_select is at.expression for one in _selects(at) for found in one.find_all(exp.AggFunc)
+            found.parent_select is at.expression and not is_over_window(found)
+            for one in _selects(at)
+            for found in one.find_all(exp.AggFunc)
         )
         if (group is not None or aggregates) and value not in (group.expressions if group is not None else ()):
             yield f"{value.sql('trino')} is the day; expected it in GROUP BY"

@@ -126,7 +126,12 @@ def load_mart(folder: Path, domain: Domain) -> Mart:
     if file.is_file():
         with _collect(mistakes):
             query = read_query(
-                _text(file), tables, schema="silver", where=str(file), doubles=_declares_double(described)
+                _text(file),
+                tables,
+                schema="silver",
+                where=str(file),
+                doubles=_declares_double(described),
+                keys={contract.lake_name: contract.key_names for contract in domain.tables},
             )
             require_bindable(query, tables, schema="silver", where=str(file))
     if described is not None and spec is not None and query is not None:

@@ -22,7 +22,7 @@ DAY = "CAST(order_date AS DATE)"
 
 def check(sql: str, *, required: bool = True) -> None:
     tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
-    query = read_query(sql, tables, schema="silver", where="query.sql")
+    query = read_query(sql, tables, schema="silver", where="query.sql", keys=KEYS)
     keys = {name: KEYS[name] for name in query.tables}
     require_day_independence(query, PARTITION, keys, where="query.sql", required=required)
 
@@ -34,6 +34,12 @@ def check(sql: str, *, required: bool = True) -> None:
         "SELECT DATE(order_date) AS day, COUNT(*) AS n FROM silver.orders GROUP BY 1",
         f"WITH o AS (SELECT {DAY} AS d, status FROM silver.orders) SELECT d AS day, COUNT(*) AS n FROM o GROUP BY d",
         f"SELECT {DAY} AS day, order_id FROM silver.orders",
+        f"SELECT {DAY} AS day, order_id, rank() OVER (PARTITION BY {DAY} ORDER BY total_amount) AS "
+        "r FROM silver.orders",
+        f"SELECT {DAY} AS day, SUM(SUM(total_amount)) OVER (PARTITION BY {DAY}) AS s FROM "
+        f"silver.orders GROUP BY {DAY}, status",
+        f"""WITH o AS (SELECT {DAY} AS d, order_id, customer_id FROM silver.orders)
+            SELECT d AS day, order_id, row_number() OVER (PARTITION BY customer_id, d ORDER BY order_id) AS n FROM o""",
         f"""SELECT {DAY} AS day, c.region AS r, SUM(o.total_amount) AS s FROM silver.orders AS o
             LEFT JOIN silver.customers AS c ON c.customer_id = o.customer_id AND c.region <> 'x'
             GROUP BY {DAY}, c.region""",
@@ -86,6 +92,19 @@ def test_a_day_that_may_be_null_is_refused_unless_the_sql_excludes_it(sql: str, 
     ("sql", "reason"),
     [
         (f"SELECT {DAY} AS day, SUM(COUNT(*)) OVER () AS n FROM silver.orders GROUP BY {DAY}", "a window may look at"),
+        (
+            f"SELECT {DAY} AS day, rank() OVER (PARTITION BY status ORDER BY total_amount) AS n FROM silver.orders",
+            "expected PARTITION BY the day",
+        ),
+        (f"SELECT {DAY} AS day, order_id FROM silver.orders ORDER BY order_id LIMIT 1", "LIMIT: which rows are left"),
+        (f"SELECT {DAY} AS day FROM silver.orders UNION ALL SELECT DATE '2026-01-01'", "UNION: which rows are left"),
+        (f"SELECT {DAY} AS day FROM silver.orders EXCEPT SELECT DATE '2026-01-01'", "EXCEPT: which rows are left"),
+        (f"SELECT {DAY} AS day, COUNT(*) AS n FROM silver.orders GROUP BY ROLLUP ({DAY})", "expected it in GROUP BY"),
+        (
+            "SELECT CAST(order_date AT TIME ZONE 'Europe/Berlin' AS DATE) AS day, COUNT(*) AS n FROM "
+            "silver.orders GROUP BY 1",
+            "expected CAST(order_date AS DATE) of orders",
+        ),
         (
             "SELECT CAST(a.order_date AS DATE) AS day, b.order_id FROM silver.orders a JOIN silver.orders b "
             "ON a.customer_id = b.customer_id",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from medallion_assets.lake.catalog import LakeSettings
 from medallion_assets.local.processes import Child, free_port
@@ -42,6 +43,17 @@ class Trino:
 
         Raises trino.exceptions.TrinoUserError for a statement that is refused.
         """
+        columns, rows = self._ask(sql, catalog, schema)
+        return Answer(dict(columns), rows)
+
+    def run_columns(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one statement and return the types of its columns, which need no names, and its rows."""
+        columns, rows = self._ask(sql, None, None)
+        return [kind for _, kind in columns], rows
+
+    def _ask(
+        self, sql: str, catalog: str | None, schema: str | None
+    ) -> tuple[list[tuple[str, str]], list[tuple[Any, ...]]]:
         import trino
 
         connection = trino.dbapi.Connection(
@@ -50,7 +62,7 @@ class Trino:
         with connection, connection.cursor() as cursor:
             cursor.execute(sql)
             rows = [tuple(row) for row in cursor.fetchall()]
-            return Answer({column.name: column.type_code for column in cursor.description or ()}, rows)
+            return [(column.name, column.type_code) for column in cursor.description or ()], rows
 
     def types(self, catalog: str, table: Sequence[str]) -> dict[str, str]:
         """Return the columns of a table with their types."""

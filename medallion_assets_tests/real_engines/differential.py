@@ -1,0 +1,164 @@
+"""The differential suite against a real Trino: `python -m medallion_assets_tests.real_engines.differential`.
+
+Prints what differs and the figures that docs/marts.md gives. `--record` writes Trino's answers for the fast tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from medallion_assets.engines.embedded import Embedded
+from medallion_assets.errors import MartError
+from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.lake.publish import publish
+from medallion_assets.lake.replace import stage_replace
+from medallion_assets.local.emulator import REGION
+from medallion_assets_tests.engines.differential.compare import (
+    ERROR,
+    Answer,
+    TrinoError,
+    agree,
+    from_duckdb,
+    from_trino,
+    in_trino,
+)
+from medallion_assets_tests.engines.differential.corpus import Item, corpus
+from medallion_assets_tests.engines.differential.edges import TABLE, edge_rows
+from medallion_assets_tests.engines.differential.ours import (
+    SelectAnswer,
+    answer_select,
+    show_usual_tables,
+    trinos_select,
+)
+from medallion_assets_tests.engines.differential.recorded import recorded_items, write_recorded
+from medallion_assets_tests.engines.differential.usual import USUAL
+from medallion_assets_tests.engines.differential.usual_tables import usual_rows
+from medallion_assets_tests.real_engines.artifacts import TRINO_SERVER
+from medallion_assets_tests.real_engines.trino import Trino, run_trino
+
+
+class Differential:
+    """Both engines over one lake that holds the edges and the usual tables."""
+
+    def __init__(self, trino: Trino, lake: Lake) -> None:
+        self._trino = trino
+        self._lake = lake
+        for name, rows in {TABLE: edge_rows(), **usual_rows()}.items():
+            write_table(lake, name, rows)
+        self._catalog = trino.add_lake(lake.settings)
+
+    def ask(self, items: Sequence[Item]) -> list[tuple[Item, Answer, Answer | None]]:
+        """Return (expression, our answer, Trino's) of each; Trino is not asked what we refuse."""
+        with Embedded(self._lake) as session:
+            session.show_rows("silver", TABLE, edge_rows())
+            ours = [(item, from_duckdb(session, item)) for item in items]
+        asked = [(item, answer) for item, answer in ours if not answer.refused]
+        theirs = dict(zip((item for item, _ in asked), from_trino(self._run, asked), strict=True))
+        return [(item, answer, theirs.get(item)) for item, answer in ours]
+
+    def selects(self) -> Mapping[str, tuple[SelectAnswer | str, SelectAnswer | str]]:
+        """Return both answers to each usual SELECT that is admitted; a failure is its text."""
+        found: dict[str, tuple[SelectAnswer | str, SelectAnswer | str]] = {}
+        with Embedded(self._lake) as session:
+            show_usual_tables(session)
+            for usual in USUAL:
+                if usual.refused is None:
+                    ours = _ours(session, usual.sql)
+                    found[usual.sql] = (ours, self._select(usual.sql, {} if isinstance(ours, str) else ours[0]))
+        return found
+
+    def value(self, expression: str) -> Any:
+        """Return Trino's value of one expression."""
+        return self._trino.run(f"SELECT {expression}").rows[0][0]
+
+    def _select(self, sql: str, types: Mapping[str, str]) -> SelectAnswer | str:
+        # Times in UTC, because Trino's client loses the hour that comes twice.
+        times = [name for name, kind in types.items() if kind == "timestamp with time zone"]
+        if times:
+            columns = (f"{name} AT TIME ZONE 'UTC' AS {name}" if name in times else name for name in types)
+            sql = f"SELECT {', '.join(columns)} FROM ({sql}) AS answer"
+        try:
+            answer = self._trino.run(in_trino(sql, self._catalog))
+        except Exception as failure:  # noqa: BLE001 - the client's errors, and Python's for a value that it has none for
+            return str(failure)
+        return trinos_select(answer.columns, answer.rows)
+
+    def _run(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        try:
+            types, rows = self._trino.run_columns(in_trino(sql, self._catalog))
+        except Exception as failure:
+            raise TrinoError(str(failure)) from failure
+        return types, rows
+
+
+def _ours(session: Embedded, sql: str) -> SelectAnswer | str:
+    try:
+        return answer_select(session, sql)
+    except MartError as refused:
+        return str(refused)
+
+
+def write_table(lake: Lake, name: str, rows: pa.Table) -> None:
+    """Write a Silver table with these rows."""
+    table = lake.ensure("silver", name, rows.schema)
+    publish(lake, table, stage_replace(lake, table, rows, branch="audit-x", partitions=None, partition_column=None))
+
+
+def figures(answers: Sequence[tuple[Item, Answer, Answer | None]]) -> Counter[str]:
+    """Return how many expressions are equal, an error in both engines for some row, refused, and different."""
+    found: Counter[str] = Counter()
+    for item, ours, theirs in answers:
+        if theirs is None:
+            found["refused"] += 1
+        elif not agree(item, ours, theirs):
+            found["different"] += 1
+        elif ours.values != theirs.values:
+            found["equal, but for errors in one engine only"] += 1
+        elif ERROR in ours.values.values():
+            found["equal, with errors in both"] += 1
+        else:
+            found["equal"] += 1
+    return found
+
+
+def main() -> None:
+    """Run the suite as a command."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--nested", type=int, default=1000, help="how many expressions of expressions are asked")
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--record", action="store_true", help="write Trino's answers for the fast tests")
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder, run_trino(Path(folder) / "trino") as trino:
+        settings = LakeSettings(warehouse=f"{folder}/lake", catalog="sqlite", region=REGION)
+        with Lake.open(settings) as lake:
+            suite = Differential(trino, lake)
+            answers = suite.ask(corpus(asked.nested, seed=asked.seed))
+            selects = suite.selects()
+    for item, ours, theirs in answers:
+        if theirs is not None and not agree(item, ours, theirs):
+            sys.stdout.write(f"{item.sql}\n  DuckDB: {ours}\n  Trino:  {theirs}\n")
+    for sql, (mine, trinos) in selects.items():
+        if mine != trinos:
+            sys.stdout.write(f"{sql}\n  DuckDB: {mine}\n  Trino:  {trinos}\n")
+    sys.stdout.write(f"Trino {TRINO_SERVER.version}, {len(answers)} expressions: {dict(figures(answers))}\n")
+    same = sum(mine == trinos for mine, trinos in selects.values())
+    sys.stdout.write(f"{len(USUAL)} usual SELECTs: {len(selects)} admitted, {same} of them equal\n")
+    if asked.record:
+        wanted = set(recorded_items())
+        write_recorded(
+            TRINO_SERVER.version,
+            [(item, theirs) for item, _, theirs in answers if item in wanted and theirs is not None],
+            {sql: trinos for sql, (_, trinos) in selects.items() if not isinstance(trinos, str)},
+        )
+
+
+if __name__ == "__main__":
+    main()
