@@ -106,7 +106,7 @@ def judge(contract: Contract, change: Change) -> Verdict:
         if column.name in contract.key_names and row[column.name] is None:
             broken.add(column.name)
         if not removed and any(
-            _breaks(rule.model_dump(exclude_none=True), row[column.name])
+            _breaks(column.type, rule.model_dump(exclude_none=True), row[column.name])
             for rule in column.rules
             if rule.severity == "block"
         ):
@@ -253,18 +253,32 @@ def _decimal(raw: str, precision: int, scale: int) -> Decimal:
     return number or abs(number)  # Arrow's decimals have one zero
 
 
-def _breaks(rule: Mapping[str, Any], value: Any) -> bool:
+def _breaks(type_: ColumnType, rule: Mapping[str, Any], value: Any) -> bool:
     if "required" in rule:
         return value is None
     if value is None:
         return False
     if "min" in rule:
-        return bool(value < rule["min"])
+        return bool(value < _bound(type_, rule["min"]))
     if "max" in rule:
-        return bool(value > rule["max"])
+        return bool(value > _bound(type_, rule["max"]))
     if "values" in rule:
-        return value not in rule["values"]
+        return value not in [_bound(type_, written) for written in rule["values"]]
     return "pattern" in rule and not re.fullmatch(rule["pattern"], value, re.DOTALL)
+
+
+def _bound(type_: ColumnType, written: Any) -> Any:
+    """Return a value of a rule as a value of the column: in a contract, dates and timestamps are text."""
+    match type_.kind:
+        case "date":
+            return date.fromisoformat(str(written))
+        case "timestamp":
+            moment = datetime.fromisoformat(str(written))
+            return moment.replace(tzinfo=moment.tzinfo or UTC)
+        case "double":
+            return float(written)
+        case _:
+            return written
 
 
 def _more(type_: ColumnType, tagged: Mapping[str, Any]) -> bool:
