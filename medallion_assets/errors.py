@@ -1,4 +1,4 @@
-"""Our exceptions, one line each. Their texts say what was seen, what was expected and what to do."""
+"""The exceptions of this package, one line each. A message says what was seen, what was expected and what to do."""
 
 
 class MedallionError(Exception):
@@ -10,15 +10,15 @@ class SettingsError(MedallionError):
 
 
 class ContractError(MedallionError):
-    """A file of a domain (contract, mart, workload) holds a mistake; the text names file and field."""
+    """A file of a domain (contract, mart, workload) has a mistake; the message names file and field."""
 
 
 class ExtraMissing(MedallionError):
-    """A library that only an extra of this package installs is missing; the text names the extra."""
+    """A library that only an extra of this package installs is missing; the message names the extra."""
 
 
 class ProjectExists(MedallionError):
-    """The folder of a new project holds something already; nothing is overwritten."""
+    """The folder of a new project is not empty; nothing was written."""
 
 
 class CaptureError(MedallionError):
@@ -30,19 +30,19 @@ class StreamGap(MedallionError):
 
 
 class CheckpointUnusable(MedallionError):
-    """The poller's memory cannot be read or written; it must not go on without."""
+    """The poller's checkpoint cannot be read or written; the poller must not continue without it."""
 
 
 class CorruptObject(MedallionError):
-    """A Bronze object cannot be read; the text names the object."""
+    """A Bronze object cannot be read; the message names the object."""
 
 
 class OlderDayPending(MedallionError):
-    """Bronze objects of an older capture day wait to be merged; that day comes first."""
+    """Bronze objects of an older capture day are pending; that day has to be merged first."""
 
 
 class LakeUnavailable(MedallionError):
-    """The catalog or the object store did not answer; trying again later is right."""
+    """A service, such as the catalog or the object store, did not answer; try again later."""
 
 
 class LakeDamaged(MedallionError):
@@ -58,19 +58,19 @@ class SchemaMismatch(MedallionError):
 
 
 class CommitConflict(MedallionError):
-    """Another writer moved the table; plan again on its new state."""
+    """Another writer committed to the table first; plan again on its new state."""
 
 
 class AuditFailed(MedallionError):
-    """A blocking check failed; the published data is as it was."""
+    """A blocking check failed; the published data did not change."""
 
 
 class MartError(MedallionError):
-    """A mart's SQL cannot be run exactly as written."""
+    """A mart's SQL cannot be run exactly as it is written."""
 
 
 class NotCaughtUp(MedallionError):
-    """The local stack runs, and Gold did not contain every change in time."""
+    """Gold did not contain every change in time, although the local stack runs."""
 
 
 class LocalStackError(MedallionError):

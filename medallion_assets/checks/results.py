@@ -1,4 +1,7 @@
-"""The result of one check, whatever was checked: data that Dagster, the command line and tests all show."""
+"""The result of one check, as data that Dagster, the command line and tests show.
+
+Belongs here: what every result has. Does not belong here: running checks (silver.audit, gold.audit).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class CheckResult:
 
 
 def missing_columns(missing: Sequence[str], checks: Sequence[tuple[str, Severity]]) -> list[CheckResult]:
-    """Return a failure of each check, for a table that lacks columns which its audit would read."""
+    """Return a failed result for each check of a table that lacks columns which its audit reads."""
     return [
         CheckResult(
             name,

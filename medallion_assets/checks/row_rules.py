@@ -1,7 +1,7 @@
 """Row rules of a contract as SQL predicates over a Silver table's columns.
 
 Belongs here: what it means that a row breaks a rule. Does not belong here: what happens to the row (quarantine), and
-`references`, which is a matter of two tables.
+`references`, which needs two tables (silver.audit).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def row_rules(
 ) -> tuple[RowRule, ...]:
     """Return the contract's rules of that severity, without `references`. Their values are of the column's type.
 
-    `sql_names` has the SQL names of columns that are named otherwise than in the contract.
+    `sql_names` has the SQL names of columns that are not called by their quoted names.
     """
     return tuple(
         rule
@@ -42,7 +42,7 @@ def row_rules(
 
 
 def column_rules(column: Column, severity: Severity, sql_name: str | None = None) -> tuple[RowRule, ...]:
-    """Return one column's rules of that severity, like row_rules; `sql_name` None is its quoted name."""
+    """Return one column's rules of that severity, like `row_rules`. Without `sql_name`, SQL has its quoted name."""
     name = sql_name or identifier(column.name)
     return tuple(
         RowRule(column.name, _name(rule), f"coalesce({_breaks(column, rule, name)}, FALSE)")
@@ -75,7 +75,7 @@ def _breaks(column: Column, rule: Rule, name: str) -> str:
 
 
 def _literal(type_: ColumnType, value: TypedValue) -> str:
-    """Return SQL of a value of the column's type."""
+    """Return a value of the column's type as SQL."""
     match value:
         case str():
             sql = literal(value)

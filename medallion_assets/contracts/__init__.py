@@ -1,4 +1,5 @@
-"""What a source table is, as data: the model of a contract, its types, and loading a domain.
+"""Contracts: what a source table is, as data.
 
-Of other rooms it imports only the rule of capture for the names of tables.
+Belongs here: the model of a contract, its column types, and loading a domain. Does not belong here: decoding values
+(silver), checking rows (checks). The only import from another room is capture's rule for table names.
 """

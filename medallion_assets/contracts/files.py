@@ -1,8 +1,8 @@
-"""Which files of a domain's folder are read, and a sentence for each that looks like one and is not.
+"""Find the files of a domain's folder, and describe each file that looks like one of them but is not read.
 
 Belongs here: names and endings of files. Does not belong here: what is in them.
 
-Not looked at: hidden files, copies that editors and tools leave (`~`, `.bak`, `.orig`, `.rej`, `.swp`, `#...#`),
+Ignored are hidden files, copies that editors and tools leave (`~`, `.bak`, `.orig`, `.rej`, `.swp`, `#...#`),
 folders that begin with an underscore, and notes (`.md`, `.txt`).
 """
 
@@ -19,7 +19,7 @@ _MART: Final = ("mart.yaml", "query.sql")
 
 
 def contract_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the contracts of a domain, sorted, and a mistake for each other file that seems to be one."""
+    """Return the contract files of a domain, sorted, and a mistake for each other file that seems to be one."""
     mistakes = list(_other_names(folder))
     paths = []
     for path in _entries(folder / "tables"):
@@ -63,7 +63,7 @@ def unread_mart_files(folder: Path) -> list[str]:
 
 
 def _other_names(folder: Path) -> Iterator[str]:
-    """Yield what stands beside domain.yaml under almost the name of something that is read."""
+    """Yield a mistake for each file or folder next to domain.yaml whose name is almost one that is read."""
     for path in _entries(folder):
         stem, is_yaml = path.stem.lower(), path.suffix.lower() in _YAML and path.is_file()
         if is_yaml and stem in {"domain", "workload"} and path.name != f"{stem}.yaml":
@@ -73,7 +73,7 @@ def _other_names(folder: Path) -> Iterator[str]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted by name, without what is not looked at; nothing if there is no folder."""
+    """Return the entries of a folder, sorted by name, without ignored ones; none if there is no folder."""
     if not folder.is_dir():
         return []
     return sorted(

@@ -1,7 +1,7 @@
-"""Loading a domain: a folder of contracts, marts and a workload, with every mistake named by file and field.
+"""Load a domain: a folder of contracts, marts and a workload. Every mistake is named by file and field.
 
-Belongs here: a file as a model, the rules between contracts. Does not belong here: what YAML is (yaml_file), what one
-contract may say (model), what a mart or a workload is.
+Belongs here: reading a file into a model, and the rules between contracts. Does not belong here: YAML itself
+(yaml_file), the rules of one contract (model), marts (gold), workloads (local).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from medallion_assets.errors import ContractError, SettingsError
 
 Model = TypeVar("Model", bound=Strict)
 
-# Dagster counts partitions from the first day on, and its names of years before 1000 do not sort.
+# Dagster counts partitions from the first day on, and its partition keys of years before 1000 do not sort.
 _FIRST: Final = date(1900, 1, 1)
 _LAST: Final = date(2999, 12, 31)
 
@@ -58,7 +58,7 @@ class DomainFile(Strict):
 
 @dataclass(frozen=True)
 class Domain:
-    """A loaded domain. `tables` stand in an order in which enrichment only looks back."""
+    """A loaded domain. In `tables`, every table comes after the tables that enrich it."""
 
     name: str
     folder: Path
@@ -95,7 +95,7 @@ def default_domain() -> str:
 def with_configured_since(domain: Domain) -> Domain:
     """Return the domain with MEDALLION_SINCE as the first day of its partitions, if that is set.
 
-    Raises SettingsError if it is no day.
+    Raises SettingsError if it is not a day.
     """
     text = os.environ.get("MEDALLION_SINCE")
     if not text:
@@ -109,7 +109,7 @@ def with_configured_since(domain: Domain) -> Domain:
 
 
 def domain_folder(name_or_path: str) -> Path:
-    """The folder of a shipped domain by name, or of a user's own by path. Raises ContractError."""
+    """Return the folder of a shipped domain, by name, or of a user's own, by path. Raises ContractError."""
     shipped = Path(__file__).parents[1] / "domains"
     for folder in (shipped / name_or_path, Path(name_or_path)):
         if (folder / "domain.yaml").is_file():
@@ -124,9 +124,9 @@ def domain_folder(name_or_path: str) -> Path:
 
 
 def load_domain(name_or_path: str) -> Domain:
-    """The domain of that name or path, every contract checked. Raises ContractError naming file and field.
+    """Return the domain of that name or path, with every contract checked. Raises ContractError naming file and field.
 
-    All mistakes of all files are in one error; those between files follow when each file is right by itself.
+    One error has all mistakes of all files. Mistakes between files are found once each file has none of its own.
     """
     folder = domain_folder(name_or_path)
     files: dict[Path, YamlFile] = {}
@@ -158,7 +158,7 @@ def load_domain(name_or_path: str) -> Domain:
 
 
 def _collect(mistakes: list[str], model: type[Model], path: Path, files: dict[Path, YamlFile]) -> Model | None:
-    """Return a file as a model, or None; what is wrong with it is added to `mistakes`, its text to `files`."""
+    """Return a file as a model, or None. Add its mistakes to `mistakes`, and the file as read to `files`."""
     try:
         files[path] = read_yaml(path)
         return parse(model, files[path])
@@ -168,12 +168,12 @@ def _collect(mistakes: list[str], model: type[Model], path: Path, files: dict[Pa
 
 
 def load_yaml(model: type[Model], path: Path) -> Model:
-    """`path` as a `model`. Raises ContractError naming file, field, line and what was expected."""
+    """Return the file at `path` as a `model`. Raises ContractError naming file, field, line and what was expected."""
     return parse(model, read_yaml(path))
 
 
 def parse(model: type[Model], file: YamlFile) -> Model:
-    """A file that was read as a `model`, like load_yaml."""
+    """Return a file that was read already as a `model`. Raises ContractError like `load_yaml`."""
     if not isinstance(file.data, dict):
         known = ", ".join(model.model_fields)
         raise ContractError(f"{file.path}: expected a mapping with {known}; found {_shown(file.data)}")
@@ -186,7 +186,7 @@ def parse(model: type[Model], file: YamlFile) -> Model:
 
 
 def _translated(model: type[BaseModel], error: ErrorDetails) -> Iterable[Mistake]:
-    """Yield a mistake that pydantic found in our words."""
+    """Yield the mistake, or mistakes, of an error that pydantic found, in our words."""
     place, seen = error["loc"], _shown(error["input"])
     match error["type"]:
         case "extra_forbidden":
@@ -240,7 +240,10 @@ def _repeated_names(contracts: Mapping[Path, Contract]) -> Iterator[str]:
 
 
 def _broken_links(contract: Contract, by_name: Mapping[str, Contract]) -> Iterator[Mistake]:
-    """Yield the references and enrichments that do not lead to one key column of the same type, or copy no column."""
+    """Yield a mistake for each reference to something else than one key column of the same type.
+
+    Also for each column that enrichment would copy and the other table does not have.
+    """
     for column in contract.columns.values():
         for rule in column.rules:
             if rule.references is not None:

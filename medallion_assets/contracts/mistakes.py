@@ -1,4 +1,4 @@
-"""Several mistakes in one part of a file, told together, each with the place that it stands at."""
+"""Several mistakes in one part of a file, reported together, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Place = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake: what was seen and expected, and where."""
+    """One mistake: where it is, what was seen and what was expected."""
 
     place: Place
     text: str
 
     def below(self, place: Place) -> Mistake:
-        """Return the same mistake, seen from further outside."""
+        """Return the same mistake with `place` in front of its own place."""
         return Mistake((*place, *self.place), self.text)
 
     def __str__(self) -> str:

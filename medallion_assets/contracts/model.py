@@ -1,6 +1,7 @@
-"""The contract of one DynamoDB table: everything there is to say about it, as frozen models.
+"""The contract of one DynamoDB table, as frozen models.
 
-Rules that need only this one file are checked here; rules between files are the loader's.
+Belongs here: what a contract may say, and checks that need only its own file. Does not belong here: checks between
+files (loader), the text of a type (types), the values of a rule (rule_value).
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ _ORDERED_KINDS = {"int", "bigint", "decimal", "double", "date", "timestamp", "st
 _NESTED_KINDS = {"list", "set", "map", "struct"}
 _TEN_YEARS: Final = 10 * 366 * 24 * 60
 
-# Capture may write a Bronze object up to 15 minutes after it began (the longest that a Lambda function runs), so that
-# much later the row that another one refers to may arrive, on a day when everything works.
+# A Lambda function runs for at most 15 minutes, so capture may write a Bronze object that long after it began. Even
+# when everything works, a row may therefore arrive that much later than the row that refers to it.
 DEFAULT_GRACE_MINUTES: Final = 15
 
 
@@ -52,7 +53,7 @@ class Strict(BaseModel):
 
     @classmethod
     def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
-        """Return the mistakes between parts of a file of which some cannot be read; by default there are none."""
+        """Return the mistakes between the parts of a file that has unreadable parts; none by default."""
         return []
 
 
@@ -79,7 +80,7 @@ class Rule(Strict):
 
     @property
     def kind(self) -> Literal["required", "values", "min", "max", "pattern", "references"]:
-        """Which of the six this rule is."""
+        """The kind of this rule: the one field that is set."""
         for name in ("required", "values", "min", "max", "pattern"):
             if getattr(self, name) is not None:
                 return name
@@ -92,14 +93,14 @@ class Rule(Strict):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        said = [
+        given = [
             name
             for name in ("required", "values", "min", "max", "pattern", "references")
             if getattr(self, name) is not None
         ]
-        if len(said) != 1:
+        if len(given) != 1:
             raise ValueError(
-                f"a rule says exactly one of required, values, min, max, pattern, references; this one says {said}"
+                f"a rule says exactly one of required, values, min, max, pattern, references; this one says {given}"
             )
         if self.values is not None and not self.values:
             raise ValueError("values is empty; expected at least one value")
@@ -118,9 +119,9 @@ class Rule(Strict):
 
 
 def rule_mistakes(type_: ColumnType, rules: Sequence[Rule | None]) -> Iterator[Mistake]:
-    """Yield what is wrong with the rules of one column: whatever would fail, or never hold, when rows are checked.
+    """Yield the mistakes in the rules of one column: a rule that cannot be checked, or that no value satisfies.
 
-    None stands for a rule that cannot be read.
+    None in `rules` is a rule that cannot be read.
     """
     bounds: dict[str, list[Any]] = {"min": [], "max": []}
     for number, rule in enumerate(rules):
@@ -185,7 +186,7 @@ class Column(Strict):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """As a contract writes it: the type alone, or a mapping; the attribute is the key it stands under."""
+        """Return the schema of a column as a contract writes it: a type alone, or a mapping without `attribute`."""
         written = handler.resolve_ref_schema(handler(schema))
         written["properties"].pop("attribute")
         written["required"].remove("attribute")
@@ -261,7 +262,7 @@ def _columns_by_attribute(written: object) -> object:
 
 
 def _column_of(attribute: object, spec: object) -> object:
-    """Return a column as its model takes it: a bare type stands for `{type: ...}`; `attribute` is the key's alone."""
+    """Return a column as its model takes it, with its key as `attribute`; a type alone means `{type: ...}`."""
     if not isinstance(spec, Mapping):
         return spec if isinstance(spec, Column) else {"attribute": attribute, "type": spec}
     if "attribute" in spec:
@@ -329,7 +330,7 @@ class Contract(Strict):
 
     @classmethod
     def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
-        """Return the mistakes between the parts of a file of which some cannot be read at all."""
+        """Return the mistakes between the readable parts of a file that has unreadable ones."""
         by_attribute = written.get("columns")
         parts = _Parts(
             table=_read(str, written.get("table")),
@@ -347,14 +348,14 @@ class Contract(Strict):
 
 
 def _read_column(attribute: object, spec: object) -> Column | None:
-    """Return a column, if need be without its rules: other parts of the file refer to its name and type."""
+    """Return a column, without its rules if these cannot be read: other parts of the file need its name and type."""
     bare = {key: spec[key] for key in ("type", "rename") if key in spec} if isinstance(spec, Mapping) else spec
     found: Column | None = _read(Column, _column_of(attribute, spec)) or _read(Column, _column_of(attribute, bare))
     return found
 
 
 def _unread_rules(columns: Any) -> Iterator[Mistake]:
-    """Yield the mistakes in rules of columns of which another part, or another rule, cannot be read."""
+    """Yield the mistakes in the readable rules of columns that cannot be read as a whole."""
     for attribute, spec in columns.items() if isinstance(columns, Mapping) else ():
         if not isinstance(spec, Mapping) or not isinstance(rules := spec.get("rules"), list):
             continue
@@ -383,7 +384,7 @@ class _Parts:
 
     @property
     def complete(self) -> bool:
-        """Whether every column can be read, so that a name which is not among them is a mistake."""
+        """Whether every column can be read. Only then is an unknown column name a mistake."""
         return None not in self.columns.values()
 
 

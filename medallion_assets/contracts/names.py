@@ -1,4 +1,4 @@
-"""Names in the lake: the snake_case rule, the check that a name is safe to stand in SQL, and names of owners."""
+"""Names in the lake: the snake_case rule, the check that a name is safe in SQL, and names of owners."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def snake_case(attribute: str) -> str:
-    """The lake's name for an attribute or table: `CustomerID` -> `customer_id`, `HTMLBody` -> `html_body`.
+    """Return the lake's name for an attribute or table: `CustomerID` -> `customer_id`, `HTMLBody` -> `html_body`.
 
     Everything that is not a letter or digit becomes one underscore. The result may still not be an identifier
-    (an attribute `2nd`); `identifier` says so.
+    (as for an attribute `2nd`); `identifier` checks that.
     """
     parts = re.split(r"[^0-9A-Za-z]+", _WORD_STARTS.sub("_", attribute))
     return "_".join(part for part in parts if part).lower()
 
 
 def identifier(name: str) -> str:
-    """`name` itself when every engine can name it: a lower-case letter, then letters, digits, underscores.
+    """Return `name` if every engine can use it: a lower-case letter, then lower-case letters, digits, underscores.
 
-    A leading underscore is reserved: for the columns that this package adds, and for Iceberg's metadata columns
-    (`_file`, `_pos`, `_deleted`, `_spec_id`, `_partition`, `_row_id`, `_last_updated_sequence_number`, ...), because of
-    which Spark refuses to read a table. Upper case is refused because engines differ in whether it counts. A reserved
-    word of SQL is a name: engines take it in quotes. Raises ValueError.
+    A leading underscore is reserved for the columns that this package adds and for Iceberg's metadata columns: `_file`,
+    `_pos`, `_deleted`, `_spec_id`, `_partition`, `_row_id`, `_last_updated_sequence_number`, ... Spark refuses to read
+    a table that has a column of such a name. Upper case is refused because some engines ignore case and others do not.
+    A reserved word of SQL is accepted, because engines accept it in quotes. Raises ValueError.
     """
     if not _IDENTIFIER.match(name):
         reserved = "; a leading underscore is for columns of Iceberg and of this package" * name.startswith("_")
@@ -38,7 +38,7 @@ def identifier(name: str) -> str:
 
 
 def owner(name: str) -> str:
-    """`name` itself when Dagster takes it as an owner: an e-mail address or `team:name`. Raises ValueError."""
+    """Return `name` if Dagster accepts it as an owner: an e-mail address or `team:name`. Raises ValueError."""
     if not _MAIL.fullmatch(name) and not _TEAM.fullmatch(name):
         raise ValueError(f"owner {name!r:.80}: expected an e-mail address or team:name")
     return name

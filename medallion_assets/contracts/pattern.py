@@ -1,4 +1,4 @@
-"""Patterns of rules in the dialect of the engine that applies them: RE2, as DuckDB has it.
+"""Check the pattern of a rule. DuckDB applies it, so it is a regular expression of RE2.
 
 https://github.com/google/re2/wiki/Syntax: no look-ahead and no back references.
 """
@@ -10,7 +10,7 @@ from functools import cache
 
 @cache
 def pattern_mistake(pattern: str) -> str:
-    """Return what is wrong with a pattern, or nothing. Takes some milliseconds for the first one."""
+    """Return what is wrong with a pattern; an empty text if nothing is. The first call takes some milliseconds."""
     import duckdb
 
     with duckdb.connect() as engine:

@@ -38,7 +38,7 @@ Scalar = Annotated[
     PlainValidator(_scalar),
     WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "number"}, {"type": "string"}]}),
 ]
-"""One value as a file writes it: its type is the column's, so a date is text here."""
+"""One value as YAML reads it, so a date is still text. `typed_value` makes it a value of the column's type."""
 
 
 def typed_value(type_: ColumnType, written: bool | int | Decimal | date | datetime | str) -> TypedValue:
@@ -70,7 +70,7 @@ def _integer(type_: ColumnType, written: Any) -> int:
     largest = 2 ** _BITS[type_.kind] - 1
     expected = f"an integer from {-largest - 1} to {largest}"
     number = _number(written, expected)
-    # First the size: an integer of a million digits would be made from 1e1000000.
+    # The size is checked first, because int(1e1000000) would be an integer of a million digits.
     _require(written, number.copy_abs() <= 2**63 and number == number.to_integral_value(), expected)
     _require(written, -largest - 1 <= number <= largest, expected)
     return int(number)

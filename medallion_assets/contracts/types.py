@@ -1,6 +1,6 @@
-"""The types a column may have: parsing their text, and the Arrow type each one is stored as.
+"""The types of columns: reading them from text, and the Arrow type that each is stored as.
 
-How an image's value becomes a value of the type belongs to silver's decoder.
+Belongs here: types. Does not belong here: how the value of an image becomes a value of a type (silver.decode).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ColumnType:
         return self.kind if self.element is None else f"{self.kind}<{self.element}>"
 
     def arrow(self) -> pa.DataType:
-        """The Arrow type a column of this type is stored as; sets are lists, json is text."""
+        """Return the Arrow type that a column of this type is stored as; sets are lists, json is text."""
         import pyarrow as pa
 
         if self.element is not None:
@@ -92,7 +92,7 @@ class ColumnType:
 
 
 def parse_type(text: object) -> ColumnType:
-    """The type a contract writes as `text`. Raises ValueError with what was expected."""
+    """Return the type that a contract writes as `text`. Raises ValueError that says what was expected."""
     if isinstance(text, ColumnType):
         return text
     if text is None:
@@ -139,7 +139,7 @@ def _parse_nested(kind: str, inner: str) -> ColumnType:
 
 
 def _split(fields: str) -> list[str]:
-    """`fields` cut at its commas outside brackets."""
+    """Split `fields` at the commas that are outside brackets."""
     parts, depth, start = [], 0, 0
     for at, char in enumerate(fields):
         depth += (char in "<(") - (char in ">)")

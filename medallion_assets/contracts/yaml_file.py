@@ -1,9 +1,9 @@
 """A YAML file as plain data, by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), strictly.
 
-Belongs here: what a scalar is, and every refusal of a text: an unreadable one, a key that stands twice or is no text,
-a tag, a merge key, aliases that repeat themselves, deep nesting. Does not belong here: what a file must say (loader).
+Belongs here: what a scalar is, and what is refused: text that is not YAML, a key that is repeated or not text, a tag, a
+merge key, aliases that repeat too much, deep nesting. Does not belong here: what a file must say (loader).
 
-PyYAML reads YAML 1.1, where 0100 is 64, 10:30 is 630, `no` is false and 2026-01-31 is no text. Only its parser is used.
+PyYAML reads YAML 1.1, where 0100 is 64, 10:30 is 630, `no` is false and 2026-01-31 is a date. Only its parser is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from medallion_assets.errors import ContractError
 
 Location: TypeAlias = tuple[str | int, ...]
-"""Where something stands in a file: the keys and list positions that lead to it."""
+"""The place of a value in a file: the keys and list positions that lead to it."""
 
 _MAX_DEPTH: Final = 64
 _MAX_DIGITS: Final = 400
@@ -43,20 +43,20 @@ class Key(str):
     plain: bool
 
     def scalar(self) -> Any:
-        """Return what the same text is as a value. Raises ValueError for a number of too many digits."""
+        """Return the value that the text is as a scalar. Raises ValueError for a number of too many digits."""
         return core_scalar(str(self)) if self.plain else str(self)
 
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A file that was read: its data, and the line on which each part of it begins."""
+    """A file as read: its data, and the line on which each part of it begins."""
 
     path: Path
     data: Any
     lines: Mapping[Location, int] = field(repr=False)
 
     def mistake(self, location: Sequence[str | int], text: str) -> str:
-        """Return a sentence about one part of the file: its path, the part, the text, and the line if it is known."""
+        """Return the message of a mistake: the file's path, the place, the text, and the line if it is known."""
         parents = (tuple(location[:end]) for end in range(len(location), 0, -1))
         known = next((self.lines[part] for part in parents if part in self.lines), None)
         line = f" (line {known})" if known is not None else ""
@@ -66,7 +66,7 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Return the file's data: mappings by text, lists, text, bool, int, Decimal and None.
+    """Return the file with its data as dicts with keys of text, lists, text, bool, int, Decimal and None.
 
     Raises ContractError that names the file, the line and what was expected.
     """
@@ -122,7 +122,7 @@ def _decimal(text: str) -> Decimal:
 
 
 class _Refused(Exception):
-    """A text that is YAML, but not what our files may say."""
+    """The text is YAML, but uses something that our files may not use."""
 
     def __init__(self, why: str, mark: Any) -> None:
         super().__init__(why + _at(mark))
@@ -144,11 +144,11 @@ class _Reader:
 
     def document(self) -> Any:
         """Return the data of the only document; None for an empty text."""
-        next(self._events)  # the stream's begin
+        next(self._events)  # the beginning of the stream
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return None
         data = self._value(next(self._events), ())
-        next(self._events)  # the document's end
+        next(self._events)  # the end of the document
         if not isinstance(end := next(self._events), yaml.StreamEndEvent):
             raise _Refused("a second document begins; expected one for each file", end.start_mark)
         return data
