@@ -95,7 +95,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a bill: an amount of a price's unit, what it costs a month, and why it is that much."""
+    """One line of a bill: an amount in the unit of a price, what it costs a month, and why it is that much."""
 
     item: str
     price: str
@@ -107,7 +107,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Bill:
-    """A month of one design: its lines, the age of its numbers at best, and what the bill does not include."""
+    """A month of one design: its lines, how old its numbers are at best, and what the bill does not include."""
 
     name: str
     freshness: str
@@ -324,10 +324,10 @@ class _Month:
         return [self._line("dynamodb_pitr", "point-in-time recovery", self._table_gb(), why)]
 
     def _reconciliation(self) -> Line:
-        """Return the line of the nightly scans; a table whose scan takes longer than a day counts what a day allows."""
-        whole = self._table_gb() * GB / _of("read_bytes")
+        """Return the line of the nightly scans. A scan uses at most what the limit of read capacity allows in a day."""
+        needed = self._table_gb() * GB / _of("read_bytes")
         allowed = _of("read_capacity") * 86_400 * self._load.tables
-        return self._line("dynamodb_reads", "nightly reconciliation", DAYS * min(whole, allowed), "scan of each table")
+        return self._line("dynamodb_reads", "nightly reconciliation", DAYS * min(needed, allowed), "scan of each table")
 
     def _items(self) -> Decimal:
         return self._changes * _of("inserted_share") * _of("age_months")

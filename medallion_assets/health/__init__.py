@@ -1,5 +1,5 @@
-"""The pipeline's health as data: `ops.health` and `ops.checks`, so that dashboards and alerts need the lake only.
+"""Health of the pipeline as data: `ops.health` and `ops.checks`, so that dashboards and alerts need only the lake.
 
-Belongs here: what the two tables say and how they are brought up to date by a look. Does not belong here: when to look
-and what Dagster knows of runs (defs), how numbers are drawn (grafana).
+Belongs here: the rows of the two tables, and the status of tables and marts. Does not belong here: when an observation
+is made and reading runs from Dagster (defs), drawing numbers (grafana).
 """

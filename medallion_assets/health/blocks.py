@@ -1,6 +1,6 @@
-"""Which check blocks the publication of a table or mart, and since when, as far as `ops.checks` knows.
+"""Read from `ops.checks` which check blocks the publication of a table or mart, and since when.
 
-Belongs here: reading it back. Does not belong here: running checks (silver.audit, gold.audit), or how they get into
+Belongs here: reading the table. Does not belong here: running checks (silver.audit, gold.audit), or how they get into
 `ops.checks` (collect).
 """
 
@@ -44,7 +44,7 @@ class Blocks:
     failures: Mapping[tuple[str, str], _Failure]
 
     def of(self, layer: str, table: str, *, published_at: datetime | None) -> Block | None:
-        """Return what blocks a table; None if nothing does, or if it was published after the check failed."""
+        """Return the check that blocks a table; None if there is none, or if it was published after the failure."""
         failure = self.failures.get((layer, table))
         if failure is None or (published_at is not None and published_at > failure.last_observed_at):
             return None
@@ -52,7 +52,7 @@ class Blocks:
 
 
 def read_blocks(lake: Lake, now: datetime) -> Blocks:
-    """Return what blocks tables and marts now. Reads the rows of two days, and more only of a failing check.
+    """Return which checks block tables and marts now. Reads the rows of two days; all rows only of a failing check.
 
     Raises LakeUnavailable.
     """

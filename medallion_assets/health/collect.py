@@ -20,11 +20,11 @@ from medallion_assets.ledger.status import read_completeness
 from medallion_assets.ops.tables import CHECKS, HEALTH, RECONCILIATIONS, OpsTable
 from medallion_assets.ops.upsert import Change, upsert_planned
 
-SETTLED: Final = timedelta(seconds=5)
-"""All events of a run are in Dagster's storage this long after its end; younger runs are left to the next call."""
+EVENT_DELAY: Final = timedelta(seconds=5)
+"""Dagster's storage has all events of a run this long after its end. A later run is left to the next call."""
 
 FIRST_INTERVAL: Final = timedelta(hours=1)
-"""How far back the first call counts runs."""
+"""The first call counts runs that ended this long ago or later."""
 
 RUNS_COUNTED_TO: Final = "medallion.runs-counted-to"
 """A property of `ops.health` and of `ops.checks`: the table counts all runs that ended up to this time."""
@@ -41,11 +41,11 @@ def collect_health(
 ) -> int:
     """Write one observation of every table and mart; return the number of rows written.
 
-    `run_events(after, to)` returns what the runs did that ended after `after` and at `to` or before. If a call dies
-    half way, the next one adds what is missing: each table says up to when its rows count runs. Raises LakeUnavailable,
-    CommitConflict.
+    `run_events(after, to)` returns the events of the runs that ended after `after` and not after `to`. If a call dies
+    half way, the next one writes what is missing: each table records up to when its rows count runs. Raises
+    LakeUnavailable, CommitConflict.
     """
-    until = now - SETTLED
+    until = now - EVENT_DELAY
     since = [_counted_to(found.properties) if (found := table.find(lake)) else None for table in (CHECKS, HEALTH)]
     events = run_events(min(at or until - FIRST_INTERVAL for at in since), until)
 

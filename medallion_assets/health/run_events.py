@@ -1,6 +1,7 @@
-"""What happened in runs since the last look, as plain values: whoever knows the runs makes them (defs).
+"""What runs did since the previous observation, as plain values.
 
-Belongs here: the values, and adding them up per table and per check. Does not belong here: tables (table, look).
+Belongs here: the values, and adding them up per table and per check. Does not belong here: reading them from Dagster
+(defs), the rows of `ops.health` and `ops.checks` (collect).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StepRun:
-    """One step of a run on a table of a layer. `numbers` are the counts it reported; none of a step that failed.
+    """One step of a run, on one table of a layer. `numbers` are the counts that it reported; empty if it failed.
 
     `oldest_change` is the time of the oldest change that a Bronze step read.
     """
@@ -45,13 +46,13 @@ class CheckEvaluation:
 
 @dataclass(frozen=True)
 class RunEvents:
-    """The steps and results of the runs that ended in some stretch of time, each with when its run ended."""
+    """The steps and check results of the runs that ended in a period, each with the time at which its run ended."""
 
     steps: Sequence[tuple[datetime, StepRun]] = ()
     evaluations: Sequence[tuple[datetime, CheckEvaluation]] = ()
 
     def after(self, moment: datetime) -> RunEvents:
-        """Those of runs that ended after `moment`."""
+        """Return those of the runs that ended after `moment`."""
         return RunEvents(
             [pair for pair in self.steps if pair[0] > moment],
             [pair for pair in self.evaluations if pair[0] > moment],
@@ -59,7 +60,7 @@ class RunEvents:
 
 
 def step_totals(events: RunEvents, layer: str, table: str) -> dict[str, Any]:
-    """The columns of `ops.health` that say what happened to one table."""
+    """Return the columns of `ops.health` that say what the runs did with one table."""
     steps = sorted((s for _, s in events.steps if (s.layer, s.table) == (layer, table)), key=lambda step: step.at)
     done = [step for step in steps if step.done]
     changes = {"bronze": "dagster/row_count", "silver": "rows_in", "gold": "refreshed_rows"}[layer]
@@ -79,7 +80,7 @@ def step_totals(events: RunEvents, layer: str, table: str) -> dict[str, Any]:
 
 
 def _max_latency_ms(events: RunEvents, done: Iterable[StepRun]) -> int | None:
-    """The longest time from the oldest change of a run to the end of one of these steps of the same run."""
+    """Return the longest time from the oldest change of a run to the end of one of these steps in that run."""
     oldest: dict[str, datetime] = {}
     for _, step in events.steps:
         if step.oldest_change is not None:
@@ -89,7 +90,7 @@ def _max_latency_ms(events: RunEvents, done: Iterable[StepRun]) -> int | None:
 
 
 def check_totals(events: RunEvents) -> list[dict[str, Any]]:
-    """The columns of `ops.checks`, without when: one row per check."""
+    """Return the rows of `ops.checks`, one per check, without their ids and times."""
     by_check: dict[tuple[str, str, str], list[CheckEvaluation]] = defaultdict(list)
     for _, one in sorted(events.evaluations, key=lambda pair: pair[1].at):
         by_check[one.layer, one.table, one.check].append(one)

@@ -1,7 +1,7 @@
-"""The status of every table and every mart: what is captured, what is published, and how complete it is.
+"""Read the status of every table and mart: what is captured, what is published, and how complete it is.
 
 Belongs here: the one reader of the status, for `medallion status`, for the demo and for `ops.health`. Does not belong
-here: what is missing of a table (ledger), what runs did (run_events), how a status is shown (cli).
+here: which changes a table lacks (ledger), what runs did (run_events), how a status is shown (cli).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TableStatus:
     - last_merged_at: capture time of the newest object that the table contains
     - contains_to: every object that was captured up to then is in the table
     - pending_objects: Bronze objects that are not in the table yet
-    - lag: how long the oldest of these has been pending; zero if there is none
+    - lag: how long the oldest pending object has been pending; zero if there is none
     - published_at: when the table's rows changed last
     - rows: live rows
     - quarantined_rows: open rows of the quarantine table

@@ -1,6 +1,6 @@
-"""Keeping every table of a domain quick and clean, with the history that the next refresh still has to compare with.
+"""Maintain one table of a domain, and keep the history that the next refresh has to compare with.
 
-Belongs here: which snapshots other tables refer to. Does not belong here: how a table is tidied (lake).
+Belongs here: which snapshots other tables refer to. Does not belong here: how a table is compacted (lake.maintenance).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def maintain(
     older_than: timedelta = timedelta(hours=1),
     abandoned: timedelta = ABANDONED,
 ) -> int:
-    """Compact one table and expire its snapshots that are `older_than` that; returns how many. 0 without the table.
+    """Compact one table and expire its snapshots older than `older_than`. Return how many expired; 0 without a table.
 
-    What writers that died left is removed once it is `abandoned`. A Silver table keeps its history back to the
-    snapshots that marts and enriched tables were last computed from, and to which the ledger has followed it. Raises
+    Branches and files that a dead writer left are removed at the age `abandoned`. A Silver table keeps its history back
+    to the snapshots that marts and enriched tables were last computed from, and back to the ledger's offset. Raises
     LakeUnavailable, CommitConflict.
     """
     table = lake.find(layer, name)

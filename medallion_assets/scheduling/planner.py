@@ -36,7 +36,7 @@ LAST_RETRY: Final = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Graph:
-    """The upstream nodes of each node. A node comes after all of its upstream nodes."""
+    """The upstream nodes of each node. In `upstream`, a node comes after all of its upstream nodes."""
 
     upstream: Mapping[str, frozenset[str]]
 
@@ -96,11 +96,11 @@ class Request(_Value):
 class Cursor(_Value):
     """What the sensor remembers from one tick to the next.
 
-    request: the run that was requested and has not been seen to end.
-    stale: nodes to run although none of their objects is pending.
-    backoffs: the nodes whose last attempt failed.
-    materializations: by Silver node, the id of the last materialization seen.
-    commits: by Silver node, the last snapshot seen that changed rows.
+    - request: the run that was requested and is not known to have ended
+    - stale: nodes to run although none of their objects is pending
+    - backoffs: the nodes whose last attempt failed
+    - materializations: by Silver node, the id of the last known materialization
+    - commits: by Silver node, the last known snapshot that changed rows
     """
 
     request: Request | None = None
