@@ -1,15 +1,15 @@
 """The canonical text of a value: equal values have equal texts, whether DynamoDB sent them or the lake stores them.
 
-Two sides are compared by hashes of these texts. Each side has its own way to the text: the source's text is put into
-canonical form and never read as a type of the lake; the lake's typed value is written out. No code is shared with
+The two sides are compared by hashes of these texts. Each side makes the text in its own way: text from the source is
+normalized without reading it as a type of the lake; a typed value of the lake is formatted. No code is shared with
 `silver.decode`, so a value that the decoder reads wrongly shows as a difference.
 
-Belongs here: one value. Does not belong here: rows and hashes (fingerprints). SQL does scalars, and lists and sets of
-them. It marks what it has no canonical form for (nested values, numbers with exponents, times with offsets, wrong type
-tags) as ODD, with the raw value behind the mark; `source_text` and `lake_text` do those one by one in Python.
+Belongs here: one value. Does not belong here: rows and hashes (fingerprints). SQL makes the texts of scalars, and of
+lists and sets of scalars. What it has no canonical form for (nested values, numbers with exponents, times with offsets,
+wrong type tags) becomes the mark ODD and the raw value; `source_text` and `lake_text` make these texts in Python.
 
-Different texts of equal values cost time: the comparison row by row finds no difference. Equal texts of different
-values would hide a difference, so there must be none.
+If equal values had different texts, that would only cost time: the comparison row by row then finds no difference. If
+different values had equal texts, a difference would stay hidden: that must never happen.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def shape(type_: ColumnType) -> object:
 def source_sql(type_: ColumnType, tagged: str, raw: str) -> str:
     """Return SQL of the text of a value read with `shape`: null for a missing value and for NULL.
 
-    What Python has to do becomes ODD and `raw`. `raw` is SQL of the AttributeValue as JSON text; it is computed for odd
-    values only.
+    A value that Python has to convert becomes ODD and `raw`. `raw` is SQL of the AttributeValue as JSON text; it is
+    computed for such values only.
     """
     if not in_sql(type_):
         there = f"{tagged} IS NOT NULL AND NOT json_exists({tagged}, '$.NULL')"

@@ -1,8 +1,8 @@
 """Wait until the pipeline has caught up: every change made before a time is in Silver, or in quarantine.
 
-The poller writes how far it has read (capture.heartbeat). A Lambda function writes no such thing: then a change counts
-as captured some seconds after it was made. Belongs here: waiting, and what the pipeline still lacks when it ends. Not
-here: what is compared afterwards (reconcile, verify).
+The poller writes how far it has read (capture.heartbeat). A Lambda function does not: then a change counts as captured
+some seconds after it was made. Belongs here: waiting, and what the pipeline still lacks when the wait ends. Does not
+belong here: what is compared afterwards (reconcile, verify).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _utc_now() -> datetime:
 
 @dataclass
 class CatchUp:
-    """How long to wait for the pipeline, all waits of one command together.
+    """How long one command waits for the pipeline: a limit for all its waits together.
 
     `capture_delay_seconds` is how long a change may take to Bronze where no poller says how far it has read.
     `limit_seconds` is the sum of all waits. `now` and `wait` (seconds) are the clock, for tests.
@@ -57,13 +57,13 @@ class CatchUp:
 
 
 def silver_now(lake: Lake, contract: Contract) -> Table | None:
-    """The Silver table as it is published; None if there is none, or nothing in it yet."""
+    """Return the published Silver table; None if it does not exist or has no snapshot yet."""
     table = lake.find(SILVER, contract.lake_name)
     return table if table is not None and table.metadata.current_snapshot_id is not None else None
 
 
 def position_now(lake: Lake, contract: Contract) -> Position:
-    """Which Bronze objects the Silver table contains, or its quarantine."""
+    """Return the position of the Silver table: which Bronze objects it or its quarantine contains."""
     return read_position(lake.find(SILVER, contract.lake_name))
 
 
@@ -87,7 +87,7 @@ def wait_until_merged(
 def _captured(
     store: BronzeStore, contract: Contract, past: datetime, catch_up: CatchUp
 ) -> tuple[datetime | None, str | None]:
-    """Return when everything from before `past` was in Bronze, or why that is not known."""
+    """Return a time at which every change made before `past` was in Bronze, or why none is known."""
     now = catch_up.now()
     heartbeat = read_heartbeat(store, contract.table, now=now)
     if heartbeat is not None and now - heartbeat.written_at < _MAX_HEARTBEAT_AGE:

@@ -1,4 +1,4 @@
-"""The result of a comparison: one table or mart of the lake with the source, in counts and a few examples."""
+"""The result of comparing one table or mart of the lake with the source: counts and a few examples."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Comparison:
-    """Counts of rows of one table or mart.
+    """Counts of the rows of one table or mart.
 
-    `missing` rows are in the source only, `extra` rows in the lake only. `in_quarantine` are keys whose newest change
-    is in quarantine (open or dropped): they are not compared. `in_flight` rows differed and were changing while
-    they were compared. `unconfirmed` rows differ while the pipeline is behind, so a change may be in flight: `behind`
-    says how. `differences` describes the first few.
+    - missing: rows in the source only
+    - extra: rows in the lake only
+    - different: rows in both, with other values
+    - in_quarantine: keys whose newest change is in quarantine, open or dropped; they are not compared
+    - in_flight: rows that differed and changed while they were compared
+    - unconfirmed: rows that differ while the pipeline is behind, so that their change may still arrive
+    - behind: what the pipeline still lacks; None if it has caught up
+    - differences: a description of the first few
     """
 
     name: str
@@ -37,7 +41,7 @@ class Comparison:
 
     @property
     def agrees(self) -> bool:
-        """Return whether nothing differs; unconfirmed rows differ."""
+        """Whether nothing differs. Unconfirmed rows count as different."""
         return not (self.missing or self.extra or self.different or self.unconfirmed)
 
     def count(self, key: Key, source: Row | None, lake: Row | None) -> None:

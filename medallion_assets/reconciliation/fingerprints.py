@@ -1,11 +1,11 @@
-"""Fingerprints of rows, on both sides: a hash of the key and a hash of the whole row; and the keys that differ.
+"""Fingerprints of rows, on both sides: one hash of the key and one of all columns; and the keys that differ.
 
 Belongs here: the hashes of a source's pages and of a Silver snapshot, in bounded memory, and finding the keys whose
 hashes differ. Does not belong here: the text of one value (canonical), what a difference means (reconcile).
 
-Hashes are Parquet files in a folder of the caller, 16 bytes a row. Each side is summed by bucket of keys: equal sums
-mean equal rows in any order, and only buckets whose sums differ are compared row by row. A sum hides a difference with
-a probability of 2^-64.
+Hashes are Parquet files in a folder that the caller names, 16 bytes a row. Keys are divided into buckets, and the
+hashes of each bucket are added up, so that the order of rows does not matter. Only buckets whose sums differ are
+compared row by row. A sum hides a difference with a probability of 2^-64.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def of_source(
     items: bool = False,
     only: Fingerprints | None = None,
 ) -> Fingerprints:
-    """Return fingerprints of the items in the pages (documents `{"Items": [...]}`), the key as text in `_key_0`, ..
+    """Return fingerprints of the items in the pages (documents `{"Items": [...]}`), the key as text in `_key_0`, ...
 
-    `typed` columns are written as the lake would store them, null for a value that does not fit; `items` asks for the
-    item itself as `_item`, in DynamoDB JSON. `only` leaves out other keys than those. Raises what `pages` raises.
+    The columns `typed` are added as the lake would store them, null for a value that does not fit. With `items`, the
+    item itself is added as `_item`, in DynamoDB JSON. `only` limits the keys to its own. Raises what `pages` raises.
     """
     folder.mkdir()
     reading = _SourceRows(contract, typed=typed, carried=["_item"] if items else [], only=only)
@@ -105,24 +105,23 @@ def of_source(
 
 
 def of_silver(lake: Lake, contract: Contract, scan: str, folder: Path) -> Fingerprints:
-    """Return fingerprints of the rows of a Silver table, whose SQL is `scan`."""
+    """Return fingerprints of the rows of a Silver table; `scan` is SQL of its rows."""
     folder.mkdir()
-    return Fingerprints(folder, _SilverRows(contract, whole=False).write(lake, scan, folder))
+    return Fingerprints(folder, _SilverRows(contract, all_columns=False).write(lake, scan, folder))
 
 
 def of_silver_keys(
     lake: Lake, contract: Contract, scan: str, folder: Path, *, only: Sequence[Fingerprints]
 ) -> Fingerprints:
-    """Return the rows of those keys with all columns and `_key_0`, ...
+    """Return the rows of the keys in `only`, with all columns and `_key_0`, ...
 
     `scan` is SQL of Silver's rows and of deleted keys, which have IS_DELETION and get no `_row_hash`.
     """
     folder.mkdir()
     keys = silver_key_hash(contract)
     wanted = " UNION ".join(f"SELECT _key_hash FROM {some.sql}" for some in only)
-    return Fingerprints(
-        folder, _SilverRows(contract, whole=True).write(lake, f"(FROM {scan} WHERE {keys} IN ({wanted}))", folder)
-    )
+    rows = _SilverRows(contract, all_columns=True)
+    return Fingerprints(folder, rows.write(lake, f"(FROM {scan} WHERE {keys} IN ({wanted}))", folder))
 
 
 def silver_key_hash(contract: Contract) -> str:
@@ -151,7 +150,10 @@ def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints
 def of_changes(
     lake: Lake, contract: Contract, changes: Iterable[pa.Table], folder: Path, *, only: Fingerprints
 ) -> Fingerprints:
-    """Return the changes of those keys in tables of Bronze rows, at least one, with `_version` as in Silver."""
+    """Return the changes of the keys in `only`, with `_version` as in Silver.
+
+    `changes` are tables of Bronze rows, at least one.
+    """
     folder.mkdir()
     reading = _SourceRows(contract, carried=["_version"], only=only)
     rows = 0
@@ -181,7 +183,7 @@ def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Pa
 
 
 class _SourceRows:
-    """Turns items into hashes: in SQL, except for items with odd values, which Python does one by one."""
+    """Writes the hashes of items: made by SQL, or by Python for items with odd values."""
 
     def __init__(
         self,
@@ -238,13 +240,13 @@ class _SourceRows:
 
 
 class _SilverRows:
-    """Turns rows of a Silver table into hashes: in SQL, except for rows with nested values or an `_extra`."""
+    """Writes the hashes of Silver rows: made by SQL, or by Python for rows with nested values or an `_extra`."""
 
-    def __init__(self, contract: Contract, *, whole: bool) -> None:
+    def __init__(self, contract: Contract, *, all_columns: bool) -> None:
         self._contract = contract
         self._columns = list(contract.columns.values())
         self._nested = {at: column for at, column in enumerate(self._columns) if _needs_python(column)}
-        self._whole = whole
+        self._all_columns = all_columns
 
     def write(self, lake: Lake, scan: str, folder: Path) -> int:
         """Write the hashes of the rows of `scan`. Return how many there are."""
@@ -271,7 +273,7 @@ class _SilverRows:
     def _outputs(self) -> str:
         """Return SQL of the columns to write."""
         key, row, *texts = _hashes(self._contract)
-        if not self._whole:
+        if not self._all_columns:
             return f"{key}, {row}"
         made = [f"_text_{at}" for at in range(len(self._columns))]
         row = f"CASE WHEN NOT {IS_DELETION} THEN {row.removesuffix(' AS _row_hash')} END AS _row_hash"
@@ -307,7 +309,7 @@ def _source_texts_sql(contract: Contract, items: str) -> str:
         f"{source_sql(column.type, tagged[column.attribute], _raw(column.attribute))} AS _text_{at}"
         for at, column in enumerate(columns)
     ]
-    # An attribute of which a part may be undeclared is kept whole: Python tells.
+    # A struct may have attributes that its type does not declare: only Python finds out, so it gets the item.
     present = " + ".join(f"({one} IS NOT NULL)::INTEGER" for one in tagged.values())
     more = [f"len(json_keys(_item)) > {present}"]
     more += [f"{tagged[column.attribute]} IS NOT NULL" for column in columns if "struct" in str(column.type)]
@@ -336,7 +338,10 @@ def _hashes(contract: Contract) -> list[str]:
 
 
 def _hash(texts: Iterable[str]) -> str:
-    """Return SQL of a 64-bit hash. Hashed twice: DuckDB combines hashes with XOR, which mixes badly with sums."""
+    """Return SQL of a 64-bit hash of texts.
+
+    It is hashed twice: DuckDB combines the hashes of several values with XOR, and sums of those collide too easily.
+    """
     return f"hash(hash({', '.join(texts)}))"
 
 

@@ -1,4 +1,4 @@
-"""Compare one Silver table with its source: which keys differ once every change in flight has arrived.
+"""Compare one Silver table with its source, and find the keys that still differ after every change has arrived.
 
 The source is scanned once and compared by hashes (fingerprints) with Silver as it is published then. A key that
 differs is a suspect. It is a confirmed difference only if
@@ -7,9 +7,9 @@ differs is a suspect. It is a confirmed difference only if
 - the pipeline has caught up past the scan: every earlier change is captured and no Bronze object is pending,
 - Silver's row of the key is still the same change, and still differs.
 
-Every other suspect was a change in flight. It is checked again, unless Silver's row holds a change made after this
-began. A confirmed difference is described by reading both rows value by value, the source by `reference_decoder`. If
-the values are equal, there is no difference.
+Every other suspect was a change in flight. It is checked again, unless Silver's row is a change made after the
+comparison began. A confirmed difference is described by reading both rows value by value, the source by
+`reference_decoder`. If the values are equal, there is no difference.
 
 Belongs here: finding the differences of one table. Does not belong here: correcting them (repair), Gold (verify).
 """
@@ -65,22 +65,24 @@ from medallion_assets.silver.table import (
 Row = dict[str, Any]
 Kind = Literal["missing", "extra", "different"]
 
-# By key an item takes a unit of capacity, a scan takes one for 4 KB: from this share on another scan costs less.
+# A read by key uses one unit of capacity per item, a scan one per 4 KB. Above this share a second scan costs less.
 _SCAN_AGAIN: Final = 0.1
-# Items may have 400 KB.
+# An item may have up to 400 KB, so a batch has up to 400 MB.
 _BATCH_ROWS: Final = 1_000
 _ROUNDS: Final = 4
-"""How often a key that keeps changing is checked. Only a key that changes every few seconds is left in the end."""
+"""How often a key that keeps changing is checked. Only keys that change every few seconds stay unconfirmed."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One confirmed difference. `key` holds the key's values as text.
+    """One confirmed difference.
 
-    `item` is the source's item in DynamoDB JSON, `source` the row that Silver should have, `lake` Silver's row; None
-    where a side has none. For a row that is missing in Silver `source` is empty: its values are not needed. `newest`
-    is the version of the newest change of the key that was merged (when its stream was created, its sequence number);
-    None if none is known.
+    - key: the values of the key, as text
+    - item: the source's item in DynamoDB JSON; None if there is none
+    - source: the row that Silver should have; None without an item, empty if Silver lacks the row
+    - lake: the row that Silver has; None if there is none
+    - newest: the version of the newest change of the key that was merged (when its stream was created, and its sequence
+      number); None if none is known
     """
 
     kind: Kind
@@ -93,11 +95,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What reconciling one table found. Its files are in the given folder, which must exist as long as this is used.
+    """What reconciling one table found. The folder with its files must exist as long as this is used.
 
-    `scanned`: the source's items. `suspects`: keys that differed at Silver's snapshot `snapshot_id`. `confirmed`: the
-    suspects that are differences. `position`: what Silver contained when they were confirmed. `buckets`: how many
-    buckets of keys differed. `units`: read capacity units used.
+    - scanned: the source's items
+    - suspects: keys that differed at Silver's snapshot `snapshot_id`
+    - confirmed: the suspects that are differences
+    - position: what Silver contained when they were confirmed
+    - buckets: how many buckets of keys differed
+    - units: read capacity units used
     """
 
     contract: Contract
@@ -133,11 +138,11 @@ def reconcile(
 ) -> Reconciliation:
     """Compare the contract's Silver table with its source. Files go to `folder`, which is created.
 
-    With `after_catching_up`, wait until the pipeline has caught up past the scan, then compare. Without it, a row that
-    equals the source only until a change in flight is merged is found by the next comparison at the earliest.
+    With `after_catching_up`, wait until the pipeline has caught up past the scan, then compare. Without it, a change in
+    flight may make an equal row differ later; only the next comparison can find that.
 
-    Takes some 40 bytes of disk a row and a few hundred MB of memory, whatever the table's size. The columns `typed` of
-    the scanned items are kept, as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
+    Uses about 40 bytes of disk per row, and a few hundred MB of memory for a table of any size. The columns `typed` of
+    the scanned items are kept as Silver would store them. Raises botocore's errors, LakeUnavailable, SettingsError.
     """
     folder.mkdir()
     return _Reconciler(lake, domain, contract, source, store, folder, catch_up).run(
@@ -214,10 +219,10 @@ class _Reconciler:
     def _confirm(
         self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison
     ) -> tuple[Fingerprints, Position]:
-        """Return the candidates that are differences, with item and Silver row, and what Silver contained then.
+        """Return the candidates that are differences, with item and Silver row, and Silver's position at that time.
 
-        A key that changed meanwhile is checked again, a few times: its last change may have been lost. The other
-        candidates are counted in `comparison`.
+        A key that changed meanwhile is checked again, a few times, because its last change may have been lost. The
+        other candidates are counted in `comparison`.
         """
         confirmed = Fingerprints(self.folder / "confirmed", 0)
         confirmed.folder.mkdir()
@@ -310,7 +315,10 @@ class _Reconciler:
             )
 
     def _arrived(self, judged: Fingerprints, first: Fingerprints, present: str) -> int:
-        """Return how many keys are equal now and were not there at the first read; `present` says which rows were."""
+        """Return how many keys are equal now and had no row at the first read.
+
+        `present` is the condition for a row of `first` to count as one.
+        """
         arrived = f"_verdict = 'equal' AND _item IS NOT NULL AND _key_hash NOT IN (SELECT _key_hash FROM {first.sql} "
         with self.lake.duckdb() as connection:
             ((rows,),) = connection.execute(
@@ -319,7 +327,7 @@ class _Reconciler:
         return int(rows)
 
     def _nothing(self, folder: Path) -> Fingerprints:
-        """Return no rows, with Silver's columns."""
+        """Return fingerprints without rows, with Silver's columns."""
         texts = [f"NULL::VARCHAR AS _key_{at}" for at in range(len(self.contract.key_columns))]
         with self.lake.duckdb() as connection:
             types = sql_types(connection, silver_schema(self.contract, self.domain))

@@ -1,7 +1,8 @@
 """A second decoder: every item of a DynamoDB table, decoded one by one in plain Python.
 
 It follows the same contract as `silver.decode` and shares no code with it, so that a mistake in one of the two shows as
-a difference. The rules of each type are written down in `silver.attribute_value`. Fast enough to verify, not to load.
+a difference. The rules of each type are written down in `silver.attribute_value`. It is fast enough to verify a table,
+but not to load one.
 """
 
 from __future__ import annotations
@@ -121,8 +122,8 @@ def _number(type_: ColumnType, text: str) -> int | float | Decimal:
     if not isinstance(exponent, int):
         raise Misfit(f"expected {type_}, saw {text}")
     if type_.kind == "decimal":
-        whole_digits = len(digits) + exponent if number else 0
-        if -exponent > type_.scale or whole_digits > type_.precision - type_.scale:
+        integer_digits = len(digits) + exponent if number else 0
+        if -exponent > type_.scale or integer_digits > type_.precision - type_.scale:
             raise Misfit(f"expected {type_}, saw {text}")
         return number
     limit = _LIMITS[type_.kind]

@@ -1,8 +1,8 @@
 """Read a DynamoDB table: every item by a segmented scan, or chosen items by key, always with consistent reads.
 
 Belongs here: the calls, within a limit of read capacity and in bounded memory. Does not belong here: what the items
-mean. An answer is passed on as JSON bytes: boto3's parsing into Python objects takes ten times as long as all that
-follows.
+mean. An answer is passed on as JSON bytes, because boto3's parsing into Python objects takes ten times as long as
+everything after it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_KEYS_PER_CALL: Final = 100  # https://docs.aws.amazon.com/amazondynamodb/la
 _FIRST_PAGE_ITEMS: Final = 100
 _OK: Final = 200
 _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
-"""Seconds before keys are asked for again that DynamoDB left out of an answer."""
+"""Seconds to wait before each new request for keys that DynamoDB left out of an answer."""
 
 
 @dataclass(frozen=True)

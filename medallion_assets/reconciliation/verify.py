@@ -3,6 +3,8 @@
 Each table is scanned once. Silver is compared with the scan (reconcile). A mart is computed from the scanned items and
 compared row by row, at the Silver snapshots that it was computed from: a row that changed between the scan and that
 snapshot, or that is in quarantine, is taken from the snapshot. A row that is wrong in Silver is taken from the source.
+
+Belongs here: comparing all tables, and comparing marts. Does not belong here: comparing one table (reconcile).
 """
 
 from __future__ import annotations
@@ -86,10 +88,10 @@ def verify(
             )
             if note is not None:
                 note(found[table])
-        judge = _Marts(lake, domain, found, folder, today, catch_up)
+        comparer = _Marts(lake, domain, found, folder, today, catch_up)
         return Verification(
             tuple(one.comparison for one in found.values()),
-            tuple(judge.compare(mart) for mart in marts),
+            tuple(comparer.compare(mart) for mart in marts),
             sum(one.units for one in found.values()),
         )
 
@@ -111,12 +113,12 @@ class _Marts:
     def compare(self, mart: Mart) -> Comparison:
         """Compare the published rows of a mart with its SQL over the source's rows."""
         behind = self._wait_for(mart)
-        basis = _basis(self.lake, mart)
+        versions = _input_versions(self.lake, mart)
         with Embedded(self.lake) as session:
             for table in self._read(mart):
-                snapshot = basis.silver.get(table) if basis else self.found[table].snapshot_id
+                snapshot = versions.silver.get(table) if versions else self.found[table].snapshot_id
                 session.show_select(SILVER, table, self._rows(table, snapshot))
-            day = basis.current_date if basis and basis.current_date else self.today
+            day = versions.current_date if versions and versions.current_date else self.today
             expected = {_grain(mart, row): row for row in session.compute(mart.query, today=day).to_pylist()}
         published = {_grain(mart, row): row for row in _published(self.lake, mart)}
         comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(published), behind=behind)
@@ -125,29 +127,29 @@ class _Marts:
         return comparison
 
     def _wait_for(self, mart: Mart) -> str | None:
-        """Wait until the mart has everything that the compared Silver tables have. Return None, or what it lacks."""
+        """Wait until the mart contains what the compared Silver tables contain. Return None, or what it lacks."""
         while (behind := self._behind(mart)) is not None and self.catch_up.pause():
             pass
         return behind
 
     def _behind(self, mart: Mart) -> str | None:
-        basis = _basis(self.lake, mart)
+        versions = _input_versions(self.lake, mart)
         tables = {name: silver_now(self.lake, self.domain.by_name[name]) for name in mart.tables}
         compared = {name: self.found[name].snapshot_id for name in mart.tables}
-        if basis is None:
+        if versions is None:
             return None if not any(compared.values()) else "it was never computed"
         older = {
             name: snapshot
             for name, snapshot in compared.items()
-            if (table := tables[name]) is not None and not _descends(table, basis.silver.get(name), snapshot)
+            if (table := tables[name]) is not None and not _descends(table, versions.silver.get(name), snapshot)
         }
-        now = InputVersions({**basis.silver, **older}, basis.current_date, basis.code_version)
-        if older and affected_days(self.lake, mart, tables, before=basis, now=now) != frozenset():
+        now = InputVersions({**versions.silver, **older}, versions.current_date, versions.code_version)
+        if older and affected_days(self.lake, mart, tables, before=versions, now=now) != frozenset():
             return f"it lacks what {', '.join(older)} got before the comparison"
         return None
 
     def _read(self, mart: Mart) -> list[str]:
-        """Return the tables that the mart's rows come from; a table that enriches others comes before them."""
+        """Return the tables that the mart's rows come from; a table comes after the tables that enrich it."""
         read = set(mart.tables)
         for contract in reversed(self.domain.tables):
             if contract.lake_name in read:
@@ -155,7 +157,7 @@ class _Marts:
         return [contract.lake_name for contract in self.domain.tables if contract.lake_name in read]
 
     def _rows(self, name: str, snapshot_id: int | None) -> str:
-        """Return SQL of the rows: as scanned; those that were changing, as Silver had them at the snapshot."""
+        """Return SQL of a table's rows: as scanned, but rows that were changing as Silver had them at the snapshot."""
         if (name, snapshot_id) not in self._shown:
             self._shown[name, snapshot_id] = self._effective(name, snapshot_id)
         contract = self.domain.by_name[name]
@@ -178,11 +180,11 @@ class _Marts:
         folder = self.folder / f"{name}-{snapshot_id}"
         folder.mkdir()
         if snapshot_id == found.snapshot_id:
-            unlike = found.suspects
+            differs = found.suspects
         else:
             then = of_silver(self.lake, contract, scan, folder / "published")
-            unlike, _ = differing(self.lake, found.scanned, then, folder / "unlike")
-        changing = f"FROM {unlike.sql}"
+            differs, _ = differing(self.lake, found.scanned, then, folder / "differs")
+        changing = f"FROM {differs.sql}"
         if found.confirmed.rows:
             changing += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
         moving = select(self.lake, changing, folder / "moving")
@@ -193,7 +195,7 @@ class _Marts:
         )
 
 
-def _basis(lake: Lake, mart: Mart) -> InputVersions | None:
+def _input_versions(lake: Lake, mart: Mart) -> InputVersions | None:
     table = lake.find(GOLD, mart.name)
     return InputVersions.recorded(table) if table is not None else None
 

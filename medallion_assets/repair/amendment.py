@@ -1,9 +1,10 @@
 """An amendment: a row of Bronze that comes from the table itself, not from its stream.
 
 Its sequence number is that of the newest known change of its key, plus the time it was made. So it is newer than that
-change and older than every later one, also when its day is run again: no key goes back. Its stream is the one that the
-table has now, which is later than that of every change of a table that was made anew. Belongs here: what an amendment
-says. Does not belong here: which keys need one (reconciliation), writing it (repair).
+change and older than every later one. A rerun of its day therefore never brings back an older row. Its stream is the
+one that the table has now; if the table was deleted and created again, that is later than the stream of any change
+before. Belongs here: what an amendment says. Does not belong here: which keys need one (reconciliation), writing it
+(repair).
 """
 
 from __future__ import annotations

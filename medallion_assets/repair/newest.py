@@ -1,7 +1,8 @@
 """Find the newest known change of every key that needs an amendment: in Silver, or in Bronze if Silver lost it.
 
 Silver can have lost changes that it merged: the table was rolled back, or rows were deleted from it. An amendment must
-be newer than all of them. Otherwise running such a day again would put an older row in its place.
+be newer than all of them. Otherwise a rerun of such a day would replace it with an older row. Does not belong here:
+which keys differ (reconciliation).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def with_newest_changes(lake: Lake, store: BronzeStore, found: Reconciliation, f
         ).fetchall()
     table = found.contract.table
     after = None if unknown or oldest is None else floor(table, oldest - LATEST_WRITE)
-    waiting = set(found.position.pending(store, table))
-    names = [name for name in store.list(table, after=after) if name not in waiting]
+    pending = set(found.position.pending(store, table))
+    names = [name for name in store.list(table, after=after) if name not in pending]
     if not names:
         return found
     chunks = (chunk.rows for chunk in read_chunks(store, names))

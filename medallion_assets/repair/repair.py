@@ -40,7 +40,7 @@ from medallion_assets.repair.record import describe_difference
 
 log = logging.getLogger(__name__)
 
-# As large as what a stream delivers at once: the merge is made for objects of that size.
+# About the size of one delivery of a stream, which is the size that the merge is made for.
 _MAX_OBJECT_ROWS: Final = 5_000
 _MAX_OBJECT_BYTES: Final = 4 * 1024 * 1024
 # A commit to `ops.repairs` takes as long as writing some objects.
@@ -64,7 +64,7 @@ class Repair:
 
     @property
     def complete(self) -> bool:
-        """Return whether the table is as the source was when the repair began, or newer."""
+        """Whether the table is as the source was when the repair began, or newer."""
         return self.merged and self.comparison.behind is None and not self.gaps
 
 
@@ -122,7 +122,7 @@ def repair(
 
 @dataclass(frozen=True)
 class _Object:
-    """A Bronze object before it is written: its name, its rows, its time of capture, its rows of `ops.repairs`."""
+    """A Bronze object before it is written: name, rows, time of capture, and the rows of `ops.repairs` about it."""
 
     name: str
     rows: Sequence[Row]
@@ -179,9 +179,10 @@ class _Amending:
                 return
             lowest = min(parse_sequence(row.sequence_number) for row in rows)
             name = ObjectName(self.contract.table, at, lowest, content_hash(rows)).path
-            yield _Object(name, rows, at, [self._noted(name, at, *one) for one in zip(rows, wrong, strict=True)])
+            yield _Object(name, rows, at, [self._repair_row(name, at, *one) for one in zip(rows, wrong, strict=True)])
 
-    def _noted(self, name: str, at: datetime, row: Row, wrong: Mapping[str, Any]) -> dict[str, Any]:
+    def _repair_row(self, name: str, at: datetime, row: Row, wrong: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row of `ops.repairs` of one amendment; `wrong` describes the difference."""
         return {
             "event_id": row.event_id,
             "run_id": self.run_id,
@@ -205,9 +206,9 @@ def _wait(
 ) -> bool:
     """Wait until Silver contains the objects. Return whether it does."""
     until = catch_up.now() + timedelta(seconds=seconds)
-    while waiting := set(objects).intersection(position_now(lake, contract).pending(store, contract.table)):
+    while pending := set(objects).intersection(position_now(lake, contract).pending(store, contract.table)):
         if catch_up.now() >= until:
-            log.warning("silver.%s: %d objects of amendments wait to be merged", contract.lake_name, len(waiting))
+            log.warning("silver.%s: %d objects of amendments are not merged yet", contract.lake_name, len(pending))
             return False
         catch_up.wait(_POLL_SECONDS)
     return True
