@@ -34,9 +34,10 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Load a domain with its marts and workload, and show it; exit 2 naming file and field of every mistake.
+    """Check the contracts, marts and workload of a domain; print them.
 
-    It opens no lake. An attribute under `drop` that the workload does not write is noted.
+    Exits 2 if there are mistakes, and names file and field of each. It does not open the lake. A note names every
+    attribute under `drop` that the workload does not write.
 
     \b
     Examples:
@@ -90,7 +91,9 @@ def schema(
         Path | None, typer.Option(metavar="FOLDER", help="Write all of them there, as <kind>.schema.json.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a contract, a mart.yaml or a workload.yaml, for editors that complete and check.
+    """Print the JSON Schema of a contract, mart or workload file.
+
+    Editors use it to complete and check these files.
 
     \b
     Examples:
@@ -106,7 +109,7 @@ def schema(
 
 
 def schema_text(file: File) -> str:
-    """The JSON Schema of that kind of file, as it is written."""
+    """Return the JSON Schema of a kind of file, as text."""
     return json.dumps(_model(file).model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -127,7 +130,7 @@ def _model(file: File) -> type[BaseModel]:
 
 
 def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Workload | None]:
-    """Return the marts and the workload, if there is one. Raises ContractError, MartError with the mistakes of both."""
+    """Return the marts, and the workload if there is one. Raises ContractError with the mistakes of both."""
     from medallion_assets.errors import ContractError, MartError
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.workload import FILE, load_workload
@@ -148,7 +151,7 @@ def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Workload | None]:
 
 
 def _notes(domain: Domain, workload: Workload | None) -> Iterator[str]:
-    """Yield what is no mistake for certain: an attribute to drop that nothing here has ever seen."""
+    """Yield a note about each attribute under `drop` that the workload does not write. It may be a mistake."""
     for contract in domain.tables:
         written = workload.tables[contract.lake_name].item if workload and contract.lake_name in workload.tables else ()
         for attribute in contract.drop if written else ():

@@ -1,4 +1,4 @@
-"""`medallion cost`: what a month on AWS would cost, before there is a bill."""
+"""`medallion cost`: estimate what a month on AWS would cost."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Estimate a month on AWS, line by line, and the month of three other designs, from list prices and measurements.
+    """Estimate a month on AWS from list prices and measurements.
 
-    Every number that is neither a price nor measured (by make bench) is an assumption and is printed with the result.
-    This is an estimate, not an offer.
+    Prints this system's month line by line, and the sum for three other designs. A number that is neither a price nor
+    measured (by make bench) is an assumption, and all assumptions are printed. This is an estimate, not an offer.
 
     \b
     Examples:

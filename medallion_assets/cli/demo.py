@@ -1,4 +1,4 @@
-"""`medallion demo`: the whole system on this machine, shown while it works."""
+"""`medallion demo`: run the system on this machine, with traffic, and show what happens."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Start a local AWS, the stream poller and Dagster; write traffic; show it become audited Gold tables.
+    """Run the system on this machine, and write traffic to it.
 
-    Everything is local, on free ports of 127.0.0.1, and stops with Ctrl-C. State is kept in .medallion/. Other commands
-    run in the same folder find the demo by themselves. If a check blocks a table, the demo names both and stays up.
-    Exits 1 if that happens, or if the verification finds a difference.
+    Starts a local AWS, the stream poller and Dagster, writes traffic, and shows how it becomes audited Gold tables.
+    Everything is local, on free ports of 127.0.0.1; Ctrl-C stops it. State is kept in .medallion/. Other commands that
+    run in the same folder use the demo. If a check blocks a table, the demo names both and keeps running. Exits 1 if
+    that happens, or if the verification finds a difference.
 
     \b
     Examples:
@@ -69,13 +70,13 @@ def demo(
         except (AuditFailed, NotCaughtUp) as late:
             if not stays:
                 raise
-            # Whoever reads this needs Dagster's pages to see why, so they stay up.
+            # The user needs Dagster's pages to see why, so the stack keeps running.
             typer.echo(f"medallion: {late}", err=True)
             fine = False
         typer.echo(f"{time.monotonic() - began:.0f} s in all.")
         if stays:
             if fine:
-                # Every night otherwise: until then the page would show these assets as never materialized.
+                # It would run at night only; until then the page would show these assets as never materialized.
                 start_job(stack.dagster_url, "reconciliation")
             typer.echo(f"Dagster: {stack.dagster_url}  Writing goes on slowly; Ctrl-C stops everything.")
             try:
@@ -88,7 +89,7 @@ def demo(
 
 
 def stdout_is_a_terminal() -> bool:
-    """Return whether somebody watches, who can press Ctrl-C."""
+    """Return whether there is a user who can press Ctrl-C."""
     return sys.stdout.isatty()
 
 

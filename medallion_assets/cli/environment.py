@@ -1,4 +1,4 @@
-"""Which domain and which AWS a command works on: those its environment names, or the demo that runs in this folder."""
+"""Find the domain and the AWS that a command works on: those of its environment, or the demo that runs here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NAMED_BY = ("MEDALLION_DOMAIN", "MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MED
 
 
 def settings() -> Settings:
-    """Return the settings of the environment; if it sets none of ours, those of the demo that runs in this folder.
+    """Return the settings of the environment; if it has none, those of the demo that runs in this folder.
 
-    The domain may also be the current folder, if that has a domain.yaml. The demo's settings become this process's
-    environment, because boto3 reads its own from there. Raises SettingsError.
+    Without MEDALLION_DOMAIN, a current folder with a domain.yaml is the domain. The demo's settings are put into this
+    process's environment, because boto3 reads its own settings there. Raises SettingsError.
     """
     from medallion_assets.settings import Settings
 
@@ -34,5 +34,5 @@ def settings() -> Settings:
     if "MEDALLION_DOMAIN" not in os.environ and Path("domain.yaml").is_file():
         os.environ["MEDALLION_DOMAIN"] = "."
     chosen = Settings.load()
-    os.environ.setdefault("AWS_DEFAULT_REGION", chosen.region)  # boto3 does not look at AWS_REGION
+    os.environ.setdefault("AWS_DEFAULT_REGION", chosen.region)  # boto3 does not read AWS_REGION
     return chosen

@@ -9,16 +9,15 @@ import typer
 
 def generate(
     rate: Annotated[float, typer.Option(min=0.1, help="Writes a second.")] = 50.0,
-    seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="Stop after that many seconds' worth of writes.")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after the writes of so many seconds.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many writes.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed draws the same writes.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write inserts, updates and deletes as workload.yaml describes them; without --seconds or --count until Ctrl-C.
+    """Write inserts, updates and deletes to the source tables.
 
-    Empty tables get the initial load first. Rows that are there already are updated, deleted and referred to.
+    The file workload.yaml describes them. Without --seconds or --count it writes until Ctrl-C. Empty tables get the
+    initial load first. Rows that exist already are updated, deleted and referred to as well.
 
     \b
     Examples:

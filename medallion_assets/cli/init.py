@@ -16,7 +16,9 @@ def init(
     ] = "example",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a new project: a table, a mart, their tests, and what Dagster, editors and CI need. It overwrites nothing.
+    """Write a new project: a domain that runs, with its tests.
+
+    It has a table and a mart, and the files that Dagster, editors and CI need. Nothing is overwritten.
 
     \b
     Examples:

@@ -35,12 +35,12 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except BrokenPipeError:
-            # `medallion query ... | head`: the reader has enough, which is no error. Python would complain once more
-            # when it flushes at exit.
+            # `medallion query ... | head`: the reader has read enough, which is not an error. Without this, Python
+            # would report the closed pipe once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(ExitCode.OK) from None
         except Exception as error:
-            if isinstance(error.__cause__, KeyboardInterrupt):  # DuckDB turns Ctrl-C into an error of its own
+            if isinstance(error.__cause__, KeyboardInterrupt):  # DuckDB raises its own error on Ctrl-C
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
             if (known := explained(error)) is None:
                 raise
@@ -56,7 +56,7 @@ app = typer.Typer(
     "3 a service did not answer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich would take longer to import than everything else `--help` does
+    rich_markup_mode=None,  # importing rich takes longer than everything else of `--help`
 )
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
@@ -68,7 +68,7 @@ app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
 app.command("repair")(repair.repair)
-if find_spec("medallion_assets.simulation.harness"):  # a checkout has it; the wheel leaves it out
+if find_spec("medallion_assets.simulation.harness"):  # in a checkout, not in the wheel
     app.command("simulate")(simulate.simulate)
 
 

@@ -1,6 +1,6 @@
 """How a command ends: its exit code, and one clear message instead of a traceback.
 
-Belongs here: the exit codes, and which exception gives which. Does not belong here: what a command does.
+Belongs here: the exit codes, and the exit code of each exception. Does not belong here: what a command does.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class ExitCode(IntEnum):
 
     OK = 0
     FOUND = 1
-    """Everything ran, and found differences, a failed check or lost history."""
+    """The command ran, and found differences, a failed check or lost history."""
     USAGE = 2
-    """The command, a setting, a file of the domain or the credentials are wrong, and somebody must correct them."""
+    """The command, a setting, a file of the domain or the credentials are wrong and have to be corrected."""
     UNREACHABLE = 3
-    """A service or a process did not answer: trying again later may be right."""
+    """A service or a process did not answer; try again later."""
     INTERRUPTED = 130
 
 

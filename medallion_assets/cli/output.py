@@ -1,4 +1,7 @@
-"""Printing for people (tables) and for programs (JSON). Not what is printed."""
+"""Print tables for people, and JSON and CSV for programs.
+
+Belongs here: how values are printed. Does not belong here: what a command prints.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table for people. Without a terminal it is wide enough that nothing is cut off."""
+    """Print a table for people. Without a terminal it has 200 columns."""
     if title:
         typer.echo(title)
     console().print(table(columns, rows))
 
 
 def console() -> Console:
-    """Return where tables are printed: a terminal at its width, or plain text of 200 columns."""
+    """Return the console that tables are printed to: a terminal at its width, or plain text of 200 columns."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else 200)
@@ -59,7 +62,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
 
 
 def shown(cell: Any) -> str:
-    """Return one cell as a person reads it."""
+    """Return the value of one cell as text for people."""
     match cell:
         case None:
             return "-"

@@ -1,4 +1,4 @@
-"""`medallion quarantine`: the changes that break their contract: look at them, run them again, or give them up."""
+"""`medallion quarantine`: list, show, replay or drop the changes that do not fit their contract."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from medallion_assets.silver.replay import ReplayResult
 
 app = typer.Typer(
-    help="The changes that break their contract: look at them, run them again, or give them up.", no_args_is_help=True
+    help="List, show, replay or drop quarantined changes.\n\nThese are the changes that do not fit their contract.",
+    no_args_is_help=True,
 )
 
 _Table = Annotated[str, typer.Argument(metavar="TABLE", help="The table's lake name.")]
@@ -38,7 +39,7 @@ _COLUMNS = ("table_name", "event_id", "sequence_number", "column_name", "reason"
 @app.command("list")
 def list_(
     table: Annotated[str | None, typer.Option(help="Only this table (its lake name).")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many rows of each table, the newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many rows of each table.")] = 100,
     as_json: _Json = False,
 ) -> None:
     """List quarantined rows, the newest first.
@@ -68,7 +69,9 @@ def show(
     event_id: Annotated[str, typer.Argument(help="The event id that `quarantine list` shows.")],
     as_json: _Json = False,
 ) -> None:
-    """Show one quarantined row in full, with its keys and images as DynamoDB sent them; exit 1 if there is none.
+    """Show one quarantined row in full.
+
+    Its keys and images are as DynamoDB sent them. Exits 1 if there is no such row.
 
     \b
     Examples:
@@ -94,11 +97,11 @@ def show(
 
 @app.command()
 def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
-    """Run open changes again, after their contract was mended: into Silver, audited, in the source's order.
+    """Merge open changes again, under a corrected contract.
 
-    What Silver has newer by now is marked superseded, what went in resolved; the rest stays open, with its new reason.
-    Dropped changes are taken back by a condition on their status. Exits 1 if some stay open, or if the audit failed:
-    then everything is as it was.
+    They are merged into Silver in the source's order, and audited. A merged change becomes resolved; a change that is
+    older than Silver's becomes superseded; any other stays open, with its new reason. To replay dropped changes, name
+    their status in --where. Exits 1 if changes stay open, or if the audit failed: then nothing has changed.
 
     \b
     Examples:
@@ -114,17 +117,17 @@ def replay(table: _Table, where: _Where = None, as_json: _Json = False) -> None:
     from medallion_assets.cli.output import print_json
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.scheduling.planner import Graph
-    from medallion_assets.silver.replay import replay as run_again
+    from medallion_assets.silver.replay import replay as replay_open_rows
 
     with _opened(table) as (lake, contract, domain):
         now, run_id = datetime.now(UTC), f"replay-{uuid.uuid4().hex}"
-        done = run_again(lake, contract, domain, where=where, run_id=run_id, now=now)
-        due = Graph.of(domain, load_marts(domain)).downstream([f"silver/{table}"])
-    follows = sorted(due) if done.snapshot_id is not None else []
+        done = replay_open_rows(lake, contract, domain, where=where, run_id=run_id, now=now)
+        downstream = Graph.of(domain, load_marts(domain)).downstream([f"silver/{table}"])
+    follows = sorted(downstream) if done.snapshot_id is not None else []
     if as_json:
         print_json({**asdict(done), "follows": follows})
     else:
-        _say(done, follows)
+        _print_result(done, follows)
     if done.still_open:
         raise typer.Exit(ExitCode.FOUND)
 
@@ -137,10 +140,11 @@ def drop(
     where: _Where = None,
     as_json: _Json = False,
 ) -> None:
-    """Give up open changes: they are never merged, also by a rerun under a mended contract. Nothing is deleted.
+    """Mark open changes as dropped, so that they are never merged.
 
-    Needs a reason, and an event id or a condition. Silver stays as it is, and so does a change it has newer: that is
-    marked superseded. Exits 1 if no open change was meant.
+    Not even a rerun under a corrected contract merges them. Nothing is deleted, and Silver does not change. A change
+    that is older than Silver's becomes superseded. Needs a reason, and an event id or a condition. Exits 1 if no open
+    change matches.
 
     \b
     Examples:
@@ -153,18 +157,18 @@ def drop(
 
     from medallion_assets.cli.output import print_json
     from medallion_assets.lake.duck import literal
-    from medallion_assets.silver.quarantine import drop as give_up
+    from medallion_assets.silver.quarantine import drop as drop_open_rows
 
     if not reason.strip():
-        raise typer.BadParameter("is empty; say why the changes are given up", param_hint="--reason")
-    meant = where if event_id is None else f"event_id = {literal(event_id)}"
-    if meant is None or (event_id is not None and where is not None):
+        raise typer.BadParameter("is empty; say why the changes are dropped", param_hint="--reason")
+    condition = where if event_id is None else f"event_id = {literal(event_id)}"
+    if condition is None or (event_id is not None and where is not None):
         raise typer.BadParameter("say either an event id or --where; `--where TRUE` means every open change")
     with _opened(table) as (lake, contract, _):
-        done = give_up(
+        done = drop_open_rows(
             lake,
             contract,
-            where=meant,
+            where=condition,
             reason=reason,
             run_id=f"drop-{uuid.uuid4().hex}",
             now=datetime.now(UTC),
@@ -181,20 +185,20 @@ def drop(
         raise typer.Exit(ExitCode.FOUND)
 
 
-def _say(done: ReplayResult, follows: list[str]) -> None:
+def _print_result(done: ReplayResult, follows: list[str]) -> None:
     typer.echo(
         f"{done.table}: {done.taken} replayed: {done.resolved} resolved, {done.superseded} superseded, "
         f"{done.still_open} still open."
     )
     if follows:
         typer.echo(
-            f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what follows at the next "
-            f"tick of its sensor bronze_arrivals, within seconds: {', '.join(follows)}. Without one, materialize these."
+            f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what is downstream at the "
+            f"next tick of its sensor bronze_arrivals, within seconds: {', '.join(follows)}. Otherwise materialize it."
         )
     if done.still_open:
         typer.echo(
-            f"`medallion quarantine list --table {done.table}` has the reasons: mend the contract and replay again, or "
-            "drop them."
+            f"`medallion quarantine list --table {done.table}` has the reasons: correct the contract and replay "
+            "again, or drop them."
         )
 
 
@@ -213,7 +217,7 @@ def _opened(table: str) -> Iterator[tuple[Lake, Contract, Domain]]:
 
 
 def _shown(table: str | None) -> Iterator[tuple[Embedded, str]]:
-    """A session, with the name of each quarantine table in turn; none where nothing was ever quarantined."""
+    """Yield a session and the name of each quarantine table that exists."""
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.engines.embedded import Embedded

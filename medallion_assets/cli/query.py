@@ -1,4 +1,4 @@
-"""`medallion query`: one SELECT over what is published in Silver and Gold."""
+"""`medallion query`: run one SELECT over what is published in Silver and Gold."""
 
 from __future__ import annotations
 

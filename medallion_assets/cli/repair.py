@@ -1,4 +1,4 @@
-"""`medallion repair`: bring a Silver table to what its source holds."""
+"""`medallion repair`: make a Silver table equal to its source again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def repair(
     table: Annotated[str, typer.Argument(help="The table's lake name.")],
     *,
     reason: Annotated[
-        str, typer.Option(help="Why: kept with every repaired row in ops.repairs. Needed unless --dry-run.")
+        str, typer.Option(help="Why; it is kept with every repaired row in ops.repairs. Needed unless --dry-run.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be repaired.")] = False,
     wait: Annotated[
@@ -28,14 +28,15 @@ def repair(
     capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Scan a DynamoDB table and bring every row of Silver right that differs: drift, lost history, a first load.
+    """Correct every row of Silver that differs from DynamoDB.
 
-    What differs for sure (see `verify`) is written to Bronze as amendments, which the running pipeline merges, audits
-    and publishes like any change; later changes win over them. Each has a row in ops.repairs that says what was wrong,
-    when and why. When all are merged, the table needs no backfill any more.
+    For rows that drifted, for lost history, and for a first load. The table is scanned. Every confirmed difference (see
+    `verify`) is written to Bronze as an amendment. The running pipeline merges, audits and publishes it like any
+    change, and a later change of the row replaces it. A row of ops.repairs says what was wrong, when and why. When all
+    amendments are merged, the table needs no backfill any more.
 
-    Exits 0 when the table is whole; 1 when differences remain (--dry-run, a pipeline that is behind, a gap that is not
-    over); 3 when the pipeline did not merge the amendments in time: they are safe in Bronze, and merged when it runs.
+    Exits 0 if the table equals its source; 1 if differences remain (--dry-run, a pipeline that is behind, a gap that is
+    still open); 3 if the pipeline did not merge the amendments in time: they are in Bronze, and merged when it runs.
 
     \b
     Examples:
@@ -53,7 +54,7 @@ def repair(
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.reconciliation.catch_up import CatchUp
     from medallion_assets.reconciliation.scan import DynamoTable
-    from medallion_assets.repair.repair import repair as mend
+    from medallion_assets.repair.repair import repair as repair_table
 
     chosen = settings()
     domain = load_domain(chosen.domain)
@@ -70,7 +71,7 @@ def repair(
         segments=segments,
     )
     with Lake.open(chosen.lake()) as lake:
-        done = mend(
+        done = repair_table(
             lake,
             domain,
             contract,
@@ -108,12 +109,12 @@ def _show(done: Repair, *, dry_run: bool, as_json: bool) -> None:
     if found.behind:
         typer.echo(f"{found.unconfirmed:,} differences cannot be confirmed: {found.behind}. Let the pipeline catch up.")
     if dry_run:
-        typer.echo("Nothing was written." if differences else "Nothing is to be repaired.")
+        typer.echo("Nothing was written." if differences else "There is nothing to repair.")
         return
     if not done.merged:
         typer.echo(
-            f"medallion: {len(done.objects)} objects of amendments wait in Bronze; they are merged when the pipeline "
-            "runs. Start it, look at `medallion status`, then run this again.",
+            f"medallion: {len(done.objects)} objects of amendments are pending in Bronze; they are merged when the "
+            "pipeline runs. Start it, check `medallion status`, then run this again.",
             err=True,
         )
     elif differences:

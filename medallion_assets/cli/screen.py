@@ -1,4 +1,7 @@
-"""What the demo shows: progress while it runs, then the Gold tables and how long a change took."""
+"""Show the demo: its progress while it runs, then the Gold tables and how long a change took.
+
+Belongs here: how these are printed. Does not belong here: reading them (local.demo, local.latency).
+"""
 
 from __future__ import annotations
 

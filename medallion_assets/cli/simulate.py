@@ -1,4 +1,4 @@
-"""`medallion simulate`: histories with faults, judged by an independent oracle; one of them, or very many."""
+"""`medallion simulate`: play histories with faults, one or very many, and judge them by an independent oracle."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ def simulate(
     first_seed: Annotated[int | None, typer.Option(help="With --histories: seeds from this one on.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="With --histories: how many are played at once.")] = 2,
     state: Annotated[
-        Path, typer.Option(file_okay=False, help="Where runs are remembered and failing histories are written.")
+        Path, typer.Option(file_okay=False, help="The folder of the progress of runs and of failing histories.")
     ] = Path(".medallion/prove"),
-    shrink_s: Annotated[int, typer.Option(min=0, help="Seconds to make a failing history small in.")] = 120,
+    shrink_s: Annotated[int, typer.Option(min=0, help="Seconds to look for a smaller history that fails.")] = 120,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program.")] = False,
 ) -> None:
-    """Play seeded histories of writes, crashes and faults through the whole pipeline, and judge every publish.
+    """Play histories with crashes and faults; judge every result.
 
-    Nothing outside this process is used: source, streams, stores and catalog are simulated, on a virtual clock. A run
-    of many that was stopped with Ctrl-C goes on when it is asked for again. Exit code 1 says that something was wrong.
+    Each history has a seed. It writes to a simulated source and goes through the pipeline; what is published is judged
+    each time. Source, streams, stores and catalog are simulated in this process, on a virtual clock. A run of many
+    histories that was stopped with Ctrl-C continues when the same command runs again. Exits 1 if something was wrong.
 
     \b
     Examples:
@@ -58,7 +59,7 @@ def _one(seed: int | None, file: Path | None, state: Path, *, shrink_s: int, as_
     from medallion_assets.simulation.harness.histories import History, draw
     from medallion_assets.simulation.harness.play import play
 
-    logging.disable(logging.CRITICAL)  # every fault would be told
+    logging.disable(logging.CRITICAL)  # every simulated fault would be logged
     chosen = draw(seed) if seed is not None else History.from_json(json.loads((file or Path()).read_text("utf-8")))
     played = play(chosen)
     if as_json:
@@ -114,7 +115,7 @@ def _many(count: int, first: int | None, state: Path, *, processes: int, shrink_
 
 
 def _watch(run: Campaign, tallies: Any, *, as_json: bool) -> float:
-    """Show progress until all are played; returns the seconds it took."""
+    """Show progress until all are played. Return the seconds that it took."""
     import time
 
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""`medallion status`: what is captured and published of every table and mart, and up to when it is complete.
+"""`medallion status`: show what of every table and mart is captured and published, and up to when it is complete.
 
 Belongs here: how the status is shown. Does not belong here: reading it (health.status).
 """
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
-    """Show every table and mart: last change captured, Silver and Gold freshness, rows, quarantined rows, lag.
+    """Show how fresh and how complete every table and mart is.
 
-    The lag is how long the oldest captured batch has been waiting for Silver. "Complete up to" is the time up to which
-    every change of the stream is in the table, or in the mart; for a mart it is never later than the time it was
-    computed. It is "unknown" where a Lambda function captures, because that sees no shards. "Blocked by" is the check
-    whose failure stops the publication. Exits 1 if a table needs a backfill or something is missing in Bronze, and says
-    what to do.
+    The lag is how long the oldest pending Bronze object has been pending. "Complete up to" is the time up to which
+    every change of the stream is in the table or mart; for a mart it is never later than the time it was computed. It
+    is "unknown" if a Lambda function captures, because that does not see shards. "Blocked by" is the failed check that
+    stops the publication. Exits 1 if a table needs a backfill or if Bronze lacks something, and says what to do.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`medallion verify`: does the lake equal the source?"""
+"""`medallion verify`: compare the lake with the source."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ReadCapacity = Annotated[
         show_default="MEDALLION_READ_CAPACITY, or 100",
     ),
 ]
-Segments = Annotated[int, typer.Option(min=1, max=64, help="Scan so many segments of a table side by side.")]
+Segments = Annotated[int, typer.Option(min=1, max=64, help="Scan so many segments of a table at the same time.")]
 CaptureDelay = Annotated[
     float,
     typer.Option(
         "--settle",
         min=0,
-        help="Seconds that a change may take to Bronze, where a Lambda function captures.",
+        help="Seconds that a change may take to reach Bronze if a Lambda function captures.",
     ),
 ]
 
@@ -36,11 +36,12 @@ def verify(
     capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Scan DynamoDB and compare: Silver with the scanned items, Gold with its SQL over them.
+    """Scan DynamoDB, and compare Silver and Gold with it.
 
-    Writers may go on: a key that differs is read again once the pipeline has caught up, and only what still differs
-    counts. Exits 1 on any difference, and when the pipeline does not catch up within five minutes, all tables and marts
-    together. The results for Silver are kept in ops.reconciliations; dashboards show them as the last verification.
+    Silver is compared with the scanned items, Gold with its SQL over them. Applications may write meanwhile: a key that
+    differs is read again after the pipeline has caught up, and only what still differs counts. Exits 1 if anything
+    differs, or if the pipeline does not catch up within five minutes, for all tables and marts together. The results
+    for Silver are kept in ops.reconciliations; dashboards show them as the last verification.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
-"""Write a new project: a domain that runs as it is, its tests, and what surrounds them.
+"""Write a new project: a domain that runs as it is, its tests, and the files that Dagster, editors and CI need.
 
-Belongs here: which files a project has, and where each comes from. Does not belong here: what the files say
-(`templates`), and asking the user (`cli`).
+Belongs here: which files a project has, and where each comes from. Does not belong here: the text of the files
+(`templates`), the command (`cli`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from medallion_assets.errors import ProjectExists
 from medallion_assets.gold.spec import load_marts
 
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-"""Names that are good for a folder, a Python distribution and a team alike."""
+"""Names that can be the name of a folder, of a Python distribution and of a team."""
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _PROJECT: Final = {
@@ -50,7 +50,7 @@ def write_project(parent: Path, name: str, *, source: str = EXAMPLE_DOMAIN) -> l
     """Write the project `name` as a folder below `parent`; return the paths of its files, relative to that folder.
 
     The domain is a copy of `source`: the name of a shipped domain, or a folder. Either all files are written, or none.
-    Raises ProjectExists if the folder holds anything already, ContractError or MartError if `source` is no domain, and
+    Raises ProjectExists if the folder is not empty, ContractError or MartError if `source` is no domain, and
     ValueError if `name` is not like NAME.
     """
     if not NAME.fullmatch(name):
@@ -74,7 +74,7 @@ def write_project(parent: Path, name: str, *, source: str = EXAMPLE_DOMAIN) -> l
 
 
 def _refuse_existing(target: Path) -> None:
-    """Raise ProjectExists unless `target` is free: there is nothing, or an empty folder."""
+    """Raise ProjectExists unless `target` does not exist or is an empty folder."""
     if target.is_dir() and not target.is_symlink():
         found = sorted(entry.name for entry in target.iterdir())
         if not found:
@@ -117,6 +117,6 @@ def _write(path: Path, text: str) -> None:
 
 
 def _requires() -> str:
-    """Return the versions of this package that a project written now works with: this one up to the next minor one."""
+    """Return the versions of this package that a new project requires: from this minor version to before the next."""
     major, minor, *_ = version("medallion-assets").split(".")
     return f">={major}.{minor},<{major}.{int(minor) + 1}"

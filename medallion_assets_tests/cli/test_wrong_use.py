@@ -76,6 +76,14 @@ def test_every_command_has_help_with_examples(command: str) -> None:
     assert f"Examples:\n    medallion {command}" in found.stdout
 
 
+@pytest.mark.parametrize("group", ["", "quarantine", "contracts"])
+def test_the_list_of_commands_says_what_each_does_in_a_sentence_that_fits(group: str) -> None:
+    _, _, commands = medallion(*group.split(), "--help").stdout.partition("Commands:\n")
+    lines = commands.splitlines()
+    assert len(lines) > 1
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_the_installed_command_names_its_exit_codes() -> None:
     found = subprocess.run([Path(sys.executable).parent / "medallion"], capture_output=True, text=True, check=False)
     assert found.returncode == 2
