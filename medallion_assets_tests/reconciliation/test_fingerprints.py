@@ -57,7 +57,7 @@ def in_silver(memory: Memory, wanted: Contract, items: list[Item], folder: Path)
     pq.write_table(decoded.rows, folder / "rows.parquet", store_decimal_as_integer=True)
     (folder / "hashes").mkdir()
     scan = f"(FROM {literal(str(folder / 'rows.parquet'))})"
-    rows = _SilverRows(wanted, whole=False).write(memory, scan, folder / "hashes")  # type: ignore[arg-type]
+    rows = _SilverRows(wanted, all_columns=False).write(memory, scan, folder / "hashes")  # type: ignore[arg-type]
     return Fingerprints(folder / "hashes", rows)
 
 
