@@ -49,5 +49,14 @@ def test_a_bound_is_compared_as_a_value_of_the_columns_type(
 
 
 def change(value: Mapping[str, str]) -> Change:
+    """Return an insert of an item with this value."""
     keys = {"Id": {"S": "1"}}
-    return Change("Things", "1", (1, 0), "event", "INSERT", keys, {**keys, "Value": value}, 0.0)
+    stream = "arn:aws:dynamodb:eu-central-1:123456789012:table/Things/stream/2026-03-01T00:00:00.000"
+    inserted = {
+        "Keys": keys,
+        "NewImage": {**keys, "Value": value},
+        "SequenceNumber": "1",
+        "ApproximateCreationDateTime": 0,
+    }
+    record = {"eventID": "1", "eventName": "INSERT", "eventSourceARN": stream, "dynamodb": inserted}
+    return Change.of("Things", record)
