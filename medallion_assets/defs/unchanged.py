@@ -9,8 +9,9 @@ A report belongs to no run. It says `changes: 0`, and the sensor on Bronze takes
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
@@ -72,7 +73,8 @@ def report_unchanged_days(
         if mart.spec.partition is None:
             continue
         key = names.asset_key("gold", mart.name)
-        first, end = _next_days(domain.since, reported.get(key.to_user_string()), now)
+        zone = ZoneInfo(mart.spec.partition.time_zone)
+        first, end = _next_days(domain.since, reported.get(key.to_user_string()), now, zone)
         found = _days_with_rows(lake, mart) if first < end else set()
         if found is None:
             continue
@@ -105,10 +107,10 @@ def is_unchanged_report(made: dg.AssetMaterialization) -> bool:
     return changes is not None and changes.value == 0
 
 
-def _next_days(since: date, reported: ReportedDays | None, known_to: datetime) -> tuple[date, date]:
-    """Return the first day to look at, and the day before which to stop."""
+def _next_days(since: date, reported: ReportedDays | None, known_to: datetime, zone: tzinfo = UTC) -> tuple[date, date]:
+    """Return the first day to look at, and the day before which to stop: the one that is not over in the zone."""
     first = reported.before if reported is not None and reported.since == since else since
-    over = (known_to - LATEST_WRITE).astimezone(UTC).date()
+    over = (known_to - LATEST_WRITE).astimezone(zone).date()
     return first, min(over, first + timedelta(days=MAX_DAYS))
 
 

@@ -13,11 +13,11 @@ from datetime import date
 from typing import Final, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import ListType
 
+from medallion_assets.gold.local_days import day_sql, days_of
 from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
@@ -119,8 +119,8 @@ def _days_of_changes(
         rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of])
         if rows is None:
             return None
-        days = set(pc.unique(rows[partition.day_of].cast(pa.date32())).to_pylist())
-        return None if None in days else days  # a row without a day is in no partition: compute and audit everything
+        days = days_of(lake, partition, rows[partition.day_of])
+        return _without_none(days)  # a row without a day is in no partition: compute and audit everything
     (key,) = mart.domain.by_name[changed].key_names
     rows = changed_rows(lake, table, since=since, until=until, columns=[key])
     return None if rows is None else _referring_days(lake, tables[partition.table], partition, changed, rows[key])
@@ -135,7 +135,7 @@ def _referring_days(
     """
     if table is None or table.metadata.current_snapshot_id is None:
         return set()
-    column, day = identifier(partition.joins[joined]), identifier(partition.day_of)
+    column = identifier(partition.joins[joined])
     is_list = isinstance(table.schema().find_field(partition.joins[joined]).field_type, ListType)
     refers = (
         f"list_has_any({column}, (SELECT list(key) FROM changed))"
@@ -145,7 +145,11 @@ def _referring_days(
     with lake.duckdb() as connection:
         connection.register("changed", pa.table({"key": keys}))
         days = connection.execute(
-            f"SELECT DISTINCT CAST({day} AS DATE) FROM {lake.scan_sql(table, None)} WHERE {refers}"
+            f"SELECT DISTINCT {day_sql(partition, partition.day_of)} FROM {lake.scan_sql(table, None)} WHERE {refers}"
         ).fetchall()
-    found = {one for (one,) in days}
-    return None if None in found else found
+    return _without_none({one for (one,) in days})
+
+
+def _without_none(days: set[date | None]) -> set[date] | None:
+    known = {day for day in days if day is not None}
+    return known if len(known) == len(days) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Self
+from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -16,6 +17,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -29,6 +31,8 @@ from medallion_assets.contracts.types import TypeText
 # Columns that every Gold table has after the mart's own.
 COMPUTED_AT: Final = "computed_at"
 SILVER_SNAPSHOTS: Final = "silver_snapshots"
+
+UTC: Final = "UTC"
 
 
 class MartColumn(Strict):
@@ -82,11 +86,19 @@ class Partition(Strict):
 
     column: str = Field(description="The mart's column that holds the day; a date.")
     table: str = Field(description="The Silver table whose rows belong to days.")
-    day_of: str = Field(description="That table's date or timestamp (UTC) column whose day it is.")
+    day_of: str = Field(description="That table's date or timestamp column whose day it is.")
+    time_zone: str = Field(default=UTC, description="The time zone in which a timestamp's day is, like Europe/Berlin.")
     joins: dict[str, str] = Field(
         default={},
         description="Every other table in the SQL -> the column of `table` that holds its key (or a list of its keys).",
     )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        if zone != UTC and (zone not in available_timezones() or "/" not in zone):
+            raise ValueError(f"{zone!r} is not the name of a time zone; expected UTC or one like Europe/Berlin")
+        return zone
 
 
 class MartFile(Strict):

@@ -15,6 +15,7 @@ from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.rewriting import is_over_window
+from medallion_assets.engines.types import UTC, time_zone
 from medallion_assets.errors import MartError
 
 if TYPE_CHECKING:
@@ -68,14 +69,17 @@ def _mistakes(
 
 def _is_day(value: exp.Expr, scope: Scope, partition: Partition) -> bool:
     """Return whether a value is the day of the partitioned table's row, or the time that the day is of."""
-    return next(reversed(list(_origins(value, scope))))[0] == f"{partition.table}.{partition.day_of}"
+    return (
+        next(reversed(list(_origins(value, scope, partition.time_zone))))[0] == f"{partition.table}.{partition.day_of}"
+    )
 
 
 def _may_be_null(tree: exp.Query, scope: Scope, partition: Partition) -> bool:
     """Return whether a row of the mart may have no day, if rows of the partitioned table may have none."""
     select = next(one for one in tree.selects if one.alias_or_name == partition.column)
     optional = True
-    for _, value, at in reversed(list(_origins(select, scope))):
+    steps = list(_origins(select, scope, partition.time_zone))
+    for _, value, at in reversed(steps):
         joins = at.expression.args.get("joins") or []
         column = next(value.find_all(exp.Column), None)
         if any(join.side and (join.side != "LEFT" or join.alias_or_name == column.table) for join in joins if column):
@@ -116,11 +120,11 @@ def _excludes_null(condition: exp.Expr, scope: Scope, partition: Partition) -> b
 def _wrong_day(tree: exp.Query, scope: Scope, partition: Partition) -> Iterator[str]:
     """Yield why the mart's day is not the day of the table's row, or is not grouped by where rows are grouped."""
     select = next(one for one in tree.selects if one.alias_or_name == partition.column)
-    steps = list(_origins(select, scope))
+    steps = list(_origins(select, scope, partition.time_zone))
     origin = steps[-1][0]
     if origin != f"{partition.table}.{partition.day_of}":
         yield (
-            f"{partition.column} is {select.unalias().sql('trino')}; expected CAST({partition.day_of} AS DATE) of "
+            f"{partition.column} is {select.unalias().sql('trino')}; expected CAST({_time_of(partition)} AS DATE) of "
             f"{partition.table}"
         )
         return
@@ -135,6 +139,11 @@ def _wrong_day(tree: exp.Query, scope: Scope, partition: Partition) -> Iterator[
             yield f"{value.sql('trino')} is the day; expected it in GROUP BY"
 
 
+def _time_of(partition: Partition) -> str:
+    zone = partition.time_zone
+    return partition.day_of if zone == UTC else f"{partition.day_of} AT TIME ZONE '{zone}'"
+
+
 def _join_keys(table: exp.Table, partition: Partition, key: Sequence[str]) -> set[str]:
     return {f"{partition.table}.{partition.joins[table.name]}", f"{table.name}.{key[0]}"}
 
@@ -147,7 +156,8 @@ def _is_joined(table: exp.Table, scope: Scope, partition: Partition, key: Sequen
     if condition is not None:
         for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
             if isinstance(part, exp.EQ):
-                origins = {next(reversed(list(_origins(side, scope))))[0] for side in (part.left, part.right)}
+                sides = [list(_origins(side, scope, partition.time_zone)) for side in (part.left, part.right)]
+                origins = {steps[-1][0] for steps in sides}
                 if origins == expected:
                     return True
     return False
@@ -161,26 +171,39 @@ def _join_mistake(table: exp.Table, partition: Partition, key: Sequence[str]) ->
     )
 
 
-def _origins(value: exp.Expr, scope: Scope) -> Iterator[tuple[str, exp.Expr, Scope]]:
-    """The way of a value back to the table's column it is: (table.column or "", expression, scope) at each step."""
+def _origins(value: exp.Expr, scope: Scope, zone: str) -> Iterator[tuple[str, exp.Expr, Scope]]:
+    """The way of a value back to the table's column it is: (table.column or "", expression, scope) at each step.
+
+    A day is the column's only if it is the one on the clock of `zone`.
+    """
     bare = value.unalias()
-    column = bare
-    while isinstance(column, exp.Paren | exp.Date) or (
-        isinstance(column, exp.Cast) and column.to.this is exp.DType.DATE
-    ):
-        column = column.this
+    column = _column_of(bare, zone)
     source = scope.sources.get(column.table) if isinstance(column, exp.Column) else None
-    if isinstance(source, exp.Table):
+    if isinstance(column, exp.Column) and isinstance(source, exp.Table):
         yield f"{source.name}.{column.name}", bare, scope
         return
     yield "", bare, scope
     if isinstance(source, Scope) and isinstance(source.expression, exp.Unnest):
         if len(source.expression.expressions) == 1:
-            yield from _origins(source.expression.expressions[0], scope)
-    elif isinstance(source, Scope):
+            yield from _origins(source.expression.expressions[0], scope, zone)
+    elif isinstance(column, exp.Column) and isinstance(source, Scope):
         inner = next((one for one in _selects(source) if one.alias_or_name == column.name), None)
         if inner is not None:
-            yield from _origins(inner, source)
+            yield from _origins(inner, source, zone)
+
+
+def _column_of(value: exp.Expr, zone: str) -> exp.Expr | None:
+    """Return what a value is the time or the day of; None if it is the day on another clock."""
+    column = value
+    while isinstance(column, exp.Paren | exp.AtTimeZone | exp.Date) or (
+        isinstance(column, exp.Cast) and column.to.this is exp.DType.DATE
+    ):
+        takes_day, inner = isinstance(column, exp.Date | exp.Cast), column.this
+        instant = inner.type is not None and inner.type.this is exp.DType.TIMESTAMPTZ
+        if takes_day and instant and time_zone(inner.type) != zone:
+            return None
+        column = inner
+    return column
 
 
 def _selects(scope: Scope) -> list[exp.Expr]:

@@ -21,6 +21,7 @@ from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days
 from medallion_assets.gold.completeness import Computation, published_complete_to, read_inputs_complete_to
+from medallion_assets.gold.local_days import utc_days
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
@@ -157,7 +158,7 @@ def _compute(
                 empty = silver_schema(mart.domain.by_name[name], mart.domain).empty_table()
                 session.show_rows(SILVER, name, empty)
             elif partition is not None and days is not None and name == partition.table:
-                session.show(table, days=(partition.day_of, days))
+                session.show(table, days=(partition.day_of, utc_days(partition, days)))
             else:
                 session.show(table)
         only = (partition.column, days) if partition is not None and days is not None else None

@@ -26,7 +26,7 @@ from medallion_assets.engines.binding import require_bindable
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError, MartError
-from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, MartFile, Partition
+from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, UTC, MartFile, Partition
 from medallion_assets.gold.partition_check import require_day_independence
 
 if TYPE_CHECKING:
@@ -216,6 +216,9 @@ def _partition_mistakes(
             f"{partition.day_of!r} is not a date or timestamp of {partition.table}; expected one of "
             f"{', '.join(fitting) or '(it has none)'}",
         )
+    elif partition.time_zone != UTC and columns[partition.day_of].kind == "date":
+        text = f"{partition.day_of!r} is a date, which has no time zone; leave it out"
+        yield Mistake(("partition", "time_zone"), text)
     others = {table for table in query.tables if table != partition.table}
     if others != set(partition.joins):
         further = "".join(f"; {_way_out(table, partition)}" for table in sorted(others - set(partition.joins)))

@@ -148,3 +148,36 @@ def test_days_that_may_depend_on_others_are_refused(sql: str, reason: str) -> No
         check(sql)
     assert reason in str(refused.value)
     assert str(refused.value).startswith("query.sql: ")
+
+
+BERLIN = PARTITION.model_copy(update={"time_zone": "Europe/Berlin"})
+
+
+@pytest.mark.parametrize(
+    ("sql", "admitted"),
+    [
+        ("SELECT CAST(order_date AT TIME ZONE 'Europe/Berlin' AS DATE) AS day, order_id FROM silver.orders", True),
+        ("SELECT date(order_date AT TIME ZONE 'Europe/Berlin') AS day, order_id FROM silver.orders", True),
+        (
+            "WITH o AS (SELECT order_date AT TIME ZONE 'Europe/Berlin' AS at, order_id FROM silver.orders) "
+            "SELECT CAST(at AS DATE) AS day, COUNT(*) AS n FROM o GROUP BY CAST(at AS DATE)",
+            True,
+        ),
+        ("SELECT CAST(order_date AS DATE) AS day, order_id FROM silver.orders", False),
+        ("SELECT CAST(order_date AT TIME ZONE 'Europe/Paris' AS DATE) AS day, order_id FROM silver.orders", False),
+        (
+            "SELECT CAST(CAST(order_date AS DATE) AS DATE) AS day, order_id FROM silver.orders "
+            "WHERE CAST(order_date AT TIME ZONE 'Europe/Berlin' AS DATE) = current_date",
+            False,
+        ),
+    ],
+)
+def test_a_day_is_the_one_in_the_partitions_time_zone(sql: str, admitted: bool) -> None:
+    tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
+    query = read_query(sql, tables, schema="silver", where="query.sql", keys=KEYS)
+    keys = {name: KEYS[name] for name in query.tables}
+    if admitted:
+        require_day_independence(query, BERLIN, keys, where="query.sql", required=True)
+        return
+    with pytest.raises(MartError, match="expected CAST\\(order_date AT TIME ZONE 'Europe/Berlin' AS DATE\\)"):
+        require_day_independence(query, BERLIN, keys, where="query.sql", required=True)

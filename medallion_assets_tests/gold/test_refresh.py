@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.errors import CommitConflict, MartError
 from medallion_assets.gold import refresh as refresh_module
+from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
@@ -91,6 +93,59 @@ def test_any_day_of_the_calendar_is_refreshed_alone(shop: Shop) -> None:
     shop.write("orders", *(order(number, day, "0.75", hour=5) for number, day in enumerate(EDGES, start=30)))
     assert shop.refresh(DAILY).days == tuple(EDGES)
     assert shop.gold(DAILY) == daily_sales_by_region(shop)
+
+
+BERLIN_SQL = """WITH local AS (SELECT order_date AT TIME ZONE 'Europe/Berlin' AS at, customer_id FROM silver.orders)
+SELECT CAST(at AS date) AS day, COUNT(*) AS n, MIN(hour(at)) AS first_hour, COALESCE(MAX(c.region), 'none') AS region
+FROM local LEFT JOIN silver.customers AS c ON c.customer_id = local.customer_id GROUP BY CAST(at AS date)"""
+BERLIN_COLUMNS = {"day": "date", "n": "bigint", "first_hour": "bigint", "region": "string"}
+BERLIN = {
+    "column": "day",
+    "table": "orders",
+    "day_of": "order_date",
+    "time_zone": "Europe/Berlin",
+    "joins": {"customers": "customer_id"},
+}
+# Around midnight in Berlin: in winter at 23:00 UTC, in summer at 22:00; the days of the changes have 23 and 25 hours.
+_TIMES = [
+    *("2026-03-28T22:59:59", "2026-03-28T23:00:00", "2026-03-29T00:59:59", "2026-03-29T01:00:00"),
+    *("2026-03-29T21:59:59", "2026-03-29T22:00:00", "2026-10-24T21:59:59", "2026-10-24T22:00:00"),
+    *("2026-10-25T00:30:00", "2026-10-25T01:30:00", "2026-10-25T22:59:59", "2026-10-25T23:00:00"),
+    *("2026-06-30T22:30:00", "0001-01-01T12:00:00", "9999-12-31T10:00:00"),
+]
+AROUND_MIDNIGHT = [datetime.fromisoformat(f"{text}+00:00") for text in _TIMES]
+
+
+@FILES
+def test_a_day_in_a_time_zone_is_refreshed_exactly_across_its_changes(shop: Shop, tmp_path: Path) -> None:
+    mart = mart_of(tmp_path / "berlin", BERLIN_SQL, BERLIN_COLUMNS, grain=["day"], partition=BERLIN)
+    berlin = ZoneInfo("Europe/Berlin")
+
+    def refreshed() -> tuple[date, ...]:
+        done = refresh(shop.lake, mart, today=TODAY, now=NOW, run_id="r")
+        assert done.published
+        expected: dict[date, list[int]] = {}
+        for row in shop.rows["orders"].values():
+            local = row["order_date"].astimezone(berlin)
+            expected.setdefault(local.date(), []).append(local.hour)
+        found = {row["day"]: (row["n"], row["first_hour"], row["region"]) for row in stored_rows(shop.lake, mart)}
+        region = shop.rows["customers"]["c1"]["region"]
+        assert found == {day: (len(hours), min(hours), region) for day, hours in expected.items()}
+        return done.days
+
+    refreshed()
+    for number, time in enumerate(AROUND_MIDNIGHT, start=50):
+        shop.write("orders", {**order(number), "order_date": time})
+        assert refreshed() == (time.astimezone(berlin).date(),)
+    moved = AROUND_MIDNIGHT[0].astimezone(berlin).date(), AROUND_MIDNIGHT[1].astimezone(berlin).date()
+    shop.write("orders", {**order(50), "order_date": AROUND_MIDNIGHT[1]})
+    assert refreshed() == moved
+    shop.write("orders", delete=["o50"])
+    assert refreshed() == moved[1:]
+    shop.write("customers", customer(1, "east"))
+    assert len(refreshed()) == len(
+        {row["order_date"].astimezone(berlin).date() for row in shop.rows["orders"].values()}
+    )
 
 
 @FILES

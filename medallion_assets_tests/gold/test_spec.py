@@ -43,6 +43,18 @@ def test_the_shop_has_its_three_marts() -> None:
         ("mart.yaml", "grain: [order_date, region]", "grain: [region]", "'order_date' is the partition's day"),
         ("mart.yaml", "{column: order_date, table", "{column: region, table", "'region' is not a column of type date"),
         ("mart.yaml", "table: orders", "table: customers", "partition.table: 'customers' is not in query.sql"),
+        (
+            "mart.yaml",
+            "day_of: order_date}",
+            "day_of: order_date, time_zone: Berlin}",
+            "'Berlin' is not the name of a time",
+        ),
+        (
+            "mart.yaml",
+            "day_of: order_date}",
+            "day_of: order_date, time_zone: Europe/Berlin}",
+            "AT TIME ZONE 'Europe/Berlin'",
+        ),
         ("mart.yaml", "day_of: order_date", "day_of: status", "partition.day_of: 'status' is not a date or timestamp"),
         ("mart.yaml", "day_of: order_date}", "day_of: order_date, joins: {products: product_ids}}", "partition.joins"),
         ("mart.yaml", "region: {type: string", "region: {type: text", "columns.region.type"),

@@ -1,0 +1,44 @@
+"""The days of a partition on the clock of its time zone; UTC unless the mart names another one.
+
+Belongs here: from a time to its day, and from days to the UTC days that hold them. Does not belong here: which days a
+change affects (changes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Final
+
+import pyarrow as pa
+
+from medallion_assets.gold.mart_file import UTC, Partition
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import identifier, literal
+
+_ONE: Final = timedelta(days=1)
+
+
+def day_sql(partition: Partition, column: str) -> str:
+    """Return SQL of the day of a column that holds the partition's time, as the mart's SELECT computes it."""
+    time = identifier(column)
+    if partition.time_zone == UTC:
+        return f"CAST({time} AS DATE)"
+    return f"CAST(timezone({literal(partition.time_zone)}, {time}) AS DATE)"
+
+
+def days_of(lake: Lake, partition: Partition, times: pa.ChunkedArray) -> set[date | None]:
+    """Return the days of times; None is among them if a time is null."""
+    with lake.duckdb() as connection:
+        connection.register("times", pa.table({"at": times}))
+        found = connection.execute(f"SELECT DISTINCT {day_sql(partition, 'at')} FROM times").fetchall()
+    return {day for (day,) in found}
+
+
+def utc_days(partition: Partition, days: Sequence[date]) -> list[date]:
+    """Return UTC days that hold all times of the partition's days. No clock is a whole day away from UTC."""
+    if partition.time_zone == UTC:
+        return list(days)
+    before = {day - _ONE for day in days if day > date.min}
+    after = {day + _ONE for day in days if day < date.max}
+    return sorted({*days} | before | after)
