@@ -42,7 +42,7 @@ from pyiceberg.table.update import (
     TableUpdate,
 )
 
-from medallion_assets.errors import CommitConflict
+from medallion_assets.errors import CommitConflict, SchemaMismatch
 from medallion_assets.lake.outage import ANSWER_LOST
 from medallion_assets.lake.snapshot import Contents
 
@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 # Every query and every merge reads all manifests. Once there are this many small ones, the next commit merges them.
 SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
+FORMAT_VERSION = 2
 AUDIT_BRANCH = "audit-"
 """A run stages on the branch of this name plus its run id."""
 
@@ -98,16 +99,23 @@ def stage_snapshot(
     """Commit one snapshot on `branch` on top of main, and return its id. It replaces what was on the branch.
 
     `base` is the contents of main. `added` has data files and position-delete files, `removed` files that are live in
-    `base`. Raises CommitConflict if another writer committed since `table` was loaded.
+    `base`. Raises CommitConflict if another writer committed since `table` was loaded, SchemaMismatch if one made it a
+    table of another version of Iceberg's format.
     """
     metadata = table.metadata
+    if metadata.format_version != FORMAT_VERSION:
+        raise SchemaMismatch(
+            f"{'.'.join(table.name())} has version {metadata.format_version} of Iceberg's format, to which another "
+            f"writer changed it; expected {FORMAT_VERSION}. Iceberg knows no way back: copy the table to a new one of "
+            f"version {FORMAT_VERSION}, or drop it and run its days again."
+        )
     main = metadata.current_snapshot_id
     snapshot_id = metadata.new_snapshot_id()
     sequence_number = metadata.next_sequence_number()
     manifests = _Manifests(table, snapshot_id).write(base, added, {file.file_path for file in removed})
     manifest_list = table.location_provider().new_metadata_location(f"snap-{snapshot_id}-0-{uuid.uuid4()}.avro")
     with write_manifest_list(
-        format_version=2,
+        format_version=FORMAT_VERSION,
         output_file=table.io.new_output(manifest_list),
         snapshot_id=snapshot_id,
         parent_snapshot_id=main,

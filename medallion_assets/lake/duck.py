@@ -13,6 +13,8 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
+from medallion_assets.lake.schema import holds
+
 # avro first: iceberg needs it, and would try to download it.
 EXTENSIONS = ("avro", "iceberg", "httpfs")
 
@@ -78,6 +80,20 @@ def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[
     """Return each column's type as DuckDB writes it."""
     relation = connection.from_arrow(schema.empty_table())
     return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+
+
+def wrong_columns(connection: duckdb.DuckDBPyConnection, rows: str, declared: pa.Schema) -> list[str]:
+    """Return a line for each declared column that `rows` (SQL) lacks, or has with a type that cannot hold its values.
+
+    Columns that another writer added are not wrong.
+    """
+    found = connection.execute(f"FROM {rows} LIMIT 0").to_arrow_table().schema
+    wanted, actual = sql_types(connection, declared), sql_types(connection, found)
+    return [
+        f"{field.name}: expected {wanted[field.name]}, is {actual.get(field.name, 'missing')}"
+        for field in declared
+        if field.name not in actual or not holds(found.field(field.name).type, field.type)
+    ]
 
 
 def apart_by_case(names: Iterable[str]) -> list[list[str]]:

@@ -1,5 +1,7 @@
 """Arrow schemas as Iceberg schemas, and what may change in an existing table: columns are added, nothing else.
 
+Another engine may add columns, too, and fields of a struct: they stay, and are null in the rows that we write.
+
 Belongs here: translation and comparison of schemas. Does not belong here: changing a table (catalog).
 """
 
@@ -62,14 +64,13 @@ def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> P
 def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     """Return the columns of `wanted` that the table lacks; their ids are not the table's yet.
 
-    Raises SchemaMismatch if the type of a column differs or the table has a column that is not in `wanted`.
+    A column that only the table has was added by another writer, and stays. Raises SchemaMismatch if the type of a
+    column differs.
     """
     requested = _without_ids(wanted)
     present, declared = _types(table), _types(requested)
-    for name in present.keys() | declared.keys():
-        if name not in declared:
-            raise SchemaMismatch(f"The table has a column {name} that is not declared. Declare it or make a new table.")
-        if name in present and present[name] != declared[name]:
+    for name in present.keys() & declared.keys():
+        if not holds(present[name], declared[name]):
             raise SchemaMismatch(
                 f"The table's column {name} is {present[name]}, not {declared[name]}. Types do not change."
             )
@@ -77,15 +78,35 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
 
 
 def relaxed_columns(table: Schema, wanted: pa.Schema) -> list[str]:
-    """Return the columns that the table requires and `wanted` does not; key columns are never among them."""
+    """Return the columns that the table requires and `wanted` does not, or does not have: our rows are null there.
+
+    Key columns are never among them.
+    """
     return [
         field.name
         for field in table.fields
         if field.required
         and field.field_id not in table.identifier_field_ids
-        and field.name in wanted.names
-        and wanted.field(field.name).nullable
+        and (field.name not in wanted.names or wanted.field(field.name).nullable)
     ]
+
+
+def holds(present: pa.DataType, declared: pa.DataType) -> bool:
+    """Return whether values of the declared type can be stored: it is equal, but for optional fields of structs."""
+    if pa.types.is_struct(present) and pa.types.is_struct(declared):
+        fields = {field.name: field for field in declared}
+        return fields.keys() <= {field.name for field in present} and all(
+            holds(field.type, fields[field.name].type) if field.name in fields else field.nullable for field in present
+        )
+    if pa.types.is_map(present) and pa.types.is_map(declared):
+        return holds(present.key_type, declared.key_type) and holds(present.item_type, declared.item_type)
+    if _is_list(present) and _is_list(declared):
+        return holds(present.value_type, declared.value_type)
+    return bool(present == declared)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def file_schema(schema: Schema) -> pa.Schema:
@@ -94,19 +115,24 @@ def file_schema(schema: Schema) -> pa.Schema:
 
 
 def conform(rows: pa.Table, schema: Schema) -> pa.Table:
-    """Return the rows with exactly the table's columns, in its order and types.
+    """Return the rows with exactly the table's columns, in its order and types; optional ones may be missing: null.
 
     Raises SchemaMismatch that names a column which is missing, unknown, or has a value that does not fit.
     """
     target = file_schema(schema)
-    if set(rows.column_names) != set(target.names) or len(rows.column_names) != len(target.names):
-        lacking = ", ".join(sorted(set(target.names) - set(rows.column_names))) or "none"
-        unknown = ", ".join(sorted(set(rows.column_names) - set(target.names))) or "none"
+    required = {field.name for field in target if not field.nullable}
+    given = set(rows.column_names)
+    if not required <= given <= set(target.names) or len(rows.column_names) != len(given):
+        lacking = ", ".join(sorted(required - given)) or "none"
+        unknown = ", ".join(sorted(given - set(target.names))) or "none"
         raise SchemaMismatch(
             f"The rows do not have the table's columns. Missing: {lacking}. Not in the table: {unknown}."
         )
     columns = []
     for field in target:
+        if field.name not in given:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+            continue
         column = rows.column(field.name)
         if not field.nullable and column.null_count:
             raise SchemaMismatch(f"The required column {field.name} is null in {column.null_count} rows.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyiceberg.manifest import DataFile, DataFileContent, ManifestContent, ManifestEntry, ManifestFile
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
 from pyiceberg.utils.concurrent import ExecutorFactory
 
@@ -29,8 +29,9 @@ class Contents:
     def of(cls, table: Table, snapshot_id: int | None) -> Contents:
         """Read the manifests of a snapshot; None stands for the table before its first snapshot.
 
-        Raises LakeDamaged for a manifest that cannot be read, and SchemaMismatch for equality deletes, which some
-        streaming writers make and this package does not.
+        Raises LakeDamaged for a manifest that cannot be read, and SchemaMismatch for what other writers may make and
+        this package does not read: equality deletes (some streaming writers), deletion vectors (version 3 of the
+        format), files that are not Parquet.
         """
         snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
@@ -44,11 +45,13 @@ class Contents:
             raise damaged(
                 f"a manifest of {'.'.join(table.name())}, snapshot {snapshot_id} of {written_at:%Y-%m-%d %H:%M:%S} UTC"
             ) from broken
-        for file in contents.delete_files():
-            if file.content is not DataFileContent.POSITION_DELETES:
+        for file in (*contents.data_files(), *contents.delete_files()):
+            if (foreign := _unreadable(file)) is not None:
                 raise SchemaMismatch(
-                    f"{'.'.join(table.name())} has equality deletes that another writer made ({file.file_path}). "
-                    "Compact the table with the engine that wrote them."
+                    f"{'.'.join(table.name())} has {foreign} that another writer made ({file.file_path}). Expected "
+                    "only Parquet files and position deletes. Set the table's write.format.default to parquet and "
+                    "rewrite its files: in Spark rewrite_data_files with the options rewrite-all and "
+                    "remove-dangling-deletes."
                 )
         return contents
 
@@ -62,3 +65,14 @@ class Contents:
 
     def _files(self, content: ManifestContent) -> list[DataFile]:
         return [e.data_file for manifest, entries in self.manifests if manifest.content is content for e in entries]
+
+
+def _unreadable(file: DataFile) -> str | None:
+    """Return what a file is, if this package cannot read it."""
+    if file.content is DataFileContent.EQUALITY_DELETES:
+        return "equality deletes"
+    if file.file_format is FileFormat.PUFFIN:
+        return "deletion vectors"
+    if file.file_format is not FileFormat.PARQUET:
+        return f"{file.file_format.value} files"
+    return None

@@ -17,7 +17,7 @@ class Comparison:
     """Counts of the rows of one table or mart.
 
     - missing: rows in the source only
-    - extra: rows in the lake only
+    - extra: rows in the lake only, and all but one of the rows of a key that another writer wrote several times
     - different: rows in both, with other values
     - in_quarantine: keys whose newest change is in quarantine, open or dropped; they are not compared
     - in_flight: rows that differed and changed while they were compared
@@ -62,5 +62,16 @@ class Comparison:
                 for name in source
                 if source.get(name) != lake.get(name)
             )
+        self._describe(key, seen)
+
+    def count_repeated(self, key: Key, *, rows: int, counted: bool, in_source: bool) -> None:
+        """Count a key that has several rows in the lake; `counted` says whether it is counted once already."""
+        self.extra += rows - 1
+        if not counted:
+            self.different += in_source
+            self.extra += not in_source
+        self._describe(key, f"{rows} rows in the lake, expected {1 if in_source else 'none'}")
+
+    def _describe(self, key: Key, seen: str) -> None:
         if len(self.differences) < MAX_EXAMPLES:
             self.differences.append(f"{', '.join(map(str, key))}: {seen}")

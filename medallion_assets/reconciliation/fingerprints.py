@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import duckdb
 import orjson
@@ -165,8 +165,20 @@ def of_changes(
     return Fingerprints(folder, rows)
 
 
-def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Path) -> tuple[Fingerprints, int]:
-    """Return the keys (`_key_hash` only) whose hashes differ, and how many buckets of keys differ."""
+class Differing(NamedTuple):
+    """What differs between source and Silver, as `_key_hash` only.
+
+    `keys`: those whose hashes differ. `repeated`: those of several rows in Silver, whether or not their hashes differ.
+    `buckets`: how many buckets of keys differ.
+    """
+
+    keys: Fingerprints
+    repeated: Fingerprints
+    buckets: int
+
+
+def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Path) -> Differing:
+    """Compare the fingerprints of both sides. Files go to `folder`, which is created."""
     with lake.duckdb() as connection:
         found = connection.execute(f"""
             SELECT bucket FROM ({_sums(source)}) s FULL JOIN ({_sums(silver)}) l USING (bucket)
@@ -179,7 +191,11 @@ def differing(lake: Lake, source: Fingerprints, silver: Fingerprints, folder: Pa
     unlike = f"""
         SELECT _key_hash FROM {here} ANTI JOIN {there} USING (_key_hash, _row_hash)
         UNION SELECT _key_hash FROM {there} ANTI JOIN {here} USING (_key_hash, _row_hash)"""
-    return select(lake, unlike, folder), len(found)
+    repeated = f"SELECT _key_hash FROM {there} GROUP BY _key_hash HAVING count(*) > 1"
+    folder.mkdir()
+    return Differing(
+        select(lake, unlike, folder / "keys"), select(lake, repeated, folder / "repeated"), buckets=len(found)
+    )
 
 
 class _SourceRows:

@@ -175,7 +175,7 @@ class _Reconciler:
         behind = self._wait_past(read_at) if after_catching_up else None
         table = silver_now(self.lake, self.contract)
         published = self._published(table)
-        suspects, buckets = differing(self.lake, scanned, published, self.folder / "suspects")
+        suspects, repeated, buckets = differing(self.lake, scanned, published, self.folder / "differing")
         enriched = self._wrongly_enriched(table)
         quarantined = self._quarantined(self.folder / "quarantined")
         first = self._rows(table, self.folder / "first", only=[suspects, enriched, quarantined])
@@ -193,7 +193,8 @@ class _Reconciler:
             ).fetchall()
         candidates = select(
             self.lake,
-            f"FROM {doubtful} WHERE _key_hash NOT IN {_newer_in(quarantined, first)}",
+            f"FROM {doubtful} WHERE _key_hash NOT IN {_newer_in(quarantined, first)} "
+            f"AND _key_hash NOT IN (SELECT _key_hash FROM {repeated.sql})",
             self.folder / "candidates",
         )
         confirmed, position = self._confirm(candidates, scanned, first, _Times(started, read_at), comparison)
@@ -201,6 +202,7 @@ class _Reconciler:
             comparison.count(one.key, one.source, one.lake)
         # A candidate whose values turned out equal, row by row, is equal.
         comparison.equal += confirmed.rows - comparison.missing - comparison.extra - comparison.different
+        self._count_repeated(comparison, table, repeated, scanned, doubtful)
         return Reconciliation(
             contract=self.contract,
             domain=self.domain,
@@ -215,6 +217,30 @@ class _Reconciler:
             confirmed=confirmed,
             position=position,
         )
+
+    def _count_repeated(
+        self,
+        comparison: Comparison,
+        table: Table | None,
+        repeated: Fingerprints,
+        scanned: Fingerprints,
+        doubtful: str,
+    ) -> None:
+        """Count the keys that have several rows in Silver. Only another writer makes such.
+
+        They are differences without a second look, because no change in flight makes them.
+        """
+        if not repeated.rows:
+            return
+        rows = self._rows(table, self.folder / "repeated-rows", only=[repeated])
+        texts = ", ".join(f"_key_{at}" for at in range(len(self.contract.key_columns)))
+        with self.lake.duckdb() as connection:
+            found = connection.execute(f"""
+                SELECT count(*), any_value(_key_hash) IN {doubtful},
+                    any_value(_key_hash) IN (SELECT _key_hash FROM {scanned.sql}), {texts}
+                FROM {rows.sql} WHERE _row_hash IS NOT NULL GROUP BY {texts} ORDER BY {texts}""").fetchall()
+        for copies, suspected, in_source, *key in found:
+            comparison.count_repeated(tuple(key), rows=copies, counted=not suspected, in_source=in_source)
 
     def _confirm(
         self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison

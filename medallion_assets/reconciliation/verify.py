@@ -183,7 +183,7 @@ class _Marts:
             differs = found.suspects
         else:
             then = of_silver(self.lake, contract, scan, folder / "published")
-            differs, _ = differing(self.lake, found.scanned, then, folder / "differs")
+            differs = differing(self.lake, found.scanned, then, folder / "differs").keys
         changing = f"FROM {differs.sql}"
         if found.confirmed.rows:
             changing += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"

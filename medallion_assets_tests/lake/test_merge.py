@@ -231,7 +231,7 @@ def test_rows_that_are_not_the_tables_are_refused(lake: Lake) -> None:
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     good = rows(ORDERS, order("a", 1))
     for bad, word in (
-        (good.drop_columns(["amount"]), "Missing: amount"),
+        (good.drop_columns(["id"]), "Missing: id"),
         (good.append_column("more", pa.array([1])), "Not in the table: more"),
         (good.set_column(2, "amount", pa.array([Decimal("1.005")])), "amount"),
         (good.set_column(2, "amount", pa.array([True])), "amount"),

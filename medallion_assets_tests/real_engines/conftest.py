@@ -8,7 +8,7 @@ import pytest
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.local.emulator import REGION
-from medallion_assets_tests.real_engines.history import Shop, play
+from medallion_assets_tests.fixtures.everything import Shop, play
 from medallion_assets_tests.real_engines.spark import Spark, run_spark
 from medallion_assets_tests.real_engines.trino import Trino, run_trino
 

@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from medallion_assets.lake.catalog import Lake
+from medallion_assets_tests.fixtures.everything import Shop, all_tables, play
 from medallion_assets_tests.real_engines.answer import Answer
-from medallion_assets_tests.real_engines.history import Shop, all_tables, play
 from medallion_assets_tests.real_engines.readers import differences
 from medallion_assets_tests.real_engines.trino import Trino
 from medallion_assets_tests.real_engines.values import trino_type
 
 
 def test_trino_reads_every_table_on_files_as_we_do(played: Shop, trino: Trino) -> None:
-    _compare(played, trino)
+    assert unlike(trino, trino.add_lake(played.lake.settings), played) == {}
 
 
 def test_trino_reads_every_table_on_glue_as_we_do(glue_lake: Lake, tmp_path: Path, trino: Trino) -> None:
     shop = Shop.on(glue_lake, tmp_path)
     play(shop)
-    _compare(shop, trino)
+    assert unlike(trino, trino.add_lake(glue_lake.settings), shop) == {}
 
 
-def _compare(shop: Shop, trino: Trino) -> None:
-    name = trino.add_lake(shop.lake.settings)
+def unlike(trino: Trino, catalog: str, shop: Shop) -> dict[str, list[str]]:
+    """Return what Trino reads differently in the shop's lake, which is this catalog, by table."""
 
     def read(table: tuple[str, str]) -> tuple[Mapping[str, str], Answer]:
-        return trino.types(name, table), trino.run(f'SELECT * FROM {name}."{table[0]}"."{table[1]}"')
+        return trino.types(catalog, table), trino.run(f'SELECT * FROM {catalog}."{table[0]}"."{table[1]}"')
 
-    assert differences(shop.lake, all_tables(shop.lake), read, trino_type) == {}
+    return differences(shop.lake, all_tables(shop.lake), read, trino_type)

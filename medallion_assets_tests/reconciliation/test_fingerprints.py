@@ -67,7 +67,7 @@ def suspects(memory: Memory, wanted: Contract, source: list[Item], lake: list[It
         folder = Path(name)
         here = of_source(memory, wanted, [page(*source)], folder / "source")  # type: ignore[arg-type]
         there = in_silver(memory, wanted, lake, folder / "silver")
-        found, _ = differing(memory, here, there, folder / "suspects")  # type: ignore[arg-type]
+        found = differing(memory, here, there, folder / "suspects").keys  # type: ignore[arg-type]
         names = ", ".join(f"_key_{at}" for at in range(len(wanted.key_columns)))
         with memory.duckdb() as connection:
             return connection.execute(
