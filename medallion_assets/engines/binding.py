@@ -14,7 +14,7 @@ from functools import cache
 import duckdb
 
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.engines.exact import MACROS
+from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
@@ -26,12 +26,13 @@ _ANY_DAY = date(2000, 1, 1)
 def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str) -> None:
     """Check that DuckDB accepts the query over `schema`.<table>. Raises MartError that names the file `where`."""
     with duckdb.connect() as connection:
-        connection.execute(f"SET TimeZone = 'UTC'; {MACROS}; CREATE SCHEMA {schema}")
+        sql = query.duckdb(_ANY_DAY)
+        connection.execute(f"SET TimeZone = 'UTC'; {''.join(macros_of(sql).values())} CREATE SCHEMA {schema}")
         for table in query.tables:
             columns = ", ".join(f"{identifier(name)} {_duckdb_type(kind)}" for name, kind in tables[table].items())
             connection.execute(f"CREATE TABLE {schema}.{identifier(table)} ({columns})")
         try:
-            connection.execute(f"EXPLAIN {query.duckdb(_ANY_DAY)}")
+            connection.execute(f"EXPLAIN {sql}")
         except MartError as refused:
             raise MartError(f"{where}: {refused}") from refused
         except duckdb.Error as refused:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 from sqlglot import exp
 
-from medallion_assets.engines.exact import MACROS
+from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.query import Query, read_any
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
@@ -43,7 +43,8 @@ class Embedded:
         self._lake = lake
         self._connection = lake.duckdb()
         self._catalog = f"session_{uuid.uuid4().hex}"
-        self._connection.execute(f"ATTACH ':memory:' AS {self._catalog}; USE {self._catalog}; {MACROS}")
+        self._macros: set[str] = set()
+        self._connection.execute(f"ATTACH ':memory:' AS {self._catalog}; USE {self._catalog}")
         for namespace in NAMESPACES:
             self._connection.execute(f"CREATE SCHEMA {namespace}")
 
@@ -104,7 +105,7 @@ class Embedded:
         """
         query = read_any(sql, self._types())
         with _translate_query_errors():
-            return self._connection.execute(query.duckdb(today)).to_arrow_table()
+            return self._execute(query.duckdb(today))
 
     def compute(self, query: Query, *, today: date, days: tuple[str, Sequence[date]] | None = None) -> pa.Table:
         """Return the rows of a checked query over the tables shown, with Arrow types that match its Trino types.
@@ -118,7 +119,15 @@ class Embedded:
         )
         only = f" WHERE {identifier(days[0])} IN ({', '.join(map(_day, days[1]))})" if days else ""
         with _translate_query_errors():
-            return self._connection.execute(f"SELECT {outputs} FROM ({query.duckdb(today)}){only}").to_arrow_table()
+            return self._execute(f"SELECT {outputs} FROM ({query.duckdb(today)}){only}")
+
+    def _execute(self, sql: str) -> pa.Table:
+        """Return the rows of SQL in DuckDB's dialect; the macros that it calls are created before."""
+        for name, statement in macros_of(sql).items():
+            if name not in self._macros:
+                self._connection.execute(statement)
+                self._macros.add(name)
+        return self._connection.execute(sql).to_arrow_table()
 
     def _types(self) -> Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]:
         """Return the columns of the tables shown, in the form that read_any takes."""

@@ -6,8 +6,9 @@ rewritten to (families).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -27,8 +28,26 @@ from medallion_assets.engines.families import (
 from medallion_assets.engines.rewriting import outermost
 from medallion_assets.errors import MartError
 
-MACROS = "".join(part.MACROS for part in (numbers, text, times, casts, nested, json_paths, aggregates))
-"""Macros that rewritten SQL calls. Run them once in each DuckDB catalog."""
+_MACROS: Final[dict[str, str]] = {
+    name: f"CREATE MACRO {name}{statement}"
+    for part in (numbers, text, times, casts, nested, json_paths, aggregates)
+    for name, statement in re.findall(r"CREATE MACRO (\w+)(.*?;)\n", part.MACROS, re.DOTALL)
+}
+"""Macros that rewritten SQL calls, by name; each calls only earlier ones."""
+_CALLED: Final = {name: set(re.findall(r"\b(\w+)\(", statement)) - {name} for name, statement in _MACROS.items()}
+
+
+def macros_of(sql: str) -> dict[str, str]:
+    """Return name -> statement of the macros that SQL in DuckDB's dialect calls, in the order to create them.
+
+    One takes 0.6 ms to create, so a catalog has only those that it needs.
+    """
+    called = set(re.findall(r"\b(\w+)\(", sql.lower()))
+    for name in reversed(_MACROS):
+        if name in called:
+            called |= _CALLED[name]
+    return {name: statement for name, statement in _MACROS.items() if name in called}
+
 
 _FUNCTIONS = {**aggregates.FUNCTIONS, **json_paths.FUNCTIONS, **times.FUNCTIONS}
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from medallion_assets.contracts.types import ColumnType, parse_type
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.engines.exact import MACROS
+from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.query import read_query
 from medallion_assets.errors import MartError
 
@@ -211,7 +211,8 @@ def test_the_plan_of_duckdbs_own_average_has_floating_point() -> None:
 
 def plans_floating_point(sql: str) -> bool:
     with duckdb.connect() as connection:
-        connection.execute(f"{MACROS}; CREATE SCHEMA silver; CREATE TABLE silver.t (n BIGINT, d DECIMAL(12,2))")
+        macros = "".join(macros_of(sql).values())
+        connection.execute(f"{macros} CREATE SCHEMA silver; CREATE TABLE silver.t (n BIGINT, d DECIMAL(12,2))")
         ((text,),) = connection.execute("SELECT json_serialize_plan(?)", [sql]).fetchall()
         plan = json.loads(text)
         assert plan["error"] is False, plan
