@@ -8,8 +8,8 @@ from typing import Any
 from sqlglot import exp
 
 from medallion_assets.engines.families.values import always
-from medallion_assets.engines.rewriting import comparable
-from medallion_assets.engines.types import compared_type, describe, of_kind, require_known
+from medallion_assets.engines.rewriting import call, coerce, comparable
+from medallion_assets.engines.types import compared_type, describe, is_double, of_kind, require_known
 from medallion_assets.errors import MartError
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)
@@ -62,12 +62,31 @@ def _escape(node: exp.Escape) -> exp.DataType:
 
 def _compare(node: exp.Binary) -> exp.Expr:
     left, right = comparable(node.left, node.right)
-    return type(node)(this=left, expression=right)
+    compared = type(node)(this=left, expression=right)
+    if isinstance(node, exp.NullSafeEQ | exp.NullSafeNEQ):
+        return compared
+    return _without_nan(compared, node.left, node.right, otherwise=isinstance(node, exp.NEQ))
+
+
+def _without_nan(compared: exp.Expr, *parts: exp.Expr, otherwise: bool = False) -> exp.Expr:
+    """Return a comparison that is `otherwise` if one of its doubles is no number, which for DuckDB is the largest."""
+    if not is_double(compared_type(part.type for part in parts)):
+        return compared
+    values = [coerce(part, of_kind(exp.DType.DOUBLE)) for part in parts]
+    missing = exp.or_(*(exp.Is(this=exp.Paren(this=value.copy()), expression=exp.Null()) for value in values))
+    broken = exp.or_(*(call("isnan", value.copy()) for value in values))
+    ifs = [exp.If(this=missing, true=exp.Null()), exp.If(this=broken, true=exp.Boolean(this=otherwise))]
+    return exp.Case(ifs=ifs, default=compared)
 
 
 def _rewrite_between(node: exp.Between) -> exp.Expr:
-    this, low, high = comparable(node.this, node.args["low"], node.args["high"])
-    return exp.Between(this=this, low=low, high=high)
+    value, bounds = node.this, (node.args["low"], node.args["high"])
+    this, low, high = comparable(value, *bounds)
+    if not is_double(compared_type(part.type for part in (value, *bounds))):
+        return exp.Between(this=this, low=low, high=high)
+    halves = exp.GTE(this=this.copy(), expression=low), exp.LTE(this=this.copy(), expression=high)
+    whole = [_without_nan(half, value, bound) for half, bound in zip(halves, bounds, strict=True)]
+    return exp.Paren(this=exp.And(this=whole[0], expression=whole[1]))
 
 
 def _rewrite_in(node: exp.In) -> exp.Expr | None:
