@@ -84,22 +84,22 @@ def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fle
             store,
             PollerHeartbeat(table=table, stream_arn="arn/1", started_at=now, written_at=now, read_up_to=now, shards=()),
         )
-    whole = json.loads(medallion("status", "--json").stdout)
-    assert {table["complete_to"] for table in whole["tables"]} == {now.isoformat()}
-    assert [mart["complete_to"] for mart in whole["marts"]] == [mart["computed_at"] for mart in whole["marts"]]
-    assert all(datetime.fromisoformat(mart["computed_at"]) < now for mart in whole["marts"])
+    shown = json.loads(medallion("status", "--json").stdout)
+    assert {table["complete_to"] for table in shown["tables"]} == {now.isoformat()}
+    assert [mart["complete_to"] for mart in shown["marts"]] == [mart["computed_at"] for mart in shown["marts"]]
+    assert all(datetime.fromisoformat(mart["computed_at"]) < now for mart in shown["marts"])
     write_gap_marker(
         store, GapMarker(table="fleet-Trips", detected_at=now, reason="shard shardId-1 was trimmed before it was read")
     )
     found = medallion("status", "--json")
     assert found.exit_code == 1
     assert "trips needs a backfill" in found.stderr and "medallion repair trips" in found.stderr
-    told = json.loads(found.stdout)
-    assert [(table["table"], table["needs_backfill"]) for table in told["tables"]] == [
+    document = json.loads(found.stdout)
+    assert [(table["table"], table["needs_backfill"]) for table in document["tables"]] == [
         ("vehicles", False),
         ("trips", True),
     ]
-    assert told["marts"][0]["incomplete"] == ["trips"]
+    assert document["marts"][0]["incomplete"] == ["trips"]
     shown = medallion("status")
     assert shown.exit_code == 1 and "(trips needs a backfill)" in shown.stdout
 
@@ -112,7 +112,7 @@ def test_query_prints_tables_csv_and_json_with_exact_values(fleet: Fleet) -> Non
     sql = "SELECT vehicle_no, battery_kwh, skills FROM silver.vehicles ORDER BY vehicle_no LIMIT 2"
     rows = json.loads(medallion("query", sql, "--json").stdout)
     assert rows == json.loads(medallion("query", sql, "--format", "json").stdout)
-    assert [row["vehicle_no"] for row in rows] == [9007199254740993, 9007199254740994], "no double could hold them"
+    assert [row["vehicle_no"] for row in rows] == [9007199254740993, 9007199254740994], "no double has these values"
     assert all(isinstance(row["battery_kwh"], str) for row in rows)
     printed = list(csv.reader(io.StringIO(medallion("query", sql, "--format", "csv").stdout)))
     assert printed[0] == ["vehicle_no", "battery_kwh", "skills"]
@@ -162,7 +162,7 @@ def test_quarantine_lists_and_shows_what_breaks_its_contract(fleet: Fleet) -> No
 
 
 @pytest.mark.slow
-def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
+def test_quarantine_replays_what_fits_a_corrected_contract_and_drops_the_rest(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     fleet.write()
@@ -187,11 +187,11 @@ def test_quarantine_replays_what_a_mended_contract_takes_and_drops_the_rest(
         "follows": [],
     }
 
-    mended = tmp_path / "mended"
-    shutil.copytree(FLEET, mended)
-    file = mended / "tables" / "vehicles.yaml"
+    corrected = tmp_path / "corrected"
+    shutil.copytree(FLEET, corrected)
+    file = corrected / "tables" / "vehicles.yaml"
     file.write_text(file.read_text().replace("{min: 0}", "{min: -9}"))
-    monkeypatch.setenv("MEDALLION_DOMAIN", str(mended))
+    monkeypatch.setenv("MEDALLION_DOMAIN", str(corrected))
     one = medallion("quarantine", "replay", "vehicles", "--where", "json_extract_scalar(keys, '$.VehicleNo.N') = '7'")
     assert one.exit_code == 0, one.output
     assert "1 replayed: 1 resolved, 0 superseded, 0 still open" in one.stdout
@@ -255,7 +255,7 @@ def test_a_verification_by_hand_is_the_last_one_that_health_shows(fleet: Fleet) 
 
 
 @pytest.mark.slow
-def test_repair_shows_mends_and_is_done_when_the_pipeline_has_merged_it(fleet: Fleet) -> None:
+def test_repair_shows_and_amends_differences_and_ends_when_they_are_merged(fleet: Fleet) -> None:
     fleet.write(50)
     fleet.capture()
     fleet.publish()
@@ -294,7 +294,7 @@ def test_generate_counts_what_it_wrote(fleet: Fleet) -> None:
 def test_generate_delivers_captured_batches_twice(fleet: Fleet) -> None:
     fleet.write()
     fleet.capture()
-    for _ in range(6):  # each time two objects, of which a fifth is delivered again
+    for _ in range(6):  # each time two objects; a fifth of them is delivered again
         found = json.loads(medallion("generate", "--rate", "500", "--count", "1", "--seed", "9", "--json").stdout)
         fleet.capture()
     assert found["redelivered"] > 0

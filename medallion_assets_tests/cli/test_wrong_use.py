@@ -203,7 +203,7 @@ def test_a_dropped_attribute_that_the_workload_does_not_write_is_noted(tmp_path:
     assert "note: trips: drop: workload.yaml writes no attribute 'Debgu'; it writes Debug, Weather" in found.stderr
 
 
-def test_contracts_check_tells_the_mistakes_of_marts_and_workload_together(tmp_path: Path) -> None:
+def test_contracts_check_names_the_mistakes_of_marts_and_workload_together(tmp_path: Path) -> None:
     shutil.copytree(FLEET, tmp_path / "fleet")
     for file, old, new in [
         ("marts/daily_distance/mart.yaml", "grain: [day", "grain: [date"),
@@ -338,7 +338,7 @@ def test_a_missing_emulator_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     assert "MEDALLION_EMULATOR is '/no/such/ministack', and there is no such file." in found.stderr
 
 
-def test_a_reader_that_has_enough_is_no_error(fleet: Fleet) -> None:
+def test_a_reader_that_stops_early_is_no_error(fleet: Fleet) -> None:
     sql = "SELECT n FROM UNNEST(sequence(1, 9999)) AS t (n)"
     command = f'{Path(sys.executable).parent / "medallion"} query "{sql}" --format csv | head -1'
     found = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)

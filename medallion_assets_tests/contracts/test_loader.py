@@ -114,7 +114,7 @@ def test_a_mistake_names_file_and_field(folder: Path, before: str, after: str, f
         assert part in str(caught.value)
 
 
-def test_all_mistakes_of_all_files_are_told_at_once_with_their_lines(folder: Path) -> None:
+def test_all_mistakes_of_all_files_are_reported_at_once_with_their_lines(folder: Path) -> None:
     (folder / "domain.yaml").write_text("since: 20260101\ncolour: red\n")
     (folder / "tables/customers.yaml").write_text(CUSTOMERS.replace("owner: team:shop", "owner: me") + "  _x: text\n")
     (folder / "tables/orders.yaml").write_text(
@@ -137,7 +137,7 @@ partition: [{column: zip, transform: day}]
     )
     with pytest.raises(ContractError) as caught:
         load_domain(str(folder))
-    told = str(caught.value)
+    message = str(caught.value)
     for file, field, expected, line in [
         ("domain", "since", "expected a day like 2026-01-31, found 20260101", 1),
         ("domain", "colour", "unknown key", 2),
@@ -153,8 +153,8 @@ partition: [{column: zip, transform: day}]
         ("tables/orders", "columns.N.attribute", "unknown key", 13),
         ("tables/orders", "drop", "['Zip'] are also columns", 14),
     ]:
-        found = [row for row in told.splitlines() if row.startswith(f"{folder / file}.yaml: {field}: ")]
-        assert any(expected in row and row.endswith(f"(line {line})") for row in found), (field, told)
+        found = [row for row in message.splitlines() if row.startswith(f"{folder / file}.yaml: {field}: ")]
+        assert any(expected in row and row.endswith(f"(line {line})") for row in found), (field, message)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_a_rule_of_the_columns_type_is_taken(folder: Path, type_: str, rule: str
         ("F", "'struct<2nd:int>'", "2nd"),
     ],
 )
-def test_a_name_that_an_engine_does_not_take_is_refused(folder: Path, attribute: str, spec: str, name: str) -> None:
+def test_a_name_that_an_engine_does_not_accept_is_refused(folder: Path, attribute: str, spec: str, name: str) -> None:
     (folder / "tables/customers.yaml").write_text(CUSTOMERS + f"  {attribute}: {spec}\n")
     if name == "gr_e":  # a letter that is not ASCII is a word's end
         assert name in load_domain(str(folder)).by_name["customers"].by_name
@@ -301,7 +301,7 @@ def test_a_file_is_read_or_refused_or_plainly_not_meant(folder: Path, file: str,
     assert str(folder / file) in str(caught.value) or str((folder / file).parent) in str(caught.value)
 
 
-def test_a_folder_whose_domain_file_has_another_ending_is_told_so(folder: Path) -> None:
+def test_a_domain_file_with_another_ending_is_named(folder: Path) -> None:
     (folder / "domain.yaml").rename(folder / "domain.yml")
     with pytest.raises(ContractError, match=r"domain\.yml: .*name it domain\.yaml"):
         load_domain(str(folder))

@@ -1,4 +1,4 @@
-"""Runs in this process: of everything, as the sensor or as somebody at the page would start them."""
+"""Runs in this process, as the sensor or a user of the page would start them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, d
 def page_run(
     definitions: dg.Definitions, instance: dg.DagsterInstance, *keys: str, days: Sequence[date] = ()
 ) -> dg.ExecuteInProcessResult:
-    """A run of these assets as the page launches it: for one day, for a range of days, or without."""
+    """Run these assets as the page does: for one day, for a range of days, or without partitions."""
     tags = {}
     if len(days) > 1:
         tags = {
@@ -74,7 +74,7 @@ def check_run(
 
 
 def fared(result: dg.ExecuteInProcessResult) -> dict[str, set[str]]:
-    """The steps that succeeded and that failed, by asset. What waited for a failed one is in neither."""
+    """Return the steps that succeeded and those that failed, by asset. Skipped steps are in neither."""
     found: dict[str, set[str]] = {"SUCCESS": set(), "FAILURE": set()}
     for event in result.all_events:
         _, _, kind = event.event_type_value.rpartition("_")
@@ -84,7 +84,7 @@ def fared(result: dg.ExecuteInProcessResult) -> dict[str, set[str]]:
 
 
 def failure(result: dg.ExecuteInProcessResult, key: str) -> str:
-    """What the failed step of an asset says."""
+    """Return the message of the failed step of an asset."""
     data = result.failure_data_for_node(key.replace("/", "__"))
     assert data is not None
     if data.user_failure_data is not None:

@@ -1,4 +1,4 @@
-"""A shop's changes as stream records, captured into the Bronze store of the settings in force; its tables read back."""
+"""Changes of a shop as stream records, captured into the Bronze store of the current settings; and its tables."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def order(
 
 
 def record(table: str, keys: Item, new: Item) -> dict[str, Any]:
-    """A change as Lambda delivers it; sequence numbers count up."""
+    """Return a change as Lambda delivers it; sequence numbers increase."""
     sequence = next(_sequence)
     return {
         "eventID": f"{table}-{sequence}",
@@ -80,7 +80,7 @@ def record(table: str, keys: Item, new: Item) -> dict[str, Any]:
 
 
 def rows(namespace: str, name: str) -> list[dict[str, Any]]:
-    """The published rows of a table, in order of all their columns but when they were computed."""
+    """Return the published rows of a table, sorted, without the time at which they were computed."""
     with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
         table = lake.table(namespace, name)
         found = (
@@ -92,6 +92,6 @@ def rows(namespace: str, name: str) -> list[dict[str, Any]]:
 
 
 def snapshot(namespace: str, name: str) -> int | None:
-    """The published snapshot's id."""
+    """Return the id of the published snapshot."""
     with Lake.open(Settings.load().lake()) as lake:
         return lake.table(namespace, name).metadata.current_snapshot_id

@@ -1,4 +1,4 @@
-"""The marts that look at the current day, with the clock in hand."""
+"""The marts that use the current date, on a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_request_whose_run_failed_is_repeated_at_most_every_ten_minutes(instan
     assert not clock.requested(MIDNIGHT + timedelta(minutes=20))
 
 
-def test_a_held_table_holds_the_new_day_back_until_it_passes(instance: dg.DagsterInstance) -> None:
+def test_a_blocked_table_delays_the_new_day_until_its_check_passes(instance: dg.DagsterInstance) -> None:
     clock = Clockwork(instance)
     clock.requested(EVENING)
     clock.table_passes = False
@@ -92,7 +92,7 @@ def test_a_held_table_holds_the_new_day_back_until_it_passes(instance: dg.Dagste
     assert clock.requested(MIDNIGHT + timedelta(minutes=3))
 
 
-def test_only_marts_that_look_at_the_clock_have_the_condition(shipped: dg.Definitions) -> None:
+def test_only_marts_that_use_the_current_date_have_the_condition(shipped: dg.Definitions) -> None:
     with_condition = {
         spec.key.to_user_string() for spec in shipped.resolve_all_asset_specs() if spec.automation_condition is not None
     }
@@ -100,8 +100,8 @@ def test_only_marts_that_look_at_the_clock_have_the_condition(shipped: dg.Defini
 
 
 @pytest.mark.usefixtures("lake_on_files")
-@pytest.mark.parametrize(("amount", "marts"), [("79.99", 2), ("-1", 0)], ids=["passed", "held"])
-def test_the_shipped_marts_are_requested_at_midnight_unless_a_table_is_held(
+@pytest.mark.parametrize(("amount", "marts"), [("79.99", 2), ("-1", 0)], ids=["passed", "blocked"])
+def test_the_shipped_marts_are_requested_at_midnight_unless_a_table_is_blocked(
     shipped: dg.Definitions, instance: dg.DagsterInstance, amount: str, marts: int
 ) -> None:
     """The real graph: its tables have hundreds of days, and checks for those few that had changes."""

@@ -26,12 +26,12 @@ SALES = dg.AssetKey(["gold", "daily_sales_by_region"])
 
 @dg.asset(deps=[SALES])
 def report() -> None:
-    """What a user makes of a mart."""
+    """An asset of the user's own, downstream of a mart."""
 
 
 @dg.asset_check(asset=SALES)
 def has_sales() -> dg.AssetCheckResult:
-    """What a user demands of a mart."""
+    """A check of the user's own, on a mart."""
     return dg.AssetCheckResult(passed=True)
 
 
@@ -43,19 +43,19 @@ FOLLOW = dg.AutomationCondition.eager().without(~dg.AutomationCondition.any_deps
 
 @dg.asset(deps=[LAB_ORDERS], automation_condition=FOLLOW)
 def lab_report(lab_medallion: MedallionResource) -> None:
-    """What follows each refresh of a mart, and reads it with the domain's resource."""
+    """An asset that runs after each refresh of a mart, and reads it with the domain's resource."""
     with lab_medallion.lake() as lake:
         assert "daily_orders" in lake.tables("gold")
 
 
 @dg.asset_check(asset=LAB_ORDERS, automation_condition=FOLLOW)
 def has_lab_orders() -> dg.AssetCheckResult:
-    """What is checked after each refresh of a mart."""
+    """A check that runs after each refresh of a mart."""
     return dg.AssetCheckResult(passed=True)
 
 
 def names(definitions: dg.Definitions) -> set[str]:
-    """Whatever has to be unique in a code location, or keeps two domains apart."""
+    """Return every name that has to be unique in a code location, or that keeps two domains apart."""
     repository = definitions.get_repository_def()
     graph = repository.asset_graph
     keys = graph.get_all_asset_keys()
@@ -80,7 +80,7 @@ def test_two_domains_in_one_code_location_share_no_name() -> None:
     assert prefixed == names(first), "the prefix is the only difference"
 
 
-def test_a_group_holds_all_assets_of_its_domain() -> None:
+def test_a_group_contains_all_assets_of_its_domain() -> None:
     groups = {spec.group_name for spec in build_defs("example", group_name="shop").resolve_all_asset_specs()}
     assert groups == {"shop"}
 
@@ -123,7 +123,7 @@ def test_assets_and_checks_of_the_users_own_run_with_the_marts(
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MedallionResource]:
-    """A second domain's place, told by values and by a variable of its own; the shop's variables are not set."""
+    """The resource of a second domain, with values and a variable of its own; the shop's variables are not set."""
     for variable in ("MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MEDALLION_CATALOG"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("LAB_WAREHOUSE", str(tmp_path / "warehouse"))
@@ -141,7 +141,7 @@ def tick(
     *,
     cursor: str | None = None,
 ) -> SensorExecutionData:
-    """One tick of a sensor with these resources."""
+    """Evaluate one tick of a sensor with these resources."""
     with dg.build_sensor_context(
         instance=instance, cursor=cursor, resources=resources, definitions=definitions
     ) as context:
@@ -201,7 +201,7 @@ def test_a_domain_with_a_prefix_goes_from_bronze_to_gold(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
-    """A domain none of whose variables is set."""
+    """A domain without any of its variables set."""
     for variable in ("LAB_BRONZE", "MEDALLION_WAREHOUSE", "MEDALLION_CATALOG", "AWS_REGION"):
         monkeypatch.delenv(variable, raising=False)
     return build_defs("example", resource=MedallionResource(bronze=dg.EnvVar("LAB_BRONZE")))

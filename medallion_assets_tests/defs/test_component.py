@@ -190,11 +190,11 @@ def test_two_domains_need_two_prefixes(project: Project, web: Path) -> None:
         ("  domain: ecommerce\n  key_prefix: a/b", "letters, digits and _"),
     ],
 )
-def test_a_mistake_in_defs_yaml_is_told(project: Project, web: Path, wrong: str, message: str) -> None:
+def test_a_mistake_in_defs_yaml_is_named(project: Project, web: Path, wrong: str, message: str) -> None:
     web.write_text(f"type: medallion_assets.DomainComponent\n\nattributes:\n{wrong}\n")
-    told = project.run("dg", "check", "defs")
-    assert told.returncode != 0
-    assert message in told.stdout + told.stderr
+    checked = project.run("dg", "check", "defs")
+    assert checked.returncode != 0
+    assert message in checked.stdout + checked.stderr
 
 
 def test_on_an_instance_of_ones_own_a_change_reaches_gold(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

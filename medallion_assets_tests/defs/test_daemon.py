@@ -53,7 +53,7 @@ STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The shipped domain as a user's own folder, so that a test can mend a contract."""
+    """The shipped domain as a user's own folder, so that a test can correct a contract."""
     folder = tmp_path_factory.mktemp("stack")
     shutil.copytree(domain_folder("ecommerce"), folder / "shop")
     with run_stack(str(folder / "shop"), state=folder / "state") as running:
@@ -143,13 +143,13 @@ def test_late_data_for_an_old_order_day_refreshes_that_day(stack: Stack) -> None
         eventually(lambda: instance.get_materialized_partitions(mart) == days, "its partitions in Dagster")
 
 
-def test_a_customer_who_moves_takes_all_orders_along(stack: Stack) -> None:
+def test_a_customer_who_moves_changes_the_region_of_all_orders(stack: Stack) -> None:
     put(customer("c1", region="US"))
     expected = {(str(today()), "US"): (1, Decimal("10.00")), (str(OLD), "US"): (1, Decimal("7.00"))}
     eventually(lambda: sales() == expected, "both orders in the new region")
 
 
-def test_a_held_batch_leaves_gold_as_it_was_until_it_is_mended_and_run_again_from_the_page(stack: Stack) -> None:
+def test_a_blocked_batch_leaves_gold_unchanged_until_the_contract_is_corrected_and_the_day_rerun(stack: Stack) -> None:
     before, old = sales(), rows("silver", "orders")
     put(*(order(f"free-{number}", amount="-0.01") for number in range(30)))
     with dg.DagsterInstance.get() as instance:
@@ -163,14 +163,14 @@ def test_a_held_batch_leaves_gold_as_it_was_until_it_is_mended_and_run_again_fro
     assert sales() == before
 
     contract = stack.domain.folder / "tables" / "orders.yaml"
-    mended = contract.read_text().replace("{min: 0}", "{min: -1}")
-    assert mended != contract.read_text()
-    contract.write_text(mended)
+    corrected = contract.read_text().replace("{min: 0}", "{min: -1}")
+    assert corrected != contract.read_text()
+    contract.write_text(corrected)
     assert launch(stack, "bronze/orders", "silver/orders", day=str(today())) == "SUCCESS"
-    eventually(lambda: sales()[(str(today()), "US")][0] == 31, "the held orders in Gold")
+    eventually(lambda: sales()[(str(today()), "US")][0] == 31, "the blocked orders in Gold")
 
 
-def test_new_data_flows_again_after_it(stack: Stack) -> None:
+def test_new_data_reaches_gold_again_after_that(stack: Stack) -> None:
     put(order("o3", amount="1.00", on=OLD))
     eventually(lambda: sales().get((str(OLD), "US")) == (2, Decimal("8.00")), "the next order in Gold")
 

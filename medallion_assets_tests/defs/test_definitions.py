@@ -92,11 +92,11 @@ def test_the_partitions_begin_with_the_day_that_is_set(monkeypatch: pytest.Monke
 
 
 def test_the_graph_is_the_one_that_was_reviewed(shipped: dg.Definitions) -> None:
-    """Set UPDATE_GRAPH=1 to write the file anew, and review the difference."""
+    """Set UPDATE_GRAPH=1 to write the file again, and review the difference."""
     found = json.dumps(graph(shipped), indent=1, sort_keys=True) + "\n"
     if os.environ.get(UPDATE):
         SNAPSHOT.write_text(found)
-    assert found == SNAPSHOT.read_text(), f"the graph differs from {SNAPSHOT.name}; {UPDATE}=1 writes it anew"
+    assert found == SNAPSHOT.read_text(), f"the graph differs from {SNAPSHOT.name}; {UPDATE}=1 writes it again"
 
 
 def graph(definitions: dg.Definitions) -> dict[str, Any]:

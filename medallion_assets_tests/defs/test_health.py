@@ -1,4 +1,4 @@
-"""The look at the pipeline's health: what it writes after real runs, good and bad, and that it counts each run once."""
+"""The collection of the pipeline's health: what it writes after real runs, and that it counts each run once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medallion_assets.contracts.loader import load_domain
 from medallion_assets.defs.health import read_run_events
 from medallion_assets.defs.names import Names
 from medallion_assets.gold.spec import load_marts
-from medallion_assets.health import collect as looks
+from medallion_assets.health import collect
 from medallion_assets.health.collect import collect_health
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
@@ -37,8 +37,8 @@ def lake(lake_on_files: object) -> Iterator[Lake]:
         yield opened
 
 
-def look_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = timedelta(seconds=30)) -> datetime:
-    """A look, as if it were a little later: a run that has just ended is left to the next one."""
+def collect_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = timedelta(seconds=30)) -> datetime:
+    """Collect the health as if it were a little later, because a run that has just ended is left to the next call."""
     at = datetime.now(UTC) + later
     collect_health(
         lake,
@@ -52,7 +52,7 @@ def look_now(lake: Lake, instance: dg.DagsterInstance, *, later: timedelta = tim
 
 
 def rows(lake: Lake, name: str, at: datetime) -> dict[tuple[str, ...], Row]:
-    """The rows of one look, by layer and table, of checks by check, too."""
+    """Return the rows of one observation, by layer and table; those of checks also by check."""
     table = lake.table("ops", name)
     with lake.duckdb() as connection:
         found = (
@@ -64,12 +64,12 @@ def rows(lake: Lake, name: str, at: datetime) -> dict[tuple[str, ...], Row]:
     return {tuple(row[key] for key in keys): row for row in found}
 
 
-def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
+def test_an_observation_says_what_a_run_did_and_the_state_of_every_layer(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"), order("o2"))
     assert incremental_run(shipped, instance, today()).success
-    at = look_now(lake, instance)
+    at = collect_now(lake, instance)
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     assert len(health) == 2 * len(DOMAIN.tables) + len(MARTS)
     orders = health["silver", "orders"]
@@ -90,12 +90,14 @@ def test_a_look_says_what_a_run_did_and_how_every_layer_stands(
     assert json.loads(grain["numbers"])["rows"] == 1
 
 
-def test_a_run_is_counted_in_one_look_only(shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake) -> None:
+def test_a_run_is_counted_in_one_observation_only(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
+) -> None:
     capture(customer("c1"))
     incremental_run(shipped, instance, today())
-    just_ended = look_now(lake, instance, later=timedelta(0))
-    first = look_now(lake, instance, later=timedelta(seconds=30))
-    second = look_now(lake, instance, later=timedelta(seconds=60))
+    just_ended = collect_now(lake, instance, later=timedelta(0))
+    first = collect_now(lake, instance, later=timedelta(seconds=30))
+    second = collect_now(lake, instance, later=timedelta(seconds=60))
     done = [rows(lake, "health", at)["silver", "customers"]["succeeded_steps"] for at in (just_ended, first, second)]
     assert done == [0, 1, 0]
 
@@ -106,11 +108,11 @@ def test_a_run_without_checks_is_counted_once_too(
     """Nothing is added to `ops.checks` then, so the two tables follow the runs up to different times."""
     capture(customer("c1"))
     assert page_run(shipped, instance, "bronze/customers", days=[today()]).success
-    looks_at = [look_now(lake, instance, later=timedelta(seconds=seconds)) for seconds in (30, 60)]
-    assert [rows(lake, "health", at)["bronze", "customers"]["succeeded_steps"] for at in looks_at] == [1, 0]
+    times = [collect_now(lake, instance, later=timedelta(seconds=seconds)) for seconds in (30, 60)]
+    assert [rows(lake, "health", at)["bronze", "customers"]["succeeded_steps"] for at in times] == [1, 0]
 
 
-def test_a_look_that_died_between_its_two_tables_is_made_good(
+def test_after_a_crash_between_the_two_tables_the_next_call_writes_the_second_one(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     capture(customer("c1"))
@@ -123,14 +125,14 @@ def test_a_look_that_died_between_its_two_tables_is_made_good(
         raise Died
 
     with monkeypatch.context() as dying, pytest.raises(Died):
-        dying.setattr(looks, "step_totals", die)
-        look_now(lake, instance)
-    at = look_now(lake, instance, later=timedelta(seconds=60))
+        dying.setattr(collect, "step_totals", die)
+        collect_now(lake, instance)
+    at = collect_now(lake, instance, later=timedelta(seconds=60))
     assert rows(lake, "health", at)["silver", "customers"]["succeeded_steps"] == 1
     assert rows(lake, "checks", at) == {}, "they were written before it died"
 
 
-def test_what_failed_what_waits_and_what_is_held_is_told(
+def test_failed_steps_pending_objects_and_blocked_tables_are_counted(
     shipped: dg.Definitions, instance: dg.DagsterInstance, lake: Lake
 ) -> None:
     capture(customer("c1"), product("p1"), *(order(f"o{n}") for n in range(30)))
@@ -139,7 +141,7 @@ def test_what_failed_what_waits_and_what_is_held_is_told(
     assert incremental_run(shipped, instance, today()).success
     capture(*(order(f"o{n}", amount=BAD_AMOUNT) for n in range(10)))
     assert not incremental_run(shipped, instance, today()).success, "too many of the batch break the contract"
-    at = look_now(lake, instance)
+    at = collect_now(lake, instance)
     health, checks = rows(lake, "health", at), rows(lake, "checks", at)
     orders = health["silver", "orders"]
     assert (orders["succeeded_steps"], orders["failed_steps"], orders["pending_objects"]) == (2, 1, 1)

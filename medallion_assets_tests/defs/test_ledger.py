@@ -48,7 +48,7 @@ class Observer:
         return {one.asset_key.to_user_string(): one for one in found}
 
     def metadata(self) -> Mapping[str, dg.MetadataValue]:
-        """Return what the last update says about itself."""
+        """Return the metadata of the last update."""
         event = self.instance.get_latest_materialization_event(LEDGER)
         assert event is not None and event.asset_materialization is not None
         return event.asset_materialization.metadata
@@ -60,7 +60,7 @@ def observer(shipped: dg.Definitions, instance: dg.DagsterInstance) -> Observer:
 
 
 def lose(table: str) -> datetime:
-    """The poller finds that the table's stream lost records; when it did."""
+    """Write what the poller writes if the table's stream lost records. Return when."""
     at = datetime.now(UTC)
     write_gap_marker(
         store(), GapMarker(table=table, detected_at=at, reason="shard shardId-1 was trimmed before it was read")
@@ -69,7 +69,7 @@ def lose(table: str) -> datetime:
 
 
 def read(table: str, *, started_at: datetime | None = None) -> datetime:
-    """The poller says that it has read the table up to now."""
+    """Write a heartbeat: the poller has read the table up to now. Return when."""
     at = datetime.now(UTC)
     marker = PollerHeartbeat(
         table=table, stream_arn="arn/stream/1", started_at=started_at or at, written_at=at, read_up_to=at, shards=()
@@ -79,7 +79,7 @@ def read(table: str, *, started_at: datetime | None = None) -> datetime:
 
 
 def repair(table: str, name: str) -> None:
-    """The poller captures again, and a repair completes."""
+    """Let the poller capture again and a repair complete."""
     read(table)
     with Lake.open(Settings.load().lake()) as lake:
         contract = load_domain("ecommerce").by_name[name]
@@ -90,15 +90,15 @@ def test_an_update_says_up_to_when_each_table_and_mart_is_complete(observer: Obs
     capture(customer("c1"), product("p1"), order("o1"))
     times = {name: read(name) for name in ("Customers", "Products", "Orders")}
     assert incremental_run(observer.definitions, observer.instance, today()).success
-    told = observer.update()
-    assert all(event.passed for event in told.values())
-    assert set(told) == {
+    reported = observer.update()
+    assert all(event.passed for event in reported.values())
+    assert set(reported) == {
         *(f"silver/{name}" for name in ("customers", "products", "orders")),
         *(f"gold/{name}" for name in ("daily_sales_by_region", "key_metrics", "product_performance")),
     }
-    assert told["silver/orders"].metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
+    assert reported["silver/orders"].metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
     assert observer.metadata()["gaps"].value == 0
-    assert observer.update() == {}, "what came out as before is not told again"
+    assert observer.update() == {}, "what came out as before is not reported again"
     result = incremental_run(observer.definitions, observer.instance, today())
     found = checks(observer.instance, result, "gold/key_metrics")["completeness"]
     assert found.metadata["complete_up_to"].value == f"{times['Orders']:%Y-%m-%dT%H:%M:%SZ}"
@@ -110,11 +110,11 @@ def test_a_lost_stream_shows_in_one_update_and_in_every_run_until_the_repair(obs
     assert incremental_run(observer.definitions, observer.instance, today()).success
     observer.update()
     lose("Products")
-    told = observer.update()
-    assert set(told) == {"silver/products", "gold/product_performance"}
-    assert not any(event.passed for event in told.values())
-    assert told["silver/products"].severity is dg.AssetCheckSeverity.WARN
-    (example,) = json.loads(json.dumps(told["silver/products"].metadata["examples"].value))
+    reported = observer.update()
+    assert set(reported) == {"silver/products", "gold/product_performance"}
+    assert not any(event.passed for event in reported.values())
+    assert reported["silver/products"].severity is dg.AssetCheckSeverity.WARN
+    (example,) = json.loads(json.dumps(reported["silver/products"].metadata["examples"].value))
     assert "needs a backfill since" in example and "was trimmed" in example and "medallion repair products" in example
     capture(product("p2"), order("o2", products=("p2",)))
     result = incremental_run(observer.definitions, observer.instance, today())
@@ -127,7 +127,7 @@ def test_a_lost_stream_shows_in_one_update_and_in_every_run_until_the_repair(obs
 
 
 @pytest.mark.slow
-def test_a_contract_may_hold_its_marts_back_until_the_backfill(
+def test_a_contract_may_block_its_marts_until_the_backfill(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(domain_folder("ecommerce"), tmp_path / "strict")
@@ -150,7 +150,9 @@ def test_a_contract_may_hold_its_marts_back_until_the_backfill(
     assert rows("gold", "daily_sales_by_region") != before
 
 
-def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(observer: Observer) -> None:
+def test_a_table_that_the_poller_no_longer_reads_fails_its_check_after_the_time_in_the_contract(
+    observer: Observer,
+) -> None:
     capture(customer("c1"))
     incremental_run(observer.definitions, observer.instance, today())
     at = datetime.now(UTC) - timedelta(days=2)
@@ -160,13 +162,13 @@ def test_what_a_poller_no_longer_reads_is_told_when_the_contracts_time_is_over(o
             table="Customers", stream_arn="arn/stream/1", started_at=at, written_at=at, read_up_to=at, shards=()
         ),
     )
-    told = observer.update()["silver/customers"]
-    assert not told.passed
-    assert int(str(told.metadata["age_s"].value)) > 86400
+    reported = observer.update()["silver/customers"]
+    assert not reported.passed
+    assert int(str(reported.metadata["age_s"].value)) > 86400
 
 
 @pytest.mark.parametrize("left", [{}, {CURSOR: dg.MetadataValue.json({"pages": 3})}])
-def test_an_update_that_cannot_read_what_the_last_one_left_starts_anew(
+def test_an_update_that_cannot_read_the_last_ones_cursor_starts_from_the_beginning(
     observer: Observer, left: dict[str, dg.MetadataValue]
 ) -> None:
     capture(customer("c1"))
@@ -176,7 +178,7 @@ def test_an_update_that_cannot_read_what_the_last_one_left_starts_anew(
     assert set(observer.update()) == set(first)
 
 
-def test_every_check_says_what_it_is_about(shipped: dg.Definitions) -> None:
+def test_every_check_has_a_description(shipped: dg.Definitions) -> None:
     graph = shipped.get_repository_def().asset_graph
     for key in graph.asset_check_keys:
         assert graph.get_check_spec(key).description, key

@@ -1,4 +1,4 @@
-"""The maintenance job, run over a lake with every kind of table. What it does to a table is tested in gold."""
+"""The maintenance job, run over a lake with every kind of table. The rest is tested in maintenance and lake."""
 
 from __future__ import annotations
 

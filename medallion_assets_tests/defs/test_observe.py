@@ -35,7 +35,7 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[int
     return len(found.run_requests or ()), found.skip_message or ""
 
 
-def test_a_tick_starts_a_run_unless_one_is_under_way(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
+def test_a_tick_starts_a_run_unless_one_is_in_progress(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
     job = shipped.resolve_job_def("observe")
     for status in (*ENDED, None, *UNDER_WAY):
         if status is not None:
@@ -47,7 +47,7 @@ def test_a_tick_starts_a_run_unless_one_is_under_way(shipped: dg.Definitions, on
             on_disk.delete_run(run.run_id)
 
 
-def test_a_run_of_another_job_holds_nothing_up(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
+def test_a_run_of_another_job_delays_nothing(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
     on_disk.create_run_for_job(shipped.resolve_job_def("maintenance"), status=dg.DagsterRunStatus.STARTED)
     assert tick(shipped, on_disk) == (1, "")
 
@@ -67,7 +67,7 @@ def test_an_error_of_the_ledger_is_a_failed_step_that_says_why_and_the_health_is
     assert "Orders.json is not a heartbeat of the poller" in (failed.user_failure_data.description or "")
 
 
-def test_the_ledger_goes_first(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_the_ledger_runs_first(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
     steps = [event.step_key for event in observe(shipped, instance).all_events if event.is_step_success]
     assert steps == ["ops__ledger", "ops__health"]
 

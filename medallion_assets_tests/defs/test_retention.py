@@ -1,4 +1,4 @@
-"""Which runs are forgotten, on a real instance."""
+"""Which runs are deleted, on a real instance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 
 
 @pytest.mark.slow
-def test_old_runs_of_the_sensor_are_forgotten_but_not_what_is_known_of_a_partition(
+def test_old_runs_of_the_sensor_are_deleted_but_not_the_status_of_a_partition(
     shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = today() - timedelta(days=40)

@@ -1,4 +1,4 @@
-"""What a run does: with news, again, with a broken object, with an audit that holds, when the lake is away."""
+"""What a run does: with pending objects, again, with a broken object, with a blocking audit, without the lake."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def everything() -> dict[str, list[dict[str, object]]]:
 
 
 def late_order(definitions: dg.Definitions, instance: dg.DagsterInstance) -> date:
-    """One order is in Gold and another, of the day that is returned, in Bronze only."""
+    """Put one order into Gold, and another one into Bronze only. Return the day of that order."""
     capture(customer("c1"), product("p1"), order("o1"))
     incremental_run(definitions, instance, today())
     old = today() - timedelta(days=40)
@@ -36,11 +36,11 @@ def late_order(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dat
 
 
 def sales_days(result: dg.ExecuteInProcessResult) -> list[str]:
-    """The days of the sales mart that a run tells as made."""
+    """Return the days of the sales mart that a run materialized."""
     return [str(one.partition) for one in result.get_asset_materialization_events() if one.asset_key == SALES]
 
 
-def test_one_run_takes_news_from_bronze_to_gold(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_one_run_takes_changes_from_bronze_to_gold(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="5.50"))
     assert incremental_run(shipped, instance, today()).success
     (sales,) = rows("gold", "daily_sales_by_region")
@@ -56,7 +56,9 @@ def test_a_late_order_materializes_exactly_its_old_order_day(
     assert instance.get_materialized_partitions(SALES) == {old.isoformat(), today().isoformat()}
 
 
-def test_a_run_without_news_changes_nothing_and_passes(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_a_run_without_pending_objects_changes_nothing_and_succeeds(
+    shipped: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     incremental_run(shipped, instance, today())
     before = [snapshot(layer, name) for layer, name in TABLES + MARTS]
@@ -67,7 +69,7 @@ def test_a_run_without_news_changes_nothing_and_passes(shipped: dg.Definitions, 
 @pytest.mark.parametrize(
     "key", [pytest.param("silver/customers", marks=pytest.mark.slow), "silver/orders", "gold/daily_sales_by_region"]
 )
-def test_any_day_made_again_from_the_page_gives_the_same_tables(
+def test_a_rerun_of_any_day_from_the_page_gives_the_same_tables(
     shipped: dg.Definitions, instance: dg.DagsterInstance, key: str
 ) -> None:
     old = today() - timedelta(days=3)
@@ -80,7 +82,7 @@ def test_any_day_made_again_from_the_page_gives_the_same_tables(
     assert everything() == before
 
 
-def test_a_day_of_a_mart_made_again_from_the_page_brings_the_days_with_news_along(
+def test_a_rerun_of_a_day_of_a_mart_from_the_page_computes_the_affected_days_too(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     old = late_order(shipped, instance)
@@ -89,7 +91,9 @@ def test_a_day_of_a_mart_made_again_from_the_page_brings_the_days_with_news_alon
     assert sorted(sales_days(result)) == [old.isoformat(), today().isoformat()]
 
 
-def test_a_range_of_days_is_one_run_that_makes_each_day(shipped: dg.Definitions, instance: dg.DagsterInstance) -> None:
+def test_a_range_of_days_is_one_run_that_materializes_each_day(
+    shipped: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
     capture(customer("c1"))
     days = [today() - timedelta(days=1), today()]
     result = page_run(shipped, instance, "bronze/customers", "silver/customers", days=days)
@@ -99,7 +103,7 @@ def test_a_range_of_days_is_one_run_that_makes_each_day(shipped: dg.Definitions,
     assert instance.get_materialized_partitions(dg.AssetKey(["silver", "customers"])) == {str(day) for day in days}
 
 
-def test_a_mart_without_partitions_is_made_again_from_the_page(
+def test_a_mart_without_partitions_is_computed_again_from_the_page(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
@@ -116,8 +120,8 @@ def test_a_truncated_object_fails_its_table_by_name_and_the_others_go_on(
     incremental_run(shipped, instance, today())
     capture(product("p2"), order("o1"))
     broken = max((lake_on_files / "bronze" / "Products").rglob("*.parquet"))
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[: len(whole) // 2])
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
 
     result = incremental_run(shipped, instance, today())
     steps = fared(result)
@@ -127,12 +131,12 @@ def test_a_truncated_object_fails_its_table_by_name_and_the_others_go_on(
     assert rows("gold", "daily_sales_by_region")[0]["order_count"] == 1
     assert [row["product_id"] for row in rows("silver", "products")] == ["p1"]
 
-    broken.write_bytes(whole)
+    broken.write_bytes(data)
     assert incremental_run(shipped, instance, today()).success
     assert [row["product_id"] for row in rows("silver", "products")] == ["p1", "p2"]
 
 
-def test_a_failed_blocking_check_leaves_published_data_and_holds_gold_back(
+def test_a_failed_blocking_check_leaves_silver_and_gold_unchanged(
     shipped: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
@@ -144,13 +148,13 @@ def test_a_failed_blocking_check_leaves_published_data_and_holds_gold_back(
     result = incremental_run(shipped, instance, today())
     assert fared(result)["FAILURE"] == {"silver/orders"}
     assert not any(key.startswith("gold/") for key in fared(result)["SUCCESS"])
-    held = checks(instance, result, "silver/orders")["quarantine_rate"]
-    assert not held.passed and held.blocking
-    assert held.metadata["capture_day"].value == today().isoformat()
-    assert held.metadata["total_amount: breaks the rule min 0"].value == 30
-    assert "medallion quarantine list" in str(held.metadata["what_to_do"].value)
-    assert held.metadata["quarantined"].value == 30
-    assert len(held.metadata["examples"].value) == 10  # type: ignore[arg-type]
+    rate = checks(instance, result, "silver/orders")["quarantine_rate"]
+    assert not rate.passed and rate.blocking
+    assert rate.metadata["capture_day"].value == today().isoformat()
+    assert rate.metadata["total_amount: breaks the rule min 0"].value == 30
+    assert "medallion quarantine list" in str(rate.metadata["what_to_do"].value)
+    assert rate.metadata["quarantined"].value == 30
+    assert len(rate.metadata["examples"].value) == 10  # type: ignore[arg-type]
     assert "published data is unchanged" in failure(result, "silver/orders")
     assert everything() == before
 

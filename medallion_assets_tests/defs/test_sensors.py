@@ -68,13 +68,13 @@ class Ticker:
             raise_on_error=False,
         )
 
-    def settle(self, *, ticks: int = 10) -> None:
+    def run_until_idle(self, *, ticks: int = 10) -> None:
         """Tick and run until there is nothing to do."""
         for _ in range(ticks):
             if (request := self.tick()) is None:
                 return
             assert self.run(request).success
-        raise AssertionError(f"still asking for runs after {ticks} ticks")
+        raise AssertionError(f"still requesting runs after {ticks} ticks")
 
 
 @pytest.fixture
@@ -88,12 +88,12 @@ def keys(request: dg.RunRequest | None) -> set[str]:
     return {key.to_user_string() for key in request.asset_selection or ()}
 
 
-def test_without_news_a_tick_skips_and_says_so(ticker: Ticker) -> None:
+def test_without_pending_objects_a_tick_skips_and_says_so(ticker: Ticker) -> None:
     assert ticker.tick() is None
     assert ticker.skipped == "Nothing new."
 
 
-def test_news_is_asked_for_once_and_taken_to_gold(ticker: Ticker) -> None:
+def test_pending_objects_are_requested_once_and_reach_gold(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
     request = ticker.tick()
     assert request is not None
@@ -105,14 +105,14 @@ def test_news_is_asked_for_once_and_taken_to_gold(ticker: Ticker) -> None:
     assert rows("gold", "daily_sales_by_region")[0]["order_count"] == 1
 
 
-def test_a_run_holds_only_tables_with_news_and_what_follows_them(ticker: Ticker) -> None:
+def test_a_run_has_only_tables_with_pending_objects_and_what_is_downstream(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     capture(product("p2"))
     assert keys(ticker.tick()) == {"bronze/products", "silver/products", "gold/product_performance"}
 
 
-def test_while_its_run_is_under_way_the_sensor_asks_for_nothing(ticker: Ticker) -> None:
+def test_while_its_run_is_in_progress_the_sensor_requests_nothing(ticker: Ticker) -> None:
     capture(customer("c1"))
     request = ticker.tick()
     assert request is not None
@@ -127,7 +127,7 @@ def test_while_its_run_is_under_way_the_sensor_asks_for_nothing(ticker: Ticker) 
     assert run.run_id in ticker.skipped
 
 
-def test_a_tick_that_crashed_before_its_run_was_launched_asks_for_the_same_run_again(ticker: Ticker) -> None:
+def test_after_a_crash_before_the_launch_the_next_tick_requests_the_same_run(ticker: Ticker) -> None:
     capture(customer("c1"))
     first = ticker.tick()
     assert first is not None
@@ -145,9 +145,9 @@ def test_an_object_that_appears_late_behind_newer_ones_is_not_missed(ticker: Tic
     if now.hour == 0:
         now += timedelta(hours=1)
     capture(customer("c1"), at=now)
-    ticker.settle()
+    ticker.run_until_idle()
     capture(customer("c2"), at=now - timedelta(minutes=14))
-    ticker.settle()
+    ticker.run_until_idle()
     assert [row["customer_id"] for row in rows("silver", "customers")] == ["c1", "c2"]
 
 
@@ -168,15 +168,15 @@ def test_an_object_from_a_clock_that_is_ahead_waits_for_its_day(ticker: Ticker) 
     assert ticker.tick() is None
 
 
-def test_a_broken_table_is_tried_again_alone_and_holds_no_other_one_up(
+def test_a_broken_table_is_tried_again_alone_and_delays_no_other_one(
     ticker: Ticker, lake_on_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [datetime.now(UTC)]
     monkeypatch.setattr(sensors, "utc_now", lambda: clock[0])
     capture(product("p1"))
     (path,) = (lake_on_files / "bronze" / "Products").rglob("*.parquet")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:100])
+    data = path.read_bytes()
+    path.write_bytes(data[:100])
     request = ticker.tick()
     assert request is not None
     assert not ticker.run(request).success
@@ -191,7 +191,7 @@ def test_a_broken_table_is_tried_again_alone_and_holds_no_other_one_up(
     assert ticker.run(others).success
 
     clock[0] += timedelta(seconds=6)
-    path.write_bytes(whole)
+    path.write_bytes(data)
     alone = ticker.tick()
     assert keys(alone) == {"bronze/products", "silver/products", "gold/product_performance"}
     assert alone is not None
@@ -201,7 +201,7 @@ def test_a_broken_table_is_tried_again_alone_and_holds_no_other_one_up(
 
 def test_marts_without_partitions_run_without_one(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     assert page_run(ticker.definitions, ticker.instance, "silver/products", days=[today()]).success
     request = ticker.tick()
     assert keys(request) == {"gold/product_performance"}
@@ -212,7 +212,7 @@ def test_marts_without_partitions_run_without_one(ticker: Ticker) -> None:
 
 def test_a_table_merged_by_hand_is_followed_by_its_marts(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     capture(order("o2"))
     assert page_run(ticker.definitions, ticker.instance, "silver/orders", days=[today()]).success
     request = ticker.tick()
@@ -228,30 +228,34 @@ def test_a_table_merged_by_hand_is_followed_by_its_marts(ticker: Ticker) -> None
 
 
 @pytest.fixture
-def mended(lake_on_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def corrected(lake_on_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command sees the shop with a contract that takes negative amounts; Dagster still has the old one."""
-    shutil.copytree(domain_folder("ecommerce"), lake_on_files / "mended")
-    file = lake_on_files / "mended" / "tables" / "orders.yaml"
+    shutil.copytree(domain_folder("ecommerce"), lake_on_files / "corrected")
+    file = lake_on_files / "corrected" / "tables" / "orders.yaml"
     file.write_text(file.read_text().replace("{min: 0}", "{min: -100}"))
-    monkeypatch.setenv("MEDALLION_DOMAIN", str(lake_on_files / "mended"))
+    monkeypatch.setenv("MEDALLION_DOMAIN", str(lake_on_files / "corrected"))
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("mended")
+@pytest.mark.usefixtures("corrected")
 def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))
     request = ticker.tick()
     assert request is not None
     first = ticker.run(request)
     assert first.success
-    told = checks(ticker.instance, first, "silver/orders")["quarantine"]
-    assert (told.passed, told.severity, told.metadata["open"].value) == (False, dg.AssetCheckSeverity.WARN, 1)
+    quarantine = checks(ticker.instance, first, "silver/orders")["quarantine"]
+    assert (quarantine.passed, quarantine.severity, quarantine.metadata["open"].value) == (
+        False,
+        dg.AssetCheckSeverity.WARN,
+        1,
+    )
     assert ticker.tick() is None
 
     for amount, total in (("-4.00", Decimal("6.00")), ("-3.00", Decimal("3.00"))):
         if amount == "-3.00":
             capture(order("o3", amount=amount))
-            ticker.settle()
+            ticker.run_until_idle()
         found = CliRunner().invoke(app, ["quarantine", "replay", "orders"])
         assert found.exit_code == 0, found.output
         request = ticker.tick()
@@ -265,31 +269,31 @@ def test_a_replay_by_another_process_is_followed_by_the_table_and_its_marts(tick
         assert request is not None
         run = ticker.run(request)
         assert run.success
-        told = checks(ticker.instance, run, "silver/orders")["quarantine"]
-        assert (told.passed, told.metadata["open"].value) == (True, 0)
+        quarantine = checks(ticker.instance, run, "silver/orders")["quarantine"]
+        assert (quarantine.passed, quarantine.metadata["open"].value) == (True, 0)
         assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == total
         assert ticker.tick() is None
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("mended")
+@pytest.mark.usefixtures("corrected")
 def test_a_replay_before_the_sensor_saw_the_end_of_its_own_run_is_followed_too(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1", amount="10.00"), order("o2", amount="-4.00"))
-    ticker.settle()
+    ticker.run_until_idle()
     capture(order("o3", amount="1.00"))
     request = ticker.tick()
     assert request is not None
     assert ticker.run(request).success
     assert CliRunner().invoke(app, ["quarantine", "replay", "orders"]).exit_code == 0
-    ticker.settle()
+    ticker.run_until_idle()
     assert rows("gold", "daily_sales_by_region")[0]["total_revenue"] == Decimal("7.00")
 
 
-def test_a_compaction_alone_asks_for_nothing(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compaction_alone_requests_nothing(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
     capture(customer("c1"))
-    ticker.settle()
+    ticker.run_until_idle()
     capture(customer("c1", region="US"))
-    ticker.settle()
+    ticker.run_until_idle()
     before = snapshot("silver", "customers")
     monkeypatch.setattr(lake_maintenance, "COMMITS_BETWEEN", 1)
     with Lake.open(Settings.load().lake()) as lake:
@@ -298,18 +302,18 @@ def test_a_compaction_alone_asks_for_nothing(ticker: Ticker, monkeypatch: pytest
     assert ticker.tick() is None
 
 
-def test_a_lost_cursor_asks_for_nothing_that_is_in_already(ticker: Ticker) -> None:
+def test_after_a_lost_cursor_nothing_that_is_merged_is_requested(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     before = rows("silver", "orders")
     ticker.cursor = None
-    ticker.settle()
+    ticker.run_until_idle()
     assert rows("silver", "orders") == before
 
 
 def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     listed: list[tuple[str, str | None]] = []
     real = FileStore.list
 

@@ -185,7 +185,7 @@ def ticker(recent: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: py
 
 def test_reports_ask_for_no_run(ticker: Ticker) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     assert observe(ticker.definitions, ticker.instance, "ops/ledger").success
     assert reported(ticker.instance, "silver/orders")
     assert ticker.tick() is None
@@ -195,7 +195,7 @@ def test_reports_ask_for_no_run(ticker: Ticker) -> None:
 @pytest.mark.parametrize("page", [1, 1000])
 def test_a_run_by_hand_between_reports_is_followed(ticker: Ticker, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
     capture(customer("c1"), product("p1"), order("o1"))
-    ticker.settle()
+    ticker.run_until_idle()
     report(ticker.instance, now=noon(SINCE + 2 * DAY))
     assert page_run(ticker.definitions, ticker.instance, "silver/products", days=[today()]).success
     report(ticker.instance, now=noon(today()))

@@ -55,7 +55,7 @@ products = st.builds(
 
 
 def without_repeats(rows: list[Row], key: str) -> list[Row]:
-    """One commit holds each key once: the last one."""
+    """Return the rows with each key once, the last one, as a commit has them."""
     return list({row[key]: row for row in rows}.values())
 
 

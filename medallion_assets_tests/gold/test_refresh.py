@@ -1,4 +1,4 @@
-"""A refresh computes what Silver's news touched, nothing else, and all of it."""
+"""A refresh computes what the changes of Silver affect: all of it, and nothing else."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_rows_say_when_and_from_what_they_were_computed(shop: Shop) -> None:
         assert row["silver_snapshots"] == f'{{"orders": {silver}}}'
 
 
-def test_without_news_nothing_is_committed(shop: Shop) -> None:
+def test_without_changes_nothing_is_committed(shop: Shop) -> None:
     for name in MARTS:
         before = shop.lake.table("gold", name).metadata_location
         result = shop.refresh(name)
@@ -197,7 +197,7 @@ def test_an_order_whose_region_changes_moves_between_rows(shop: Shop) -> None:
 
 
 @FILES
-def test_a_deletion_of_an_order_nobody_knew_touches_nothing_and_is_not_looked_at_twice(shop: Shop) -> None:
+def test_a_deletion_of_an_unknown_order_affects_nothing_and_is_not_read_twice(shop: Shop) -> None:
     before = snapshot(shop, DAILY)
     shop.write("orders", delete=["o99"])
     result = shop.refresh(DAILY)
@@ -208,7 +208,7 @@ def test_a_deletion_of_an_order_nobody_knew_touches_nothing_and_is_not_looked_at
 
 
 @FILES
-def test_the_clock_alone_refreshes_the_marts_that_look_at_it(shop: Shop) -> None:
+def test_a_new_day_alone_refreshes_the_marts_that_use_the_current_date(shop: Shop) -> None:
     tomorrow = TODAY + timedelta(days=1)
     assert shop.refresh("key_metrics", today=tomorrow).changed
     assert shop.refresh("product_performance", today=tomorrow).changed
@@ -218,7 +218,7 @@ def test_the_clock_alone_refreshes_the_marts_that_look_at_it(shop: Shop) -> None
 
 
 @FILES
-def test_news_of_a_table_a_mart_does_not_read_is_no_news(shop: Shop) -> None:
+def test_a_change_of_a_table_that_a_mart_does_not_read_does_not_affect_it(shop: Shop) -> None:
     shop.write("customers", customer(2))
     assert not any(shop.refresh(name).changed for name in MARTS)
 
@@ -237,13 +237,13 @@ def test_marts_over_tables_that_are_not_there_yet_are_empty_and_metrics_zero(lak
 
 
 @FILES
-def test_days_that_are_named_are_computed_without_news(shop: Shop) -> None:
+def test_days_that_are_named_are_computed_without_changes(shop: Shop) -> None:
     assert shop.refresh(DAILY, days=[MONDAY]).days == (MONDAY,)
     assert shop.gold(DAILY) == daily_sales_by_region(shop)
 
 
 @FILES
-def test_days_that_are_named_come_on_top_of_the_news(shop: Shop) -> None:
+def test_days_that_are_named_are_computed_next_to_the_affected_ones(shop: Shop) -> None:
     shop.write("orders", order(3, TUESDAY, "8.00"))
     assert shop.refresh(DAILY, days=[MONDAY]).days == (MONDAY, TUESDAY)
     assert shop.gold(DAILY) == daily_sales_by_region(shop)
@@ -260,7 +260,7 @@ def test_a_row_that_came_to_a_named_day_and_left_it_is_not_there(shop: Shop) -> 
 
 
 @FILES
-def test_naming_days_of_a_new_mart_computes_it_whole(lake: Lake) -> None:
+def test_naming_days_of_a_new_mart_computes_all_of_it(lake: Lake) -> None:
     shop = Shop(lake)
     shop.write("orders", order(1, MONDAY), order(2, TUESDAY))
     shop.refresh(DAILY, days=[MONDAY])
@@ -347,7 +347,7 @@ def test_a_failed_blocking_check_leaves_the_published_rows_and_says_why(shop: Sh
 
 
 @FILES
-def test_a_grain_that_repeats_or_is_null_holds_the_refresh(shop: Shop, tmp_path: Path) -> None:
+def test_a_grain_that_repeats_or_is_null_blocks_the_refresh(shop: Shop, tmp_path: Path) -> None:
     columns = {"customer_id": "string", "region": "string"}
     sql = "SELECT customer_id, customer_region AS region FROM silver.orders"
     result = shop.refresh(mart_of(tmp_path / "repeated", sql, columns, grain=["customer_id"]))
@@ -360,7 +360,7 @@ def test_a_grain_that_repeats_or_is_null_holds_the_refresh(shop: Shop, tmp_path:
 
 
 @FILES
-def test_a_warning_rule_is_told_and_holds_nothing(shop: Shop, tmp_path: Path) -> None:
+def test_a_warning_rule_is_reported_and_blocks_nothing(shop: Shop, tmp_path: Path) -> None:
     mart = mart_of(
         tmp_path / "warned",
         "SELECT order_id, status FROM silver.orders",
@@ -391,7 +391,7 @@ def test_another_writer_in_between_makes_the_refresh_plan_again(shop: Shop, monk
 
 
 @FILES
-def test_a_writer_that_is_always_faster_is_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_conflicts_every_time_is_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     def beaten(*args: Any, **kwargs: Any) -> None:
         raise CommitConflict("another writer")
 
@@ -406,7 +406,7 @@ def test_a_writer_that_is_always_faster_is_an_error(shop: Shop, monkeypatch: pyt
     "crash", ["stage_replace", "audit_mart", "publish"], ids=["before staging", "after staging", "before publishing"]
 )
 @FILES
-def test_a_crash_anywhere_is_mended_by_the_next_refresh(
+def test_after_a_crash_anywhere_the_next_refresh_is_complete(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, crash: str
 ) -> None:
     def crashing(*args: Any, **kwargs: Any) -> Callable[..., None]:

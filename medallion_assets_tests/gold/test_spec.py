@@ -95,7 +95,7 @@ def test_a_folder_without_a_query_or_with_an_unusable_name_is_refused(domain: Do
         load_marts(domain)
 
 
-def test_all_mistakes_of_a_mart_are_told_at_once(domain: Domain) -> None:
+def test_all_mistakes_of_a_mart_are_reported_at_once(domain: Domain) -> None:
     folder = domain.folder / "marts" / "daily_sales_by_region"
     (folder / "mart.yaml").write_text(
         """description: Wrong in many ways.
@@ -118,7 +118,7 @@ columns:
     (domain.folder / "marts" / "key_metrics" / "query.sql").write_text("SELECT nothing, nobody FROM silver.orders")
     with pytest.raises(ContractError) as refused:
         load_marts(domain)
-    told = str(refused.value)
+    message = str(refused.value)
     for expected in (
         "mart.yaml: owner: owner 'me': expected an e-mail address or team:name (line 2)",
         "mart.yaml: colour: unknown key; expected one of description, owner, grain, columns, partition (line 3)",
@@ -140,10 +140,10 @@ columns:
         "key_metrics/query.sql: Column 'nothing' could not be resolved",
         "no such columns: nothing, nobody",
     ):
-        assert any(expected in line for line in told.splitlines()), (expected, told)
+        assert any(expected in line for line in message.splitlines()), (expected, message)
 
 
-def test_types_and_columns_that_differ_from_the_sql_are_told_at_once(domain: Domain) -> None:
+def test_types_and_columns_that_differ_from_the_sql_are_reported_at_once(domain: Domain) -> None:
     edit(domain, "mart.yaml", "'decimal(38,2)'", "'decimal(18,2)'")
     edit(domain, "mart.yaml", "order_count: {type: bigint", "order_count: {type: int")
     edit(

@@ -43,7 +43,7 @@ class Captured:
         self.now += timedelta(**time)
 
     def put(self, shard: str, *numbers: int, bad: bool = False) -> str:
-        """One object with these records of a shard, each an item of its own; its path."""
+        """Write one object with these records of a shard, each of its own item. Return its path."""
         self.pass_(seconds=1)
         records = [order(number, "x" if bad else "1", self.now) for number in numbers]
         coverage = ShardCoverage(
@@ -60,7 +60,7 @@ class Captured:
         return path
 
     def put_without_coverage(self, *numbers: int) -> str:
-        """One object as a Lambda function writes it; its path."""
+        """Write one object as a Lambda function does. Return its path."""
         self.pass_(seconds=1)
         before = set(self.paths())
         records = [order(number, "1", self.now) for number in numbers]
@@ -89,13 +89,13 @@ class Captured:
         return to
 
     def merge(self) -> None:
-        """Silver takes in what is there, capture day by capture day."""
+        """Merge all objects into Silver, capture day by capture day."""
         for day in sorted({path.split("day=")[1][:2] for path in self.paths()}):
-            self.bench.news("orders", day=NOON.date().replace(day=int(day)), now=self.now)
+            self.bench.merge_pending("orders", day=NOON.date().replace(day=int(day)), now=self.now)
 
     def rerun(self) -> None:
-        """The capture day of now is materialized again."""
-        self.bench.whole("orders", day=self.now.date(), now=self.now)
+        """Rerun the current capture day."""
+        self.bench.remerge_day("orders", day=self.now.date(), now=self.now)
 
     def update(self) -> LedgerStatus:
         """Update the ledger once; return the status of the table."""
@@ -115,15 +115,15 @@ class Captured:
         return done
 
     def rows(self) -> dict[str, Mapping[str, Any]]:
-        """The rows of the ledger by object."""
+        """Return the rows of the ledger by object."""
         return {row["object"]: row for row in self.bench.rows("ledger", namespace="ops")}
 
     def recorded(self) -> dict[str, str]:
-        """The state of every recorded object."""
+        """Return the state of every recorded object."""
         return {name: row["state"] for name, row in self.rows().items()}
 
     def snapshots(self) -> dict[int | None, set[str]]:
-        """The objects that each Silver snapshot was the first to contain."""
+        """Return the objects that each Silver snapshot was the first to contain."""
         found: defaultdict[int | None, set[str]] = defaultdict(set)
         for name, row in self.rows().items():
             found[row["snapshot_id"]].add(name)
@@ -133,12 +133,12 @@ class Captured:
         return list(self.bench.store.list("Orders"))
 
     def file(self, path: str) -> Path:
-        """The file of an object."""
+        """Return the file of an object."""
         return self.root / path
 
 
 def oldest_loss(bench: Bench) -> Gap | None:
-    """The oldest gap of `orders` that needs a backfill, recorded or only marked by the poller."""
+    """Return the oldest gap of `orders` that needs a backfill, recorded or only marked by the poller."""
     gaps = [gap for gap in list_open_gaps(bench.lake, "orders") if gap.lossy]
     gaps += unrecorded_gaps(bench.lake, bench.store, ORDERS)
     return min(gaps, key=lambda gap: gap.detected_at, default=None)

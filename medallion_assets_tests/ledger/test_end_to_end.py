@@ -71,9 +71,9 @@ def polling(fleet: Fleet, folder: Path) -> Iterator[None]:
             thread.join()
 
 
-def until(holds: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline, "did not happen within 30 s"
         time.sleep(0.1)
 

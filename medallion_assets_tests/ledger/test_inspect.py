@@ -186,18 +186,18 @@ def test_a_lost_stream_needs_the_poller_and_then_a_repair(captured: Captured) ->
     write_gap_marker(
         store, GapMarker(table="Orders", detected_at=captured.now, reason="shard a was trimmed before it was read")
     )
-    told = oldest_loss(captured.bench)
-    assert told is not None, "also before the ledger is updated"
-    assert (told.kind, told.since) == ("stream_gap", complete)
-    assert "--resume-after-gap Orders" in told.remedy
-    assert captured.update().gaps == (told,)
+    loss = oldest_loss(captured.bench)
+    assert loss is not None, "also before the ledger is updated"
+    assert (loss.kind, loss.since) == ("stream_gap", complete)
+    assert "--resume-after-gap Orders" in loss.remedy
+    assert captured.update().gaps == (loss,)
     captured.pass_(minutes=1)
-    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="early") == [told], (
+    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="early") == [loss], (
         "changes go on being lost"
     )
     captured.pass_(minutes=1)
     to = captured.poll(started_at=captured.now)
-    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [told]
+    assert close_repaired_gaps(lake, store, ORDERS, at=captured.now - timedelta(seconds=1), run_id="early") == [loss]
     assert close_repaired_gaps(lake, store, ORDERS, at=captured.now, run_id="repair") == []
     assert oldest_loss(captured.bench) is None
     state = captured.update()

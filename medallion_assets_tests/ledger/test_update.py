@@ -49,7 +49,7 @@ def test_after_a_death_at_any_write_the_next_update_writes_the_rest(
     captured.poll()
     captured.update()
     captured.file(second).write_bytes(b"")
-    captured.update()  # changed; the next look closes that gap, finds two others and records an object
+    captured.update()  # changed; the next update closes that gap, finds two others and records an object
     captured.file(second).write_bytes(kept)
     captured.file(first).unlink()
     captured.file(captured.put("a", 3)).unlink()

@@ -57,7 +57,7 @@ class Source:
 
     def pipeline(self) -> None:
         for contract in DOMAIN.tables:
-            assert all(result.published for result in self.bench.news(contract.lake_name))
+            assert all(result.published for result in self.bench.merge_pending(contract.lake_name))
         for mart in MARTS.values():
             assert refresh(self.bench.lake, mart, today=TODAY, now=NOON, run_id="run").published
 
@@ -260,7 +260,7 @@ def test_a_mart_is_compared_at_its_own_cut_while_changes_are_on_their_way(source
 @pytest.mark.slow
 def test_a_mart_that_did_not_follow_silver_is_behind(source: Source) -> None:
     source.put("Orders", order(1, "99"))
-    assert all(result.published for result in source.bench.news("orders"))
+    assert all(result.published for result in source.bench.merge_pending("orders"))
     found = source.verify()
     assert all(one.agrees for one in (*found.tables, *found.marts))
     behind = {one.name: one.behind for one in found.marts}

@@ -26,7 +26,7 @@ KEYS: list[Item] = [{"H": {"S": h}, "R": {"N": r}} for h, r in (("a", "1"), ("a"
 steps = st.one_of(
     st.tuples(st.just("change"), st.sampled_from(KEYS), st.booleans(), st.booleans()),
     st.tuples(st.just("change"), st.sampled_from(KEYS), st.booleans(), st.booleans()),
-    st.tuples(st.sampled_from(["deliver", "deliver", "news", "rerun", "repair", "midnight"])),
+    st.tuples(st.sampled_from(["deliver", "deliver", "merge_pending", "rerun", "repair", "midnight"])),
 )
 
 
@@ -45,7 +45,7 @@ class World:
     repairs: int = 0
 
     def __post_init__(self) -> None:
-        self.clock = Clock(waited=self.news)
+        self.clock = Clock(waited=self.merge_pending)
 
     def change(self, keys: Item, gone: bool, lost: bool) -> None:
         self.version += 1
@@ -70,21 +70,21 @@ class World:
             self.bench.put(*now, *again, day=self.days[-1])
             self.clock.time += timedelta(seconds=1)
 
-    def news(self) -> None:
+    def merge_pending(self) -> None:
         for day in self.days:
-            self.bench.news("things", day=day)
-        self.look()
+            self.bench.merge_pending("things", day=day)
+        self.check_order()
 
     def rerun(self) -> None:
-        self.bench.whole("things", day=self.data.draw(st.sampled_from(self.days)))
-        self.look()
+        self.bench.remerge_day("things", day=self.data.draw(st.sampled_from(self.days)))
+        self.check_order()
 
     def midnight(self) -> None:
         self.days.append(self.days[-1] + timedelta(days=1))
         self.clock.time = datetime.combine(self.days[-1], NOON.timetz())
 
     def repair(self) -> None:
-        """Capture is not behind; the merge may be, and is made good while the repair waits."""
+        """Capture is not behind; the merge may be, and catches up while the repair waits."""
         self.deliver(everything=True)
         self.clock.time += timedelta(seconds=len(self.delivered))
         self.repairs += 1
@@ -95,17 +95,17 @@ class World:
             source=self.source,
             store=self.bench.store,
             reason="a test",
-            run_id=f"mend{self.repairs}",
+            run_id=f"repair{self.repairs}",
             catch_up=self.clock.catch_up(),
             merge_seconds=20,
         )
         assert done.complete
-        self.look()
+        self.check_order()
         assert self.live() == {
             (item["H"]["S"], int(item["R"]["N"])): int(item["V"]["N"]) for item in self.source.items.values()
         }
 
-    def look(self) -> None:
+    def check_order(self) -> None:
         for row in self.bench.rows("things"):
             key = (row["h"], row["r"])
             sequence, version = self.seen.get(key, ("", 0))
@@ -124,11 +124,11 @@ def test_repairs_and_changes_converge_and_no_key_goes_back(data: st.DataObject) 
     drawn = data.draw(st.lists(steps, min_size=4, max_size=14))
     with tempfile.TemporaryDirectory() as folder, bench_on_files(Path(folder), THINGS) as bench:
         world = World(bench, data)
-        world.news()
+        world.merge_pending()
         for name, *arguments in drawn:
             getattr(world, name)(*arguments)
         world.repair()
         for _ in range(2):
             world.rerun()
-        world.news()
+        world.merge_pending()
         world.repair()

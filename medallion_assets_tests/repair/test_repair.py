@@ -67,7 +67,7 @@ class Shop:
             self.clock.time = max(self.clock.time, NOON + timedelta(seconds=self._captured))
 
     def merge(self) -> None:
-        assert all(result.published for result in self.bench.news("orders"))
+        assert all(result.published for result in self.bench.merge_pending("orders"))
 
     def repair(self, *, source: SourceTable | None = None, limit: float = 20, settle: float = 0, **more: Any) -> Repair:
         self._runs += 1
@@ -148,13 +148,13 @@ def test_a_real_change_after_a_repair_is_newer_and_a_rerun_of_the_day_changes_no
     assert shop.repair().complete
     repaired = shop.sequences()
     assert repaired["a"].startswith("10".zfill(40) + "+") and repaired["b"].startswith("0" * 40 + "+")
-    shop.bench.whole("orders")
+    shop.bench.remerge_day("orders")
     assert shop.rows() == {"a": "2.00", "b": "2.00"} and shop.sequences() == repaired
     shop.put("a", "3.00")
     shop.delete("b")
     shop.merge()
     assert shop.rows() == {"a": "3.00"}
-    shop.bench.whole("orders")
+    shop.bench.remerge_day("orders")
     assert shop.rows() == {"a": "3.00"}
 
 
@@ -164,7 +164,7 @@ def test_a_second_repair_of_a_key_is_newer_than_the_first(shop: Shop) -> None:
         assert shop.repair().complete
         shop.clock.time -= timedelta(hours=1)  # a clock that is set back makes no older amendment
         assert shop.rows() == {"a": amount}
-    shop.bench.whole("orders")
+    shop.bench.remerge_day("orders")
     assert shop.rows() == {"a": "3.00"}
 
 
@@ -182,7 +182,7 @@ def test_a_change_that_silver_lost_and_bronze_holds_stays_older_than_the_repair(
     shop.put("a", "3.00", heard=False)
     assert shop.repair().complete
     assert shop.sequences()["a"].startswith("20".zfill(40) + "+")
-    shop.bench.whole("orders")
+    shop.bench.remerge_day("orders")
     assert shop.rows() == {"a": "3.00"}
 
 
@@ -267,7 +267,7 @@ def test_a_change_that_comes_while_amendments_are_written_is_newer_than_they(
     monkeypatch.setattr("medallion_assets.repair.repair.with_newest_changes", after_the_comparison)
     assert shop.repair().comparison.different == 1
     assert shop.rows() == {"a": "3.00"}
-    shop.bench.whole("orders")
+    shop.bench.remerge_day("orders")
     assert shop.rows() == {"a": "3.00"}
 
 

@@ -85,7 +85,7 @@ class Bench:
         )
         assert failed == []
 
-    def news(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
+    def merge_pending(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
         return list(
             merge_pending(
                 self.lake,
@@ -98,7 +98,7 @@ class Bench:
             )
         )
 
-    def whole(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
+    def remerge_day(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
         return list(
             remerge_day(
                 self.lake,

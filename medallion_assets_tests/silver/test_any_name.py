@@ -73,10 +73,10 @@ def test_every_word_of_our_sql_is_a_column_with_the_values_of_its_attribute(tmp_
         bench.put(record("Things", 2, {"ThingID": {"S": "u"}}, item(*shared, value="gone")))
         bench.put(record("Things", 3, {"ThingID": {"S": "u"}}, None))
         for table in ("others", "things"):
-            assert [result.published for result in bench.news(table)] == [True]
+            assert [result.published for result in bench.merge_pending(table)] == [True]
         bench.put(record("Others", 2, {"OtherID": {"S": "o"}}, item(*WORDS, value="second")))
         for table in ("others", "things"):
-            bench.news(table)
+            bench.merge_pending(table)
         (other,), (thing,) = bench.rows("others"), bench.rows("things")
         assert {word: other[word] for word in WORDS} == {word: f"second {word}" for word in WORDS}
         wanted = {word: f"thing {word}" for word in shared} | {word: f"second {word}" for word in WORDS[1::2]}
@@ -114,18 +114,18 @@ def keys_are_merged_deleted_and_replayed(folder: Path, hash_key: str, range_key:
         put(bench, 2, b, "1")
         put(bench, 3, a, "2")
         put(bench, 4, a, "bad")
-        assert [(one.published, one.quarantined) for one in bench.news("things")] == [(True, 1)]
+        assert [(one.published, one.quarantined) for one in bench.merge_pending("things")] == [(True, 1)]
         bench.put(record("Things", 9, b, None))
         put(bench, 5, a, "3")
-        bench.news("things")
+        bench.merge_pending("things")
         put(bench, 8, b, "8")
-        (late,) = bench.news("things")
+        (late,) = bench.merge_pending("things")
         assert (late.superseded, late.merged) == (1, 0)
         (row,), (gone,) = bench.rows("things"), bench.rows("things", namespace=DELETED)
         assert (row[hash_key], row[range_key], row["version"]) == (f"a {hash_key}", f"a {range_key}", 3)
         assert (gone[hash_key], gone[range_key]) == (f"b {hash_key}", f"b {range_key}")
-        (whole,) = bench.whole("things", now=NOON + timedelta(hours=1))
-        assert (whole.published, whole.merged) == (True, 0)
+        (rerun,) = bench.remerge_day("things", now=NOON + timedelta(hours=1))
+        assert (rerun.published, rerun.merged) == (True, 0)
         assert bench.replay("things").superseded in {0, 1}
         assert {row["status"] for row in bench.rows("things", namespace=QUARANTINE)} == {"superseded"}
         assert all(silver_contains(bench.lake, bench.store, things, name) for name in bench.store.list("Things"))

@@ -1,4 +1,4 @@
-"""The audit of a Silver snapshot: each check passes on good data and fails on what it is there for."""
+"""The audit of a Silver snapshot: each check passes on good data and fails on the mistake that it looks for."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def thing(sequence: int, key: int, **values: Any) -> dict[str, Any]:
 
 
 def merged(bench: Bench, **more: Any) -> dict[str, CheckResult]:
-    (result,) = bench.news("things", **more)
+    (result,) = bench.merge_pending("things", **more)
     return {check.name: check for check in result.checks}
 
 
@@ -104,7 +104,7 @@ def test_a_good_batch_passes_everything(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_key_that_stands_twice_is_found(bench: Bench, whole: bool) -> None:
+def test_a_repeated_key_is_found(bench: Bench, whole: bool) -> None:
     bench.put(thing(1, 1), thing(2, 2))
     merged(bench)
     table = bench.lake.table(SILVER, "things")
@@ -175,9 +175,9 @@ def test_rows_that_break_a_warning_rule_are_counted_and_merged(bench: Bench) -> 
     assert len(bench.rows("things")) == 2
 
 
-def test_what_is_referred_to_and_missing_is_counted(bench: Bench) -> None:
+def test_references_to_missing_rows_are_counted(bench: Bench) -> None:
     bench.put(record("Others", 1, {"Id": {"S": "here"}}, {}), record("Others", 2, {"Id": {"S": "gone"}}, None))
-    bench.news("others")
+    bench.merge_pending("others")
     bench.put(
         thing(1, 1, Other={"S": "here"}, Many={"L": [{"S": "here"}, {"S": "here"}]}),
         thing(2, 2, Other={"S": "gone"}, Many={"L": [{"S": "here"}, {"S": "nowhere"}, {"S": "gone"}]}),
@@ -195,13 +195,13 @@ def test_what_is_referred_to_and_missing_is_counted(bench: Bench) -> None:
     assert audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"].numbers == found.numbers
 
 
-def waiting(found: CheckResult) -> tuple[bool, object, object]:
-    """Whether the check passed, and how many references of the column `other` failed and are pending."""
+def reference_counts(found: CheckResult) -> tuple[bool, object, object]:
+    """Return whether the check passed, and how many references of the column `other` failed and are pending."""
     return found.passed, found.numbers["other without others"], found.numbers["other pending in others"]
 
 
 def with_rule(**rule: Any) -> Domain:
-    """The domain with one rule on the column `other`."""
+    """Return the domain with one rule on the column `other`."""
     columns = {"H": "string", "R": "int", "Other": {"type": "string", "rules": [rule]}}
     return domain(OTHERS, contract("Things", columns, key=("H", "R")))
 
@@ -209,27 +209,29 @@ def with_rule(**rule: Any) -> Domain:
 def test_a_reference_is_pending_until_its_grace_period_is_over(bench: Bench) -> None:
     bench.put(thing(1, 1, Other={"S": "late"}))
     young = merged(bench, now=AFTER_GRACE - timedelta(seconds=1))["references"]
-    assert (waiting(young), list(young.examples)) == ((True, 0, 1), [])
-    assert waiting(audited(bench, whole=True, batch={})["references"]) == (True, 0, 1)
+    assert (reference_counts(young), list(young.examples)) == ((True, 0, 1), [])
+    assert reference_counts(audited(bench, whole=True, batch={})["references"]) == (True, 0, 1)
     old = audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"]
-    assert (waiting(old), list(old.examples)) == ((False, 1, 0), ["h/1"])
+    assert (reference_counts(old), list(old.examples)) == ((False, 1, 0), ["h/1"])
     bench.put(record("Others", 1, {"Id": {"S": "late"}}, {}))
-    bench.news("others")
-    assert waiting(audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"]) == (True, 0, 0)
+    bench.merge_pending("others")
+    assert reference_counts(audited(bench, whole=True, batch={}, now=AFTER_GRACE)["references"]) == (True, 0, 0)
 
 
 def test_the_first_audit_after_the_grace_period_judges_what_was_pending(bench: Bench) -> None:
     bench.put(thing(1, 1, Other={"S": "late"}), thing(2, 2, Other={"S": "never"}))
-    assert waiting(merged(bench)["references"]) == (True, 0, 2)
+    assert reference_counts(merged(bench)["references"]) == (True, 0, 2)
     bench.put(record("Others", 1, {"Id": {"S": "late"}}, {}))
-    bench.news("others")
+    bench.merge_pending("others")
     bench.put(thing(3, 3))
-    assert waiting(merged(bench, now=AFTER_GRACE - timedelta(seconds=1))["references"]) == (True, 0, 0)
+    assert reference_counts(merged(bench, now=AFTER_GRACE - timedelta(seconds=1))["references"]) == (True, 0, 0)
     bench.put(thing(4, 4))
     found = merged(bench, now=AFTER_GRACE)["references"]
-    assert (waiting(found), list(found.examples)) == ((False, 1, 0), ["h/2"])
+    assert (reference_counts(found), list(found.examples)) == ((False, 1, 0), ["h/2"])
     bench.put(thing(5, 5))
-    assert waiting(merged(bench, now=AFTER_GRACE)["references"]) == (True, 0, 0), "it is judged once"
+    assert reference_counts(merged(bench, now=AFTER_GRACE)["references"]) == (True, 0, 0), (
+        "each reference is checked once"
+    )
 
 
 @pytest.mark.parametrize("grace_minutes", [0, 90])
@@ -237,19 +239,19 @@ def test_a_contract_sets_the_grace_period(bench: Bench, grace_minutes: int) -> N
     bench.domain = with_rule(references="others", grace_minutes=grace_minutes)
     bench.put(thing(1, 1, Other={"S": "nowhere"}))
     at = NOON + timedelta(minutes=grace_minutes)
-    assert waiting(merged(bench, now=at - timedelta(seconds=1))["references"]) == (True, 0, 1)
+    assert reference_counts(merged(bench, now=at - timedelta(seconds=1))["references"]) == (True, 0, 1)
     bench.put(thing(2, 2, Other={"S": "nowhere"}))
     found = merged(bench, now=at)["references"]
-    assert (waiting(found), found.blocks_publish) == ((False, 2, 0), True), "the second row is of the batch"
+    assert (reference_counts(found), found.blocks_publish) == ((False, 2, 0), True), "the second row is of the batch"
 
 
-def test_a_published_row_that_waited_in_vain_stops_no_batch(bench: Bench) -> None:
+def test_a_broken_reference_of_a_published_row_blocks_no_batch(bench: Bench) -> None:
     bench.domain = with_rule(references="others")
     bench.put(thing(1, 1, Other={"S": "nowhere"}))
     merged(bench)
     bench.put(thing(2, 2))
     found = merged(bench, now=AFTER_GRACE)["references"]
-    assert (waiting(found), found.severity, found.blocks_publish) == ((False, 1, 0), "warn", False)
+    assert (reference_counts(found), found.severity, found.blocks_publish) == ((False, 1, 0), "warn", False)
 
 
 def test_a_table_that_lost_most_rows_since_the_day_before_is_found(bench: Bench) -> None:

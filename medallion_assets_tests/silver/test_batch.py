@@ -86,10 +86,10 @@ def regions(bench: Bench) -> dict[str, Any]:
     return {row["id"]: row["region"] for row in bench.rows("orders")}
 
 
-def test_a_batch_is_merged_once_and_says_what_it_holds(either: Bench) -> None:
+def test_a_batch_is_merged_once_and_its_snapshot_names_its_objects(either: Bench) -> None:
     either.put(order(1, "a", "1"), order(2, "b", "2"), order(3, "a", "3"))
     either.put(order(5, "b", None), order(4, "b", "4"))
-    (result,) = either.news("orders")
+    (result,) = either.merge_pending("orders")
     assert result.published
     assert result.counts | {"rows_in": 5, "merged": 2, "superseded": 3, "inserted": 1, "deleted": 1} == result.counts
     assert amounts(either) == {"a": 3}
@@ -102,33 +102,33 @@ def test_a_batch_is_merged_once_and_says_what_it_holds(either: Bench) -> None:
     assert (summary[RUN_ID], summary[CAPTURE_DAY]) == ("run-1", "2026-03-01")
     position = Position.from_json(table.properties[POSITION])
     assert position.pending(either.store, "Orders") == []
-    assert either.news("orders") == []
+    assert either.merge_pending("orders") == []
 
 
 def test_a_late_older_update_does_not_bring_a_deleted_row_back(bench: Bench) -> None:
     bench.put(order(100, "a", None))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(99, "a", "1"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.superseded, result.merged, result.published) == (1, 0, True)
     assert amounts(bench) == {}
 
 
 def test_a_delivery_that_changes_nothing_moves_the_position_without_a_snapshot(either: Bench) -> None:
     either.put(order(1, "a", "1"))
-    either.news("orders")
+    either.merge_pending("orders")
     either.put(order(1, "a", "1"))
-    (result,) = either.news("orders")
+    (result,) = either.merge_pending("orders")
     assert (result.unchanged, result.published) == (1, True)
     assert either.snapshots("orders") == 1
-    assert either.news("orders") == []
+    assert either.merge_pending("orders") == []
 
 
 def test_merging_nothing_and_referring_to_a_table_without_rows_create_no_table(bench: Bench) -> None:
-    assert bench.news("customers") == [] == bench.news("orders")
+    assert bench.merge_pending("customers") == [] == bench.merge_pending("orders")
     assert bench.lake.tables(SILVER) == []
     bench.put(order(1, "a", "1", of="c1"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert bench.lake.tables(SILVER) == ["orders"]
     assert [row["region"] for row in bench.rows("orders")] == [None]
 
@@ -140,31 +140,31 @@ def test_an_older_day_comes_first(bench: Bench) -> None:
     with pytest.raises(
         OlderDayPending, match=r"Orders: objects of 2026-02-28 are not merged yet.*Merge 2026-02-28 first"
     ):
-        bench.news("orders")
-    (first,) = bench.news("orders", day=yesterday)
-    (second,) = bench.news("orders")
+        bench.merge_pending("orders")
+    (first,) = bench.merge_pending("orders", day=yesterday)
+    (second,) = bench.merge_pending("orders")
     assert len(first.objects) == len(second.objects) == 1
     assert amounts(bench) == {"a": 2}
 
 
-def test_a_whole_day_does_not_move_the_position_over_an_older_day(bench: Bench) -> None:
+def test_a_rerun_does_not_move_the_position_over_an_older_day(bench: Bench) -> None:
     yesterday = DAY - timedelta(days=1)
     bench.put(order(1, "a", "1"), day=yesterday)
     bench.put(order(2, "b", "2"))
-    (result,) = bench.whole("orders")
+    (result,) = bench.remerge_day("orders")
     assert result.published
-    bench.news("orders", day=yesterday)
+    bench.merge_pending("orders", day=yesterday)
     assert amounts(bench) == {"a": 1, "b": 2}
-    (again,) = bench.news("orders")
+    (again,) = bench.merge_pending("orders")
     assert (again.unchanged, again.merged) == (1, 0)
 
 
-def test_a_whole_day_is_merged_and_moves_the_position(bench: Bench) -> None:
+def test_a_rerun_merges_its_day_and_moves_the_position(bench: Bench) -> None:
     bench.put(order(1, "a", "1"))
-    (result,) = bench.whole("orders")
+    (result,) = bench.remerge_day("orders")
     assert (result.merged, result.published) == (1, True)
-    assert bench.news("orders") == []
-    (empty,) = bench.whole("orders", day=DAY + timedelta(days=1))
+    assert bench.merge_pending("orders") == []
+    (empty,) = bench.remerge_day("orders", day=DAY + timedelta(days=1))
     assert (empty.rows_in, empty.published) == (0, True)
 
 
@@ -172,32 +172,32 @@ def test_many_objects_are_merged_in_several_commits(bench: Bench, monkeypatch: p
     monkeypatch.setattr("medallion_assets.silver.bronze.MAX_OBJECTS", 32)
     for number in range(40):
         bench.put(order(number + 1, f"o{number % 7}", str(number)))
-    results = bench.news("orders")
+    results = bench.merge_pending("orders")
     assert [len(result.objects) for result in results] == [32, 8]
     assert amounts(bench) == {f"o{number % 7}": number for number in range(40)}
-    assert bench.news("orders") == []
+    assert bench.merge_pending("orders") == []
 
 
 def test_an_order_has_its_customers_current_region_whenever_the_customer_arrives(either: Bench) -> None:
     either.put(order(1, "a", "1"), order(2, "b", "2", of="c2"))
-    either.news("orders")
+    either.merge_pending("orders")
     assert regions(either) == {"a": None, "b": None}
     either.put(customer(10, "c1", "EU"))
-    either.news("customers")
-    (result,) = either.news("orders")
+    either.merge_pending("customers")
+    (result,) = either.merge_pending("orders")
     assert (result.enriched, result.rows_in, result.published) == (1, 0, True)
     assert regions(either) == {"a": "EU", "b": None}
     either.put(customer(11, "c1", "US"), customer(12, "c2", "EU"))
     either.put(order(20, "b", "3", of="c1"), order(21, "c", "4", of="c2"))
-    either.news("customers")
-    (result,) = either.news("orders")
+    either.merge_pending("customers")
+    (result,) = either.merge_pending("orders")
     assert (result.enriched, result.merged) == (1, 2)
     assert regions(either) == {"a": "US", "b": "US", "c": "EU"}
     either.put(customer(13, "c1", None))
-    either.news("customers")
-    either.news("orders")
+    either.merge_pending("customers")
+    either.merge_pending("orders")
     assert regions(either) == {"a": None, "b": None, "c": "EU"}
-    assert either.news("orders") == []
+    assert either.merge_pending("orders") == []
     assert amounts(either) == {"a": 1, "b": 3, "c": 4}
 
 
@@ -206,13 +206,13 @@ def test_a_column_that_the_referenced_contract_just_got_can_be_copied_before_tha
 ) -> None:
     bench.domain = domain(CUSTOMERS, orders())
     bench.put(customer(1, "c1", "north"), order(2, "o1", "1"))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     wider = contract("Customers", {"Id": "string", "Region": "string", "Segment": "string"}, key="Id")
     copied = {"table": "customers", "on": "customer", "columns": {"region": "region", "segment": "segment"}}
     bench.domain = domain(wider, contract("Orders", _columns(orders()), key="Id", enrich=[copied]))
     bench.put(order(3, "o1", "2"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert result.published
     (row,) = bench.rows("orders")
     assert (row["amount"], row["region"], row["segment"]) == (2, "north", None)
@@ -220,98 +220,98 @@ def test_a_column_that_the_referenced_contract_just_got_can_be_copied_before_tha
 
 def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), customer(2, "c1", "EU"))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     snapshots = bench.snapshots("orders")
     bench.put(record("Customers", 3, {"Id": {"S": "c1"}}, {"Region": {"S": "EU"}, "Shoe": {"N": "43"}}))
-    bench.news("customers")
-    assert bench.news("orders") == []
+    bench.merge_pending("customers")
+    assert bench.merge_pending("orders") == []
     assert bench.snapshots("orders") == snapshots
 
 
 @pytest.mark.slow
 def test_a_customer_that_came_and_changed_elsewhere_on_both_sides_of_a_compaction_is_found(bench: Bench) -> None:
     bench.put(order(1, "a", "1", of="c1"), customer(2, "c2", "US"))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     for number in range(COMMITS_BETWEEN):
         bench.put(customer(number + 3, "c1", "EU"))
-        bench.news("customers")
+        bench.merge_pending("customers")
     summaries = [snapshot.summary for snapshot in bench.lake.table(SILVER, "customers").metadata.snapshots]
     assert Operation.REPLACE in {summary.operation for summary in summaries if summary}
     bench.put(record("Customers", 99, {"Id": {"S": "c1"}}, {"Region": {"S": "EU"}, "Shoe": {"N": "43"}}))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     assert regions(bench) == {"a": "EU"}
 
 
-def test_rows_that_break_the_contract_are_set_aside_and_their_neighbours_are_merged(bench: Bench) -> None:
+def test_rows_that_break_the_contract_are_quarantined_and_the_others_are_merged(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), order(2, "b", "1.5"))
     bench.put(order(2, "b", "1.5"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert result.published
     assert (result.rows_in, result.quarantined, result.redelivered, result.merged) == (3, 1, 1, 1)
     assert amounts(bench) == {"a": 1}
-    (held,) = bench.rows("orders", namespace=QUARANTINE)
-    assert (held["event_id"], held["column_name"], held["status"]) == ("Orders-2", "amount", "open")
-    assert held["reason"] == 'expected int, saw {"N":"1.5"}'
-    assert json.loads(held["new_image"])["Amount"] == {"N": "1.5"}
-    assert (held["capture_day"], held["run_id"], held["object"]) == (DAY, "run-1", result.objects[0])
+    (row,) = bench.rows("orders", namespace=QUARANTINE)
+    assert (row["event_id"], row["column_name"], row["status"]) == ("Orders-2", "amount", "open")
+    assert row["reason"] == 'expected int, saw {"N":"1.5"}'
+    assert json.loads(row["new_image"])["Amount"] == {"N": "1.5"}
+    assert (row["capture_day"], row["run_id"], row["object"]) == (DAY, "run-1", result.objects[0])
     snapshots = len(bench.lake.table(QUARANTINE, "orders").metadata.snapshots)
-    bench.whole("orders")
+    bench.remerge_day("orders")
     assert len(bench.lake.table(QUARANTINE, "orders").metadata.snapshots) == snapshots
 
 
-def test_a_held_batch_leaves_everything_as_it_was_until_the_contract_is_mended(either: Bench) -> None:
+def test_a_blocked_batch_changes_nothing_until_the_contract_is_corrected(either: Bench) -> None:
     with_orders(either, rules=STRICT)
     either.put(order(1, "a", "1"))
-    (first,) = either.news("orders")
+    (first,) = either.merge_pending("orders")
     either.put(order(2, "a", "2"), order(3, "b", "2.5"))
-    (held,) = either.news("orders")
-    assert not held.published
-    assert [check.name for check in held.checks if check.blocks_publish] == ["quarantine_rate"]
-    assert held.snapshot_id == first.snapshot_id
+    (blocked,) = either.merge_pending("orders")
+    assert not blocked.published
+    assert [check.name for check in blocked.checks if check.blocks_publish] == ["quarantine_rate"]
+    assert blocked.snapshot_id == first.snapshot_id
     assert amounts(either) == {"a": 1}
     table = either.lake.table(SILVER, "orders")
     assert set(table.metadata.refs) == {"main"}
-    assert Position.from_json(table.properties[POSITION]).pending(either.store, "Orders") == list(held.objects)
-    (waiting,) = either.rows("orders", namespace=QUARANTINE)
-    assert waiting["status"] == "open"
+    assert Position.from_json(table.properties[POSITION]).pending(either.store, "Orders") == list(blocked.objects)
+    (row,) = either.rows("orders", namespace=QUARANTINE)
+    assert row["status"] == "open"
 
     with_orders(either, rules={"quarantine_share": {"max": 1}})
-    (passed,) = either.whole("orders")
+    (passed,) = either.remerge_day("orders")
     assert passed.published
     assert amounts(either) == {"a": 2}
-    assert either.news("orders") == []
+    assert either.merge_pending("orders") == []
 
 
 def _columns(table: Contract) -> dict[str, Any]:
     return {name: str(column.type) for name, column in table.columns.items()}
 
 
-def test_a_mended_rule_and_a_run_of_the_whole_day_resolve_the_quarantine(either: Bench) -> None:
+def test_a_corrected_rule_and_a_rerun_of_the_day_resolve_the_quarantine(either: Bench) -> None:
     with_orders(either, amount={"type": "int", "rules": [{"max": 10}]}, rules=STRICT)
     either.put(order(1, "a", "11"), order(2, "b", "2"))
-    (held,) = either.news("orders")
-    assert not held.published
+    (blocked,) = either.merge_pending("orders")
+    assert not blocked.published
     with_orders(either, amount={"type": "int", "rules": [{"max": 100}]}, rules=STRICT)
-    (passed,) = either.whole("orders", now=NOON + timedelta(hours=1))
+    (passed,) = either.remerge_day("orders", now=NOON + timedelta(hours=1))
     assert (passed.published, passed.resolved, passed.quarantined) == (True, 1, 0)
     assert amounts(either) == {"a": 11, "b": 2}
     (row,) = either.rows("orders", namespace=QUARANTINE)
     assert (row["status"], row["resolved_at"]) == ("resolved", NOON + timedelta(hours=1))
-    assert either.news("orders") == []
+    assert either.merge_pending("orders") == []
 
 
-def test_a_whole_day_fills_a_column_that_was_declared_later(bench: Bench) -> None:
+def test_a_rerun_fills_a_column_that_was_declared_later(bench: Bench) -> None:
     bench.put(record("Orders", 1, {"Id": {"S": "a"}}, {"Amount": {"N": "1"}, "Note": {"S": "hi"}}))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert [json.loads(row["_extra"]) for row in bench.rows("orders")] == [{"Note": {"S": "hi"}}]
     later = contract(
         "Orders", {**_columns(orders()), "Note": "string"}, key="Id", enrich=orders().model_dump()["enrich"]
     )
     bench.domain = domain(CUSTOMERS, later)
-    (result,) = bench.whole("orders")
+    (result,) = bench.remerge_day("orders")
     assert (result.updated, result.published) == (1, True)
     assert [(row["note"], row["_extra"]) for row in bench.rows("orders")] == [("hi", None)]
 
@@ -333,12 +333,12 @@ def test_an_object_that_cannot_be_read_stops_its_table_and_is_named(bench: Bench
     bench.store.put(path, data)
     bench.put(customer(3, "c1", "EU"))
     with pytest.raises(CorruptObject, match=path):
-        bench.news("orders")
+        bench.merge_pending("orders")
     assert bench.lake.find(SILVER, "orders") is None or bench.rows("orders") == []
-    (other,) = bench.news("customers")
+    (other,) = bench.merge_pending("customers")
     assert other.published
     bench.store.put(path, good)
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert result.merged == 499
 
 
@@ -350,23 +350,23 @@ def _parquet(table: pa.Table) -> bytes:
 
 def test_a_conflict_is_planned_again_on_the_new_state(either: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     either.put(order(1, "a", "1"))
-    either.news("orders")
+    either.merge_pending("orders")
     either.put(order(5, "a", "5"), order(6, "b", "6"))
-    rivals: list[BatchResult] = []
+    other_results: list[BatchResult] = []
 
     def late(*args: Any, **more: Any) -> None:
         monkeypatch.setattr(batch_module, "publish", publish)
-        rivals.extend(Bench(either.lake, either.store, either.domain).news("orders"))
+        other_results.extend(Bench(either.lake, either.store, either.domain).merge_pending("orders"))
         publish(*args, **more)
 
     monkeypatch.setattr(batch_module, "publish", late)
-    (result,) = either.news("orders")
+    (result,) = either.merge_pending("orders")
     assert (result.published, result.unchanged, result.merged) == (True, 2, 0)
-    assert [rival.merged for rival in rivals] == [2]
+    assert [other.merged for other in other_results] == [2]
     assert amounts(either) == {"a": 5, "b": 6}
 
 
-def test_conflicts_without_end_are_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_conflicts_every_time_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.put(order(1, "a", "1"))
 
     def lose(*args: Any, **more: Any) -> None:
@@ -375,13 +375,15 @@ def test_conflicts_without_end_are_an_error(bench: Bench, monkeypatch: pytest.Mo
     monkeypatch.setattr(batch_module, "publish", lose)
     monkeypatch.setattr(retry, "MAX_ATTEMPTS", 3)
     with pytest.raises(CommitConflict, match="somebody else"):
-        bench.news("orders")
+        bench.merge_pending("orders")
     monkeypatch.undo()
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert result.merged == 1
 
 
-def test_a_crash_before_publishing_is_mended_by_the_next_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_crash_before_publishing_the_next_run_merges_everything(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.put(order(1, "a", "1"), order(2, "b", "1.5"))
 
     def crash(*args: Any, **more: Any) -> None:
@@ -389,10 +391,10 @@ def test_a_crash_before_publishing_is_mended_by_the_next_run(bench: Bench, monke
 
     monkeypatch.setattr(batch_module, "publish", crash)
     with pytest.raises(KeyboardInterrupt):
-        bench.news("orders")
+        bench.merge_pending("orders")
     monkeypatch.undo()
     assert bench.rows("orders") == []
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.merged, result.quarantined) == (1, 1)
     assert amounts(bench) == {"a": 1}
     assert len(bench.rows("orders", namespace=QUARANTINE)) == 1
@@ -417,15 +419,15 @@ def test_every_key_type_dynamodb_has_is_a_key_here(
 ) -> None:
     bench.domain = domain(contract("Things", {**columns, "V": "int"}, key=key))
     bench.put(*(record("Things", at + 1, one, {"V": {"N": str(at)}}) for at, one in enumerate(keys)))
-    bench.news("things")
+    bench.merge_pending("things")
     bench.put(record("Things", 10, keys[0], {"V": {"N": "10"}}), record("Things", 11, keys[1], None))
-    (result,) = bench.news("things")
+    (result,) = bench.merge_pending("things")
     assert (result.updated, result.inserted, result.deleted, result.published) == (1, 0, 1, True)
     assert [row["v"] for row in bench.rows("things")] == [10]
     assert len(bench.rows("things", namespace=DELETED)) == 1
 
 
-def test_the_shipped_domain_goes_through(lake: Lake, tmp_path: Path) -> None:
+def test_the_shipped_domain_is_merged(lake: Lake, tmp_path: Path) -> None:
     shop = load_domain("ecommerce")
     bench = Bench(lake, open_store(str(tmp_path / "bronze")), shop)
     bench.put(
@@ -456,7 +458,7 @@ def test_the_shipped_domain_goes_through(lake: Lake, tmp_path: Path) -> None:
         ),
     )
     for table in shop.tables:
-        (result,) = bench.news(table.lake_name)
+        (result,) = bench.merge_pending(table.lake_name)
         assert all(check.passed for check in result.checks)
     (row,) = bench.rows("orders")
     assert (row["customer_name"], row["customer_region"], row["product_ids"], row["_extra"]) == (

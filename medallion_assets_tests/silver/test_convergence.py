@@ -89,7 +89,7 @@ def deliveries(draw: st.DrawFn, log: list[Change]) -> list[list[Change] | str]:
     while shuffled:
         size = draw(st.integers(1, len(shuffled)))
         steps.append(shuffled[:size])
-        steps += draw(st.lists(st.sampled_from(["customers", "orders", "whole orders"]), max_size=2))
+        steps += draw(st.lists(st.sampled_from(["customers", "orders", "rerun orders"]), max_size=2))
         shuffled = shuffled[size:]
     return [*steps, "customers", "orders"]
 
@@ -153,8 +153,8 @@ def deliver(bench: Bench, steps: list[list[Change] | str]) -> None:
         if isinstance(step, list):
             bench.put(*[record(*change) for change in step])
             continue
-        table = step.removeprefix("whole ")
-        results = bench.whole(table) if table != step else bench.news(table)
+        table = step.removeprefix("rerun ")
+        results = bench.remerge_day(table) if table != step else bench.merge_pending(table)
         for result in results:
             assert result.published
             assert result.rows_in == (
@@ -178,10 +178,10 @@ def test_any_order_duplication_and_batching_gives_the_same_tables(data: st.DataO
         deliver(bench, data.draw(deliveries(log)))
         check(bench, log)
         before = bench.snapshots("orders"), bench.snapshots("customers")
-        deliver(bench, ["whole customers", "whole orders", "customers", "orders"])
-        deliver(bench, ["whole customers", "whole orders", "customers", "orders"])
+        deliver(bench, ["rerun customers", "rerun orders", "customers", "orders"])
+        deliver(bench, ["rerun customers", "rerun orders", "customers", "orders"])
         after = bench.snapshots("orders"), bench.snapshots("customers")
-        # The first whole day may settle `_captured_at` on the earliest delivery; after that a replay commits nothing.
+        # The first rerun may set `_captured_at` to the earliest delivery; after that, a rerun commits nothing.
         assert [now - then <= 1 for then, now in zip(before, after, strict=True)] == [True, True]
         check(bench, log)
 

@@ -1,4 +1,4 @@
-"""What is in quarantine and how it comes out: replay, rerun of the day, drop; and how many bad rows stop a table."""
+"""Quarantined changes: replay, a rerun of their day, drop; and how many bad rows block a batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ANY_SHARE = {"quarantine_share": {"max": 1}}
 
 
 def orders(most: int = 10, *, rules: Any = ANY_SHARE, customer: Any = "string") -> Contract:
-    """Orders of at most so many."""
+    """Return the contract of orders whose amount is at most `most`."""
     return contract(
         "Orders",
         {"Id": "string", "Customer": customer, "Amount": {"type": "int", "rules": [{"max": most}]}},
@@ -51,7 +51,7 @@ def customer(sequence: int, key: str, region: str) -> dict[str, Any]:
     return record("Customers", sequence, {"Id": {"S": key}}, {"Region": {"S": region}})
 
 
-def mend(bench: Bench, most: int = 100, **more: Any) -> None:
+def correct(bench: Bench, most: int = 100, **more: Any) -> None:
     bench.domain = domain(CUSTOMERS, orders(most, **more))
 
 
@@ -85,15 +85,15 @@ def test_what_is_open_is_replayed_from_its_own_images_as_if_it_had_been_valid_fr
     bench: Bench, tmp_path: Path
 ) -> None:
     bench.put(customer(1, "c1", "EU"), order(2, "a", "11"), order(3, "b", "2"))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     with bench_on_files(tmp_path / "other", CUSTOMERS, orders(100)) as other:
         shutil.copytree(tmp_path / "bronze", tmp_path / "other" / "bronze", dirs_exist_ok=True)
-        other.news("customers")
-        other.news("orders")
+        other.merge_pending("customers")
+        other.merge_pending("orders")
         expected = other.rows("orders")
     shutil.rmtree(tmp_path / "bronze" / "Orders")
-    mend(bench)
+    correct(bench)
     done = bench.replay("orders", now=LATER)
     assert (done.taken, done.resolved, done.superseded, done.still_open) == (1, 1, 0, 0)
     assert done.snapshot_id == snapshots(bench)[0]
@@ -107,10 +107,10 @@ def test_what_is_open_is_replayed_from_its_own_images_as_if_it_had_been_valid_fr
 def test_both_kinds_of_lake_replay(lake: Lake, tmp_path: Path) -> None:
     bench = Bench(lake, open_store(str(tmp_path / "bronze")), domain(CUSTOMERS, orders()))
     bench.put(order(1, "a", "11"), order(2, "b", "11"), order(4, "c", "500"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(3, "b", None))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     done = bench.replay("orders", where="capture_day = DATE '2026-03-01' AND column_name = 'amount'")
     assert (done.taken, done.resolved, done.superseded, done.still_open) == (3, 1, 1, 1)
     assert amounts(bench) == {"a": 11}
@@ -118,14 +118,14 @@ def test_both_kinds_of_lake_replay(lake: Lake, tmp_path: Path) -> None:
     assert statuses(bench) == {"1": "resolved", "2": "superseded", "4": "dropped"}
 
 
-def test_what_silver_has_newer_is_superseded_valid_or_not_tombstones_included(bench: Bench) -> None:
+def test_a_change_older_than_the_row_or_tombstone_in_silver_is_superseded_valid_or_not(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "12"), order(3, "c", "500"), order(4, "d", "13"), order(5, "e", "500"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(6, "a", "6"), order(7, "b", None), order(8, "c", "8"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert amounts(bench) == {"a": 6, "c": 8}, "later valid changes go on as usual"
     assert set(statuses(bench).values()) == {"open"}
-    mend(bench)
+    correct(bench)
     done = bench.replay("orders")
     assert (done.taken, done.resolved, done.superseded, done.still_open) == (5, 1, 3, 1)
     assert amounts(bench) == {"a": 6, "c": 8, "d": 13}
@@ -136,10 +136,10 @@ def test_what_silver_has_newer_is_superseded_valid_or_not_tombstones_included(be
     assert snapshots(bench) == before
 
 
-def test_an_open_change_older_than_another_open_one_never_comes_out_on_top(bench: Bench) -> None:
+def test_an_open_change_never_replaces_a_newer_open_one(bench: Bench) -> None:
     bench.put(order(9, "a", "19"), order(5, "a", "15"), order(2, "a", "2"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     bench.replay("orders", where="sequence_number LIKE '%9'")
     bench.replay("orders")
     assert amounts(bench) == {"a": 19}
@@ -148,7 +148,7 @@ def test_an_open_change_older_than_another_open_one_never_comes_out_on_top(bench
 
 def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(bench: Bench) -> None:
     bench.put(order(5, "a", "15"), order(5, "b", "15") | {"eventID": "other"}, order(1, "c", "1"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     table = bench.lake.table(SILVER, "orders")
     with bench.lake.duckdb() as connection:
         base = f"SELECT * FROM {bench.lake.scan_sql(table, None)}"
@@ -158,7 +158,7 @@ def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(b
             SELECT * REPLACE ('b' AS id, lpad('4', 40, '0') || '+1772366400000000' AS _sequence_number) FROM ({base})
         """).to_arrow_table()
     publish(bench.lake, table, stage_merge(bench.lake, table, amended, key=["id"], branch="audit-repair"))
-    mend(bench)
+    correct(bench)
     done = bench.replay("orders")
     assert (done.resolved, done.superseded) == (1, 1)
     assert amounts(bench) == {"a": 1, "b": 15, "c": 1}
@@ -166,9 +166,9 @@ def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(b
 
 def test_what_still_breaks_the_contract_stays_open_and_says_the_new_reason(bench: Bench) -> None:
     bench.put(order(1, "a", "50"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert quarantined(bench, 1)["reason"] == "breaks the rule max 10"
-    mend(bench, 20)
+    correct(bench, 20)
     done = bench.replay("orders", now=LATER)
     assert (done.taken, done.still_open, done.snapshot_id) == (1, 1, None)
     row = quarantined(bench, 1)
@@ -183,8 +183,8 @@ def test_what_still_breaks_the_contract_stays_open_and_says_the_new_reason(bench
 def test_a_change_whose_key_does_not_fit_stays_open(bench: Bench) -> None:
     bench.put(record("Orders", 1, {"Id": {"N": "1"}}, {"Amount": {"N": "11"}}), order(2, "x", "11"))
     bench.put(record("Orders", 3, {"Id": {"B": "AA=="}}, {"Amount": {"N": "1"}}))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     done = bench.replay("orders")
     assert (done.resolved, done.still_open) == (2, 1)
     assert statuses(bench)["3"] == "open"
@@ -193,8 +193,8 @@ def test_a_change_whose_key_does_not_fit_stays_open(bench: Bench) -> None:
 @pytest.mark.slow
 def test_many_changes_are_replayed_in_commits_of_bounded_size(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.put(*(order(number, f"o{number % 40}", "11") for number in range(1, 101)))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     monkeypatch.setattr(quarantine_module, "_BATCH_ROWS", 32)
     monkeypatch.setattr(replay_module, "MAX_BYTES", 1)
     before = bench.snapshots("orders")
@@ -218,10 +218,10 @@ def test_a_replay_that_dies_is_finished_by_the_next_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "12"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(3, "b", "3"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     named, _, call = dies_in.partition(" ")
     module = {"batch": batch_module, "replay": replay_module, "quarantine": quarantine_module}[named]
     with monkeypatch.context() as dying:
@@ -243,13 +243,13 @@ def test_a_change_that_came_in_after_the_crash_does_not_hide_that_it_is_supersed
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.put(order(1, "a", "11"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     with monkeypatch.context() as dying, pytest.raises(Died):
         dying.setattr(replay_module, "close_rows", _die)
         bench.replay("orders")
     bench.put(order(2, "a", "2"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.replay("orders")
     assert amounts(bench) == {"a": 2}
     assert statuses(bench) == {"1": "superseded"}
@@ -257,9 +257,9 @@ def test_a_change_that_came_in_after_the_crash_does_not_hide_that_it_is_supersed
 
 def test_a_blocking_check_leaves_everything_as_it_is(bench: Bench) -> None:
     bench.put(order(1, "a", "11", of="nobody"), order(2, "b", "500"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     strict = {"type": "string", "rules": [{"references": "customers"}]}
-    mend(bench, customer=strict)
+    correct(bench, customer=strict)
     before, rows = snapshots(bench), bench.rows("orders", namespace=QUARANTINE)
     with pytest.raises(AuditFailed, match=r"stopped the replay of orders.*references.*customer without customers 1"):
         bench.replay("orders", now=LATER)
@@ -267,52 +267,54 @@ def test_a_blocking_check_leaves_everything_as_it_is(bench: Bench) -> None:
     assert bench.rows("orders", namespace=QUARANTINE) == rows
     assert set(bench.lake.table(SILVER, "orders").metadata.refs) <= {"main"}
     bench.put(customer(3, "nobody", "EU"))
-    bench.news("customers")
+    bench.merge_pending("customers")
     assert bench.replay("orders", now=LATER).resolved == 1
     assert [row["region"] for row in bench.rows("orders")] == ["EU"]
 
 
 def test_what_stays_bad_does_not_stop_a_replay_by_its_share(bench: Bench) -> None:
     bench.put(*(order(number, f"bad-{number}", "500") for number in range(1, 200)), order(200, "a", "11"))
-    bench.news("orders")
-    mend(bench, rules={"quarantine_share": {"max": 0}})
+    bench.merge_pending("orders")
+    correct(bench, rules={"quarantine_share": {"max": 0}})
     done = bench.replay("orders")
     assert (done.resolved, done.still_open) == (1, 199)
     assert amounts(bench) == {"a": 11}
 
 
-def test_a_replay_takes_the_current_values_of_what_it_refers_to(bench: Bench) -> None:
+def test_a_replay_takes_the_current_values_of_the_referenced_row(bench: Bench) -> None:
     bench.put(customer(1, "c1", "EU"), order(2, "a", "11"))
-    bench.news("customers")
-    bench.news("orders")
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
     bench.put(customer(3, "c1", "US"))
-    bench.news("customers")
-    mend(bench)
+    bench.merge_pending("customers")
+    correct(bench)
     bench.replay("orders")
     assert [row["region"] for row in bench.rows("orders")] == ["US"]
 
 
 def test_a_replay_does_not_move_the_position(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "1"))
-    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
-    assert not bench.news("orders")[0].published
-    mend(bench)
+    correct(bench, 10, rules={"quarantine_share": {"max": 0}})
+    assert not bench.merge_pending("orders")[0].published
+    correct(bench)
     bench.replay("orders")
     assert amounts(bench) == {"a": 11}
-    (waiting,) = bench.news("orders")
+    (waiting,) = bench.merge_pending("orders")
     assert (waiting.merged, waiting.unchanged) == (1, 1)
     assert amounts(bench) == {"a": 11, "b": 1}
 
 
-def test_a_rival_that_merges_in_between_is_planned_around(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replay_is_planned_again_after_a_merge_by_another_writer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.put(order(1, "a", "11"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(2, "a", "2"))
-    mend(bench)
+    correct(bench)
 
     def late(*args: Any, **more: Any) -> None:
         monkeypatch.setattr(batch_module, "publish", publish)
-        Bench(bench.lake, bench.store, bench.domain).news("orders")
+        Bench(bench.lake, bench.store, bench.domain).merge_pending("orders")
         publish(*args, **more)
 
     monkeypatch.setattr(batch_module, "publish", late)
@@ -321,11 +323,11 @@ def test_a_rival_that_merges_in_between_is_planned_around(bench: Bench, monkeypa
     assert amounts(bench) == {"a": 2}
 
 
-def test_nothing_open_is_nothing_done(bench: Bench) -> None:
+def test_without_open_changes_a_replay_does_nothing(bench: Bench) -> None:
     assert bench.replay("orders").taken == 0
     assert bench.lake.find(SILVER, "orders") is None
     bench.put(order(1, "a", "1"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert bench.replay("orders").taken == 0
     assert bench.drop("orders", where="TRUE").dropped == 0
 
@@ -333,57 +335,57 @@ def test_nothing_open_is_nothing_done(bench: Bench) -> None:
 def test_a_rerun_of_the_day_resolves_and_supersedes_what_it_reads_again(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "12"), order(3, "b", "3"), order(4, "c", "500"), order(5, "c", "5"))
     bench.put(order(6, "d", "500"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(7, "d", "7"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert statuses(bench) == dict.fromkeys("1246", "open")
-    mend(bench)
-    (again,) = bench.whole("orders", now=LATER)
+    correct(bench)
+    (again,) = bench.remerge_day("orders", now=LATER)
     assert again.resolved == 1
     assert statuses(bench) == {"1": "resolved", "2": "superseded", "4": "superseded", "6": "superseded"}
     before = snapshots(bench)
-    bench.whole("orders")
+    bench.remerge_day("orders")
     assert snapshots(bench) == before
 
 
 def test_a_superseded_change_that_is_delivered_again_stays_so(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "a", "2"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     assert bench.replay("orders").superseded == 1
     before = snapshots(bench)[1]
     bench.put(order(1, "a", "11"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.quarantined, result.redelivered, statuses(bench)) == (0, 1, {"1": "superseded"})
     assert snapshots(bench)[1] == before
 
 
 def test_a_resolved_change_that_a_stricter_contract_rejects_is_open_again(bench: Bench) -> None:
     bench.put(order(1, "a", "11"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     bench.replay("orders")
-    mend(bench, 5)
-    bench.whole("orders")
+    correct(bench, 5)
+    bench.remerge_day("orders")
     assert statuses(bench) == {"1": "open"}
     assert amounts(bench) == {"a": 11}, "Silver keeps what it published"
-    mend(bench)
+    correct(bench)
     assert bench.replay("orders").resolved == 1
 
 
 def test_dropping_is_recorded_and_neither_reruns_nor_replays_bring_the_change_back(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), order(2, "a", "11"), order(3, "b", "12"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     done = bench.drop("orders", where="event_id = 'Orders-2'", reason="load test", now=LATER)
     assert (done.dropped, done.superseded, done.others) == (1, 0, {})
     row = quarantined(bench, 2)
     assert (row["status"], row["note"], row["resolved_at"]) == ("dropped", "load test", LATER)
     assert json.loads(row["new_image"])["Amount"] == {"N": "11"}
-    mend(bench)
+    correct(bench)
     assert bench.replay("orders").taken == 1
-    (again,) = bench.whole("orders")
+    (again,) = bench.remerge_day("orders")
     assert (again.published, again.dropped, again.rows_in) == (True, 1, 3)
     bench.put(order(2, "a", "11"))
-    (twice,) = bench.news("orders")
+    (twice,) = bench.merge_pending("orders")
     assert (twice.published, twice.dropped, twice.rows_in) == (True, 1, 1)
     assert amounts(bench) == {"a": 1, "b": 12}
     assert statuses(bench) == {"2": "dropped", "3": "resolved"}
@@ -391,11 +393,11 @@ def test_dropping_is_recorded_and_neither_reruns_nor_replays_bring_the_change_ba
     assert quarantined(bench, 2)["note"] == "load test"
 
 
-def test_a_dropped_change_is_taken_back_by_name(bench: Bench) -> None:
+def test_a_dropped_change_is_replayed_if_the_condition_names_its_status(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "500"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.drop("orders", where="TRUE")
-    mend(bench)
+    correct(bench)
     assert bench.replay("orders").taken == 0
     done = bench.replay("orders", where="status = 'dropped'")
     assert (done.taken, done.resolved, done.still_open) == (2, 1, 1)
@@ -405,23 +407,23 @@ def test_a_dropped_change_is_taken_back_by_name(bench: Bench) -> None:
 
 def test_there_is_nothing_to_drop_where_silver_is_newer(bench: Bench) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "11"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     bench.put(order(3, "a", None))
-    bench.news("orders")
+    bench.merge_pending("orders")
     done = bench.drop("orders", where="column_name = 'amount'")
     assert (done.dropped, done.superseded) == (1, 1)
     assert statuses(bench) == {"1": "superseded", "2": "dropped"}
     assert quarantined(bench, 1)["note"] is None
 
 
-def test_a_batch_held_back_for_its_share_goes_through_once_its_bad_rows_were_dropped(bench: Bench) -> None:
-    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
+def test_a_batch_blocked_by_its_share_is_merged_after_its_bad_rows_were_dropped(bench: Bench) -> None:
+    correct(bench, 10, rules={"quarantine_share": {"max": 0}})
     bench.put(order(1, "a", "1"), order(2, "b", "500"), order(3, "c", "500"))
-    assert not bench.news("orders")[0].published
+    assert not bench.merge_pending("orders")[0].published
     bench.drop("orders", where="event_id = 'Orders-2'")
-    assert not bench.news("orders")[0].published, "one is left"
+    assert not bench.merge_pending("orders")[0].published, "one is left"
     bench.drop("orders", where="event_id = 'Orders-3'")
-    (passed,) = bench.news("orders")
+    (passed,) = bench.merge_pending("orders")
     assert (passed.published, passed.merged, passed.quarantined, passed.dropped) == (True, 1, 0, 2)
     assert amounts(bench) == {"a": 1}
 
@@ -431,8 +433,8 @@ def test_a_drop_and_a_mark_at_the_same_time_both_count(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     bench.put(order(1, "a", "11"), order(2, "b", "500"))
-    bench.news("orders")
-    mend(bench, 50)  # the second is open for another reason then: a mark of its own
+    bench.merge_pending("orders")
+    correct(bench, 50)  # the second is open for another reason then: a mark of its own
     real = getattr(quarantine_module, call)
 
     def late(*args: Any, **more: Any) -> Any:
@@ -445,12 +447,12 @@ def test_a_drop_and_a_mark_at_the_same_time_both_count(
     assert statuses(bench) == {"1": "resolved", "2": "dropped"}
 
 
-def test_conflicts_without_end_are_an_error_and_the_next_replay_marks(
+def test_a_commit_that_conflicts_every_time_is_an_error_and_the_next_replay_marks(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.put(order(1, "a", "11"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
 
     def lose(*_: Any, **__: Any) -> None:
         raise CommitConflict("somebody else")
@@ -462,10 +464,10 @@ def test_conflicts_without_end_are_an_error_and_the_next_replay_marks(
     assert bench.replay("orders").resolved == 1
 
 
-def test_a_condition_that_is_none_is_refused_before_anything_is_done(bench: Bench) -> None:
+def test_text_that_is_no_condition_is_refused_before_anything_is_done(bench: Bench) -> None:
     bench.put(order(1, "a", "11"))
-    bench.news("orders")
-    mend(bench)
+    bench.merge_pending("orders")
+    correct(bench)
     before = snapshots(bench)
     for where, said in [
         ("colum = 'a'", "no column colum; expected one of event_id"),
@@ -482,8 +484,8 @@ def test_a_condition_that_is_none_is_refused_before_anything_is_done(bench: Benc
 def test_a_condition_chooses_by_column_reason_day_and_key(bench: Bench) -> None:
     odd = record("Orders", 3, {"Id": {"S": "it's"}}, {"Customer": {"N": "1"}, "Amount": {"N": "1"}})
     bench.put(order(1, "a", "11"), order(2, "b", "1.5"), odd)
-    mend(bench, 10, customer={"type": "string", "rules": [{"pattern": "c.*"}]})
-    bench.news("orders")
+    correct(bench, 10, customer={"type": "string", "rules": [{"pattern": "c.*"}]})
+    bench.merge_pending("orders")
     for where, expected in [
         ("column_name = 'amount'", {1, 2}),
         ("reason LIKE 'breaks the rule%'", {1, 3}),
@@ -513,9 +515,9 @@ def test_a_condition_chooses_by_column_reason_day_and_key(bench: Bench) -> None:
 def test_one_bad_row_does_not_stop_a_table_and_more_than_its_contract_allows_do(
     bench: Bench, share: str, rows: int, bad: int, published: bool
 ) -> None:
-    mend(bench, 10, rules={"quarantine_share": {"max": share}})
+    correct(bench, 10, rules={"quarantine_share": {"max": share}})
     bench.put(*(order(number, f"o{number}", "11" if number <= bad else "1") for number in range(1, rows + 1)))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.published, result.quarantined) == (published, bad)
     assert len(bench.rows("orders")) == (rows - bad if published else 0)
     assert len(statuses(bench)) == bad, "what is set aside is kept either way"
@@ -530,12 +532,12 @@ def many(first: int, amount: str) -> list[dict[str, Any]]:
 
 
 def test_a_bad_change_that_is_delivered_twice_in_a_batch_counts_once(bench: Bench) -> None:
-    mend(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
+    correct(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
     bad, good = many(1, "11"), many(101, "1")
     bench.put(*bad)
     bench.put(*good)
     bench.put(*bad)
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.published, result.rows_in, result.redelivered) == (True, 3 * MANY, MANY)
     assert (result.quarantined, result.merged) == (MANY, MANY)
     share = next(check for check in result.checks if check.name == "quarantine_rate")
@@ -551,32 +553,32 @@ def test_a_bad_change_that_is_delivered_twice_in_a_batch_counts_once(bench: Benc
 @pytest.mark.parametrize("status", ["open", "dropped", "resolved", "superseded"])
 def test_a_bad_change_that_is_in_quarantine_already_is_not_counted_again(bench: Bench, status: str) -> None:
     bench.put(*many(1, "11"))
-    bench.news("orders")
+    bench.merge_pending("orders")
     match status:
         case "dropped":
             bench.drop("orders", where="TRUE")
         case "superseded":
             bench.put(*(order(number + 100, f"o{number}", None) for number in range(1, MANY + 1)))
-            bench.news("orders")
+            bench.merge_pending("orders")
             bench.replay("orders")
         case "resolved":
-            mend(bench)
+            correct(bench)
             bench.replay("orders")
     assert set(statuses(bench).values()) == {status}
-    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
+    correct(bench, 10, rules={"quarantine_share": {"max": 0}})
     bench.put(*many(1, "11"), order(999, "new", "1"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.published, result.merged, result.quarantined) == (True, 1, 0)
     assert (result.redelivered, result.dropped) == ((0, MANY) if status == "dropped" else (MANY, 0))
 
 
 def test_a_change_that_was_merged_before_the_contract_became_stricter_is_not_counted(bench: Bench) -> None:
-    mend(bench)
+    correct(bench)
     bench.put(*many(1, "11"))
-    bench.news("orders")
-    mend(bench, 10, rules={"quarantine_share": {"max": 0}})
+    bench.merge_pending("orders")
+    correct(bench, 10, rules={"quarantine_share": {"max": 0}})
     bench.put(*many(1, "11"), order(999, "new", "1"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.published, result.merged, result.quarantined, result.redelivered) == (True, 1, 0, MANY)
     assert len(amounts(bench)) == MANY + 1
 
@@ -584,20 +586,20 @@ def test_a_change_that_was_merged_before_the_contract_became_stricter_is_not_cou
 def test_a_batch_that_its_share_stopped_is_stopped_at_every_attempt_and_when_it_is_delivered_again(
     bench: Bench,
 ) -> None:
-    mend(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
+    correct(bench, 10, rules={"quarantine_share": {"max": "0.5"}})
     bench.put(*many(1, "11"))
     for _ in range(3):
-        (result,) = bench.news("orders")
+        (result,) = bench.merge_pending("orders")
         assert (result.published, result.quarantined) == (False, MANY), "its own changes in quarantine still count"
         bench.put(*many(1, "11"))
-    (again,) = bench.whole("orders")
+    (again,) = bench.remerge_day("orders")
     assert (again.published, again.quarantined, again.redelivered) == (False, MANY, 3 * MANY)
 
 
 def test_a_valid_change_that_is_delivered_twice_in_a_batch_is_merged_once_as_it_came_first(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), order(2, "b", "2"))
     bench.put(order(2, "b", "2"), order(3, "c", "3"))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (result.rows_in, result.redelivered, result.merged, result.superseded) == (4, 1, 3, 0)
     captured = {row["id"]: row["_captured_at"] for row in bench.rows("orders")}
     assert captured["a"] == captured["b"] < captured["c"]

@@ -1,6 +1,6 @@
-"""Whatever was quarantined, mended, replayed and run again: in the end all is as if it had been valid from the start.
+"""Any order of merges, corrections, replays and reruns ends as if every change had been valid from the start.
 
-The oracle folds the change log with the mended contract, in plain Python.
+The oracle folds the change log with the corrected contract, in plain Python.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from medallion_assets.silver.table import QUARANTINE
 from medallion_assets_tests.silver.changes import Bench, Item, bench_on_files, contract, domain, record
 
 CUSTOMERS = contract("Customers", {"Id": "string", "Region": "string"}, key="Id")
-STRICT, MENDED = 10, 100
+STRICT, CORRECTED = 10, 100
 
 Change = tuple[str, int, str, str | None]
 """Table, sequence number, key, and the amount or region; None is a deletion. Of amounts, 5 is always valid, 50 once the
-contract is mended, 500 and 1.5 never."""
+contract is corrected, 500 and 1.5 never."""
 
 
 def orders(most: int) -> Contract:
@@ -66,14 +66,14 @@ def histories(draw: st.DrawFn, log: list[Change]) -> list[list[Change] | str]:
     """The log in any order, some of it twice, in captured batches, with anything that may happen in between."""
     copies = [change for change in log for _ in range(draw(st.sampled_from([1, 1, 2])))]
     shuffled = draw(st.permutations(copies))
-    acts = st.sampled_from(["news", "news", "whole", "replay", "replay", "replay that dies", "some"])
+    acts = st.sampled_from(["merge", "merge", "rerun", "replay", "replay", "replay that dies", "some"])
     steps: list[list[Change] | str] = []
     while shuffled:
         size = draw(st.integers(1, len(shuffled)))
         steps += [shuffled[:size], *draw(st.lists(acts, max_size=3))]
         shuffled = shuffled[size:]
-    steps.insert(draw(st.integers(0, len(steps))), "mend")
-    return [*steps, "news", draw(st.sampled_from(["replay", "whole"]))]
+    steps.insert(draw(st.integers(0, len(steps))), "correct")
+    return [*steps, "merge", draw(st.sampled_from(["replay", "rerun"]))]
 
 
 class Died(BaseException):
@@ -84,9 +84,9 @@ def do(bench: Bench, step: list[Change] | str) -> None:
     match step:
         case list():
             bench.put(*map(as_record, step))
-        case "mend":
-            bench.domain = domain(CUSTOMERS, orders(MENDED))
-        case "news" | "whole":
+        case "correct":
+            bench.domain = domain(CUSTOMERS, orders(CORRECTED))
+        case "merge" | "rerun":
             for table in ("customers", "orders"):
                 assert all(result.published for result in getattr(bench, step)(table))
         case "replay":
@@ -117,7 +117,7 @@ def expected(log: list[Change]) -> dict[str, tuple[int, Any, Any]]:
     return {
         key: (sequence, None if value is None else int(value), None if value is None else regions[-1])
         for table, sequence, key, value in sorted(log, key=lambda change: change[1])
-        if table == "Orders" and valid(value, MENDED)
+        if table == "Orders" and valid(value, CORRECTED)
     }
 
 
@@ -127,7 +127,7 @@ def check_quarantine(bench: Bench, log: list[Change]) -> None:
     changes = {sequence: (key, value) for table, sequence, key, value in log if table == "Orders"}
     rows = bench.rows("orders", namespace=QUARANTINE) if bench.lake.find(QUARANTINE, "orders") is not None else []
     statuses = {int(row["sequence_number"]): row["status"] for row in rows}
-    never = {sequence for sequence, (_, value) in changes.items() if not valid(value, MENDED)}
+    never = {sequence for sequence, (_, value) in changes.items() if not valid(value, CORRECTED)}
     assert never <= statuses.keys() <= {n for n, (_, value) in changes.items() if not valid(value, STRICT)}
     for sequence, status in statuses.items():
         overtaken = silver.get(changes[sequence][0], 0) > sequence
@@ -140,7 +140,7 @@ def check_quarantine(bench: Bench, log: list[Change]) -> None:
 @pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_any_interleaving_ends_as_if_the_mended_contract_had_been_there_from_the_start(data: st.DataObject) -> None:
+def test_any_interleaving_ends_as_if_the_corrected_contract_had_been_there_from_the_start(data: st.DataObject) -> None:
     log = data.draw(change_logs())
     with tempfile.TemporaryDirectory() as folder, bench_on_files(Path(folder), CUSTOMERS, orders(STRICT)) as bench:
         before: dict[str, tuple[int, Any, Any]] = {}
@@ -151,10 +151,10 @@ def test_any_interleaving_ends_as_if_the_mended_contract_had_been_there_from_the
             before = now
         assert stored(bench) == expected(log)
         check_quarantine(bench, log)
-        do(bench, "whole")  # it may settle `_captured_at` on the earliest delivery
+        do(bench, "rerun")  # it may set `_captured_at` to the earliest delivery
         snapshots = bench.snapshots("orders")
         do(bench, "replay")
-        do(bench, "whole")
+        do(bench, "rerun")
         assert bench.snapshots("orders") == snapshots
         assert stored(bench) == expected(log)
         check_quarantine(bench, log)

@@ -1,4 +1,4 @@
-"""Deleted keys, and tables that were made anew: what Silver shows, what is remembered, what a death leaves behind."""
+"""Deleted keys, and tables that were created again: the rows of Silver, the listed keys, and what a crash leaves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def order(number: int, key: str, amount: int | None, *, stream: str = FIRST, by:
 
 def merge(bench: Bench, *changes: dict[str, Any]) -> batch.BatchResult:
     bench.put(*changes)
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert result.published
     return result
 
@@ -85,7 +85,7 @@ def test_a_key_that_is_written_again_is_no_longer_listed(bench: Bench) -> None:
     assert (amounts(bench), deleted(bench)) == ({"a": 3}, {})
 
 
-def test_a_death_before_silver_shows_the_row_as_before_and_an_older_update_does_not_win(
+def test_after_a_crash_before_silver_the_row_is_as_before_and_an_older_update_is_superseded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     merge(bench, order(1, "a", 1))
@@ -93,23 +93,21 @@ def test_a_death_before_silver_shows_the_row_as_before_and_an_older_update_does_
         dying.setattr(batch, "publish", died)
         bench.put(order(9, "a", None))
         with pytest.raises(Death):
-            bench.news("orders")
+            bench.merge_pending("orders")
     assert (amounts(bench), deleted(bench)) == ({"a": 1}, {"a": "user"})
     bench.put(order(5, "a", 5))
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert (amounts(bench), deleted(bench)) == ({}, {"a": "user"})
     assert (result.published, result.rows_in, result.superseded + result.unchanged) == (True, 2, 2)
 
 
-def test_a_death_before_a_tombstone_is_forgotten_is_put_right_by_maintenance(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_maintenance_removes_a_tombstone_that_a_crash_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     merge(bench, order(1, "a", None), order(2, "b", None))
     with monkeypatch.context() as dying:
         dying.setattr(batch, "forget_tombstones", died)
         bench.put(order(3, "a", 3))
         with pytest.raises(Death):
-            bench.news("orders")
+            bench.merge_pending("orders")
     assert (amounts(bench), deleted(bench)) == ({"a": 3}, {"a": "user", "b": "user"})
     assert expire_tombstones(bench.lake, bench.store, ORDERS, run_id="tidy") == 1
     assert (amounts(bench), deleted(bench)) == ({"a": 3}, {"b": "user"})
@@ -120,33 +118,33 @@ def died(*given: Any, **more: Any) -> None:
     raise Death
 
 
-def test_a_batch_that_its_audit_stops_publishes_no_tombstone(bench: Bench) -> None:
+def test_a_batch_that_its_audit_blocks_publishes_no_tombstone(bench: Bench) -> None:
     merge(bench, order(1, "a", 1))
     bad = [record("Orders", number, {"Id": {"S": f"bad-{number}"}}, {}) for number in range(20, 40)]
     bench.put(order(9, "a", None), *bad)
-    (result,) = bench.news("orders")
+    (result,) = bench.merge_pending("orders")
     assert not result.published
     assert (amounts(bench), deleted(bench)) == ({"a": 1}, {})
 
 
-def test_a_tombstone_goes_when_no_older_change_can_be_read_any_more(bench: Bench) -> None:
+def test_a_tombstone_is_removed_when_no_older_change_can_be_read_any_more(bench: Bench) -> None:
     merge(bench, order(1, "a", None))
     later = DAY + timedelta(days=14)
     for day, removed in ((later, 0), (later + timedelta(days=3), 1)):
         forget_bronze(bench, before=day)
         bench.put(order(100 + day.day, "b", 1), day=day)
-        bench.news("orders", day=day)
+        bench.merge_pending("orders", day=day)
         assert expire_tombstones(bench.lake, bench.store, ORDERS, run_id="tidy") == removed
     assert deleted(bench) == {}
 
 
 def test_a_tombstone_stays_while_an_older_change_is_in_quarantine(bench: Bench) -> None:
     bench.put(record("Orders", 1, {"Id": {"S": "a"}}, {}), order(9, "a", None))
-    assert bench.news("orders")[0].quarantined == 1
+    assert bench.merge_pending("orders")[0].quarantined == 1
     day = DAY + timedelta(days=30)
     forget_bronze(bench, before=day)
     bench.put(order(100, "b", 1), day=day)
-    bench.news("orders", day=day)
+    bench.merge_pending("orders", day=day)
     assert expire_tombstones(bench.lake, bench.store, ORDERS, run_id="tidy") == 0
     assert bench.replay("orders").superseded == 1
     assert expire_tombstones(bench.lake, bench.store, ORDERS, run_id="tidy") == 1
@@ -160,7 +158,7 @@ def forget_bronze(bench: Bench, *, before: date) -> None:
             (folder / name).unlink()
 
 
-def test_a_table_that_was_made_anew_goes_on_with_lower_numbers(bench: Bench) -> None:
+def test_a_table_that_was_created_again_continues_with_lower_numbers(bench: Bench) -> None:
     merge(bench, order(10**24, "a", 1), order(10**24 + 1, "b", 1), order(10**24 + 2, "c", None))
     result = merge(bench, *(order(number, key, 2, stream=SECOND) for number, key in enumerate("acd", start=1)))
     assert (result.merged, result.superseded) == (3, 0)
@@ -169,14 +167,14 @@ def test_a_table_that_was_made_anew_goes_on_with_lower_numbers(bench: Bench) -> 
     assert (late.superseded, late.updated) == (2, 1)
     assert amounts(bench) == {"a": 2, "b": 3, "c": 2, "d": 2}
     merge(bench, order(4, "b", None, stream=SECOND))
-    assert (bench.whole("orders")[0].merged, amounts(bench), deleted(bench)) == (
+    assert (bench.remerge_day("orders")[0].merged, amounts(bench), deleted(bench)) == (
         0,
         {"a": 2, "c": 2, "d": 2},
         {"b": "user"},
     )
 
 
-def test_in_one_batch_the_later_stream_wins_too(bench: Bench) -> None:
+def test_the_later_stream_is_newer_also_within_one_batch(bench: Bench) -> None:
     merge(bench, order(1, "a", 2, stream=SECOND), order(10**30, "a", 1))
     assert amounts(bench) == {"a": 2}
 
@@ -185,7 +183,7 @@ def test_what_is_in_quarantine_is_superseded_by_a_later_stream_only(bench: Bench
     bad = order(5, "a", 1, stream=SECOND)
     bad["dynamodb"]["NewImage"]["Amount"] = {"S": "five"}
     bench.put(order(10**24, "a", 1), bad)
-    assert bench.news("orders")[0].quarantined == 1
+    assert bench.merge_pending("orders")[0].quarantined == 1
     assert bench.replay("orders").still_open == 1, "Silver has only a change of the old stream"
     merge(bench, order(6, "a", 6, stream=SECOND))
     assert bench.replay("orders").superseded == 1
@@ -195,7 +193,7 @@ def test_a_row_whose_stream_has_no_label_is_quarantined(bench: Bench) -> None:
     made = order(1, "a", 1)
     made["eventSourceARN"] = made["eventSourceARN"].rpartition("/")[0] + "/latest"
     bench.put(made, order(2, "b", 2))
-    assert (bench.news("orders")[0].quarantined, amounts(bench)) == (1, {"b": 2})
+    assert (bench.merge_pending("orders")[0].quarantined, amounts(bench)) == (1, {"b": 2})
     (row,) = bench.rows("orders", namespace="quarantine")
     assert "time its stream was created" in row["reason"]
 
