@@ -19,6 +19,7 @@ WORKS = {
     "merge-10m": ("merge", "merge_10m"),
     "merge-1m": ("merge", "merge_1m"),
     "merge-composite": ("merge", "merge_composite"),
+    "merge-deletes": ("deletes", "run"),
     "reconcile": ("reconcile", "run"),
     "freshness": ("freshness", "run"),
     "sensor": ("sensor", "run"),
