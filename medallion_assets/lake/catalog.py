@@ -34,7 +34,14 @@ from sqlalchemy.exc import IntegrityError
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
 from medallion_assets.lake.outage import damaged, translate_outages
-from medallion_assets.lake.schema import added_columns, file_schema, iceberg_schema, partition_spec, relaxed_columns
+from medallion_assets.lake.schema import (
+    added_columns,
+    file_schema,
+    iceberg_schema,
+    partition_spec,
+    relaxed_columns,
+    widened_columns,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -146,8 +153,8 @@ class Lake:
     ) -> Table:
         """Return the table with this schema: create it if it is missing, and add the columns that it lacks.
 
-        An added column is nullable, because older rows do not have it. A column that is nullable in `schema` becomes so
-        in the table.
+        An added column is nullable, because older rows do not have it. A column that is nullable or wider in `schema`
+        becomes so in the table.
 
         Only a writer calls this; a reader calls `find`. `partition_by` has (column, Iceberg transform) pairs. Only a
         new table gets `properties`. Raises SchemaMismatch for any other difference, CommitConflict if another writer
@@ -157,19 +164,32 @@ class Lake:
         if table is None:
             table = self._create(namespace, name, iceberg_schema(schema, key), partition_by, properties)
         _refuse_other_layout(table, key, partition_by)
-        added, relaxed = added_columns(table.schema(), schema), relaxed_columns(table.schema(), schema)
-        if added or relaxed:
+        present = table.schema()
+        added, relaxed, widened = (
+            added_columns(present, schema),
+            relaxed_columns(present, schema),
+            widened_columns(present, schema),
+        )
+        if added or relaxed or widened:
             try:
                 with table.update_schema() as change:
                     for field in added:
                         change.add_column(field.name, field.field_type, doc=field.doc)
                     for column in relaxed:
                         change.update_column(column, required=False)
+                    change.union_by_name(Schema(*widened))
             except CommitFailedException as lost:
                 raise CommitConflict(
                     f"{namespace}.{name} was changed by another writer while its columns were changed. Try again."
                 ) from lost
-            log.info("%s.%s: added %d columns, made %d optional", namespace, name, len(added), len(relaxed))
+            log.info(
+                "%s.%s: added %d columns, made %d optional and %d wider",
+                namespace,
+                name,
+                len(added),
+                len(relaxed),
+                len(widened),
+            )
         return table
 
     def _create(

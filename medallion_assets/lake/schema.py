@@ -1,4 +1,4 @@
-"""Arrow schemas as Iceberg schemas, and what may change in an existing table: columns are added, nothing else.
+"""Arrow schemas as Iceberg schemas, and what may change in an existing table: columns are added or made wider.
 
 Another engine may add columns, too, and fields of a struct: they stay, and are null in the rows that we write.
 
@@ -64,17 +64,62 @@ def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> P
 def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     """Return the columns of `wanted` that the table lacks; their ids are not the table's yet.
 
-    A column that only the table has was added by another writer, and stays. Raises SchemaMismatch if the type of a
-    column differs.
+    A column that only the table has was added by another writer, or is no longer declared, and stays. Raises
+    SchemaMismatch if a column has a type that it cannot get.
     """
     requested = _without_ids(wanted)
     present, declared = _types(table), _types(requested)
     for name in present.keys() & declared.keys():
-        if not holds(present[name], declared[name]):
+        before, now = table.find_field(name).doc, _doc(wanted.field(name))
+        if present[name] == declared[name]:
+            _refuse_other_form(name, before, now)
+        elif not holds(present[name], declared[name]) and not _may_become(present[name], declared[name]):
             raise SchemaMismatch(
-                f"The table's column {name} is {present[name]}, not {declared[name]}. Types do not change."
+                f"The table's column {name} is {before or present[name]} and cannot become {now or declared[name]}: an "
+                "int may become a bigint, a decimal may get more digits before its point, a struct may get fields. For "
+                "any other type give the attribute another name in the contract, and materialize the days again."
             )
     return [field for field in requested.fields if field.name not in present]
+
+
+def widened_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
+    """Return the columns of `wanted` whose type is wider than the table's, as Iceberg allows it; all optional."""
+    present, declared = _types(table), _types(requested := _without_ids(wanted))
+    return [
+        field.model_copy(update={"required": False})
+        for field in requested.fields
+        if field.name in present and not holds(present[field.name], declared[field.name])
+    ]
+
+
+def _may_become(present: pa.DataType, declared: pa.DataType) -> bool:
+    """Return whether Iceberg lets a type grow so (https://iceberg.apache.org/spec/#schema-evolution)."""
+    if pa.types.is_struct(present) and pa.types.is_struct(declared):
+        before, after = ({field.name: field for field in kind} for kind in (present, declared))
+        added, gone = after.keys() - before.keys(), before.keys() - after.keys()
+        return all(_may_become(before[name].type, after[name].type) for name in before.keys() & after.keys()) and all(
+            field.nullable for field in [*map(after.get, added), *map(before.get, gone)] if field is not None
+        )
+    if pa.types.is_map(present) and pa.types.is_map(declared):
+        return bool(present.key_type == declared.key_type) and _may_become(present.item_type, declared.item_type)
+    if _is_list(present) and _is_list(declared):
+        return _may_become(present.value_type, declared.value_type)
+    if pa.types.is_decimal(present) and pa.types.is_decimal(declared):
+        return bool(declared.scale == present.scale and declared.precision >= present.precision)
+    return bool(present == declared or (pa.types.is_int32(present) and pa.types.is_int64(declared)))
+
+
+def _doc(field: pa.Field) -> str | None:
+    return (field.metadata or {}).get(b"doc", b"").decode() or None
+
+
+def _refuse_other_form(name: str, before: str | None, now: str | None) -> None:
+    """Raise SchemaMismatch if comments say that a column of the same type holds another kind of values than before."""
+    if before and now and before != now and "struct" not in now:
+        raise SchemaMismatch(
+            f"The table's column {name} holds values of {before}, and is declared {now}: old rows would keep their "
+            "form. Give the attribute another name in the contract, and materialize the days again."
+        )
 
 
 def relaxed_columns(table: Schema, wanted: pa.Schema) -> list[str]:

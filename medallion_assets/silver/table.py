@@ -97,10 +97,11 @@ QUARANTINE_SCHEMA: Final = pa.schema(
 def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
     """Return the Arrow schema of a contract's Silver table: its declared columns, then META_COLUMNS.
 
-    A column is required if it is of the key, or if a blocking rule of the contract requires it.
+    A column is required if it is of the key, or if a blocking rule of the contract requires it. Its comment in Iceberg
+    is its type in the contract, which says more than the stored type: a set is stored as a list, JSON as text.
     """
     fields = [
-        pa.field(name, type_.arrow(), nullable=name not in contract.required_names)
+        pa.field(name, type_.arrow(), nullable=name not in contract.required_names, metadata={"doc": str(type_)})
         for name, type_ in domain.silver_columns(contract).items()
     ]
     return pa.schema([*fields, *META_COLUMNS])

@@ -83,9 +83,9 @@ def test_new_columns_are_added_and_are_null_in_older_rows(lake: Lake) -> None:
         (ORDERS.set(2, pa.field("amount", pa.float64())), ["id"], []),
         (ORDERS, ["id", "day"], []),
         (ORDERS, ["id"], [("day", "month")]),
-        (ORDERS.set(2, pa.field("amount", pa.decimal128(20, 2))), ["id"], []),
+        (ORDERS.set(2, pa.field("amount", pa.decimal128(20, 3))), ["id"], []),
     ],
-    ids=["type", "key", "partitioning", "precision"],
+    ids=["type", "key", "partitioning", "scale"],
 )
 def test_any_other_difference_is_refused(
     lake: Lake, schema: pa.Schema, key: list[str], partition_by: list[tuple[str, str]]
