@@ -55,6 +55,7 @@ def stage_merge(
     """
     table.refresh()
     schema, main = table.schema(), table.metadata.current_snapshot_id
+    given = rows.column_names
     rows = conform(rows, schema)
     refuse_floating_key(rows.schema, key)
     ordered = [*key, *order_by]
@@ -78,7 +79,7 @@ def stage_merge(
         )
         connection.execute(f"UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row >= {rows.num_rows}")
         if rewrite_equal:
-            _let_different_win(connection, schema, candidates)
+            _let_different_win(connection, schema, candidates, given)
         counts: Counter[tuple[str, bool]] = Counter()
         for verdict, is_row, number in connection.execute(
             f"SELECT verdict, row < {rows.num_rows}, count(*) FROM decided GROUP BY ALL"
@@ -177,8 +178,10 @@ def _match(
     """)
 
 
-def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, candidates: Sequence[DataFile]) -> None:
-    """Change the verdict 'equal' to 'older' where the two rows differ in any column."""
+def _let_different_win(
+    connection: duckdb.DuckDBPyConnection, schema: Schema, candidates: Sequence[DataFile], columns: Sequence[str]
+) -> None:
+    """Change the verdict 'equal' to 'older' where the two rows differ in any of these columns."""
     paths = connection.execute(
         "SELECT DISTINCT file_path FROM found JOIN decided USING (row) WHERE decided.verdict = 'equal'"
     )
@@ -186,7 +189,7 @@ def _let_different_win(connection: duckdb.DuckDBPyConnection, schema: Schema, ca
     files = [file for file in candidates if file.file_path in holding]
     if not files:
         return
-    differs = " OR ".join(f"t.c{field.field_id} IS DISTINCT FROM i.c{field.field_id}" for field in schema.fields)
+    differs = " OR ".join(f"t.{column} IS DISTINCT FROM i.{column}" for column in _columns(schema, columns))
     connection.execute(f"""
         UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row IN (
             SELECT f.row FROM {rows_sql(connection, schema, files)} t

@@ -50,6 +50,9 @@ def test_a_foreign_column_stays_and_is_null_in_our_rows(files_lake: Lake, monkey
         "{'id': 'd', 'remark': None, '_side': 'new'}",
     ]
 
+    again = merge(files_lake, table, rows(ORDERS, order("c", 1)), rewrite_equal=True)
+    assert not again.changed, "a day that is merged again leaves a row that differs only in their column"
+
     monkeypatch.setattr("medallion_assets.lake.maintenance.COMMITS_BETWEEN", 1)
     monkeypatch.setattr("medallion_assets.lake.maintenance.FOLD_FILES", 2)
     assert compact(files_lake, table) is not None
