@@ -30,7 +30,7 @@ def run() -> list[dict[str, Any]]:
         folder = Path(name)
         with bench_on_files(folder / "built", ORDERS) as bench:
             _put(bench, range(ITEMS), first_number=1, deletes=False)
-            bench.news("orders")
+            bench.merge_pending("orders")
         for _ in range(REPEATS):
             for deletes, measured in seconds.items():
                 measured.append(_measure(folder, deletes=deletes))
@@ -54,7 +54,7 @@ def _measure(folder: Path, *, deletes: bool) -> float:
     with bench_on_files(folder / "built", ORDERS) as bench:
         _put(bench, range(0, ITEMS, ITEMS // CHANGES), first_number=ITEMS + 1, deletes=deletes)
         start = time.perf_counter()
-        (result,) = bench.news("orders")
+        (result,) = bench.merge_pending("orders")
         measured = time.perf_counter() - start
     if result.merged != CHANGES or result.deleted != (CHANGES // 10 if deletes else 0):
         raise RuntimeError(f"expected {CHANGES} merged changes, saw {result.counts}")

@@ -58,11 +58,11 @@ def thing(number: int, key: str, n: str, **more: Any) -> dict[str, Any]:
 
 def test_columns_grow_are_added_and_are_no_longer_declared(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.put(thing(1, "a", "1"), thing(2, "b", "2"))
-    assert bench.news("things")[0].published
+    assert bench.merge_pending("things")[0].published
     declare(bench, AFTER)
     large = str(2**40)
     bench.put(thing(3, "b", large, M={"M": {}}, New={"S": "2026-03-01"}), thing(4, "c", "3"))
-    (result,) = bench.news("things")
+    (result,) = bench.merge_pending("things")
     assert (result.published, result.updated, result.inserted, result.quarantined) == (True, 1, 1, 0)
     for step in ("merged", "compacted"):
         if step == "compacted":
@@ -80,7 +80,7 @@ def test_columns_grow_are_added_and_are_no_longer_declared(bench: Bench, monkeyp
         assert [rows[key]["l"] for key in "abc"] == [[1], [2**40], [3]]
         assert [dict(rows[key]["m"]) for key in "abc"] == [{"k": {"a": 1, "b": None}}, {}, {"k": {"a": 3, "b": "b"}}]
         assert [rows[key]["gone"] for key in "abc"] == ["here", None, None]
-    (whole,) = bench.whole("things")
+    (whole,) = bench.remerge_day("things")
     assert whole.published and {row["s"]["b"] for row in bench.rows("things")} == {"b"}, "a rerun fills what was added"
 
 
@@ -98,10 +98,10 @@ def test_columns_grow_are_added_and_are_no_longer_declared(bench: Bench, monkeyp
 )
 def test_any_other_change_is_refused_with_the_way_out(bench: Bench, columns: dict[str, str], said: str) -> None:
     bench.put(thing(1, "a", "1"))
-    bench.news("things")
+    bench.merge_pending("things")
     declare(bench, BEFORE | columns)
     bench.put(thing(2, "b", "2"))
     with pytest.raises(
         SchemaMismatch, match=said + r".*give the attribute another name|" + said + r".*Give the attribute"
     ):
-        bench.news("things")
+        bench.merge_pending("things")
