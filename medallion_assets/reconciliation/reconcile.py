@@ -226,9 +226,9 @@ class _Reconciler:
         scanned: Fingerprints,
         doubtful: str,
     ) -> None:
-        """Count the keys that have several rows in Silver. Only another writer makes such.
+        """Count the keys that have several rows in Silver. Only another writer can cause that.
 
-        They are differences without a second look, because no change in flight makes them.
+        They are not checked a second time, because no change in flight causes them.
         """
         if not repeated.rows:
             return

@@ -43,8 +43,8 @@ def test_two_processes_that_collect_at_once_both_write_and_count_a_run_once(
 
     def late(self: Table, *args: Any) -> None:
         monkeypatch.setattr(Table, "_do_commit", commit)
-        with Lake.open(lake.settings) as rival:
-            collect(rival, tmp_path, at=times[0])
+        with Lake.open(lake.settings) as other:
+            collect(other, tmp_path, at=times[0])
         commit(self, *args)
 
     monkeypatch.setattr(Table, "_do_commit", late)

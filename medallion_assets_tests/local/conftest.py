@@ -1,4 +1,4 @@
-"""The small lake that these tests look at."""
+"""The small lake that these tests read."""
 
 from medallion_assets_tests.fixtures.fleet_lake import fleet
 

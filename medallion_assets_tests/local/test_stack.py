@@ -45,7 +45,7 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
             demo = Demo(stack, lake, seed=2)
             assert demo.load() == 162
             live_since = datetime.now(UTC)
-            looks = list(demo.live(rate=25, seconds=8))
+            states = list(demo.live(rate=25, seconds=8))
             client = boto3.client("dynamodb")
             store = open_store(stack.settings.bronze)
             found = verify(
@@ -58,7 +58,7 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
                 catch_up=CatchUp(),
             )
             latency = measure(lake, store, stack.domain, marts, since=live_since)
-        last = looks[-1]
+        last = states[-1]
         assert last.caught_up and sum(last.captured.values()) > 162
         assert found.agrees, [(one.name, one.differences) for one in (*found.tables, *found.marts)]
         assert [one.lake > 0 for one in (*found.tables, *found.marts)] == [True, True, True]

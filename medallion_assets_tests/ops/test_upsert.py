@@ -89,8 +89,8 @@ def test_a_plan_is_made_again_from_the_properties_that_another_writer_left(
 
     def late(*args: Any, **more: Any) -> None:
         monkeypatch.setattr(upsert_module, "publish", publish)
-        with Lake.open(lake.settings) as rival:
-            upsert_planned(rival, HEALTH, plan, run_id="rival")
+        with Lake.open(lake.settings) as other:
+            upsert_planned(other, HEALTH, plan, run_id="other")
         publish(*args, **more)
 
     upsert_planned(lake, HEALTH, plan, run_id="run")

@@ -1,4 +1,4 @@
-"""Hashes of both sides are equal exactly where the rows are, whatever the types, and tell which keys differ."""
+"""Hashes of both sides are equal exactly if the rows are, for all types, and show which keys differ."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def page(*items: Item) -> bytes:
 
 
 def in_silver(memory: Memory, wanted: Contract, items: list[Item], folder: Path) -> Fingerprints:
-    """The hashes of the items as Silver would hold them; those that do not fit are left out."""
+    """Return the hashes of the items as Silver would store them, without items that do not fit."""
     keys = [column.attribute for column in wanted.key_columns]
     records = [record(wanted.table, at + 1, {key: item[key] for key in keys}, item) for at, item in enumerate(items)]
     with memory.duckdb() as connection:

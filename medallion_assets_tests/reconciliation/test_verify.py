@@ -34,7 +34,7 @@ TODAY = date(2026, 3, 2)
 
 
 class Source:
-    """The shop's DynamoDB tables, and a pipeline that hears of every change unless told otherwise."""
+    """The shop's DynamoDB tables, and a pipeline that receives every change unless a test says otherwise."""
 
     def __init__(self, client: DynamoDBClient, lake: Lake, bronze: Path) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""A table in memory that is read as DynamoDB's is, and a clock that moves when it is looked at."""
+"""A table in memory that is read like one of DynamoDB, and a clock that advances whenever it is read."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ class Clock:
         self.time += timedelta(seconds=0.1)
         return self.time
 
-    def catch_up(self, *, limit: float = 20, settle: float = 0) -> CatchUp:
-        return CatchUp(capture_delay_seconds=settle, limit_seconds=limit, now=self.now, wait=self._wait)
+    def catch_up(self, *, limit: float = 20, capture_delay: float = 0) -> CatchUp:
+        return CatchUp(capture_delay_seconds=capture_delay, limit_seconds=limit, now=self.now, wait=self._wait)
 
     def _wait(self, seconds: float) -> None:
         self.time += timedelta(seconds=seconds)

@@ -1,7 +1,7 @@
 """Repairs and real changes converge: lost changes, duplicates, any order, reruns of any day; and no key ever goes back.
 
 Each image says which version of its key it is. Whatever is published, a key's version and sequence number never fall;
-at the end, after one more repair and reruns, Silver holds exactly the source's items.
+at the end, after one more repair and reruns, Silver has exactly the source's items.
 """
 
 from __future__ import annotations

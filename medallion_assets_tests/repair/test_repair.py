@@ -38,7 +38,7 @@ ORDERS = contract(
 
 
 class Shop:
-    """Orders at the source, and a pipeline that hears of those changes it is told of."""
+    """Orders at the source, and a pipeline that receives the changes that a test captures."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -69,7 +69,9 @@ class Shop:
     def merge(self) -> None:
         assert all(result.published for result in self.bench.merge_pending("orders"))
 
-    def repair(self, *, source: SourceTable | None = None, limit: float = 20, settle: float = 0, **more: Any) -> Repair:
+    def repair(
+        self, *, source: SourceTable | None = None, limit: float = 20, capture_delay: float = 0, **more: Any
+    ) -> Repair:
         self._runs += 1
         return repair(
             self.bench.lake,
@@ -78,8 +80,8 @@ class Shop:
             source=source or self.source,
             store=self.bench.store,
             reason="a test",
-            run_id=f"mend{self._runs}",
-            catch_up=self.clock.catch_up(limit=limit, settle=settle),
+            run_id=f"repair{self._runs}",
+            catch_up=self.clock.catch_up(limit=limit, capture_delay=capture_delay),
             merge_seconds=limit,
             **more,
         )
@@ -231,7 +233,7 @@ def test_a_key_that_never_rests_is_no_difference_once_silver_has_a_change_made_s
 
     change_again()
     shop.clock.waited = change_again
-    found = shop.repair(settle=5).comparison
+    found = shop.repair(capture_delay=5).comparison
     assert (found.in_flight, found.unconfirmed, found.different) == (in_flight, unconfirmed, 0)
 
 
@@ -316,7 +318,7 @@ def test_a_missing_row_that_does_not_fit_ends_in_quarantine(shop: Shop) -> None:
     shop.put("a", "0.001", heard=False)
     assert shop.repair().complete
     [change] = shop.bench.rows("orders", namespace="quarantine")
-    assert change["status"] == "open" and change["event_id"] == "repair-mend1-0"
+    assert change["status"] == "open" and change["event_id"] == "repair-repair1-0"
     assert shop.wrong() == (0, 0, 0)
 
 
