@@ -42,7 +42,7 @@ class OlderDayPending(MedallionError):
 
 
 class LakeUnavailable(MedallionError):
-    """A service, such as the catalog or the object store, did not answer; try again later."""
+    """A service, such as the catalog, the object store or an engine, did not answer; try again later."""
 
 
 class LakeDamaged(MedallionError):
@@ -67,6 +67,10 @@ class AuditFailed(MedallionError):
 
 class MartError(MedallionError):
     """A mart's SQL cannot be run exactly as it is written."""
+
+
+class QueryFailed(MedallionError):
+    """An engine gave up a query: cancelled, out of time, too large. Trying again as it is does not help."""
 
 
 class NotCaughtUp(MedallionError):

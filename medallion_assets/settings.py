@@ -15,15 +15,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from medallion_assets.capture.store import open_store
 from medallion_assets.errors import SettingsError
 
 if TYPE_CHECKING:
+    from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
     from medallion_assets.lake.catalog import LakeSettings
 
 _S3: Final = re.compile(r"s3://[^/\s]")
+_TRINO_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?")
+_TRINO_CATALOG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORKGROUP: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_ATHENA_CATALOG: Final = re.compile(r"[A-Za-z0-9_@-]{1,256}")
+_ATHENA_OUTPUT: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.()=-]+)*/?")
+
+# An error does not repeat these values: somebody may have put a password into the address.
+_MAY_HOLD_SECRETS: Final = frozenset({"trino_url", "trino_password"})
+
+# What each engine cannot do without, in the order in which a reader sets it.
+_NEEDED: Final = {
+    "duckdb": (),
+    "trino": ("trino_url", "trino_catalog", "trino_user"),
+    "athena": ("athena_workgroup", "athena_output"),
+}
 
 VARIABLES: Final = {
     "domain": "MEDALLION_DOMAIN",
@@ -33,6 +49,16 @@ VARIABLES: Final = {
     "region": "AWS_REGION",
     "read_capacity": "MEDALLION_READ_CAPACITY",
     "checkpoint": "MEDALLION_CHECKPOINT",
+    "engine": "MEDALLION_ENGINE",
+    "engine_timeout_seconds": "MEDALLION_ENGINE_TIMEOUT_SECONDS",
+    "engine_result_mb": "MEDALLION_ENGINE_RESULT_MB",
+    "trino_url": "MEDALLION_TRINO_URL",
+    "trino_catalog": "MEDALLION_TRINO_CATALOG",
+    "trino_user": "MEDALLION_TRINO_USER",
+    "trino_password": "MEDALLION_TRINO_PASSWORD",
+    "athena_workgroup": "MEDALLION_ATHENA_WORKGROUP",
+    "athena_output": "MEDALLION_ATHENA_OUTPUT",
+    "athena_catalog": "MEDALLION_ATHENA_CATALOG",
 }
 """The environment variable of each setting."""
 
@@ -52,6 +78,28 @@ class DomainSettings(BaseModel):
         allow_inf_nan=False,
         description="Read capacity units a second that verifying may use of each DynamoDB table.",
     )
+    engine: Literal["duckdb", "trino", "athena"] = Field(
+        default="duckdb", description="What computes the marts: duckdb in the run's own process, trino or athena."
+    )
+    engine_timeout_seconds: int = Field(
+        default=3600, gt=0, le=86_400, description="Seconds that one query of Trino or Athena may take, queue included."
+    )
+    engine_result_mb: int = Field(
+        default=1024, gt=0, description="Memory in MB that the rows of one refresh by Trino or Athena may take here."
+    )
+    trino_url: str | None = Field(
+        default=None, description="Trino's coordinator: https://host:port, or http:// without a password."
+    )
+    trino_catalog: str | None = Field(default=None, description="The catalog in Trino that is this lake.")
+    trino_user: str | None = Field(default=None, min_length=1, description="The user that queries Trino.")
+    trino_password: SecretStr | None = Field(
+        default=None, min_length=1, description="The user's password, if Trino asks for one; only over https."
+    )
+    athena_workgroup: str | None = Field(default=None, description="The Athena workgroup in which marts are computed.")
+    athena_output: str | None = Field(
+        default=None, description="Where Athena writes results: s3://bucket/prefix. They are deleted after each query."
+    )
+    athena_catalog: str = Field(default="AwsDataCatalog", description="The data catalog in Athena that is this lake.")
 
     @field_validator("region")
     @classmethod
@@ -75,6 +123,48 @@ class DomainSettings(BaseModel):
         if not _S3.match(value) and not Path(value).is_absolute():
             raise ValueError("expected s3://bucket/prefix or an absolute directory")
         return value
+
+    @field_validator("trino_url")
+    @classmethod
+    def _require_url(cls, value: str | None) -> str | None:
+        return _matching(_TRINO_URL, value, "https://host:port without user, path or query")
+
+    @field_validator("trino_catalog")
+    @classmethod
+    def _require_trino_catalog(cls, value: str | None) -> str | None:
+        return _matching(_TRINO_CATALOG, value, "letters, digits, _ and -")
+
+    @field_validator("athena_workgroup")
+    @classmethod
+    def _require_workgroup(cls, value: str | None) -> str | None:
+        return _matching(_WORKGROUP, value, "up to 128 letters, digits, ., _ and -")
+
+    @field_validator("athena_output")
+    @classmethod
+    def _require_output(cls, value: str | None) -> str | None:
+        return _matching(_ATHENA_OUTPUT, value, "s3://bucket/prefix")
+
+    @field_validator("athena_catalog")
+    @classmethod
+    def _require_athena_catalog(cls, value: str) -> str:
+        _matching(_ATHENA_CATALOG, value, "up to 256 letters, digits, _, @ and -")
+        return value
+
+    @model_validator(mode="after")
+    def _engine_complete(self) -> Self:
+        if lacking := [VARIABLES[field] for field in _NEEDED[self.engine] if getattr(self, field) is None]:
+            raise ValueError(f"{VARIABLES['engine']} is {self.engine}, which needs {', '.join(lacking)}, too.")
+        if self.engine == "trino" and self.trino_password is not None and not str(self.trino_url).startswith("https:"):
+            raise ValueError(
+                f"{VARIABLES['trino_password']} is set, but {VARIABLES['trino_url']} is not https://, so it would be "
+                "sent readable. Expected https, or no password."
+            )
+        if self.engine == "athena" and self.catalog != "glue":
+            raise ValueError(
+                f"{VARIABLES['engine']} is athena, which reads tables of Glue; but {VARIABLES['catalog']} is "
+                f"{self.catalog}. Choose the catalog glue, or another engine."
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -102,7 +192,8 @@ class DomainSettings(BaseModel):
                     lines.append(text)
                     continue
                 field = str(mistake["loc"][0])
-                seen = "is not set" if mistake["type"] == "missing" else f"is {mistake['input']!r}: {text}"
+                shown = "not shown" if field in _MAY_HOLD_SECRETS else repr(mistake["input"])
+                seen = "is not set" if mistake["type"] == "missing" else f"is {shown}: {text}"
                 lines.append(f"{variables.get(field, field)} {seen}. {cls.model_fields[field].description}")
             raise SettingsError(
                 "\n".join(lines) + "\nSet it, or start the local stack with `medallion demo` and try again."
@@ -118,6 +209,31 @@ class DomainSettings(BaseModel):
             region=self.region,
             s3_endpoint=_configured_s3_endpoint(self.region) if self.warehouse.startswith("s3://") else None,
         )
+
+    def distributed_engine(self) -> TrinoSettings | AthenaSettings | None:
+        """Return what the chosen engine needs of these settings; None for DuckDB, which needs nothing."""
+        from medallion_assets.engines.engine import AthenaSettings, Limits, TrinoSettings
+
+        limits = Limits(timeout_seconds=self.engine_timeout_seconds, result_bytes=self.engine_result_mb * 2**20)
+        match self.engine:
+            case "trino":
+                return TrinoSettings(
+                    url=self.trino_url or "",
+                    catalog=self.trino_catalog or "",
+                    user=self.trino_user or "",
+                    password=self.trino_password,
+                    limits=limits,
+                )
+            case "athena":
+                return AthenaSettings(
+                    workgroup=self.athena_workgroup or "",
+                    output=self.athena_output or "",
+                    catalog=self.athena_catalog,
+                    region=self.region,
+                    limits=limits,
+                )
+            case "duckdb":
+                return None
 
 
 class Settings(DomainSettings):
@@ -138,6 +254,12 @@ class Settings(DomainSettings):
         """Return the settings of this process's environment. Raises SettingsError, which names each wrong variable."""
         found = {field: os.environ.get(VARIABLES[field]) for field in cls.model_fields}
         return cls.parse({field: value for field, value in found.items() if value is not None}, VARIABLES)
+
+
+def _matching(pattern: re.Pattern[str], value: str | None, expected: str) -> str | None:
+    if value is not None and not pattern.fullmatch(value):
+        raise ValueError(f"expected {expected}")
+    return value
 
 
 def _configured_s3_endpoint(region: str) -> str | None:

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog.glue import GlueCatalog
 
+from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
 from medallion_assets.errors import SettingsError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.emulator import REGION, Emulator
-from medallion_assets.settings import DomainSettings, Settings
+from medallion_assets.settings import VARIABLES, DomainSettings, Settings
 
 GIVEN = {
     "MEDALLION_DOMAIN": "ecommerce",
@@ -24,7 +25,7 @@ GIVEN = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "MEDALLION_READ_CAPACITY"):
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", *VARIABLES.values()):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     for name, value in GIVEN.items():
@@ -148,3 +149,73 @@ def test_a_value_that_no_variable_gave_is_named_by_its_field() -> None:
     with pytest.raises(SettingsError, match="catalog is 'hive'") as refused:
         DomainSettings.parse({"catalog": "hive"}, {"bronze": "SHOP_BRONZE"})
     assert "SHOP_BRONZE is not set" in str(refused.value) and "region is not set" in str(refused.value)
+
+
+TRINO = {
+    "MEDALLION_ENGINE": "trino",
+    "MEDALLION_TRINO_URL": "https://trino.example:8443",
+    "MEDALLION_TRINO_CATALOG": "lake",
+    "MEDALLION_TRINO_USER": "medallion",
+}
+ATHENA = {
+    "MEDALLION_ENGINE": "athena",
+    "MEDALLION_ATHENA_WORKGROUP": "marts",
+    "MEDALLION_ATHENA_OUTPUT": "s3://results/marts/",
+}
+
+
+def test_marts_are_computed_by_duckdb_unless_another_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().distributed_engine() is None
+    for name, value in {**TRINO, "MEDALLION_TRINO_PASSWORD": "s3cr3t"}.items():
+        monkeypatch.setenv(name, value)
+    found = Settings.load().distributed_engine()
+    assert isinstance(found, TrinoSettings)
+    assert (found.url, found.catalog, found.user) == ("https://trino.example:8443", "lake", "medallion")
+    assert found.password is not None and found.password.get_secret_value() == "s3cr3t"
+    assert "s3cr3t" not in f"{Settings.load()!r} {found!r}"
+    for name, value in {**ATHENA, "MEDALLION_ENGINE_RESULT_MB": "2", "MEDALLION_ENGINE_TIMEOUT_SECONDS": "9"}.items():
+        monkeypatch.setenv(name, value)
+    athena = Settings.load().distributed_engine()
+    assert isinstance(athena, AthenaSettings)
+    assert (athena.workgroup, athena.output, athena.catalog) == ("marts", "s3://results/marts/", "AwsDataCatalog")
+    assert (athena.limits.result_bytes, athena.limits.timeout_seconds) == (2 * 2**20, 9)
+
+
+@pytest.mark.parametrize(
+    ("given", "changed", "words"),
+    [
+        (
+            TRINO,
+            {"MEDALLION_TRINO_URL": None, "MEDALLION_TRINO_USER": None},
+            "MEDALLION_TRINO_URL, MEDALLION_TRINO_USER",
+        ),
+        (
+            TRINO,
+            {"MEDALLION_TRINO_URL": "https://ada:s3cr3t@trino.example"},
+            "MEDALLION_TRINO_URL is not shown: expected",
+        ),
+        (TRINO, {"MEDALLION_TRINO_URL": "trino.example:8080"}, "MEDALLION_TRINO_URL is not shown: expected https://"),
+        (TRINO, {"MEDALLION_TRINO_URL": "http://h", "MEDALLION_TRINO_PASSWORD": "s3cr3t"}, "Expected https"),
+        (TRINO, {"MEDALLION_TRINO_CATALOG": 'lake"; x'}, "MEDALLION_TRINO_CATALOG is"),
+        (TRINO, {"MEDALLION_TRINO_USER": ""}, "MEDALLION_TRINO_USER is"),
+        (TRINO, {"MEDALLION_ENGINE": "spark"}, "MEDALLION_ENGINE is 'spark': expected 'duckdb', 'trino' or 'athena'"),
+        (TRINO, {"MEDALLION_ENGINE_TIMEOUT_SECONDS": "0"}, "MEDALLION_ENGINE_TIMEOUT_SECONDS is '0'"),
+        (ATHENA, {"MEDALLION_ATHENA_OUTPUT": None}, "MEDALLION_ENGINE is athena, which needs MEDALLION_ATHENA_OUTPUT"),
+        (ATHENA, {"MEDALLION_ATHENA_OUTPUT": "s3://b/'; DROP"}, "MEDALLION_ATHENA_OUTPUT is"),
+        (ATHENA, {"MEDALLION_ATHENA_WORKGROUP": "a b"}, "MEDALLION_ATHENA_WORKGROUP is"),
+        (ATHENA, {"MEDALLION_ATHENA_CATALOG": '"'}, "MEDALLION_ATHENA_CATALOG is"),
+        (ATHENA, {"MEDALLION_CATALOG": "sqlite", "MEDALLION_WAREHOUSE": "/lake"}, "Choose the catalog glue"),
+    ],
+)
+def test_an_engine_needs_its_settings(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], changed: dict[str, str | None], words: str
+) -> None:
+    for name, value in {**given, **changed}.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        Settings.load()
+    assert words in str(refused.value)
+    assert "s3cr3t" not in str(refused.value)

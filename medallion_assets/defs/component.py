@@ -39,6 +39,16 @@ class SettingsAttributes(dg.Resolvable, dg.Model):
     catalog: str | Variable = _setting("catalog")
     region: str | Variable = _setting("region")
     read_capacity: float | str | Variable = _setting("read_capacity")
+    engine: str | Variable = _setting("engine")
+    engine_timeout_seconds: int | str | Variable = _setting("engine_timeout_seconds")
+    engine_result_mb: int | str | Variable = _setting("engine_result_mb")
+    trino_url: str | Variable = _setting("trino_url")
+    trino_catalog: str | Variable = _setting("trino_catalog")
+    trino_user: str | Variable = _setting("trino_user")
+    trino_password: str | Variable = _setting("trino_password")
+    athena_workgroup: str | Variable = _setting("athena_workgroup")
+    athena_output: str | Variable = _setting("athena_output")
+    athena_catalog: str | Variable = _setting("athena_catalog")
 
     @field_validator("*", mode="before")
     @classmethod

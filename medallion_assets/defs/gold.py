@@ -85,7 +85,10 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                     what=f"the refresh of {mart.name}",
                     what_to_do=f"Afterwards materialize {key.to_user_string()} again.",
                 )
-            result = refresh(lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named)
+            engine = resource.open_engine(lake)
+            result = refresh(
+                lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named, engine=engine
+            )
             complete = check_mart(mart.tables, found, severity=severity, complete_to=result.complete_to)
             log_results(context, key, checks, [*result.checks, complete])
             if not result.published:
@@ -94,7 +97,11 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                     what=f"the refresh of {mart.name}",
                     what_to_do=f"Afterwards materialize {key.to_user_string()} again.",
                 )
-            metadata = {**_metadata(result), "complete_up_to": complete.numbers["complete_up_to"]}
+            metadata = {
+                **_metadata(result),
+                "engine": engine.name,
+                "complete_up_to": complete.numbers["complete_up_to"],
+            }
             if complete.examples:
                 metadata["incomplete"] = dg.MetadataValue.json(list(complete.examples))
             for day in result.days if partitions else ():

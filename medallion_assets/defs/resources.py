@@ -17,6 +17,7 @@ from medallion_assets.settings import VARIABLES, DomainSettings
 
 if TYPE_CHECKING:
     from medallion_assets.defs.names import Names
+    from medallion_assets.engines.engine import Engine
     from medallion_assets.lake.catalog import Lake
 
 Text: TypeAlias = str | Mapping[str, str]
@@ -36,6 +37,16 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     catalog: Any = Field(description=DomainSettings.model_fields["catalog"].description)
     region: Any = Field(description=DomainSettings.model_fields["region"].description)
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
+    engine: Any = Field(description=DomainSettings.model_fields["engine"].description)
+    engine_timeout_seconds: Any = Field(description=DomainSettings.model_fields["engine_timeout_seconds"].description)
+    engine_result_mb: Any = Field(description=DomainSettings.model_fields["engine_result_mb"].description)
+    trino_url: Any = Field(description=DomainSettings.model_fields["trino_url"].description)
+    trino_catalog: Any = Field(description=DomainSettings.model_fields["trino_catalog"].description)
+    trino_user: Any = Field(description=DomainSettings.model_fields["trino_user"].description)
+    trino_password: Any = Field(description=DomainSettings.model_fields["trino_password"].description)
+    athena_workgroup: Any = Field(description=DomainSettings.model_fields["athena_workgroup"].description)
+    athena_output: Any = Field(description=DomainSettings.model_fields["athena_output"].description)
+    athena_catalog: Any = Field(description=DomainSettings.model_fields["athena_catalog"].description)
 
     _lake: Lake | None = PrivateAttr(default=None)
 
@@ -47,9 +58,33 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         catalog: Text = dg.EnvVar(VARIABLES["catalog"]),
         region: Text = dg.EnvVar(VARIABLES["region"]),
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
+        engine: Text = dg.EnvVar(VARIABLES["engine"]),
+        engine_timeout_seconds: int | Text = dg.EnvVar(VARIABLES["engine_timeout_seconds"]),
+        engine_result_mb: int | Text = dg.EnvVar(VARIABLES["engine_result_mb"]),
+        trino_url: Text = dg.EnvVar(VARIABLES["trino_url"]),
+        trino_catalog: Text = dg.EnvVar(VARIABLES["trino_catalog"]),
+        trino_user: Text = dg.EnvVar(VARIABLES["trino_user"]),
+        trino_password: Text = dg.EnvVar(VARIABLES["trino_password"]),
+        athena_workgroup: Text = dg.EnvVar(VARIABLES["athena_workgroup"]),
+        athena_output: Text = dg.EnvVar(VARIABLES["athena_output"]),
+        athena_catalog: Text = dg.EnvVar(VARIABLES["athena_catalog"]),
     ) -> None:
         super().__init__(
-            bronze=bronze, warehouse=warehouse, catalog=catalog, region=region, read_capacity=read_capacity
+            bronze=bronze,
+            warehouse=warehouse,
+            catalog=catalog,
+            region=region,
+            read_capacity=read_capacity,
+            engine=engine,
+            engine_timeout_seconds=engine_timeout_seconds,
+            engine_result_mb=engine_result_mb,
+            trino_url=trino_url,
+            trino_catalog=trino_catalog,
+            trino_user=trino_user,
+            trino_password=trino_password,
+            athena_workgroup=athena_workgroup,
+            athena_output=athena_output,
+            athena_catalog=athena_catalog,
         )
 
     def settings(self) -> DomainSettings:
@@ -83,6 +118,12 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         except BaseException:
             self.close()
             raise
+
+    def open_engine(self, lake: Lake) -> Engine:
+        """Return what computes the marts. Raises SettingsError, ExtraMissing."""
+        from medallion_assets.engines.engine import open_engine
+
+        return open_engine(self.settings().distributed_engine(), lake)
 
     def bronze_store(self) -> BronzeStore:
         """Return the Bronze store. Raises SettingsError."""

@@ -1,7 +1,7 @@
 """The embedded engine: one DuckDB session over a lake, in which tables are views at chosen snapshots.
 
 Belongs here: registering tables in a session, and running queries over them; nothing is written. Does not belong here:
-what a query may contain (query), what a mart has to compute (gold).
+what a query may contain (query), what a mart has to compute (gold), the other engines (engine).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import pyarrow as pa
 from pyiceberg.table import Table
 from sqlglot import exp
 
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.engines.day_ranges import day_ranges
+from medallion_assets.engines.engine import DayFilter, Input
 from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.query import Query, read_any
 from medallion_assets.errors import MartError
@@ -79,7 +82,7 @@ class Embedded:
         if has_early_times(table, snapshot_id):
             scan = f"(FROM {scan} OFFSET 0)"  # a filter does not pass it, so no file is skipped
         parts = []
-        for span in _day_ranges(days[1]) if days else [None]:
+        for span in day_ranges(days[1], at_most=_MAX_RANGES) if days else [None]:
             conditions = _between(days[0], *span) if days and span else []
             parts.append(f"SELECT * FROM {scan}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""))
         with _translate_query_errors():
@@ -143,6 +146,35 @@ class Embedded:
         return found
 
 
+class EmbeddedEngine:
+    """Computes marts with DuckDB in this process: no service to run, and the memory and cores of one machine."""
+
+    name: Final = "duckdb"
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def compute(
+        self,
+        query: Query,
+        inputs: Mapping[str, Input],
+        columns: Mapping[str, ColumnType],
+        *,
+        today: date,
+        days: DayFilter | None = None,
+    ) -> pa.Table:
+        """Return the rows of a query (Engine.compute). Raises MartError, LakeUnavailable."""
+        with Embedded(self._lake) as session:
+            for name, source in inputs.items():
+                if source.table is None:
+                    schema = pa.schema([pa.field(column, kind.arrow()) for column, kind in source.columns.items()])
+                    session.show_rows(source.namespace, name, schema.empty_table())
+                    continue
+                only = (days.day_of, days.read_days) if days is not None and days.table == name else None
+                session.show(source.table, snapshot_id=source.snapshot_id, days=only)
+            return session.compute(query, today=today, days=(days.column, days.days) if days is not None else None)
+
+
 @contextmanager
 def _translate_query_errors() -> Iterator[None]:
     """Raise MartError with DuckDB's first line for a query that fails, LakeUnavailable if the lake did not answer."""
@@ -164,15 +196,3 @@ def _between(column: str, first: date, last: date) -> list[str]:
 
 def _day(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
-
-
-def _day_ranges(days: Sequence[date]) -> list[tuple[date, date]]:
-    """Return a few ranges (first, last) that cover the days, split at the widest gaps between them."""
-    ordered = sorted(set(days))
-    gaps = sorted(
-        (at for at in range(1, len(ordered)) if ordered[at] - ordered[at - 1] > timedelta(days=1)),
-        key=lambda at: ordered[at] - ordered[at - 1],
-        reverse=True,
-    )
-    starts = [0, *sorted(gaps[: _MAX_RANGES - 1])]
-    return [(ordered[start], ordered[end - 1]) for start, end in zip(starts, [*starts[1:], len(ordered)], strict=True)]

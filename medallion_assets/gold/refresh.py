@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 
 from medallion_assets.checks.results import CheckResult
-from medallion_assets.engines.embedded import Embedded
+from medallion_assets.engines.embedded import EmbeddedEngine
+from medallion_assets.engines.engine import DayFilter, Engine, Input
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days
@@ -30,7 +31,7 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.lake.retry import retry_on_conflict
-from medallion_assets.silver.table import RUN_ID, SILVER, silver_schema
+from medallion_assets.silver.table import RUN_ID, SILVER
 
 log = logging.getLogger(__name__)
 
@@ -68,24 +69,28 @@ def refresh(
     now: datetime,
     run_id: str,
     days: Sequence[date] | None = None,
+    engine: Engine | None = None,
 ) -> RefreshResult:
     """Bring a mart up to date with Silver: compute the affected days, and `days` even if nothing affects them.
 
-    `today` is the value of `current_date`; `now` goes into the rows' `computed_at`. If there is no day to compute,
-    nothing is staged. A failed blocking check leaves the published mart as it was; the caller decides what to do then.
-    Raises MartError if the SQL cannot be run, SchemaMismatch if the mart's columns are no longer those of its table,
-    LakeUnavailable, and CommitConflict if another writer was faster at every attempt.
+    `today` is the value of `current_date`; `now` goes into the rows' `computed_at`; `engine` computes the rows, DuckDB
+    in this process if it is None. If there is no day to compute, nothing is staged. A failed blocking check leaves the
+    published mart as it was; the caller decides what to do then. Raises MartError if the SQL cannot be run,
+    SchemaMismatch if the mart's columns are no longer those of its table, LakeUnavailable, CommitConflict if another
+    writer was faster at every attempt, and what the engine raises.
     """
     if days is not None and mart.spec.partition is None:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
     return retry_on_conflict(
-        lambda: _refresh_once(lake, mart, today=today, now=now, run_id=run_id, requested=days or ()),
+        lambda: _refresh_once(
+            lake, mart, engine or EmbeddedEngine(lake), today=today, now=now, run_id=run_id, requested=days or ()
+        ),
         what=f"gold.{mart.name}",
     )
 
 
 def _refresh_once(
-    lake: Lake, mart: Mart, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
+    lake: Lake, mart: Mart, engine: Engine, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
 ) -> RefreshResult:
     partition = mart.spec.partition
     # Before the tables: what the ledger says of a table is true of every later snapshot of it.
@@ -111,7 +116,7 @@ def _refresh_once(
         complete_to = published_complete_to(mart, table, tables, inputs_complete_to)
         return RefreshResult((), True, False, (), 0, main, inputs.silver, complete_to)
 
-    rows = _compute(lake, mart, tables, today=today, days=days)
+    rows = _compute(engine, mart, tables, inputs, today=today, days=days)
     constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: properties[INPUT_SNAPSHOTS]}
     for name, value in constants.items():
         field = mart.schema.field(name)
@@ -148,18 +153,33 @@ def _refresh_once(
 
 
 def _compute(
-    lake: Lake, mart: Mart, tables: Mapping[str, Table | None], *, today: date, days: Sequence[date] | None
+    engine: Engine,
+    mart: Mart,
+    tables: Mapping[str, Table | None],
+    inputs: InputVersions,
+    *,
+    today: date,
+    days: Sequence[date] | None,
 ) -> pa.Table:
-    """Return the rows that the mart's query gives, of these days or (None) of all."""
-    partition = mart.spec.partition if days is not None else None
-    with Embedded(lake) as session:
-        for name, table in tables.items():
-            if table is None:
-                empty = silver_schema(mart.domain.by_name[name], mart.domain).empty_table()
-                session.show_rows(SILVER, name, empty)
-            elif partition is not None and days is not None and name == partition.table:
-                session.show(table, days=(partition.day_of, utc_days(partition, days)))
-            else:
-                session.show(table)
-        only = (partition.column, days) if partition is not None and days is not None else None
-        return session.compute(mart.query, today=today, days=only)
+    """Return the rows that the mart's query gives for these versions, of these days or (None) of all."""
+    partition = mart.spec.partition
+    only = None
+    if partition is not None and days is not None:
+        only = DayFilter(
+            column=partition.column,
+            days=days,
+            table=partition.table,
+            day_of=partition.day_of,
+            read_days=utc_days(partition, days),
+        )
+    sources = {
+        name: Input(
+            namespace=SILVER,
+            columns=mart.domain.silver_columns(mart.domain.by_name[name]),
+            table=table,
+            snapshot_id=inputs.silver[name],
+        )
+        for name, table in tables.items()
+    }
+    columns = {name: column.type for name, column in mart.columns.items()}
+    return engine.compute(mart.query, sources, columns, today=today, days=only)

@@ -9,7 +9,8 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from medallion_assets.engines.embedded import Embedded, _day_ranges
+from medallion_assets.engines.day_ranges import day_ranges
+from medallion_assets.engines.embedded import Embedded
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.publish import publish
@@ -91,10 +92,10 @@ def test_a_query_that_cannot_be_run_is_one_sentence(
 def test_days_are_cut_at_the_widest_gaps_into_few_ranges() -> None:
     first = date(2026, 1, 1)
     days = [first + timedelta(days=number * number) for number in range(12)]
-    ranges = _day_ranges(days)
+    ranges = day_ranges(days, at_most=8)
     assert len(ranges) == 8
     assert all(any(start <= day <= end for start, end in ranges) for day in days)
-    assert _day_ranges([first, first + timedelta(days=1)]) == [(first, first + timedelta(days=1))]
+    assert day_ranges([first, first + timedelta(days=1)], at_most=8) == [(first, first + timedelta(days=1))]
 
 
 @pytest.mark.parametrize("lake", ["files"], indirect=True)

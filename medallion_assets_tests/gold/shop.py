@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.engines.engine import Engine
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
 from medallion_assets.gold.refresh import RefreshResult, refresh
 from medallion_assets.gold.spec import Mart, load_marts
@@ -31,8 +32,9 @@ EXACT = Context(prec=80, rounding=ROUND_HALF_UP)
 class Shop:
     """Customers, products and orders by key as they are now; `write` makes Silver the same."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, engine: Engine | None = None) -> None:
         self.lake = lake
+        self.engine = engine
         self.rows: dict[str, dict[str, Row]] = {table: {} for table in DOMAIN.by_name}
         self._numbers = itertools.count(1)
         self._runs = itertools.count(1)
@@ -64,7 +66,7 @@ class Shop:
     def refresh(self, mart: str | Mart, *, today: date = TODAY, days: list[date] | None = None) -> RefreshResult:
         run_id = f"run-{next(self._runs)}"
         one = MARTS[mart] if isinstance(mart, str) else mart
-        return refresh(self.lake, one, today=today, now=NOW, run_id=run_id, days=days)
+        return refresh(self.lake, one, today=today, now=NOW, run_id=run_id, days=days, engine=self.engine)
 
     def gold(self, mart: str | Mart) -> list[Row]:
         """A mart as published, without when and from what, ordered by its grain."""
