@@ -70,7 +70,7 @@ test-newest: RESOLUTION = highest
 
 test-lowest test-newest: install ## the fast tests of the core with the oldest, or the newest, versions that pyproject.toml allows
 	@$(PYTHON) -m venv --clear --without-pip build/$@
-	@$(UV) pip compile -q --python build/$@/bin/python --resolution $(RESOLUTION) --extra local --extra simulation pyproject.toml -o build/$@/versions.txt
+	@$(UV) pip compile -q --python build/$@/bin/python --resolution $(RESOLUTION) --extra local --extra simulation --extra trino pyproject.toml -o build/$@/versions.txt
 	@$(UV) pip install -q --python build/$@/bin/python -r build/$@/versions.txt --group test --editable .
 	@build/$@/bin/python -m pytest -n auto --dist worksteal $(RANGE_TESTS) $(ARGS)
 

@@ -5,6 +5,7 @@ That it runs: real_engines/test_marts_on_trino.py.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import date, timedelta
 
@@ -17,7 +18,7 @@ from medallion_assets.engines.engine import DayFilter, Input, Limits, TrinoSetti
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.remote import collect, failure, require_types, select_statement
 from medallion_assets.engines.trino_client import TrinoEngine
-from medallion_assets.errors import LakeUnavailable, MartError, QueryFailed, SettingsError
+from medallion_assets.errors import ExtraMissing, LakeUnavailable, MartError, QueryFailed, SettingsError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.processes import free_port
 from medallion_assets_tests.gold.shop import DOMAIN, TODAY, Shop, order
@@ -148,6 +149,13 @@ def test_what_a_failure_means(name: str, outage: bool, kind: type[Exception]) ->
     found = failure(engine="Trino", query_id="q1", name=name, text="because.\nand more", outage=outage)
     assert type(found) is kind
     assert f"Trino, query q1: {name}: because." in str(found) + "."
+
+
+def test_the_client_of_trino_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trino", None)
+    limits = Limits(timeout_seconds=1, result_bytes=1)
+    with pytest.raises(ExtraMissing, match=r"medallion-assets\[trino\]"):
+        TrinoEngine(TrinoSettings(url="http://h", catalog="lake", user="ada", limits=limits))
 
 
 def test_a_server_that_does_not_answer_is_an_outage_and_no_password_is_told(orders: Input, files_lake: Lake) -> None:
