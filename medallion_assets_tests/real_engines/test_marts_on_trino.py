@@ -30,6 +30,7 @@ from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets.local.emulator import REGION
 from medallion_assets.silver.table import VERSION, ensure_silver_table, silver_schema
+from medallion_assets_tests.fixtures import everything
 from medallion_assets_tests.gold.shop import (
     DOMAIN,
     MARTS,
@@ -45,7 +46,7 @@ from medallion_assets_tests.gold.shop import (
     product_performance,
     stored_rows,
 )
-from medallion_assets_tests.real_engines import history
+from medallion_assets_tests.gold.test_refresh import mart_of
 from medallion_assets_tests.real_engines.trino import Trino
 
 DAILY = "daily_sales_by_region"
@@ -209,6 +210,29 @@ def test_many_scattered_days(twins: Twins) -> None:
 
 
 @FILES
+def test_days_in_a_time_zone(twins: Twins, tmp_path: Path) -> None:
+    """Orders around midnight in Berlin, in summer, in winter and in the night between them."""
+    mart = mart_of(
+        tmp_path / "local_sales",
+        "SELECT CAST(order_date AT TIME ZONE 'Europe/Berlin' AS DATE) AS day, count(*) AS orders FROM silver.orders "
+        "GROUP BY CAST(order_date AT TIME ZONE 'Europe/Berlin' AS DATE)",
+        {"day": "date", "orders": "bigint"},
+        grain=["day"],
+        partition={"column": "day", "table": "orders", "day_of": "order_date", "time_zone": "Europe/Berlin"},
+    )
+    days = [date(2025, 10, 25), date(2025, 10, 26), date(2026, 1, 5), date(2026, 3, 29)]
+    written = [
+        order(at, day, hour=hour) for at, (day, hour) in enumerate((d, h) for d in days for h in (0, 21, 22, 23))
+    ]
+    for rows in (written[:12], written[12:], [{**written[1], "status": "paid"}]):
+        twins.write("orders", *rows)
+        one, other = (shop.refresh(mart) for shop in (twins.trino, twins.duckdb))
+        assert happened(one) == happened(other)
+        assert twins.trino.gold(mart) == twins.duckdb.gold(mart)
+    assert one.days == (date(2025, 10, 25),)
+
+
+@FILES
 def test_a_column_that_is_younger_than_the_snapshot_is_null(twins: Twins) -> None:
     contract = DOMAIN.by_name["orders"]
     full = silver_schema(contract, DOMAIN)
@@ -238,7 +262,7 @@ def merge_row(shop: Shop, table: Table, row: Row) -> None:
 # Every type ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_type_of_value(played: history.Shop, trino: Trino) -> None:
+def test_every_type_of_value(played: everything.Shop, trino: Trino) -> None:
     domain = played.pipeline.domain
     contract = domain.by_name["readings"]
     declared = domain.silver_columns(contract)
