@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlglot
+from pyiceberg.schema import Schema
 from sqlglot import TokenType, exp
 
 from medallion_assets.contracts.types import ColumnType
@@ -119,13 +120,12 @@ def _rows(source: Input, *, catalog: str, days: DayFilter | None) -> str:
             )
     if table is None or snapshot is None:
         return f"SELECT {', '.join(_null(name, kind) for name, kind in source.columns.items())} WHERE false"
-    # Like DuckDB's scan: the table's columns of now. One that is younger than the snapshot is null in all its rows.
+    # Like DuckDB's scan: the table's columns of now. The engine knows those of the snapshot.
     then = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
-    stored, present = set(then.column_names), set(table.schema().column_names)
     outputs = [
-        identifier(name) if name in stored else _null(name, kind)
+        _column(name, kind, then, table.schema())
         for name, kind in source.columns.items()
-        if name in stored or name in present
+        if name in table.schema().column_names
     ]
     namespace, name = table.name()
     where = ""
@@ -136,6 +136,20 @@ def _rows(source: Input, *, catalog: str, days: DayFilter | None) -> str:
         f"SELECT {', '.join(outputs)} FROM {identifier(catalog)}.{identifier(namespace)}.{identifier(name)} "
         f"FOR VERSION AS OF {snapshot.snapshot_id}{where}"
     )
+
+
+def _column(name: str, kind: ColumnType, then: Schema, now: Schema) -> str:
+    """Return the SQL of a column of a snapshot with the schema `then`, in the type that it has now.
+
+    A column that is younger than the snapshot is null in all its rows, and one that has become wider is cast; a struct
+    is not, because Trino casts none to one with more fields.
+    """
+    if name not in then.column_names:
+        return _null(name, kind)
+    wanted = trino_type(kind)
+    if then.find_type(name) == now.find_type(name) or wanted.find(exp.ColumnDef) is not None:
+        return identifier(name)
+    return f"CAST({identifier(name)} AS {wanted.sql('trino')}) AS {identifier(name)}"
 
 
 def _null(name: str, kind: ColumnType) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -233,15 +234,17 @@ def test_days_in_a_time_zone(twins: Twins, tmp_path: Path) -> None:
 
 
 @FILES
-def test_a_column_that_is_younger_than_the_snapshot_is_null(twins: Twins) -> None:
+def test_a_snapshot_has_the_columns_of_now(twins: Twins) -> None:
+    """One that is younger than the snapshot is null, and one that has become wider has its new type."""
     contract = DOMAIN.by_name["orders"]
     full = silver_schema(contract, DOMAIN)
-    at = full.get_field_index("customer_region")
+    at, amount = full.get_field_index("customer_region"), full.get_field_index("total_amount")
+    narrow = pa.field("total_amount", pa.decimal128(7, 2))
     for shop in (twins.trino, twins.duckdb):
         old = shop.lake.ensure(
             "silver",
             "orders",
-            full.remove(at),
+            full.set(amount, narrow).remove(at),
             key=contract.key_names,
             partition_by=[(part.column, part.transform) for part in contract.partition],
         )
@@ -250,6 +253,7 @@ def test_a_column_that_is_younger_than_the_snapshot_is_null(twins: Twins) -> Non
         ensure_silver_table(shop.lake, contract, full)
     assert twins.refresh()[DAILY].rows == 1
     assert [row["region"] for row in twins.trino.gold(DAILY)] == ["unknown"]
+    assert [row["avg_order_value"] for row in twins.trino.gold(DAILY)] == [Decimal("10.00")]
 
 
 def merge_row(shop: Shop, table: Table, row: Row) -> None:
