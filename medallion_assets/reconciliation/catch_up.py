@@ -57,9 +57,11 @@ class CatchUp:
 
 
 def silver_now(lake: Lake, contract: Contract) -> Table | None:
-    """Return the published Silver table; None if it does not exist or has no snapshot yet."""
-    table = lake.find(SILVER, contract.lake_name)
-    return table if table is not None and table.metadata.current_snapshot_id is not None else None
+    """Return the published Silver table; None if it does not exist yet.
+
+    A table without a snapshot never had a row, but keys of it may have been deleted.
+    """
+    return lake.find(SILVER, contract.lake_name)
 
 
 def position_now(lake: Lake, contract: Contract) -> Position:

@@ -141,7 +141,9 @@ class _Marts:
         older = {
             name: snapshot
             for name, snapshot in compared.items()
-            if (table := tables[name]) is not None and not _descends(table, versions.silver.get(name), snapshot)
+            if (table := tables[name]) is not None
+            and snapshot is not None
+            and not _descends(table, versions.silver.get(name), snapshot)
         }
         now = InputVersions({**versions.silver, **older}, versions.current_date, versions.code_version)
         if older and affected_days(self.lake, mart, tables, before=versions, now=now) != frozenset():

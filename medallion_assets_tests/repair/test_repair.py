@@ -142,6 +142,18 @@ def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws:
     assert again.comparison.agrees and again.objects == () and again.complete
 
 
+def test_a_key_that_was_deleted_is_missing_although_an_older_change_of_it_is_in_quarantine(shop: Shop) -> None:
+    """Silver never had a row, only a deleted key."""
+    shop.put("a", "not a number")
+    shop.delete("a")
+    shop.merge()
+    assert (shop.rows(), len(shop.bench.rows("orders", namespace=DELETED))) == ({}, 1)
+    assert shop.wrong() == (0, 0, 0)
+    shop.put("a", "2.00", heard=False)
+    assert shop.wrong() == (1, 0, 0)
+    assert shop.repair().complete and shop.rows() == {"a": "2.00"}
+
+
 def test_a_real_change_after_a_repair_is_newer_and_a_rerun_of_the_day_changes_nothing(shop: Shop) -> None:
     shop.put("a", "1.00")
     shop.merge()

@@ -25,6 +25,7 @@ FOUND = (
     80833426598,  # DuckDB counting fewer rows than none in a day whose neighbours had rows deleted
     80833427291,  # a day made while an object of the day before it still waited
     80833428557,  # a customer that came, and changed after a compaction, before the orders were made again
+    293483333277,  # a deleted key of a table that never had a row, written again unseen: a repair left it out
     148926086940,  # an order that came to a day of a mart computed by hand, and left it before the next refresh
 )
 
