@@ -43,6 +43,7 @@ def test_definitions_load_with_sockets_blocked_and_an_empty_environment() -> Non
     assert loaded.stdout.strip() == "17"
 
 
+@pytest.mark.slow
 def test_dagster_finds_the_definitions_by_the_workspace_file() -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"],

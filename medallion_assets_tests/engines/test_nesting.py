@@ -31,7 +31,13 @@ def nested(kind: str, depth: int) -> str:
     return f"SELECT {opened * depth}a{closed * depth} AS a FROM silver.t"
 
 
-@pytest.mark.parametrize("kind", ["brackets", "calls", "cases", "subqueries", "sum", "conditions"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("brackets", "calls", "cases", "subqueries"),
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("sum", "conditions")),
+    ],
+)
 def test_a_query_is_read_or_refused_whatever_its_depth(kind: str) -> None:
     tables = {"t": {"a": BIGINT}}
     assert read_query(nested(kind, 15), tables, schema="silver", where="query.sql").duckdb(date(2026, 1, 1))

@@ -82,6 +82,7 @@ EDGES = [date(1, 1, 1), date(1582, 10, 10), date(1960, 2, 29), date(1969, 11, 30
 EDGES += [date(1970, 1, 1), date(9999, 12, 30), date(9999, 12, 31)]
 
 
+@pytest.mark.slow
 @FILES
 def test_any_day_of_the_calendar_is_refreshed_alone(shop: Shop) -> None:
     """The shop's orders are partitioned by month; the first days and the last have no day before or after."""

@@ -43,7 +43,10 @@ def test_stopping_ends_the_whole_group_also_what_is_deaf(tmp_path: Path, monkeyp
     assert processes_of(tmp_path) == {}
 
 
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sign",
+    [signal.SIGKILL, *(pytest.param(sign, marks=pytest.mark.slow) for sign in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, sign: signal.Signals) -> None:
     command = [sys.executable, "-c", OWNER, str(tmp_path), FAMILY]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as owner:
@@ -53,6 +56,7 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path, sign: signal.S
     assert wait_for_none(tmp_path, seconds=30) == {}
 
 
+@pytest.mark.slow
 def test_a_killed_child_starts_again_and_what_the_dead_one_had_started_ends_with_it(tmp_path: Path) -> None:
     with Child("family", [sys.executable, "-c", FAMILY, str(tmp_path)], log=tmp_path / "log") as child:
         child.wait_until(lambda: "up" in child.output(), seconds=20)
