@@ -30,18 +30,22 @@ AMENDED_SEQUENCE: Final = rf"[0-9]{{{SEQUENCE_DIGITS}}}\+[0-9]{{16}}"
 STREAM_RETENTION: Final = timedelta(hours=24)
 """How long a stream keeps a record (DynamoDB Developer Guide, "Change data capture for DynamoDB Streams")."""
 
-STREAM_LABEL: Final = r"/stream/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)$"
-"""Regular expression (Python and RE2) whose group is the label at the end of a stream's ARN."""
+STREAM_LABEL: Final = (
+    r"/stream/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)[0-9]*(?:Z|[+]00:?00)?$"
+)
+"""Regular expression (Python and RE2) whose group is the time in the label of a stream's ARN, in UTC."""
+
+UNLABELLED_STREAM: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of a stream whose label is no time, which DynamoDB does not make: before every other stream."""
 
 
 def stream_created_at(stream_arn: str) -> datetime:
-    """Return when a stream was created, by the label in its ARN. Raises ValueError for an ARN without one."""
+    """Return when a stream was created, by the label in its ARN; UNLABELLED_STREAM if that is no time."""
     found = re.search(STREAM_LABEL, stream_arn)
-    if found is None:
-        raise ValueError(
-            f"{stream_arn!r} does not end with the time its stream was created; expected .../stream/<label>"
-        )
-    return datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    try:
+        return datetime.fromisoformat(found[1]).replace(tzinfo=UTC) if found else UNLABELLED_STREAM
+    except ValueError:
+        return UNLABELLED_STREAM
 
 
 def is_sequence(value: object) -> bool:

@@ -19,7 +19,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS, STREAM_LABEL
+from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS, STREAM_LABEL, UNLABELLED_STREAM
 from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.duck import apart_by_case, identifier, literal
@@ -32,7 +32,10 @@ _QUOTED_CHARACTERS = 200
 
 _ROW = "_row"
 
-_STREAM_CREATED_AT = f"TRY_CAST(regexp_extract(stream_arn, {literal(STREAM_LABEL)}, 1) AS TIMESTAMPTZ)"
+_STREAM_CREATED_AT = (
+    f"coalesce(TRY_CAST(regexp_extract(stream_arn, {literal(STREAM_LABEL)}, 1) AS TIMESTAMPTZ), "
+    f"TIMESTAMPTZ {literal(UNLABELLED_STREAM.isoformat())})"
+)
 _SEQUENCE_NUMBER = f"substr('{'0' * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number"
 
 # Who deleted an item: a deletion by DynamoDB's time to live has this principal (Amazon DynamoDB Developer Guide,
@@ -154,11 +157,6 @@ def _problem(contract: Contract) -> str:
             f"AND NOT regexp_full_match(sequence_number, {literal(AMENDED_SEQUENCE)})",
             None,
             f"'sequence number has over {SEQUENCE_DIGITS} digits'",
-        ),
-        _case(
-            "_stream_created_at IS NULL",
-            None,
-            "'the stream ARN does not end with the time its stream was created'",
         ),
         _case(
             "image IS NULL",

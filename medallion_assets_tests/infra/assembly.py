@@ -94,5 +94,6 @@ def write_environment(folder: Path, like: str, **changes: object) -> Path:
         values[name] = {**values[name], **value} if isinstance(value, Mapping) else value
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{values['environment']}.yaml"
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    # JSON is YAML, and its texts are quoted: PyYAML would write an account such as 083929000000 as a number.
+    path.write_text(json.dumps(values), encoding="utf-8")
     return path

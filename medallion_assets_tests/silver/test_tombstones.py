@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.sequence import stream_created_at
 from medallion_assets.maintenance.tombstones import expire_tombstones
 from medallion_assets.silver import batch
 from medallion_assets.silver.table import DELETED, SILVER
@@ -189,13 +190,21 @@ def test_what_is_in_quarantine_is_superseded_by_a_later_stream_only(bench: Bench
     assert bench.replay("orders").superseded == 1
 
 
-def test_a_row_whose_stream_has_no_label_is_quarantined(bench: Bench) -> None:
-    made = order(1, "a", 1)
-    made["eventSourceARN"] = made["eventSourceARN"].rpartition("/")[0] + "/latest"
-    bench.put(made, order(2, "b", 2))
-    assert (bench.merge_pending("orders")[0].quarantined, amounts(bench)) == (1, {"b": 2})
-    (row,) = bench.rows("orders", namespace="quarantine")
-    assert "time its stream was created" in row["reason"]
+@pytest.mark.parametrize("label", ["latest", "x", "2026-03-01T99:99:99.000", "2026"])
+def test_a_stream_whose_label_is_no_time_comes_before_all_others(bench: Bench, label: str) -> None:
+    merge(bench, order(5, "a", 5, stream=label), order(9, "a", 9, stream=label), order(10, "b", 10, stream=label))
+    assert amounts(bench) == {"a": 9, "b": 10}
+    merge(bench, order(1, "a", 1), order(7, "b", 7, stream=label))
+    assert amounts(bench) == {"a": 1, "b": 10}
+
+
+@pytest.mark.parametrize("label", ["06:00:00.000", "06:00:00.000Z", "06:00:00.000000123+00:00", "06:00:00"])
+def test_a_label_is_a_time_however_it_is_written(bench: Bench, label: str) -> None:
+    stream = f"2026-03-01T{label}"
+    merge(bench, order(1, "a", 1, stream=stream))
+    (row,) = bench.rows("orders")
+    arn = f"arn:aws:dynamodb:eu-central-1:123456789012:table/Orders/stream/{stream}"
+    assert row["_stream_created_at"] == stream_created_at(arn) == datetime(2026, 3, 1, 6, tzinfo=UTC)
 
 
 def test_required_columns_are_required_in_iceberg_until_the_contract_no_longer_does(bench: Bench) -> None:
