@@ -143,6 +143,16 @@ def stage_snapshot(
     return snapshot_id
 
 
+def stage_unchanged(table: Table, *, branch: str, properties: Mapping[str, str] = {}) -> int:
+    """Commit a snapshot with the contents of main on `branch`, and return its id.
+
+    Publishing it changes no row, but every commit that was planned on main before is then a conflict. Raises as
+    stage_snapshot does.
+    """
+    contents = Contents.of(table, table.metadata.current_snapshot_id)
+    return stage_snapshot(table, contents, branch=branch, operation=Operation.APPEND, added=[], properties=properties)
+
+
 def move_branch(name: str, snapshot_id: int) -> SetSnapshotRefUpdate:
     """Return the update that creates or moves a branch. Main is a branch, too."""
     return SetSnapshotRefUpdate(

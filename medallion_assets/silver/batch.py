@@ -26,7 +26,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
+from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, stage_unchanged
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
@@ -182,6 +182,12 @@ class Merger:
         if nothing_new and stale is None:
             return None
         plan = self._plan(connection, changes, stale, referenced)
+        branch = f"{AUDIT_BRANCH}{self.run_id}"
+        summary = {
+            OBJECTS: json.dumps(changes.objects),
+            RUN_ID: self.run_id,
+            CAPTURE_DAY: self.day.isoformat(),
+        }
         staged = stage_merge(
             self.lake,
             table,
@@ -189,12 +195,8 @@ class Merger:
             removals=plan.deletions,
             key=self.contract.key_names,
             order_by=VERSION,
-            branch=f"{AUDIT_BRANCH}{self.run_id}",
-            properties={
-                OBJECTS: json.dumps(changes.objects),
-                RUN_ID: self.run_id,
-                CAPTURE_DAY: self.day.isoformat(),
-            },
+            branch=branch,
+            properties=summary,
             rewrite_equal=self.whole or plan.enriched > 0,
         )
         if staged.base_snapshot_id != planned_on:
@@ -209,6 +211,9 @@ class Merger:
             publish(self.lake, table, staged, properties=enriched_from)
             return None
         deletions = _new_deletions(staged, recorded)
+        if deletions is not None and deletions.num_rows and not staged.changed:
+            # Another writer may have read the tombstones before these are published: its commit must be a conflict.
+            staged = replace(staged, snapshot_id=stage_unchanged(table, branch=branch, properties=summary))
         result = self._result(changes, plan, staged, deleted=deletions.num_rows if deletions is not None else 0)
         checks, row_counts = self._audit(connection, table, result, rows=plan.rows, changes=changes, staged=staged)
         result = replace(result, checks=checks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,14 @@ import pytest
 
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import stream_created_at
+from medallion_assets.capture.store import open_store
 from medallion_assets.maintenance.tombstones import expire_tombstones
 from medallion_assets.silver import batch
+from medallion_assets.silver.bronze import read_object
+from medallion_assets.silver.changes import Changes
+from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import DELETED, SILVER
+from medallion_assets.silver.tombstones import find_tombstones
 from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, record
 
 ORDERS = contract(
@@ -102,7 +107,36 @@ def test_after_a_crash_before_silver_the_row_is_as_before_and_an_older_update_is
     assert (result.published, result.rows_in, result.superseded + result.unchanged) == (True, 2, 2)
 
 
-def test_maintenance_removes_a_tombstone_that_a_crash_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_update_that_was_planned_before_a_deletion_does_not_win(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay by hand runs next to the sensor's run. The deleted key has no row, so removing it changes no row."""
+    merge(bench, order(1, "other", 1))
+    bench.put(order(5, "a", 5))
+    real: Callable[..., Any] = find_tombstones
+    raced: list[bool] = []
+
+    def find(*given: Any) -> Any:
+        found = real(*given)
+        if not raced:
+            raced.append(True)
+            other = Bench(bench.lake, open_store(str(Path(bench.store.uri("")).parent / "other")), bench.domain)
+            other.put(order(9, "a", None))
+            rows = read_object(other.store, next(iter(other.store.list("Orders"))))
+            with bench.lake.duckdb() as connection:
+                decoded = decode(connection, rows, ORDERS)
+            merger = batch.Merger(bench.lake, ORDERS, bench.domain, DAY, "other", NOON, whole=False)
+            done = merger.merge(Changes.of_replay(decoded), advance=lambda position: position)
+            assert done is not None and done.published and done.deleted == 1
+        return found
+
+    monkeypatch.setattr(batch, "find_tombstones", find)
+    (result,) = bench.merge_pending("orders")
+    assert (result.published, result.superseded) == (True, 1)
+    assert (amounts(bench), deleted(bench)) == ({"other": 1}, {"a": "user"})
+
+
+def test_a_death_before_a_tombstone_a_crash_left(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     merge(bench, order(1, "a", None), order(2, "b", None))
     with monkeypatch.context() as dying:
         dying.setattr(batch, "forget_tombstones", died)
