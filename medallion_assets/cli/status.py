@@ -1,4 +1,4 @@
-"""`medallion status`: show what of every table and mart is captured and published, and up to when it is complete.
+"""`medallion status`: show how far every table and mart is captured and published, and up to when it is complete.
 
 Belongs here: how the status is shown. Does not belong here: reading it (health.status).
 """

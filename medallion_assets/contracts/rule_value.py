@@ -1,6 +1,6 @@
 """The value of a rule (`values`, `min`, `max`) as a value of its column's type, found when the file is loaded.
 
-Belongs here: which texts and numbers are a value of which type. Does not belong here: what it means to break a rule
+Belongs here: which texts and numbers are values of a type. Does not belong here: what it means to break a rule
 (checks), and the values of DynamoDB items (silver).
 """
 

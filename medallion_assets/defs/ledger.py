@@ -79,7 +79,7 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         group_name=names.group("ops"),
         kinds={"iceberg"},
         pool=names.pool("ops", "ledger"),
-        # In one run with `ops/health` it goes first, so that the health tells the completeness of now.
+        # In one run with `ops/health` it goes first, so that the health has the current completeness.
         op_tags={"dagster/priority": "1"},
         required_resource_keys={names.resource_key},
     )

@@ -190,7 +190,7 @@ class AthenaEngine:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def _delete(self, place: str) -> None:
-        """Delete the result's files. What stays costs only its storage, so a failure is told and nothing more."""
+        """Delete the result's files. A file that stays costs only its storage, so a failure is only logged."""
         bucket, _ = _split(place)
         try:
             for key in list(self._keys(place)):

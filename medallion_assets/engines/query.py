@@ -317,7 +317,7 @@ def _annotator(rule: Callable[[Any], exp.DataType], mistakes: list[str]) -> Call
         try:
             type_ = rule(node)
         except UnknownType as unknown:
-            # Its parts have no type: either they are the mistake, and were told, or they never have one.
+            # Its parts have no type: either they are the mistake, which is reported, or they never have one.
             if not mistakes:
                 mistakes.append(f"{node.sql('trino')}: {unknown}")
         except MartError as mistake:

@@ -37,7 +37,7 @@ _NAMES = {
 
 
 class UnknownType(MartError):
-    """A type that cannot be told, because a part of the expression is refused already or has no type."""
+    """A type that is not known, because a part of the expression is refused already or has no type."""
 
 
 def trino_type(column: ColumnType) -> exp.DataType:

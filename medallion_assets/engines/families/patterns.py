@@ -94,7 +94,7 @@ def read_pattern(pattern: exp.Expr | None) -> Pattern:  # noqa: PLR0912 - one fo
     if alternatives:
         optional |= set(range(1, groups + 1))
     if alternatives and (ends or source.startswith("^")):
-        raise MartError(f"the pattern {source!r} has ^ or $ beside |; put the alternatives into a group: ^(?:a|b)$")
+        raise MartError(f"the pattern {source!r} has ^ or $ next to |; put the alternatives into a group: ^(?:a|b)$")
     try:
         re.compile(body)
     except re.error as broken:
