@@ -8,9 +8,9 @@ text that was sent. A row that a repair writes carries an amended number: the pa
 corrects, a plus sign, and 16 digits of microseconds since 1970. As text it sorts after that change and before every
 later one.
 
-A table that was created again, or whose stream was switched off and on, has a new stream, and its numbers may begin lower
-than those of the old one. So numbers order the changes of one stream only; changes of a later stream come after all of
-those. The label at the end of a stream's ARN is the time at which the stream was created (Amazon DynamoDB API
+A table that was created again, or whose stream was switched off and on, has a new stream, and its numbers may begin
+lower than those of the old one. So numbers order the changes of one stream only; changes of a later stream come after
+all of those. The label at the end of a stream's ARN is the time at which the stream was created (Amazon DynamoDB API
 Reference, StreamDescription, StreamLabel).
 """
 
