@@ -11,6 +11,7 @@ from medallion_assets.local.emulator import REGION
 from medallion_assets_tests.fixtures.everything import Shop, play
 from medallion_assets_tests.real_engines.spark import Spark, run_spark
 from medallion_assets_tests.real_engines.trino import Trino, run_trino
+from medallion_assets_tests.silver.changes import bench_on_files, contract, record
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
@@ -43,3 +44,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         shop = Shop.on(opened, folder)
         play(shop)
         yield shop
+
+
+@pytest.fixture(scope="session")
+def only_deleted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake with one table, in which a key was deleted and none was ever written."""
+    with bench_on_files(tmp_path_factory.mktemp("deleted"), contract("Things", {"Id": "string"}, key="Id")) as bench:
+        bench.put(record("Things", 1, {"Id": {"S": "a"}}, None))
+        (result,) = bench.merge_pending("things")
+        assert result.published and result.deleted == 1
+        yield bench.lake

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from medallion_assets.lake.catalog import Lake
 from medallion_assets_tests.fixtures.everything import Shop, all_tables
 from medallion_assets_tests.real_engines.answer import Answer
 from medallion_assets_tests.real_engines.readers import differences
@@ -13,14 +14,20 @@ from medallion_assets_tests.real_engines.values import spark_type
 
 def test_spark_reads_every_table_as_we_do(played: Shop, spark: Spark) -> None:
     spark.use(played.lake.settings)
-    assert unlike(spark, played) == {}
+    assert unlike(spark, played.lake) == {}
 
 
-def unlike(spark: Spark, shop: Shop) -> dict[str, list[str]]:
-    """Return what Spark, which uses the shop's lake, reads differently, by table."""
+def test_spark_reads_a_table_that_never_had_a_row(only_deleted: Lake, spark: Spark) -> None:
+    """Its only snapshot has no file: the deletion of a key that was never written."""
+    spark.use(only_deleted.settings)
+    assert unlike(spark, only_deleted) == {}
+
+
+def unlike(spark: Spark, lake: Lake) -> dict[str, list[str]]:
+    """Return what Spark, which uses this lake, reads differently, by table."""
 
     def read(table: tuple[str, str]) -> tuple[Mapping[str, str], Answer]:
         answer = spark.run(f"SELECT * FROM lake.`{table[0]}`.`{table[1]}`")
         return answer.columns, answer
 
-    return differences(shop.lake, all_tables(shop.lake), read, spark_type)
+    return differences(lake, all_tables(lake), read, spark_type)

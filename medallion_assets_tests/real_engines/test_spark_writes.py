@@ -42,7 +42,7 @@ def test_columns_and_snapshots_of_spark_stop_nothing(files_lake: Lake, tmp_path:
     play_on(shop)
     shop.maintain()
     assert shop.verify().agrees
-    assert unlike(spark, shop) == {}
+    assert unlike(spark, shop.lake) == {}
 
 
 def test_rows_that_spark_changed_are_named(files_lake: Lake, tmp_path: Path, spark: Spark) -> None:
@@ -75,7 +75,7 @@ def test_rows_that_spark_changed_are_named(files_lake: Lake, tmp_path: Path, spa
     assert found["silver/orders"].agrees
     assert found["silver/readings"].agrees
     assert found["gold/device_summary"].agrees, "its rows are computed again with the next change"
-    assert unlike(spark, shop) == {}
+    assert unlike(spark, shop.lake) == {}
 
 
 def test_a_table_that_spark_upgraded_is_refused_with_the_way_out(

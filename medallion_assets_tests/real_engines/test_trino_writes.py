@@ -38,7 +38,7 @@ def _write_columns_and_snapshots(shop: Shop, trino: Trino) -> None:
     play_on(shop)
     shop.maintain()
     assert shop.verify().agrees
-    assert unlike(trino, catalog, shop) == {}
+    assert unlike(trino, catalog, shop.lake) == {}
 
 
 def test_rows_that_trino_changed_are_named(files_lake: Lake, tmp_path: Path, trino: Trino) -> None:
@@ -62,4 +62,4 @@ def test_rows_that_trino_changed_are_named(files_lake: Lake, tmp_path: Path, tri
     # What nobody holds any more is missing: its changes were in quarantine only.
     assert found["silver/readings"].missing == 2
     assert found["silver/orders"].agrees
-    assert unlike(trino, catalog, shop) == {}
+    assert unlike(trino, catalog, shop.lake) == {}
