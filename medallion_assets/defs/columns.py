@@ -55,20 +55,22 @@ def mart_columns(mart: Mart) -> dg.TableSchema:
 
 
 def mart_lineage(mart: Mart, names: Names) -> dg.TableColumnLineage:
-    """Return the Silver columns that each column of a mart is computed from, by its SQL."""
+    """Return the columns of Silver and of other marts that each column of a mart is computed from, by its SQL."""
     from sqlglot import exp
     from sqlglot.lineage import lineage
     from sqlglot.optimizer.scope import build_scope
+
+    from medallion_assets.engines.names import table_name
 
     typed = mart.query.typed
     deps = {}
     for name, root in lineage(None, typed, {}, dialect="trino", scope=build_scope(typed), copy=False).items():
         sources = {
-            (node.source.name, exp.to_column(node.name).name)
+            (table_name(node.source), exp.to_column(node.name).name)
             for node in root.walk()
             if isinstance(node.source, exp.Table) and node.source.db
         }
-        deps[name] = [dg.TableColumnDep(names.asset_key("silver", table), column) for table, column in sorted(sources)]
+        deps[name] = [dg.TableColumnDep(names.input_key(table), column) for table, column in sorted(sources)]
     return dg.TableColumnLineage(deps)
 
 

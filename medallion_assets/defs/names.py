@@ -17,6 +17,7 @@ from typing import Final, Literal, get_args
 import dagster as dg
 
 from medallion_assets.contracts.model import Contract
+from medallion_assets.engines.names import schema_and_table
 
 Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
 
@@ -50,6 +51,10 @@ class Names:
     def asset_key(self, layer: Layer | Literal["ops"], table: str) -> dg.AssetKey:
         """Return the key of a table in a layer, or of the asset that writes tables about the pipeline."""
         return dg.AssetKey([*self.key_prefix, layer, table])
+
+    def input_key(self, name: str) -> dg.AssetKey:
+        """Return the key of what a mart reads, by its name in the mart's query (engines.names)."""
+        return dg.AssetKey([*self.key_prefix, *schema_and_table(name)])
 
     def node_key(self, node: str) -> dg.AssetKey:
         """Return the key of a node of the planner, such as `silver/orders`."""

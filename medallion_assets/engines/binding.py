@@ -15,6 +15,7 @@ import duckdb
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import macros_of
+from medallion_assets.engines.names import schema_and_table
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
@@ -23,14 +24,16 @@ from medallion_assets.lake.duck import identifier
 _ANY_DAY = date(2000, 1, 1)
 
 
-def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, schema: str, where: str) -> None:
-    """Check that DuckDB accepts the query over `schema`.<table>. Raises MartError that names the file `where`."""
+def require_bindable(query: Query, tables: Mapping[str, Mapping[str, ColumnType]], *, where: str) -> None:
+    """Check that DuckDB accepts the query over these tables. Raises MartError that names the file `where`."""
     with duckdb.connect() as connection:
         sql = query.duckdb(_ANY_DAY)
-        connection.execute(f"SET TimeZone = 'UTC'; {''.join(macros_of(sql).values())} CREATE SCHEMA {schema}")
-        for table in query.tables:
-            columns = ", ".join(f"{identifier(name)} {_duckdb_type(kind)}" for name, kind in tables[table].items())
-            connection.execute(f"CREATE TABLE {schema}.{identifier(table)} ({columns})")
+        connection.execute(f"SET TimeZone = 'UTC'; {''.join(macros_of(sql).values())}")
+        for name in query.tables:
+            schema, table = schema_and_table(name)
+            columns = ", ".join(f"{identifier(column)} {_duckdb_type(kind)}" for column, kind in tables[name].items())
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(schema)}")
+            connection.execute(f"CREATE TABLE {identifier(schema)}.{identifier(table)} ({columns})")
         try:
             connection.execute(f"EXPLAIN {sql}")
         except MartError as refused:

@@ -22,6 +22,7 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input
 from medallion_assets.engines.exact import macros_of
+from medallion_assets.engines.names import schema_and_table
 from medallion_assets.engines.query import Query, read_any
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
@@ -168,7 +169,7 @@ class EmbeddedEngine:
             for name, source in inputs.items():
                 if source.table is None:
                     schema = pa.schema([pa.field(column, kind.arrow()) for column, kind in source.columns.items()])
-                    session.show_rows(source.namespace, name, schema.empty_table())
+                    session.show_rows(*schema_and_table(name), schema.empty_table())
                     continue
                 only = (days.day_of, days.read_days) if days is not None and days.table == name else None
                 session.show(source.table, snapshot_id=source.snapshot_id, days=only)

@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 class Input:
     """One table that a query reads.
 
-    - namespace: the schema that the query names it with
     - columns: its columns with their types, in the order of SELECT *
     - table: None if the lake does not have it yet; the query reads it as a table without rows
     - snapshot_id: the snapshot to read; None for a table that is missing or never had rows
     """
 
-    namespace: str
     columns: Mapping[str, ColumnType]
     table: Table | None
     snapshot_id: int | None
@@ -73,7 +71,7 @@ class Engine(Protocol):
     ) -> pa.Table:
         """Return the rows of a checked query with the Arrow types of `columns`, which it gives in this order.
 
-        `inputs` are the tables by name; `today` is `current_date`; without `days` the whole result is computed.
+        `inputs` are the tables by name (names); `today` is `current_date`; without `days` the whole result is computed.
 
         Raises MartError if the query cannot be run, QueryFailed if an engine gave it up, SettingsError if the engine
         does not have the tables or refuses us, and LakeUnavailable if trying again later can help.

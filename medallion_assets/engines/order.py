@@ -13,10 +13,11 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from medallion_assets.engines.names import table_name
 from medallion_assets.engines.rewriting import is_over_window
 
 Keys = Mapping[str, Sequence[str]]
-"""Table -> the columns of its key."""
+"""Table, by its name (names) -> the columns of its key."""
 
 _Key = frozenset[str]
 _MAX_KEYS: Final = 8
@@ -198,7 +199,7 @@ def _adds_no_rows(join: exp.Join, name: str, keys: list[_Key]) -> bool:
 def _keys_of(name: str, scope: Scope, keys: Keys) -> list[_Key]:
     source = scope.sources.get(name)
     if isinstance(source, exp.Table):
-        columns = keys.get(source.name)
+        columns = keys.get(table_name(source))
         return [frozenset(_column(name, column) for column in columns)] if columns else []
     if not isinstance(source, Scope):
         return []

@@ -24,6 +24,7 @@ from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.exact import make_exact
 from medallion_assets.engines.families.sources import coerce_branches
 from medallion_assets.engines.families.times import misread_format
+from medallion_assets.engines.names import schema_and_table, table_name
 from medallion_assets.engines.nesting import refuse_recursion, require_shallow
 from medallion_assets.engines.order import Keys, untotal_orders
 from medallion_assets.engines.trino import EXPRESSIONS, FUNCTIONS, STRUCTURE, refusal
@@ -41,7 +42,7 @@ class Query:
     """A checked SELECT.
 
     - sql: its text as written
-    - tables: the tables that it reads, sorted
+    - tables: the names of the tables that it reads (names), sorted
     - columns: its output columns with Trino's types
     - uses_current_date: whether `current_date` occurs in it
     - typed: the parsed SQL with every name resolved and every expression typed
@@ -66,20 +67,21 @@ def read_query(
     sql: str,
     tables: Mapping[str, Mapping[str, ColumnType]],
     *,
-    schema: str,
     where: str,
     doubles: bool = False,
     keys: Keys | None = None,
 ) -> Query:
-    """Return `sql` as a query over `schema`.<table> that has one meaning on Trino and DuckDB.
+    """Return `sql` as a query over Silver tables and marts that has one meaning on Trino and DuckDB.
 
-    `tables` maps each table that it may use to its columns; `where` names the file in errors; `doubles` allows its
-    results to be doubles; `keys` are the key columns of the tables, by which an order can be total. Raises MartError
-    that names every expression that is wrong, the reason and a way out, each in a line.
+    `tables` maps the name of each table that it may use (names) to its columns; `where` names the file in errors;
+    `doubles` allows its results to be doubles; `keys` are the key columns of the tables, by which an order can be
+    total. Raises MartError that names every expression that is wrong, the reason and a way out, each in a line.
     """
-    typed_tables = {
-        schema: {table: {name: trino_type(kind) for name, kind in columns.items()} for table, columns in tables.items()}
-    }
+    typed_tables: dict[str, dict[str, Mapping[str, exp.DataType]]] = {}
+    for name, columns in tables.items():
+        schema, table = schema_and_table(name)
+        types = {column: trino_type(kind) for column, kind in columns.items()}
+        typed_tables.setdefault(schema, {})[table] = types
     try:
         with refuse_recursion():
             return _read_checked(sql, typed_tables, doubles=doubles, keys=keys or {})
@@ -253,7 +255,7 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
         },
         dialect="trino",
     )
-    used = sorted({table.name for table in tree.find_all(exp.Table) if table.db})
+    used = sorted({table_name(table) for table in tree.find_all(exp.Table) if table.db})
     try:
         qualified = qualify(tree.copy(), schema=schema, dialect="trino", expand_alias_refs=False)
     except SqlglotError as unknown:

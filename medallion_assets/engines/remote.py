@@ -19,6 +19,7 @@ from sqlglot import TokenType, exp
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input
+from medallion_assets.engines.names import schema_and_table, table_name
 from medallion_assets.engines.nesting import refuse_recursion
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.types import trino_type
@@ -66,6 +67,7 @@ def _output(name: str, kind: ColumnType) -> str:
 def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date, days: DayFilter | None) -> str:
     """Return the text with each table replaced by its rows, `current_date` by a literal, and no semicolon."""
     edits: list[tuple[int, int, str]] = []
+    places = {schema_and_table(name) for name in inputs}
     with refuse_recursion():
         tokens = sqlglot.tokenize(sql, read="trino")
         [tree] = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
@@ -76,14 +78,13 @@ def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date, d
                 edits.append((token.start, token.end + 1, ""))
         for table in tree.find_all(exp.Table):
             if table.db:
-                rows = _rows(
-                    inputs[table.name], catalog=catalog, days=days if days and days.table == table.name else None
-                )
+                name = table_name(table)
+                rows = _rows(inputs[name], catalog=catalog, days=days if days and days.table == name else None)
                 alias = "" if table.alias else f" AS {identifier(table.name)}"
                 edits.append((_start(table.args["db"]), _end(table.this), f"({rows}){alias}"))
         for column in tree.find_all(exp.Column):
             # silver.orders.status: the rows that stand for the table have its name, and no schema.
-            if column.table in inputs and column.text("db") == inputs[column.table].namespace:
+            if (column.text("db"), column.table) in places:
                 edits.append((_start(column.args["db"]), _start(column.args["table"]), ""))
     for start, end, replacement in sorted(edits, reverse=True):
         sql = sql[:start] + replacement + sql[end:]
@@ -103,7 +104,7 @@ def _place(name: exp.Expr, border: str) -> int:
     if not isinstance(place, int):
         raise MartError(
             f"{name.sql('trino')}: its place in the text is not known, so its snapshot cannot be named; expected the "
-            "table as silver.<table>"
+            "table as silver.<table> or gold.<mart>"
         )
     return place
 

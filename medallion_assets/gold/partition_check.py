@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from medallion_assets.engines.names import table_name
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.rewriting import is_over_window
 from medallion_assets.engines.types import UTC, time_zone
@@ -43,7 +44,7 @@ def _mistakes(
         yield f"{what}: which rows are left depends on those of other days; expected joins and GROUP BY"
         return
     repeated = False
-    for name, times in Counter(table.name for table in tree.find_all(exp.Table)).items():
+    for name, times in Counter(table_name(table) for table in tree.find_all(exp.Table)).items():
         if times > 1 and (name == partition.table or name not in keys):
             repeated = True
             yield f"{name} stands {times} times in FROM; expected once, so that days do not meet"
@@ -63,8 +64,9 @@ def _mistakes(
         )
     for scope in scopes:
         for table in scope.tables:
-            if table.db and table.name != partition.table and not _is_joined(table, scope, partition, keys[table.name]):
-                yield _join_mistake(table, partition, keys[table.name])
+            name = table_name(table)
+            if table.db and name != partition.table and not _is_joined(table, scope, partition, keys[name]):
+                yield _join_mistake(table, partition, keys[name])
 
 
 def _is_day(value: exp.Expr, scope: Scope, partition: Partition) -> bool:
@@ -145,7 +147,8 @@ def _time_of(partition: Partition) -> str:
 
 
 def _join_keys(table: exp.Table, partition: Partition, key: Sequence[str]) -> set[str]:
-    return {f"{partition.table}.{partition.joins[table.name]}", f"{table.name}.{key[0]}"}
+    name = table_name(table)
+    return {f"{partition.table}.{partition.joins[name]}", f"{name}.{key[0]}"}
 
 
 def _is_joined(table: exp.Table, scope: Scope, partition: Partition, key: Sequence[str]) -> bool:
@@ -165,7 +168,7 @@ def _is_joined(table: exp.Table, scope: Scope, partition: Partition, key: Sequen
 
 def _join_mistake(table: exp.Table, partition: Partition, key: Sequence[str]) -> str:
     return (
-        f"{table.name} is not joined as the spec says; expected JOIN or LEFT JOIN ON "
+        f"{table_name(table)} is not joined as the spec says; expected JOIN or LEFT JOIN ON "
         f"{' = '.join(sorted(_join_keys(table, partition, key)))}; columns of a table that is two joins away come by "
         "`enrich` in the contract of the table between them"
     )
@@ -180,7 +183,7 @@ def _origins(value: exp.Expr, scope: Scope, zone: str) -> Iterator[tuple[str, ex
     column = _column_of(bare, zone)
     source = scope.sources.get(column.table) if isinstance(column, exp.Column) else None
     if isinstance(column, exp.Column) and isinstance(source, exp.Table):
-        yield f"{source.name}.{column.name}", bare, scope
+        yield f"{table_name(source)}.{column.name}", bare, scope
         return
     yield "", bare, scope
     if isinstance(source, Scope) and isinstance(source.expression, exp.Unnest):

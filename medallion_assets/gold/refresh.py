@@ -174,7 +174,6 @@ def _compute(
         )
     sources = {
         name: Input(
-            namespace=SILVER,
             columns=mart.domain.silver_columns(mart.domain.by_name[name]),
             table=table,
             snapshot_id=inputs.silver[name],

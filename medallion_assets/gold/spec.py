@@ -128,12 +128,11 @@ def load_mart(folder: Path, domain: Domain) -> Mart:
             query = read_query(
                 _text(file),
                 tables,
-                schema="silver",
                 where=str(file),
                 doubles=_declares_double(described),
                 keys={contract.lake_name: contract.key_names for contract in domain.tables},
             )
-            require_bindable(query, tables, schema="silver", where=str(file))
+            require_bindable(query, tables, where=str(file))
     if described is not None and spec is not None and query is not None:
         found = list(_column_mistakes(spec, query))
         if spec.partition is not None:

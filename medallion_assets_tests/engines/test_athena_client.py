@@ -29,7 +29,6 @@ TABLES = {"orders": DOMAIN.silver_columns(DOMAIN.by_name["orders"])}
 QUERY = read_query(
     "SELECT order_id, total_amount, order_date, product_ids, CAST(order_date AS DATE) AS day FROM silver.orders",
     TABLES,
-    schema="silver",
     where="test",
 )
 COLUMNS = {
@@ -125,7 +124,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 def inputs(files_lake: Lake) -> dict[str, Input]:
     Shop(files_lake).write("orders", order(1))
     table = files_lake.table("silver", "orders")
-    return {"orders": Input("silver", TABLES["orders"], table, table.metadata.current_snapshot_id)}
+    return {"orders": Input(TABLES["orders"], table, table.metadata.current_snapshot_id)}
 
 
 def written(rows: list[tuple[Any, ...]]) -> pa.Table:

@@ -43,7 +43,7 @@ def compute(
         name: pa.array([row[at] for row in rows], type_.arrow()) for at, (name, type_) in enumerate(types.items())
     }
     session.show_rows("silver", "t", pa.table(arrays))
-    query = read_query(sql, {"t": types}, schema="silver", where="query.sql")
+    query = read_query(sql, {"t": types}, where="query.sql")
     result: list[dict[str, Any]] = session.compute(query, today=TODAY).to_pylist()
     return result
 
@@ -224,7 +224,7 @@ EXPRESSIONS = [
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_duckdb_plans_no_floating_point_anywhere(expression: str) -> None:
     types = {"n": parse_type("bigint"), "d": parse_type("decimal(12,2)")}
-    query = read_query(f"SELECT {expression} AS v FROM silver.t", {"t": types}, schema="silver", where="query.sql")
+    query = read_query(f"SELECT {expression} AS v FROM silver.t", {"t": types}, where="query.sql")
     assert not plans_floating_point(query.duckdb(TODAY))
 
 

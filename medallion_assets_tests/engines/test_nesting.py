@@ -40,12 +40,12 @@ def nested(kind: str, depth: int) -> str:
 )
 def test_a_query_is_read_or_refused_whatever_its_depth(kind: str) -> None:
     tables = {"t": {"a": BIGINT}}
-    assert read_query(nested(kind, 15), tables, schema="silver", where="query.sql").duckdb(date(2026, 1, 1))
+    assert read_query(nested(kind, 15), tables, where="query.sql").duckdb(date(2026, 1, 1))
     refusals = []
     for strict in (True, False):
         try:
             if strict:
-                query = read_query(nested(kind, 3000), tables, schema="silver", where="query.sql")
+                query = read_query(nested(kind, 3000), tables, where="query.sql")
             else:
                 query = read_any(nested(kind, 3000), {"silver": {"t": {"a": trino_type(BIGINT)}}})
             query.duckdb(date(2026, 1, 1))

@@ -12,7 +12,7 @@ from medallion_assets_tests.engines.differential.usual_tables import USUAL_COLUM
 def refusals(sql: str) -> list[str]:
     """What is refused of a SELECT over the usual tables."""
     try:
-        read_query(sql, USUAL_COLUMNS, schema="silver", where="q", keys=USUAL_KEYS)
+        read_query(sql, USUAL_COLUMNS, where="q", keys=USUAL_KEYS)
     except MartError as refused:
         return str(refused).splitlines()
     return []
@@ -109,9 +109,7 @@ def test_an_order_that_is_not_total_is_refused(sql: str, way_out: str) -> None:
 
 def test_without_keys_no_order_of_a_table_is_total() -> None:
     with pytest.raises(MartError, match="no key that is known"):
-        read_query(
-            "SELECT order_id FROM silver.orders ORDER BY order_id LIMIT 1", USUAL_COLUMNS, schema="silver", where="q"
-        )
+        read_query("SELECT order_id FROM silver.orders ORDER BY order_id LIMIT 1", USUAL_COLUMNS, where="q")
 
 
 def test_every_refusal_of_a_select_is_told() -> None:

@@ -26,7 +26,7 @@ ORDERS = {
 
 def read(sql: str, *, doubles: bool = False) -> Query:
     keys = {"orders": ["order_id"]}
-    return read_query(sql, {"orders": ORDERS}, schema="silver", where="marts/m/query.sql", doubles=doubles, keys=keys)
+    return read_query(sql, {"orders": ORDERS}, where="marts/m/query.sql", doubles=doubles, keys=keys)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def examples() -> list[str]:
 def test_an_example_of_the_reference_is_admitted(expression: str) -> None:
     group = "" if "OVER" in expression else " GROUP BY g" if _is_aggregate(expression) else ""
     sql = f"SELECT {expression} AS v FROM silver.t{group}"
-    read_query(sql, {"t": COLUMNS}, schema="silver", where="docs/reference/mart.md", keys=KEYS)
+    read_query(sql, {"t": COLUMNS}, where="docs/reference/mart.md", keys=KEYS)
 
 
 def _is_aggregate(expression: str) -> bool:
@@ -57,4 +57,4 @@ def test_every_expression_of_the_list_has_an_example() -> None:
 )
 def test_the_best_known_others_are_refused(function: str) -> None:
     with pytest.raises(MartError):
-        read_query(f"SELECT {function} AS v FROM silver.t", {"t": COLUMNS}, schema="silver", where="q", keys=KEYS)
+        read_query(f"SELECT {function} AS v FROM silver.t", {"t": COLUMNS}, where="q", keys=KEYS)

@@ -33,15 +33,15 @@ N: Mapping[str, ColumnType] = {"n": parse_type("bigint")}
 def orders(files_lake: Lake) -> Input:
     Shop(files_lake).write("orders", order(1, MONDAY))
     table = files_lake.table("silver", "orders")
-    return Input("silver", ORDERS, table, table.metadata.current_snapshot_id)
+    return Input(ORDERS, table, table.metadata.current_snapshot_id)
 
 
 def read(sql: str) -> Query:
-    return read_query(sql, {"orders": ORDERS, "products": PRODUCTS}, schema="silver", where="test")
+    return read_query(sql, {"orders": ORDERS, "products": PRODUCTS}, where="test")
 
 
 def statement(sql: str, source: Input, *, days: DayFilter | None = None) -> str:
-    inputs = {"orders": source, "products": Input("silver", PRODUCTS, None, None)}
+    inputs = {"orders": source, "products": Input(PRODUCTS, None, None)}
     query = read(sql)
     return select_statement(
         query, {name: inputs[name] for name in query.tables}, N, catalog="lake", today=TODAY, days=days
@@ -91,7 +91,7 @@ def test_only_the_days_are_read_and_returned(orders: Input) -> None:
 
 
 def test_a_snapshot_that_is_gone_is_planned_again(orders: Input) -> None:
-    gone = Input("silver", ORDERS, orders.table, 42)
+    gone = Input(ORDERS, orders.table, 42)
     with pytest.raises(LakeUnavailable, match="has no snapshot 42 any more"):
         statement("SELECT count(*) AS n FROM silver.orders", gone)
 

@@ -22,7 +22,7 @@ DAY = "CAST(order_date AS DATE)"
 
 def check(sql: str, *, required: bool = True) -> None:
     tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
-    query = read_query(sql, tables, schema="silver", where="query.sql", keys=KEYS)
+    query = read_query(sql, tables, where="query.sql", keys=KEYS)
     keys = {name: KEYS[name] for name in query.tables}
     require_day_independence(query, PARTITION, keys, where="query.sql", required=required)
 
@@ -174,7 +174,7 @@ BERLIN = PARTITION.model_copy(update={"time_zone": "Europe/Berlin"})
 )
 def test_a_day_is_the_one_in_the_partitions_time_zone(sql: str, admitted: bool) -> None:
     tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
-    query = read_query(sql, tables, schema="silver", where="query.sql", keys=KEYS)
+    query = read_query(sql, tables, where="query.sql", keys=KEYS)
     keys = {name: KEYS[name] for name in query.tables}
     if admitted:
         require_day_independence(query, BERLIN, keys, where="query.sql", required=True)

@@ -273,12 +273,11 @@ def test_every_type_of_value(played: everything.Shop, trino: Trino) -> None:
     query = read_query(
         f"SELECT {', '.join(declared)} FROM silver.readings",
         {"readings": declared},
-        schema="silver",
         where="test",
         doubles=True,
     )
     table = played.lake.table("silver", "readings")
-    inputs = {"readings": Input("silver", declared, table, table.metadata.current_snapshot_id)}
+    inputs = {"readings": Input(declared, table, table.metadata.current_snapshot_id)}
     one, other = (
         engine.compute(query, inputs, declared, today=TODAY)
         for engine in (engine_on(trino, played.lake), EmbeddedEngine(played.lake))
@@ -342,13 +341,13 @@ def test_the_select_of_athenas_statement_runs_on_trino(twins: Twins, trino: Trin
 
 def orders_query(sql: str) -> Query:
     tables = {"orders": DOMAIN.silver_columns(DOMAIN.by_name["orders"])}
-    return read_query(sql, tables, schema="silver", where="test")
+    return read_query(sql, tables, where="test")
 
 
 def orders_of(lake: Lake) -> dict[str, Input]:
     table = lake.table("silver", "orders")
     columns = DOMAIN.silver_columns(DOMAIN.by_name["orders"])
-    return {"orders": Input("silver", columns, table, table.metadata.current_snapshot_id)}
+    return {"orders": Input(columns, table, table.metadata.current_snapshot_id)}
 
 
 BIGINT: dict[str, ColumnType] = {"n": parse_type("bigint")}

@@ -45,7 +45,7 @@ class Answer:
 def from_duckdb(session: Embedded, item: Item) -> Answer:
     """Return our answer over the edges. If the SELECT fails, each row or group is asked alone."""
     try:
-        query = read_query(item.select, {TABLE: COLUMNS}, schema="silver", where=REFUSED, doubles=True, keys=KEYS)
+        query = read_query(item.select, {TABLE: COLUMNS}, where=REFUSED, doubles=True, keys=KEYS)
     except MartError as refused:
         return Answer(str(refused).splitlines()[0], {})
     type_ = plain_type(describe(query.columns["v"]))

@@ -24,8 +24,8 @@ def show_usual_tables(session: Embedded) -> None:
 
 def answer_select(session: Embedded, sql: str) -> SelectAnswer:
     """Return our types and rows of a SELECT over the usual tables. Raises MartError if it is refused."""
-    query = read_query(sql, USUAL_COLUMNS, schema="silver", where="query.sql", keys=USUAL_KEYS)
-    require_bindable(query, USUAL_COLUMNS, schema="silver", where="query.sql")
+    query = read_query(sql, USUAL_COLUMNS, where="query.sql", keys=USUAL_KEYS)
+    require_bindable(query, USUAL_COLUMNS, where="query.sql")
     types = {name: plain_type(describe(kind)) for name, kind in query.columns.items()}
     return types, sorted_rows(row.values() for row in session.compute(query, today=TODAY).to_pylist())
 
