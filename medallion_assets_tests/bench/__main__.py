@@ -16,6 +16,8 @@ from rich.table import Table
 WORKS = {
     "capture": ("capture", "run"),
     "decode": ("decode", "run"),
+    "throughput": ("throughput", "run"),
+    "throughput-10m": ("throughput", "run_10m"),
     "merge-10m": ("merge", "merge_10m"),
     "merge-1m": ("merge", "merge_1m"),
     "merge-composite": ("merge", "merge_composite"),
