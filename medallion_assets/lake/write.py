@@ -27,6 +27,8 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from medallion_assets.lake.schema import conform
 
 ROW_GROUP_ROWS = 128 * 1024
+# On orders, files of level 3 are as large (12.5 and 12.4 MB of 36 MB) and take 1.7 times the CPU.
+COMPRESSION_LEVEL = 1
 # Bytes in memory. Compressed on disk that is about 64 to 128 MB, the size that Iceberg and Athena prefer.
 FILE_BYTES = 512 * 1024 * 1024
 
@@ -122,7 +124,11 @@ def _write_parquet(table: Table, path: str, content: pa.Table) -> tuple[int, pq.
     """Write one file and return its size in bytes, taken from the stream to save a request, and its footer."""
     with table.io.new_output(path).create(overwrite=True) as stream:
         with pq.ParquetWriter(
-            stream, content.schema, compression="zstd", compression_level=3, store_decimal_as_integer=True
+            stream,
+            content.schema,
+            compression="zstd",
+            compression_level=COMPRESSION_LEVEL,
+            store_decimal_as_integer=True,
         ) as writer:
             writer.write_table(content, row_group_size=ROW_GROUP_ROWS)
         return stream.tell(), writer.writer.metadata

@@ -18,7 +18,6 @@ from medallion_assets.errors import OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.silver.batch import BatchResult, Merger
-from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.table import SILVER, read_position
 
@@ -77,12 +76,11 @@ def remerge_day(
 def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
     if not names and (result := merger.merge(merger.no_changes, advance=lambda position: position)) is not None:
         yield result
-    for chunk in read_chunks(store, names):
+    for changes in read_changes(merger.lake, store, merger.contract, names, whole=merger.whole):
 
-        def advance(position: Position, taken: tuple[str, ...] = chunk.names) -> Position:
+        def advance(position: Position, taken: tuple[str, ...] = changes.objects) -> Position:
             return position.advance(taken) if may_advance else position
 
-        changes = read_changes(merger.lake, store, merger.contract, chunk, whole=merger.whole)
         if (result := merger.merge(changes, advance=advance)) is not None:
             yield result
             if not result.published:

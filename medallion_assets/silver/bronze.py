@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import orjson
@@ -43,8 +44,8 @@ _SCHEMA: Final = pa.schema(
     ]
 )
 
-# A chunk is one commit. The snapshot summary names all its objects: 500 take about 60 KB. To decode and merge 64 MB of
-# rows takes about 300 MB, while the next 64 MB are read. An object is at most one capture batch, so a chunk exceeds the
+# A chunk is decoded at once. To decode 64 MB of rows takes about 300 MB, while the next 64 MB are read. The summary of
+# a commit names its objects: 500 take about 60 KB. An object is at most one capture batch, so a chunk exceeds the
 # limits by little.
 MAX_OBJECTS: Final = 500
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -66,10 +67,10 @@ def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
     """
     with ThreadPoolExecutor(_CONCURRENCY) as pool, ThreadPoolExecutor(1) as ahead:
         chunks = _chunks(store, names, pool)
-        coming = ahead.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = ahead.submit(next, chunks, None)
-            yield chunk
+        coming = ahead.submit(list, islice(chunks, 1))
+        while ready := coming.result():
+            coming = ahead.submit(list, islice(chunks, 1))
+            yield ready.pop()  # the caller decides how long these rows stay in memory
 
 
 def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Chunk]:

@@ -25,7 +25,6 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
-from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.table import IS_DELETION, OBJECTS, ROW_COUNT, SILVER, silver_schema, version_sql
@@ -91,7 +90,7 @@ def _read_batch(
     objects: Sequence[str],
 ) -> Batch:
     """Return the batch of these objects: `merged` is the number of its newest valid changes, one per key."""
-    read = [read_changes(lake, store, contract, chunk, whole=True) for chunk in read_chunks(store, objects)]
+    read = list(read_changes(lake, store, contract, objects, whole=True))
     valid = pa.concat_tables([changes.rows for changes in read])
     rejected = pa.concat_tables([changes.rejected for changes in read])
     newest = latest(connection, valid, contract.key_names)

@@ -125,9 +125,9 @@ def drop_tombstones() -> Iterator[None]:
     real = changes.read_changes
 
     def read(*given: Any, **more: Any) -> Any:
-        found = real(*given, **more)
-        rows = found.rows.filter(pc.invert(found.rows[IS_DELETION]))
-        return replace(found, rows=rows, rows_in=found.rows_in - found.rows.num_rows + rows.num_rows)
+        for found in real(*given, **more):
+            rows = found.rows.filter(pc.invert(found.rows[IS_DELETION]))
+            yield replace(found, rows=rows, rows_in=found.rows_in - found.rows.num_rows + rows.num_rows)
 
     with patched((batches, "read_changes", read)):
         yield
