@@ -1,4 +1,4 @@
-"""The assets `gold/<mart>`: SQL over Silver, refreshed where Silver changed; and the checks of the published mart."""
+"""The assets `gold/<mart>`: SQL over Silver and other marts, refreshed where they changed; and their checks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
@@ -17,6 +17,7 @@ from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import Names, daily, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import StepConfig
+from medallion_assets.engines.names import schema_and_table
 from medallion_assets.gold.audit import check_names
 from medallion_assets.ledger.completeness_check import COMPLETENESS, check_mart, mart_severity
 
@@ -148,5 +149,5 @@ def _metadata(result: "RefreshResult") -> dict[str, Any]:
     return {
         **rows,
         "snapshot_id": str(result.snapshot_id),
-        **{f"silver_{table}": str(snapshot) for table, snapshot in result.silver_snapshots.items()},
+        **{"_".join(schema_and_table(name)): str(snapshot) for name, snapshot in result.input_snapshots.items()},
     }

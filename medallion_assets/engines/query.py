@@ -7,7 +7,7 @@ Nothing is run. Does not belong here: which expressions are allowed (trino), the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -63,6 +63,16 @@ class Query:
             return tree.sql(dialect="duckdb", comments=False)
 
 
+def tables_in(sql: str) -> frozenset[str]:
+    """Return the names of the tables that SQL has in FROM, with their schema (names); none if it is not readable."""
+    try:
+        with refuse_recursion():
+            tree = _parse(sql)
+            return frozenset(table_name(table) for table in tree.find_all(exp.Table) if table.db and not table.catalog)
+    except MartError:
+        return frozenset()
+
+
 def read_query(
     sql: str,
     tables: Mapping[str, Mapping[str, ColumnType]],
@@ -70,12 +80,16 @@ def read_query(
     where: str,
     doubles: bool = False,
     keys: Keys | None = None,
+    unreadable: Mapping[str, str] | None = None,
 ) -> Query:
     """Return `sql` as a query over Silver tables and marts that has one meaning on Trino and DuckDB.
 
     `tables` maps the name of each table that it may use (names) to its columns; `where` names the file in errors;
     `doubles` allows its results to be doubles; `keys` are the key columns of the tables, by which an order can be
-    total. Raises MartError that names every expression that is wrong, the reason and a way out, each in a line.
+    total. A table may be in `unreadable`, which says why its columns are not known: then the SQL is refused for that
+    reason, and only checked as far as it needs no columns.
+
+    Raises MartError that names every expression that is wrong, the reason and a way out, each in a line.
     """
     typed_tables: dict[str, dict[str, Mapping[str, exp.DataType]]] = {}
     for name, columns in tables.items():
@@ -84,14 +98,16 @@ def read_query(
         typed_tables.setdefault(schema, {})[table] = types
     try:
         with refuse_recursion():
-            return _read_checked(sql, typed_tables, doubles=doubles, keys=keys or {})
+            return _read_checked(sql, typed_tables, doubles=doubles, keys=keys or {}, unreadable=unreadable or {})
     except MartError as mistake:
         raise MartError("\n".join(f"{where}: {line}" for line in str(mistake).splitlines())) from mistake
 
 
-def _read_checked(sql: str, tables: Tables, *, doubles: bool, keys: Keys) -> Query:
+def _read_checked(sql: str, tables: Tables, *, doubles: bool, keys: Keys, unreadable: Mapping[str, str]) -> Query:
     tree = _parse(sql)
-    _raise_all([*_misread_formats(sql), *_wrong_sources(tree, tables), *_wrong_expressions(tree)])
+    unknown = [f"FROM {name}: {unreadable[name]}" for name in sorted(tables_in(sql) & unreadable.keys())]
+    sources = _wrong_sources(tree, tables, unreadable=unreadable)
+    _raise_all([*_misread_formats(sql), *sources, *_wrong_expressions(tree), *unknown])
     query = _query(sql, tree, tables, strict=True)
     _raise_all([*_wrong_types(query, doubles=doubles), *untotal_orders(query.typed, keys)])
     return query
@@ -156,9 +172,10 @@ def _misread_formats(sql: str) -> Iterator[str]:
                 yield f"{token.text}: the format {inner.text!r} has {wrong!r}, which Trino does not know"
 
 
-def _wrong_sources(tree: exp.Query, tables: Tables) -> Iterator[str]:
+def _wrong_sources(tree: exp.Query, tables: Tables, *, unreadable: Collection[str] = ()) -> Iterator[str]:
     """Yield what FROM may not name: it takes the tables given, the query's own WITH names, and UNNEST."""
     names = sorted(f"{schema}.{table}" for schema, inside in tables.items() for table in inside)
+    names = [name for name in names if name not in unreadable]
     expected = f"expected one of {', '.join(names)}" if names else "the lake has no table yet"
     for table in tree.find_all(exp.Table):
         scope = table.find_ancestor(exp.Select, exp.Query)
@@ -249,9 +266,12 @@ def _query(sql: str, tree: exp.Query, tables: Tables, *, strict: bool) -> Query:
     schema = MappingSchema(
         {
             schema: {
-                table: {name: kind.sql("trino") for name, kind in columns.items()} for table, columns in inside.items()
+                table: {name: kind.sql("trino") for name, kind in columns.items()}
+                for table, columns in inside.items()
+                if columns
             }
             for schema, inside in tables.items()
+            if any(inside.values())
         },
         dialect="trino",
     )

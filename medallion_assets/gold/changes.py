@@ -1,4 +1,4 @@
-"""What changed in Silver since a mart was computed, and which of the mart's days that affects.
+"""What changed in the inputs of a mart since it was computed, and which of the mart's days that affects.
 
 Belongs here: the input versions that a mart records, and comparing two of them. Does not belong here: computing the
 days (refresh).
@@ -17,15 +17,15 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import ListType
 
+from medallion_assets.engines.names import schema_and_table
 from medallion_assets.gold.local_days import day_sql, days_of
 from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.lake.history import changed_rows, changes_after
-from medallion_assets.silver.table import EVENT_ID
+from medallion_assets.lake.history import changed_rows, changes_after, snapshot_summary
 
-# Table properties of a mart, written in the commit that publishes it. The first is also a property of each snapshot.
+# Table properties of a mart, written in the commit that publishes it. The first two are properties of snapshots, too.
 INPUT_SNAPSHOTS: Final = "medallion.input-snapshots"
 CURRENT_DATE: Final = "medallion.current-date"
 CODE_VERSION: Final = "medallion.code-version"
@@ -35,12 +35,12 @@ CODE_VERSION: Final = "medallion.code-version"
 class InputVersions:
     """The versions of everything that a mart's rows are computed from.
 
-    - silver: snapshot id by Silver table; None for a table that does not exist or is empty
+    - snapshots: snapshot id by input (Mart.inputs); None for a table that does not exist or is empty
     - current_date: the value of `current_date`; None if the mart does not use it
     - code_version: the mart's own
     """
 
-    silver: Mapping[str, int | None]
+    snapshots: Mapping[str, int | None]
     current_date: date | None
     code_version: str
 
@@ -52,30 +52,57 @@ class InputVersions:
             return None
         day = properties[CURRENT_DATE]
         return cls(
-            silver=json.loads(properties[INPUT_SNAPSHOTS]),
+            snapshots=json.loads(properties[INPUT_SNAPSHOTS]),
             current_date=date.fromisoformat(day) if day else None,
             code_version=properties[CODE_VERSION],
+        )
+
+    @classmethod
+    def of_snapshot(cls, table: Table, snapshot_id: int | None) -> Self | None:
+        """Return the versions that a snapshot of a mart was computed from; None if it is not known any more.
+
+        Those of the published snapshot may be newer than when it was staged: later inputs gave the same rows.
+        """
+        recorded = cls.recorded(table)
+        if recorded is None or snapshot_id == table.metadata.current_snapshot_id:
+            return recorded
+        snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+        if snapshot is None:
+            return None
+        properties = snapshot_summary(table, snapshot.snapshot_id)
+        if not {INPUT_SNAPSHOTS, CURRENT_DATE} <= properties.keys():
+            return None
+        day = properties[CURRENT_DATE]
+        return cls(
+            snapshots=json.loads(properties[INPUT_SNAPSHOTS]),
+            current_date=date.fromisoformat(day) if day else None,
+            code_version=recorded.code_version,
         )
 
     def to_properties(self) -> dict[str, str]:
         """Return the versions as table properties."""
         return {
-            INPUT_SNAPSHOTS: json.dumps(self.silver, sort_keys=True),
+            INPUT_SNAPSHOTS: json.dumps(self.snapshots, sort_keys=True),
             CURRENT_DATE: self.current_date.isoformat() if self.current_date else "",
             CODE_VERSION: self.code_version,
         }
 
 
+def find_inputs(lake: Lake, mart: Mart) -> dict[str, Table | None]:
+    """Return the tables that a mart reads, by input; None for one that is not there yet. Raises LakeUnavailable."""
+    return {name: lake.find(*schema_and_table(name)) for name in mart.inputs}
+
+
 def unread_snapshots(
     versions: InputVersions | None, tables: Mapping[str, Table | None]
 ) -> dict[str, Sequence[Snapshot]]:
-    """Return the snapshots that changed rows of Silver after a mart was computed from `versions`, newest first.
+    """Return the snapshots that changed rows of the inputs after a mart was computed from `versions`, newest first.
 
     By table, without the tables that did not change. A mart that was never computed has read no table.
     """
     found: dict[str, Sequence[Snapshot]] = {}
     for name, table in tables.items():
-        later = changes_after(table, versions.silver.get(name) if versions else None) if table is not None else []
+        later = changes_after(table, versions.snapshots.get(name) if versions else None) if table is not None else []
         if later or versions is None:
             found[name] = later
     return found
@@ -93,7 +120,7 @@ def affected_days(
         return None
     affected: set[date] = set()
     for name, table in tables.items():
-        since, until = before.silver.get(name), now.silver[name]
+        since, until = before.snapshots.get(name), now.snapshots[name]
         if since == until:
             continue
         if table is None or until is None:
@@ -109,11 +136,11 @@ def _days_of_changes(
     lake: Lake, mart: Mart, tables: Mapping[str, Table | None], changed: str, *, since: int | None, until: int
 ) -> set[date] | None:
     """Return the days that the changes of one table between two of its snapshots affect; None for all days."""
-    partition, table = mart.spec.partition, tables[changed]
+    partition, table, key = mart.spec.partition, tables[changed], mart.sources[changed].key
     if table is None:
         return None
     if partition is None:
-        rows = changed_rows(lake, table, since=since, until=until, columns=[EVENT_ID])
+        rows = changed_rows(lake, table, since=since, until=until, columns=key)
         return set() if rows is not None and rows.num_rows == 0 else None
     if changed == partition.table:
         rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of])
@@ -121,9 +148,8 @@ def _days_of_changes(
             return None
         days = days_of(lake, partition, rows[partition.day_of])
         return _without_none(days)  # a row without a day is in no partition: compute and audit everything
-    (key,) = mart.domain.by_name[changed].key_names
-    rows = changed_rows(lake, table, since=since, until=until, columns=[key])
-    return None if rows is None else _referring_days(lake, tables[partition.table], partition, changed, rows[key])
+    rows = changed_rows(lake, table, since=since, until=until, columns=key)
+    return None if rows is None else _referring_days(lake, tables[partition.table], partition, changed, rows[key[0]])
 
 
 def _referring_days(

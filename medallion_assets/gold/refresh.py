@@ -20,7 +20,7 @@ from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.engines.engine import DayFilter, Engine, Input
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
-from medallion_assets.gold.changes import INPUT_SNAPSHOTS, InputVersions, affected_days
+from medallion_assets.gold.changes import CURRENT_DATE, INPUT_SNAPSHOTS, InputVersions, affected_days, find_inputs
 from medallion_assets.gold.completeness import Computation, published_complete_to, read_inputs_complete_to
 from medallion_assets.gold.local_days import utc_days
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
@@ -31,7 +31,7 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.lake.retry import retry_on_conflict
-from medallion_assets.silver.table import RUN_ID, SILVER
+from medallion_assets.silver.table import RUN_ID
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class RefreshResult:
     - days: the days that were computed, in order; empty for a mart without a partition
     - rows: how many rows were computed
     - snapshot_id: the published snapshot of the mart; None while it has no rows
-    - silver_snapshots: snapshot id by Silver table that the rows were computed from
+    - input_snapshots: snapshot id by input (Mart.inputs) that the rows were computed from
     - complete_to: every change of the tables' streams up to then is in the published mart; None if that is not known
     """
 
@@ -56,7 +56,7 @@ class RefreshResult:
     days: tuple[date, ...]
     rows: int
     snapshot_id: int | None
-    silver_snapshots: Mapping[str, int | None]
+    input_snapshots: Mapping[str, int | None]
     complete_to: datetime | None
 
 
@@ -71,7 +71,7 @@ def refresh(
     days: Sequence[date] | None = None,
     engine: Engine | None = None,
 ) -> RefreshResult:
-    """Bring a mart up to date with Silver: compute the affected days, and `days` even if nothing affects them.
+    """Bring a mart up to date with its inputs: compute the affected days, and `days` even if nothing affects them.
 
     `today` is the value of `current_date`; `now` goes into the rows' `computed_at`; `engine` computes the rows, DuckDB
     in this process if it is None. If there is no day to compute, nothing is staged. A failed blocking check leaves the
@@ -93,11 +93,11 @@ def _refresh_once(
     lake: Lake, mart: Mart, engine: Engine, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
 ) -> RefreshResult:
     partition = mart.spec.partition
-    # Before the tables: what the ledger says of a table is true of every later snapshot of it.
-    inputs_complete_to = read_inputs_complete_to(lake, mart.tables)
-    tables = {name: lake.find(SILVER, name) for name in mart.tables}
+    # Before the tables: what is said of an input is true of every later snapshot of it.
+    inputs_complete_to = read_inputs_complete_to(lake, mart)
+    tables = find_inputs(lake, mart)
     inputs = InputVersions(
-        silver={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
+        snapshots={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
         current_date=today if mart.uses_current_date else None,
         code_version=mart.code_version,
     )
@@ -114,7 +114,7 @@ def _refresh_once(
         if recorded != inputs:
             publish(lake, table, Staged(".".join(table.name()), branch, main, main), properties=properties)
         complete_to = published_complete_to(mart, table, tables, inputs_complete_to)
-        return RefreshResult((), True, False, (), 0, main, inputs.silver, complete_to)
+        return RefreshResult((), True, False, (), 0, main, inputs.snapshots, complete_to)
 
     rows = _compute(engine, mart, tables, inputs, today=today, days=days)
     constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: properties[INPUT_SNAPSHOTS]}
@@ -128,7 +128,7 @@ def _refresh_once(
         branch=branch,
         partitions=days,
         partition_column=partition.column if partition is not None else None,
-        properties={RUN_ID: run_id, INPUT_SNAPSHOTS: properties[INPUT_SNAPSHOTS]},
+        properties={RUN_ID: run_id, **{name: properties[name] for name in (INPUT_SNAPSHOTS, CURRENT_DATE)}},
         sort_by=mart.spec.grain,
     )
     checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days)
@@ -147,7 +147,7 @@ def _refresh_once(
         days=tuple(days or ()),
         rows=rows.num_rows,
         snapshot_id=staged.snapshot_id if published else main,
-        silver_snapshots=inputs.silver,
+        input_snapshots=inputs.snapshots,
         complete_to=published_complete_to(mart, table, tables, inputs_complete_to),
     )
 
@@ -174,9 +174,9 @@ def _compute(
         )
     sources = {
         name: Input(
-            columns=mart.domain.silver_columns(mart.domain.by_name[name]),
+            columns=mart.sources[name].columns,
             table=table,
-            snapshot_id=inputs.silver[name],
+            snapshot_id=inputs.snapshots[name],
         )
         for name, table in tables.items()
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,11 +23,14 @@ from medallion_assets.contracts.names import identifier
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
 from medallion_assets.engines.binding import require_bindable
-from medallion_assets.engines.query import Query, read_query
+from medallion_assets.engines.names import schema_and_table
+from medallion_assets.engines.query import Query, read_query, tables_in
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError, MartError
+from medallion_assets.gold.load_order import load_order
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, UTC, MartFile, Partition
 from medallion_assets.gold.partition_check import require_day_independence
+from medallion_assets.gold.sources import Source, mart_source, silver_sources
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,26 +41,40 @@ GOLD: Final = "gold"
 
 @dataclass(frozen=True)
 class Mart:
-    """A loaded mart of `domain`.
+    """A loaded mart.
 
-    `query` is its SELECT over silver.<table>; it gives the declared columns in the declared order.
+    - query: its SELECT; it gives the declared columns in the declared order
+    - sources: what the SELECT reads, by name (engines.names)
+    - upstream: the marts among them, by the same name
     """
 
     name: str
     folder: Path
     spec: MartFile
     query: Query
-    domain: Domain = field(repr=False, compare=False)
+    sources: Mapping[str, Source] = field(repr=False, compare=False)
+    upstream: Mapping[str, Mart] = field(repr=False, compare=False)
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """The Silver tables that it reads."""
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what its SELECT reads, sorted: `orders` is silver.orders, `gold.daily_sales` is a mart."""
         return self.query.tables
+
+    @cached_property
+    def tables(self) -> tuple[str, ...]:
+        """The Silver tables that its rows come from, also through other marts, sorted."""
+        own = {name for name in self.inputs if name not in self.upstream}
+        return tuple(sorted(own.union(*(mart.tables for mart in self.upstream.values()))))
 
     @property
     def uses_current_date(self) -> bool:
-        """Whether its rows change with the UTC day, so that a new day alone makes a refresh necessary."""
+        """Whether `current_date` stands in its own SQL, so that a new UTC day alone makes a refresh necessary."""
         return self.query.uses_current_date
+
+    @property
+    def follows_current_date(self) -> bool:
+        """Whether its rows change with the UTC day, by its own SQL or by that of a mart that it reads."""
+        return self.uses_current_date or any(mart.follows_current_date for mart in self.upstream.values())
 
     @cached_property
     def columns(self) -> Mapping[str, Column]:
@@ -66,6 +83,16 @@ class Mart:
             name: Column(attribute=name, rename=name, type=one.type, description=one.description, rules=one.rules)
             for name, one in self.spec.columns.items()
         }
+
+    @property
+    def input_name(self) -> str:
+        """Its name in the SQL of the marts that read it."""
+        return f"{GOLD}.{self.name}"
+
+    @cached_property
+    def source(self) -> Source:
+        """What other marts can read of it."""
+        return mart_source(self.columns, self.spec.grain)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -92,62 +119,136 @@ class Mart:
 
 
 def load_marts(domain: Domain) -> tuple[Mart, ...]:
-    """Return the domain's marts, sorted by name; a domain may have none.
+    """Return the domain's marts, each after those that it reads, else by name; a domain may have none.
 
     Raises ContractError, or MartError if only SQL is wrong, that names for every mistake of every mart the file, the
     field or expression, and what was expected.
     """
     folders, unread = mart_folders(domain.folder)
+    found = {folder.name: _read_files(folder) for folder in folders}
+    order = load_order({name: files.reads - {name} for name, files in found.items()})
+    circles = {name: circle for circle in order.circles for name in circle}
+    marts: dict[str, Mart] = {}
+    for name in order.names:
+        unreadable = {other: _BROKEN for other in found if other not in marts}
+        unreadable |= {other: _circle_reason(circles[name]) for other in circles.get(name, ())}
+        unreadable[name] = _ITSELF
+        if (mart := _load(found[name], domain, marts.values(), unreadable=unreadable)) is not None:
+            marts[name] = mart
     mistakes: list[Exception] = [ContractError(mistake) for mistake in unread]
-    marts = []
-    for folder in folders:
-        try:
-            marts.append(load_mart(folder, domain))
-        except (ContractError, MartError) as wrong:
-            mistakes.append(wrong)
-    _raise_all(mistakes)
-    return tuple(marts)
+    _raise_all(mistakes + [one for files in found.values() for one in files.mistakes])
+    return tuple(marts[name] for name in order.names)
 
 
-def load_mart(folder: Path, domain: Domain) -> Mart:
-    """Return the mart in `folder`. Raises like load_marts."""
-    path, file = folder / "mart.yaml", folder / "query.sql"
-    mistakes: list[Exception] = [ContractError(mistake) for mistake in unread_mart_files(folder)]
+def load_mart(folder: Path, domain: Domain, marts: Iterable[Mart] = ()) -> Mart:
+    """Return the mart in `folder`, which may read the other `marts`. Raises like load_marts."""
+    files = _read_files(folder)
+    mart = _load(files, domain, marts, unreadable={})
+    _raise_all(files.mistakes)
+    if mart is None:
+        raise ContractError(f"{folder}: not readable")
+    return mart
+
+
+_BROKEN: Final = "the mart has mistakes; correct them first"
+_ITSELF: Final = "a mart cannot read itself"
+
+
+def _circle_reason(circle: Sequence[str]) -> str:
+    return f"marts read each other in a circle: {' -> '.join((*circle, circle[0]))}; one of them has to read less"
+
+
+@dataclass
+class _Files:
+    """The two files of a mart as read, and the mistakes that were found so far; a file with mistakes is None."""
+
+    folder: Path
+    described: YamlFile | None = None
+    spec: MartFile | None = None
+    sql: str | None = None
+    mistakes: list[Exception] = field(default_factory=list)
+
+    @property
+    def query_file(self) -> str:
+        """The name of the file with the SQL, for messages."""
+        return str(self.folder / "query.sql")
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """The names of the marts that stand in FROM."""
+        places = map(schema_and_table, tables_in(self.sql or ""))
+        return frozenset(name for schema, name in places if schema == GOLD)
+
+
+def _read_files(folder: Path) -> _Files:
+    """Return the files of a mart, with the mistakes that each has alone."""
+    files = _Files(folder, mistakes=[ContractError(mistake) for mistake in unread_mart_files(folder)])
     try:
         identifier(folder.name)
     except ValueError as unusable:
-        mistakes.append(ContractError(f"{folder}: the folder's name is the mart's name: {unusable}"))
-    tables = {contract.lake_name: domain.silver_columns(contract) for contract in domain.tables}
-    described = spec = query = None
-    if path.is_file():
-        with _collect(mistakes):
-            described = read_yaml(path)
-            spec = parse(MartFile, described)
-    if file.is_file():
-        with _collect(mistakes):
-            query = read_query(
-                _text(file),
-                tables,
-                where=str(file),
-                doubles=_declares_double(described),
-                keys={contract.lake_name: contract.key_names for contract in domain.tables},
-            )
-            require_bindable(query, tables, where=str(file))
+        files.mistakes.append(ContractError(f"{folder}: the folder's name is the mart's name: {unusable}"))
+    if (folder / "mart.yaml").is_file():
+        with _collect(files.mistakes):
+            files.described = read_yaml(folder / "mart.yaml")
+            files.spec = parse(MartFile, files.described)
+    if (folder / "query.sql").is_file():
+        with _collect(files.mistakes):
+            files.sql = _text(folder / "query.sql")
+    return files
+
+
+def _load(files: _Files, domain: Domain, marts: Iterable[Mart], *, unreadable: Mapping[str, str]) -> Mart | None:
+    """Return the mart of these files, which may read `marts`; None, and more mistakes in `files`, if it has any.
+
+    `unreadable` says of other marts, by name, why they cannot be read.
+    """
+    known = {mart.input_name: mart for mart in marts}
+    sources = silver_sources(domain) | {name: mart.source for name, mart in known.items()}
+    described, spec, query = files.described, files.spec, None
+    if files.sql is not None:
+        with _collect(files.mistakes):
+            query = _read_sql(files, sources, {f"{GOLD}.{name}": reason for name, reason in unreadable.items()})
     if described is not None and spec is not None and query is not None:
+        read = {name: sources[name] for name in query.tables}
         found = list(_column_mistakes(spec, query))
         if spec.partition is not None:
-            found += _partition_mistakes(spec.partition, query, tables, domain)
-        mistakes += [ContractError(described.mistake(one.place, one.text)) for one in found]
+            found += _partition_mistakes(spec.partition, read)
+        files.mistakes += [ContractError(described.mistake(one.place, one.text)) for one in found]
         if spec.partition is not None and not found:
-            keys = {name: domain.by_name[name].key_names for name in query.tables}
-            with _collect(mistakes):
+            with _collect(files.mistakes):
                 require_day_independence(
-                    query, spec.partition, keys, where=str(file), required=_is_required(spec.partition, domain)
+                    query,
+                    spec.partition,
+                    {name: source.key for name, source in read.items()},
+                    where=files.query_file,
+                    required=spec.partition.day_of in read[spec.partition.table].required,
                 )
-    _raise_all(mistakes)
-    if spec is None or query is None:
-        raise ContractError(f"{folder}: not readable")
-    return Mart(name=folder.name, folder=folder, spec=spec, query=query, domain=domain)
+        if not files.mistakes:
+            upstream = {name: known[name] for name in query.tables if name in known}
+            return Mart(files.folder.name, files.folder, spec, query, sources=read, upstream=upstream)
+    return None
+
+
+def _read_sql(files: _Files, sources: Mapping[str, Source], unreadable: Mapping[str, str]) -> Query:
+    """Return the SELECT of a mart over what it can read. Raises MartError."""
+    columns: dict[str, Mapping[str, ColumnType]] = {name: {} for name in unreadable}
+    columns |= {name: source.columns for name, source in sources.items()}
+    try:
+        query = read_query(
+            files.sql or "",
+            columns,
+            where=files.query_file,
+            doubles=_declares_double(files.described),
+            keys={name: source.key for name, source in sources.items()},
+            unreadable=unreadable,
+        )
+    except MartError as mistake:
+        if files.reads and any(name in str(mistake) for name in (COMPUTED_AT, SILVER_SNAPSHOTS)):
+            text = f"a mart reads the declared columns of another one, not its {COMPUTED_AT} or {SILVER_SNAPSHOTS}"
+            raise MartError(f"{mistake}\n{files.query_file}: {text}") from mistake
+        raise
+    require_bindable(query, columns, where=files.query_file)
+    return query
 
 
 def _declares_double(described: YamlFile | None) -> bool:
@@ -189,25 +290,13 @@ def _column_mistakes(spec: MartFile, query: Query) -> Iterator[Mistake]:
             yield Mistake(("columns", name, "type"), f"{column.type}; but query.sql gives {given}")
 
 
-def _is_required(partition: Partition, domain: Domain) -> bool:
-    """Return whether no row of Silver lacks the day: the column is of the key, or required, and not copied."""
-    contract = domain.by_name[partition.table]
-    column = contract.by_name.get(partition.day_of)
-    return column is not None and (
-        column.name in contract.key_names
-        or any(rule.kind == "required" and rule.severity == "block" for rule in column.rules)
-    )
-
-
-def _partition_mistakes(
-    partition: Partition, query: Query, tables: Mapping[str, Mapping[str, ColumnType]], domain: Domain
-) -> Iterator[Mistake]:
-    """Yield where the partition names a table or column that the SQL or the contracts do not have."""
-    if partition.table not in query.tables:
-        expected = f"expected one of {', '.join(query.tables)}"
+def _partition_mistakes(partition: Partition, sources: Mapping[str, Source]) -> Iterator[Mistake]:
+    """Yield where the partition names a table or column that the SQL does not read or that is not there."""
+    if partition.table not in sources:
+        expected = f"expected one of {', '.join(sources)}"
         yield Mistake(("partition", "table"), f"{partition.table!r} is not in query.sql; {expected}")
         return
-    columns = tables[partition.table]
+    columns = sources[partition.table].columns
     if partition.day_of not in columns or columns[partition.day_of].kind not in {"date", "timestamp"}:
         fitting = [name for name, kind in columns.items() if kind.kind in {"date", "timestamp"}]
         yield Mistake(
@@ -218,7 +307,7 @@ def _partition_mistakes(
     elif partition.time_zone != UTC and columns[partition.day_of].kind == "date":
         text = f"{partition.day_of!r} is a date, which has no time zone; leave it out"
         yield Mistake(("partition", "time_zone"), text)
-    others = {table for table in query.tables if table != partition.table}
+    others = sources.keys() - {partition.table}
     if others != set(partition.joins):
         further = "".join(f"; {_way_out(table, partition)}" for table in sorted(others - set(partition.joins)))
         yield Mistake(
@@ -226,12 +315,12 @@ def _partition_mistakes(
             f"{sorted(partition.joins)}; expected every other table of query.sql: {sorted(others)}{further}",
         )
     for table, name in partition.joins.items():
-        if table not in domain.by_name:
+        if table not in sources:
             continue
-        joined, key = columns.get(name), domain.by_name[table].key_columns
+        joined, source = columns.get(name), sources[table]
         element = joined.element if joined is not None and joined.kind in {"list", "set"} else joined
-        if len(key) != 1 or element != key[0].type:
-            expected = ", ".join(f"{part.name} {part.type}" for part in key)
+        if len(source.key) != 1 or element != source.columns[source.key[0]]:
+            expected = ", ".join(f"{part} {source.columns[part]}" for part in source.key)
             yield Mistake(
                 ("partition", "joins", table),
                 f"{name!r} does not hold its key ({expected}); expected a column of {partition.table} of that type, or "
@@ -241,6 +330,8 @@ def _partition_mistakes(
 
 def _way_out(table: str, partition: Partition) -> str:
     """Return how a mart gets columns of a table that its partitioned table does not refer to."""
+    if schema_and_table(table)[0] == GOLD or schema_and_table(partition.table)[0] == GOLD:
+        return f"if {partition.table} has no column with the key of {table}, leave out `partition`"
     return (
         f"if {partition.table} has no column with the key of {table}, because another table stands between them, let "
         f"the contract of that table copy the columns with `enrich: [{{table: {table}, ...}}]`, and read them from it"

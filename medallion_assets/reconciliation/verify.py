@@ -3,6 +3,7 @@
 Each table is scanned once. Silver is compared with the scan (reconcile). A mart is computed from the scanned items and
 compared row by row, at the Silver snapshots that it was computed from: a row that changed between the scan and that
 snapshot, or that is in quarantine, is taken from the snapshot. A row that is wrong in Silver is taken from the source.
+A mart over another one is computed from that one's SQL over the source's rows, not from its published rows.
 
 Belongs here: comparing all tables, and comparing marts. Does not belong here: comparing one table (reconcile).
 """
@@ -16,6 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 
@@ -23,7 +25,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.gold.changes import InputVersions, affected_days
+from medallion_assets.gold.changes import InputVersions, affected_days, find_inputs
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
@@ -114,17 +116,26 @@ class _Marts:
         """Compare the published rows of a mart with its SQL over the source's rows."""
         behind = self._wait_for(mart)
         versions = _input_versions(self.lake, mart)
-        with Embedded(self.lake) as session:
-            for table in self._read(mart):
-                snapshot = versions.silver.get(table) if versions else self.found[table].snapshot_id
-                session.show_select(SILVER, table, self._rows(table, snapshot))
-            day = versions.current_date if versions and versions.current_date else self.today
-            expected = {_grain(mart, row): row for row in session.compute(mart.query, today=day).to_pylist()}
+        expected = {_grain(mart, row): row for row in self._compute(mart, versions).to_pylist()}
         published = {_grain(mart, row): row for row in _published(self.lake, mart)}
         comparison = Comparison(f"{GOLD}/{mart.name}", source=len(expected), lake=len(published), behind=behind)
         for key in expected.keys() | published.keys():
             comparison.count(key, expected.get(key), published.get(key))
         return comparison
+
+    def _compute(self, mart: Mart, versions: InputVersions | None) -> pa.Table:
+        """Return the rows of a mart by its SQL over the source's rows, at the snapshots that these versions name."""
+        with Embedded(self.lake) as session:
+            for table in self._read(mart):
+                snapshot = versions.snapshots.get(table) if versions else self.found[table].snapshot_id
+                session.show_select(SILVER, table, self._rows(table, snapshot))
+            for name, upstream in mart.upstream.items():
+                table_read = self.lake.find(GOLD, upstream.name)
+                read = versions.snapshots.get(name) if versions else None
+                then = InputVersions.of_snapshot(table_read, read) if table_read is not None else None
+                session.show_rows(GOLD, upstream.name, self._compute(upstream, then))
+            day = versions.current_date if versions and versions.current_date else self.today
+            return session.compute(mart.query, today=day)
 
     def _wait_for(self, mart: Mart) -> str | None:
         """Wait until the mart contains what the compared Silver tables contain. Return None, or what it lacks."""
@@ -133,9 +144,15 @@ class _Marts:
         return behind
 
     def _behind(self, mart: Mart) -> str | None:
+        for name, upstream in mart.upstream.items():
+            if (lack := self._behind(upstream)) is not None:
+                return f"{name} is behind: {lack}"
         versions = _input_versions(self.lake, mart)
-        tables = {name: silver_now(self.lake, self.domain.by_name[name]) for name in mart.tables}
-        compared = {name: self.found[name].snapshot_id for name in mart.tables}
+        tables = find_inputs(self.lake, mart)
+        compared = {
+            name: self.found[name].snapshot_id if name in self.found else _published_snapshot(table)
+            for name, table in tables.items()
+        }
         if versions is None:
             return None if not any(compared.values()) else "it was never computed"
         older = {
@@ -143,16 +160,16 @@ class _Marts:
             for name, snapshot in compared.items()
             if (table := tables[name]) is not None
             and snapshot is not None
-            and not _descends(table, versions.silver.get(name), snapshot)
+            and not _descends(table, versions.snapshots.get(name), snapshot)
         }
-        now = InputVersions({**versions.silver, **older}, versions.current_date, versions.code_version)
+        now = InputVersions({**versions.snapshots, **older}, versions.current_date, versions.code_version)
         if older and affected_days(self.lake, mart, tables, before=versions, now=now) != frozenset():
             return f"it lacks what {', '.join(older)} got before the comparison"
         return None
 
     def _read(self, mart: Mart) -> list[str]:
-        """Return the tables that the mart's rows come from; a table comes after the tables that enrich it."""
-        read = set(mart.tables)
+        """Return the Silver tables that its SQL and their enrichment read; each comes after those that enrich it."""
+        read = set(mart.inputs) - mart.upstream.keys()
         for contract in reversed(self.domain.tables):
             if contract.lake_name in read:
                 read |= {part.table for part in contract.enrich}
@@ -200,6 +217,10 @@ class _Marts:
 def _input_versions(lake: Lake, mart: Mart) -> InputVersions | None:
     table = lake.find(GOLD, mart.name)
     return InputVersions.recorded(table) if table is not None else None
+
+
+def _published_snapshot(table: Table | None) -> int | None:
+    return table.metadata.current_snapshot_id if table is not None else None
 
 
 def _descends(table: Table, newer: int | None, older: int | None) -> bool:
