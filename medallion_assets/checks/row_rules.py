@@ -15,16 +15,22 @@ from types import MappingProxyType
 from medallion_assets.contracts.model import Column, Contract, Rule, Severity
 from medallion_assets.contracts.rule_value import TypedValue
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.lake.duck import identifier, literal
+from medallion_assets.lake.duck import identifier, literal, timestamp_literal
 
 
 @dataclass(frozen=True)
 class RowRule:
-    """One rule of one column. `breaks` is SQL over the column, true for a row that breaks it and never null."""
+    """One rule of one column.
+
+    - breaks: SQL over the column, true for a row that breaks it and never null
+    - portable: whether `breaks` means the same in Trino as in DuckDB; a pattern does not, because the engines have
+      different regular expressions
+    """
 
     column: str
     name: str
     breaks: str
+    portable: bool
 
 
 def row_rules(
@@ -45,7 +51,12 @@ def column_rules(column: Column, severity: Severity, sql_name: str | None = None
     """Return one column's rules of that severity, like `row_rules`. Without `sql_name`, SQL has its quoted name."""
     name = sql_name or identifier(column.name)
     return tuple(
-        RowRule(column.name, _name(rule), f"coalesce({_breaks(column, rule, name)}, FALSE)")
+        RowRule(
+            column.name,
+            _name(rule),
+            f"coalesce({_breaks(column, rule, name)}, FALSE)",
+            portable=rule.pattern is None,
+        )
         for rule in column.rules
         if rule.severity == severity and rule.kind != "references"
     )
@@ -69,26 +80,26 @@ def _breaks(column: Column, rule: Rule, name: str) -> str:
         case "min":
             return f"{name} < {known[0]}"
         case "max":
-            return f"{name} > {known[0]}"
+            return f"NOT ({name} <= {known[0]})"  # DuckDB's NaN is above every number, Trino's is neither
         case _:
             return f"{name} IS NULL"
 
 
 def _literal(type_: ColumnType, value: TypedValue) -> str:
-    """Return a value of the column's type as SQL."""
+    """Return a value of the column's type as SQL of DuckDB and of Trino."""
     match value:
         case str():
             sql = literal(value)
         case bool():
             sql = str(value).upper()
         case float():
-            sql = f"{value!r}::DOUBLE"
+            sql = f"CAST('{value!r}' AS DOUBLE)"
         case datetime():
-            sql = f"TIMESTAMPTZ '{value.isoformat()}'"
+            sql = timestamp_literal(value)
         case date():
             sql = f"DATE '{value.isoformat()}'"
         case int():
-            sql = f"'{value}'::{'INTEGER' if type_.kind == 'int' else 'BIGINT'}"
+            sql = f"CAST('{value}' AS {'INTEGER' if type_.kind == 'int' else 'BIGINT'})"
         case Decimal():
-            sql = f"'{value:f}'::DECIMAL({type_.precision}, {type_.scale})"
+            sql = f"CAST('{value:f}' AS DECIMAL({type_.precision}, {type_.scale}))"
     return sql

@@ -51,7 +51,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
         output_required=False,
         description=mart.spec.description,
         group_name=names.group("gold"),
-        kinds={"sql", "duckdb", "iceberg"},
+        kinds={"sql", "iceberg"},
         owners=[mart.spec.owner],
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
@@ -123,7 +123,8 @@ def gold_checks(mart: "Mart", domain: Domain, names: Names) -> dg.AssetChecksDef
 
         with resource.lake() as lake:
             found = read_completeness(lake, mart.tables)
-            return [*audit_published(lake, mart), _check_completeness(lake, mart, domain, found)]
+            found_wrong = audit_published(lake, mart, engine=resource.open_engine(lake))
+            return [*found_wrong, _check_completeness(lake, mart, domain, found)]
 
     key = names.asset_key("gold", mart.name)
     return published_checks(f"check_gold_{mart.name}", key, _checks(mart, domain), names, audit)

@@ -120,7 +120,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             raise
 
     def open_engine(self, lake: Lake) -> Engine:
-        """Return what computes the marts. Raises SettingsError, ExtraMissing."""
+        """Return what computes marts and audits whole tables. Raises SettingsError, ExtraMissing."""
         from medallion_assets.engines.engine import open_engine
 
         return open_engine(self.settings().distributed_engine(), lake)

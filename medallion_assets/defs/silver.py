@@ -100,7 +100,15 @@ def silver_checks(contract: Contract, domain: Domain, names: Names) -> dg.AssetC
         from medallion_assets.silver.published import audit_published
 
         with resource.lake() as lake:
-            results = audit_published(lake, resource.bronze_store(), contract, domain, names=selected, now=utc_now())
+            results = audit_published(
+                lake,
+                resource.bronze_store(),
+                contract,
+                domain,
+                names=selected,
+                now=utc_now(),
+                engine=resource.open_engine(lake),
+            )
             return [*results, *_check_whole_table(lake, contract).values()]
 
     key = names.asset_key("silver", contract.lake_name)

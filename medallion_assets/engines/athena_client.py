@@ -1,4 +1,4 @@
-"""Athena computes a mart: one UNLOAD, whose Parquet files are read back one after the other.
+"""Athena runs a SELECT: one UNLOAD, whose Parquet files are read back one after the other.
 
 Belongs here: talking to Athena and to the bucket of its results. Does not belong here: the SQL and what a failure means
 (remote).
@@ -60,7 +60,7 @@ _BUSY: Final = frozenset({"TooManyRequestsException", "ThrottlingException", "In
 
 
 class AthenaEngine:
-    """Computes marts in Athena, in a workgroup of ours and a catalog that is our lake."""
+    """Runs SELECTs in Athena, in a workgroup of ours and a catalog that is our lake."""
 
     name: Final = "athena"
 
@@ -99,10 +99,25 @@ class AthenaEngine:
         days: DayFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). Its files are deleted, whether it succeeds or not."""
+        return self._unload(query.sql, inputs, columns, today=today, days=days)
+
+    def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
+        """Return the rows of a SELECT (Engine.select). Its files are deleted, whether it succeeds or not."""
+        return self._unload(sql, inputs, columns)
+
+    def _unload(
+        self,
+        select: str,
+        inputs: Mapping[str, Input],
+        columns: Mapping[str, ColumnType],
+        *,
+        today: date | None = None,
+        days: DayFilter | None = None,
+    ) -> pa.Table:
         token = uuid.uuid4().hex
         place = f"{self._settings.output.rstrip('/')}/unload-{token}/"
         sql = unload_statement(
-            query, inputs, columns, catalog=self._settings.catalog, today=today, days=days, place=place
+            select, inputs, columns, catalog=self._settings.catalog, today=today, days=days, place=place
         )
         with _translate_aws_errors(self._settings):
             query_id = self.athena.start_query_execution(
@@ -200,16 +215,16 @@ class AthenaEngine:
 
 
 def unload_statement(
-    query: Query,
+    sql: str,
     inputs: Mapping[str, Input],
     columns: Mapping[str, ColumnType],
     *,
     catalog: str,
-    today: date,
-    days: DayFilter | None,
     place: str,
+    today: date | None = None,
+    days: DayFilter | None = None,
 ) -> str:
-    """Return the UNLOAD of a query to Parquet below `place`, with timestamps as text.
+    """Return the UNLOAD of a query's text to Parquet below `place`, with timestamps as text.
 
     Raises MartError for a timestamp inside another type, and for a statement that is too long.
     """
@@ -219,14 +234,14 @@ def unload_statement(
                 f"{name} is {kind}: Athena's UNLOAD cannot write a timestamp inside another type; expected a column of "
                 "its own, or another engine"
             )
-    select = select_statement(query, inputs, columns, catalog=catalog, today=today, days=days, output=_written)
-    sql = f"UNLOAD (\n{select}\n) TO {literal(place)} WITH (format = 'PARQUET', compression = 'SNAPPY')"
-    if len(sql.encode()) > MAX_STATEMENT_BYTES:
+    select = select_statement(sql, inputs, columns, catalog=catalog, today=today, days=days, output=_written)
+    unload = f"UNLOAD (\n{select}\n) TO {literal(place)} WITH (format = 'PARQUET', compression = 'SNAPPY')"
+    if len(unload.encode()) > MAX_STATEMENT_BYTES:
         raise MartError(
-            f"The statement has {len(sql.encode()):,} bytes, and Athena takes {MAX_STATEMENT_BYTES:,}. Make query.sql "
-            "shorter, for example with a second mart."
+            f"The statement has {len(unload.encode()):,} bytes, and Athena takes {MAX_STATEMENT_BYTES:,}. Make "
+            "query.sql shorter, for example with a second mart."
         )
-    return sql
+    return unload
 
 
 def _written(name: str, kind: ColumnType) -> str:

@@ -24,6 +24,7 @@ from medallion_assets.engines.engine import DayFilter, Input
 from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.names import schema_and_table
 from medallion_assets.engines.query import Query, read_any
+from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
@@ -117,13 +118,19 @@ class Embedded:
         With `days` = (output column, days) it returns the rows of these days only. Raises MartError if the query cannot
         be run, and LakeUnavailable.
         """
-        outputs = ", ".join(
-            f"CAST({identifier(name)} AS {kind.sql('duckdb')}) AS {identifier(name)}"
-            for name, kind in query.columns.items()
-        )
+        outputs = _typed(query.columns)
         only = f" WHERE {identifier(days[0])} IN ({', '.join(map(_day, days[1]))})" if days else ""
         with _translate_query_errors():
             return self._execute(f"SELECT {outputs} FROM ({query.duckdb(today)}){only}")
+
+    def select(self, sql: str, columns: Mapping[str, ColumnType]) -> pa.Table:
+        """Return the rows of a SELECT in DuckDB's dialect over the tables shown, with the Arrow types of `columns`.
+
+        Raises MartError if it cannot be run, and LakeUnavailable.
+        """
+        outputs = _typed({name: trino_type(kind) for name, kind in columns.items()})
+        with _translate_query_errors():
+            return self._connection.execute(f"SELECT {outputs} FROM ({sql})").to_arrow_table()
 
     def _execute(self, sql: str) -> pa.Table:
         """Return the rows of SQL in DuckDB's dialect; the macros that it calls are created before."""
@@ -148,7 +155,7 @@ class Embedded:
 
 
 class EmbeddedEngine:
-    """Computes marts with DuckDB in this process: no service to run, and the memory and cores of one machine."""
+    """Runs SELECTs with DuckDB in this process: no service to run, and the memory and cores of one machine."""
 
     name: Final = "duckdb"
 
@@ -166,14 +173,31 @@ class EmbeddedEngine:
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). Raises MartError, LakeUnavailable."""
         with Embedded(self._lake) as session:
-            for name, source in inputs.items():
-                if source.table is None:
-                    schema = pa.schema([pa.field(column, kind.arrow()) for column, kind in source.columns.items()])
-                    session.show_rows(*schema_and_table(name), schema.empty_table())
-                    continue
-                only = (days.day_of, days.read_days) if days is not None and days.table == name else None
-                session.show(source.table, snapshot_id=source.snapshot_id, days=only)
+            _show(session, inputs, days=days)
             return session.compute(query, today=today, days=(days.column, days.days) if days is not None else None)
+
+    def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
+        """Return the rows of a SELECT (Engine.select). Raises MartError, LakeUnavailable."""
+        with Embedded(self._lake) as session:
+            _show(session, inputs)
+            return session.select(sql, columns)
+
+
+def _show(session: Embedded, inputs: Mapping[str, Input], *, days: DayFilter | None = None) -> None:
+    for name, source in inputs.items():
+        if source.table is None:
+            schema = pa.schema([pa.field(column, kind.arrow()) for column, kind in source.columns.items()])
+            session.show_rows(*schema_and_table(name), schema.empty_table())
+            continue
+        only = (days.day_of, days.read_days) if days is not None and days.table == name else None
+        session.show(source.table, snapshot_id=source.snapshot_id, days=only)
+
+
+def _typed(columns: Mapping[str, exp.DataType]) -> str:
+    """Return SQL of the columns, each with the type of DuckDB that Arrow shows as Trino's."""
+    return ", ".join(
+        f"CAST({identifier(name)} AS {kind.sql('duckdb')}) AS {identifier(name)}" for name, kind in columns.items()
+    )
 
 
 @contextmanager

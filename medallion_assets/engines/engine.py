@@ -1,4 +1,4 @@
-"""What computes a mart: DuckDB in this process, Trino or Athena. One small protocol, and opening the chosen one.
+"""What computes marts and audits whole tables: DuckDB in this process, Trino or Athena. One protocol, and opening it.
 
 Belongs here: what an engine is given and gives back, and what it needs to be opened. Does not belong here: how one
 engine does it (embedded, trino_client, athena_client), where its settings come from (settings).
@@ -54,7 +54,7 @@ class DayFilter:
 
 
 class Engine(Protocol):
-    """Computes the rows of a mart. The same inputs give the same rows and types on every engine."""
+    """Runs SELECTs over the lake. The same inputs give the same rows and types on every engine."""
 
     @property
     def name(self) -> str:
@@ -75,6 +75,13 @@ class Engine(Protocol):
 
         Raises MartError if the query cannot be run, QueryFailed if an engine gave it up, SettingsError if the engine
         does not have the tables or refuses us, and LakeUnavailable if trying again later can help.
+        """
+
+    def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
+        """Return the rows of a SELECT of our own, with the Arrow types of `columns`, which it gives in this order.
+
+        `sql` is written in what DuckDB and Trino have in common, and names tables as <namespace>.<name>; it is not
+        checked or rewritten. Raises what `compute` raises.
         """
 
 

@@ -21,7 +21,6 @@ from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input
 from medallion_assets.engines.names import schema_and_table, table_name
 from medallion_assets.engines.nesting import refuse_recursion
-from medallion_assets.engines.query import Query
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import LakeUnavailable, MartError, MedallionError, QueryFailed, SettingsError
 from medallion_assets.lake.duck import identifier
@@ -32,28 +31,28 @@ _MAX_RANGES: Final = 200
 
 
 def select_statement(
-    query: Query,
+    sql: str,
     inputs: Mapping[str, Input],
     columns: Mapping[str, ColumnType],
     *,
     catalog: str,
-    today: date,
-    days: DayFilter | None,
+    today: date | None = None,
+    days: DayFilter | None = None,
     output: Callable[[str, ColumnType], str] | None = None,
 ) -> str:
-    """Return the query as one SELECT that Trino and Athena run on exactly these snapshots.
+    """Return a query, which is in Trino's dialect, as one SELECT that Trino and Athena run on exactly these snapshots.
 
     The text of the query stays as it is written, so that nothing is lost in a translation. Only the tables are
     replaced, each by its rows in a snapshot, and `current_date`, by `today`. `output` gives the SQL of a result column;
     without it the columns are as they are, timestamps in UTC.
     Raises MartError if a table cannot be replaced.
     """
-    text = _bind(query.sql, inputs, catalog=catalog, today=today, days=days)
+    text = _bind(sql, inputs, catalog=catalog, today=today, days=days)
     outputs = ", ".join((output or _output)(name, kind) for name, kind in columns.items())
     where = ""
     if days is not None:
         where = f"\nWHERE {_any_range(identifier(days.column), days.days, timestamps=False)}"
-    return f"SELECT {outputs}\nFROM (\n{text}\n) AS mart{where}"
+    return f"SELECT {outputs}\nFROM (\n{text}\n) AS result{where}"
 
 
 def _output(name: str, kind: ColumnType) -> str:
@@ -64,7 +63,7 @@ def _output(name: str, kind: ColumnType) -> str:
     return f"{column} AT TIME ZONE 'UTC' AS {column}"
 
 
-def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date, days: DayFilter | None) -> str:
+def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date | None, days: DayFilter | None) -> str:
     """Return the text with each table replaced by its rows, `current_date` by a literal, and no semicolon."""
     edits: list[tuple[int, int, str]] = []
     places = {schema_and_table(name) for name in inputs}
@@ -72,7 +71,7 @@ def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date, d
         tokens = sqlglot.tokenize(sql, read="trino")
         [tree] = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
         for token in tokens:
-            if token.token_type is TokenType.CURRENT_DATE:
+            if token.token_type is TokenType.CURRENT_DATE and today is not None:
                 edits.append((token.start, token.end + 1, _day(today)))
             elif token.token_type is TokenType.SEMICOLON:
                 edits.append((token.start, token.end + 1, ""))

@@ -1,4 +1,4 @@
-"""Trino computes a mart: one SELECT, whose result comes page by page.
+"""Trino runs a SELECT, whose result comes page by page.
 
 Belongs here: talking to Trino with its own Python client, and its values as Arrow's. Does not belong here: the SQL and
 what a failure means (remote).
@@ -33,7 +33,7 @@ _SOURCE: Final = "medallion-assets"
 
 
 class TrinoEngine:
-    """Computes marts on a Trino server, in a catalog that is our lake."""
+    """Runs SELECTs on a Trino server, in a catalog that is our lake."""
 
     name: Final = "trino"
 
@@ -57,7 +57,14 @@ class TrinoEngine:
         days: DayFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). A query that is not read to its end is cancelled in Trino."""
-        sql = select_statement(query, inputs, columns, catalog=self._settings.catalog, today=today, days=days)
+        sql = select_statement(query.sql, inputs, columns, catalog=self._settings.catalog, today=today, days=days)
+        return self._rows(sql, columns, days=days)
+
+    def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
+        """Return the rows of a SELECT (Engine.select). A query that is not read to its end is cancelled in Trino."""
+        return self._rows(select_statement(sql, inputs, columns, catalog=self._settings.catalog), columns)
+
+    def _rows(self, sql: str, columns: Mapping[str, ColumnType], *, days: DayFilter | None = None) -> pa.Table:
         limit = self._settings.limits.result_bytes
         with _translate_trino_errors(self._settings.url), closing(self._connect()) as connection:
             cursor = connection.cursor()

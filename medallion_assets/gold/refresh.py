@@ -131,7 +131,7 @@ def _refresh_once(
         properties={RUN_ID: run_id, **{name: properties[name] for name in (INPUT_SNAPSHOTS, CURRENT_DATE)}},
         sort_by=mart.spec.grain,
     )
-    checks = audit_mart(lake, table, mart, snapshot_id=staged.snapshot_id, days=days)
+    checks = audit_mart(EmbeddedEngine(lake), lake, table, mart, snapshot_id=staged.snapshot_id, days=days)
     published = not any(check.blocks_publish for check in checks)
     if published:
         publish(lake, table, staged, properties=properties)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.resources
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import duckdb
@@ -119,3 +120,17 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """Return a text as a quoted SQL literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def timestamp_literal(time: datetime) -> str:
+    """Return a time as SQL of DuckDB, whose time zone is UTC here, and of Trino."""
+    return f"TIMESTAMP '{time.astimezone(UTC).replace(tzinfo=None).isoformat(' ', 'microseconds')} UTC'"
+
+
+def value_texts(rows: pa.Table) -> list[tuple[str | None, ...]]:
+    """Return each row's values as DuckDB writes them; null for null. For a few rows."""
+    columns = ", ".join(f"{identifier(name)}::VARCHAR" for name in rows.column_names)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("rows", rows)
+        return connection.execute(f"SELECT {columns} FROM rows").fetchall()

@@ -5,7 +5,7 @@ cannot be merged at all (quarantine).
 
 The audit of a batch checks the batch's own rows and keys: the rest of the table passed the same audit before. Only
 references are looked at again, once they have reached the age at which a missing one is an error. With `whole` the
-whole table is checked. Both read the snapshot itself, through DuckDB.
+whole table is checked (whole_table). Both read the snapshot itself, a batch's through DuckDB.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from medallion_assets.contracts.model import Contract, Rule, Severity
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, wrong_columns
 from medallion_assets.silver.table import SILVER, VERSION, version_sql
+from medallion_assets.silver.whole_table import WholeTable
 
 # The share of a few changes says little: one bad change must not stop the good ones beside it. A batch of fewer changes
 # counts as this many.
@@ -103,8 +104,9 @@ def check_names(contract: Contract) -> list[tuple[str, Severity]]:
 class Audit:
     """The audit of one snapshot of one table; `run` makes the checks.
 
-    `snapshot_id` None is the published snapshot, `schema` the one that the contract declares. `audited_at` is the time
-    of the last audit whose batch was published; None if there is none.
+    `snapshot_id` None is the published snapshot, `schema` the one that the contract declares. With `whole`, which is
+    that snapshot, the whole table is checked. `audited_at` is the time of the last audit whose batch was published;
+    None if there is none.
     """
 
     def __init__(
@@ -117,7 +119,7 @@ class Audit:
         contract: Contract,
         domain: Domain,
         schema: pa.Schema,
-        whole: bool,
+        whole: WholeTable | None,
         now: datetime,
         audited_at: datetime | None = None,
     ) -> None:
@@ -136,9 +138,7 @@ class Audit:
         """Return the results, in the order of `check_names`, and the row counts to publish with the snapshot."""
         self._connection.register("batch", batch.rows)
         try:
-            nulls = " OR ".join(f"{key} IS NULL" for key in self._keys)
-            ((rows, keyless, newest),) = self._query(f"""
-                SELECT count(*), count(*) FILTER ({nulls}), max(_changed_at) FROM {self._snapshot}""")
+            rows, keyless, newest = self._count()
             counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=rows)
             keys = self._compare_keys(batch)
             checks = [
@@ -154,6 +154,16 @@ class Audit:
         finally:
             self._connection.unregister("batch")
         return checks, counts
+
+    def _count(self) -> tuple[int, int, datetime | None]:
+        """Return the rows of the snapshot, those without a key, and the time of the newest change."""
+        if self._whole is not None:
+            return self._whole.count()
+        nulls = " OR ".join(f"{key} IS NULL" for key in self._keys)
+        ((rows, keyless, newest),) = self._query(
+            f"SELECT count(*), count(*) FILTER ({nulls}), max(_changed_at) FROM {self._snapshot}"
+        )
+        return rows, keyless, newest
 
     def _compare_keys(self, batch: Batch) -> _ComparedKeys:
         """Compare the keys of the batch with the snapshot. With `whole`, repeated keys are those of the table."""
@@ -175,10 +185,8 @@ class Audit:
                 SELECT count(*) FILTER (_missing), count(*) FILTER (_surviving), count(*) FILTER (_times > 1),
                     {self._examples("_missing OR _surviving OR _times > 1")} FROM compared""")
             self._connection.unregister("deletions")
-        if self._whole:
-            ((repeated, examples),) = self._query(f"""
-                SELECT count(*), {self._examples("TRUE")}
-                FROM (SELECT {keys} FROM {self._snapshot} GROUP BY {keys} HAVING count(*) > 1)""")
+        if self._whole is not None:
+            repeated, examples = self._whole.repeated_keys()
         return _ComparedKeys(missing, surviving, repeated, examples or [])
 
     def _check_keys(self, rows: int, keyless: int, keys: _ComparedKeys) -> CheckResult:
@@ -243,11 +251,14 @@ class Audit:
         rules = row_rules(self._contract, "warn")
         if not rules:
             return []
-        counts = ", ".join(f"count(*) FILTER ({rule.breaks})" for rule in rules)
-        any_broken = " OR ".join(f"({rule.breaks})" for rule in rules)
-        ((rows, examples, *broken),) = self._query(
-            f"SELECT count(*), {self._examples(any_broken)}, {counts} FROM {self._rows()}"
-        )
+        if self._whole is not None:
+            rows, broken, examples = self._whole.broken_rules(rules)
+        else:
+            counts = ", ".join(f"count(*) FILTER ({rule.breaks})" for rule in rules)
+            any_broken = " OR ".join(f"({rule.breaks})" for rule in rules)
+            ((rows, examples, *broken),) = self._query(
+                f"SELECT count(*), {self._examples(any_broken)}, {counts} FROM batch"
+            )
         numbers = {f"{rule.column}: {rule.name}": count for rule, count in zip(rules, broken, strict=True)}
         return [
             CheckResult(
@@ -294,13 +305,17 @@ class Audit:
         A row of the published table that was pending when it was merged is judged by the first audit after its grace
         period. It stops no batch, because it is published already.
         """
+        grace_from = self._now - rule.grace
+        if self._whole is not None:
+            failed, pending, examples = self._whole.missing_references(column, rule, grace_from=grace_from)
+            return _MissingReferences(failed, 0, pending, examples)
         keys, name, changed_at = ", ".join(self._keys), identifier(column), "coalesce(_changed_at, _captured_at)"
         refers = f"unnest({name})" if self._contract.by_name[column].type.element is not None else name
         scope = f"""
             SELECT {keys}, {refers} AS _refers, {changed_at} > $grace_from AS _young, FALSE AS _published
-            FROM {self._rows()}"""
-        parameters = {"grace_from": self._now - rule.grace}
-        if not self._whole and self._audited_at is not None:
+            FROM batch"""
+        parameters = {"grace_from": grace_from}
+        if self._audited_at is not None:
             scope += f"""
                 UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
                 WHERE {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""
@@ -358,10 +373,7 @@ class Audit:
 
     @property
     def _scope(self) -> str:
-        return "of the table" if self._whole else "of the batch"
-
-    def _rows(self) -> str:
-        return self._snapshot if self._whole else "batch"
+        return "of the batch" if self._whole is None else "of the table"
 
     def _examples(self, condition: str) -> str:
         """Return SQL of up to ten keys, as text, of the rows for which `condition` is true; null if there are none."""

@@ -24,6 +24,7 @@ from medallion_assets.capture.position import Position
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
+from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, stage_unchanged
@@ -56,6 +57,7 @@ from medallion_assets.silver.table import (
     version_sql,
 )
 from medallion_assets.silver.tombstones import find_tombstones, forget_tombstones, record_tombstones
+from medallion_assets.silver.whole_table import WholeTable
 
 log = logging.getLogger(__name__)
 
@@ -370,6 +372,10 @@ class Merger:
         staged: Staged,
     ) -> tuple[list[CheckResult], RowCounts]:
         audited_at = table.properties.get(AUDITED_AT)
+        whole = None
+        if self.whole:
+            engine = EmbeddedEngine(self.lake)
+            whole = WholeTable(engine, self.lake, table, result.snapshot_id, self.contract, self.domain)
         audit = Audit(
             connection,
             self.lake,
@@ -378,7 +384,7 @@ class Merger:
             contract=self.contract,
             domain=self.domain,
             schema=self.schema,
-            whole=self.whole,
+            whole=whole,
             now=self.now,
             audited_at=datetime.fromisoformat(audited_at) if audited_at else None,
         )

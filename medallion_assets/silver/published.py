@@ -21,6 +21,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.checks.results import CheckResult, missing_columns
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
+from medallion_assets.engines.engine import Engine
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import translate_outages
@@ -29,6 +30,7 @@ from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.table import IS_DELETION, OBJECTS, ROW_COUNT, SILVER, silver_schema, version_sql
 from medallion_assets.silver.tombstones import find_tombstones
+from medallion_assets.silver.whole_table import WholeTable
 
 BATCH_CHECKS: Final = frozenset({"bronze_counts", "quarantine_rate"})
 """The checks of a batch, not of the table. On a published table they are of the last batch that it contains."""
@@ -43,11 +45,12 @@ def audit_published(
     *,
     names: Collection[str],
     now: datetime,
+    engine: Engine,
 ) -> list[CheckResult]:
     """Return the results of the checks `names` on the published table; none if nothing is published yet.
 
-    The whole table is read. For a check of a batch, the Bronze objects of the last batch are read and decoded again.
-    Raises LakeUnavailable, CorruptObject.
+    `engine` reads the whole table. For a check of a batch, the Bronze objects of the last batch are read and decoded
+    again, here. Raises LakeUnavailable, CorruptObject, and what the engine raises.
     """
     table = lake.find(SILVER, contract.lake_name)
     if table is None or table.metadata.current_snapshot_id is None:
@@ -64,7 +67,7 @@ def audit_published(
             contract=contract,
             domain=domain,
             schema=schema,
-            whole=True,
+            whole=WholeTable(engine, lake, table, None, contract, domain),
             now=now,
         )
         objects = _last_objects(table) if BATCH_CHECKS & set(names) else []

@@ -160,6 +160,21 @@ def test_a_result_without_rows_has_no_file(aws: Aws, inputs: dict[str, Input]) -
     assert aws.engine.compute(QUERY, inputs, COLUMNS, today=TODAY).num_rows == 0
 
 
+def test_a_select_of_our_own(aws: Aws, inputs: dict[str, Input]) -> None:
+    aws.starts()
+    aws.is_in("SUCCEEDED")
+    aws.lists("a")
+    aws.gives("a", pa.table({"rows_found": pa.array([7], pa.int64()), "newest": ["2026-03-09 00:00:00.000001 UTC"]}))
+    aws.lists("a")
+    aws.deletes("a")
+    columns = {"rows_found": parse_type("bigint"), "newest": parse_type("timestamp")}
+    sql = 'SELECT count(*) AS rows_found, max(order_date) AS newest FROM silver."orders"'
+    found = aws.engine.select(sql, inputs, columns)
+    assert found.to_pylist() == [{"rows_found": 7, "newest": datetime(2026, 3, 9, 0, 0, 0, 1, UTC)}]
+    assert f"FOR VERSION AS OF {inputs['orders'].snapshot_id}" in aws.statement
+    assert 'FROM silver."orders"' not in aws.statement
+
+
 def test_only_the_days_that_were_asked_for_are_kept(aws: Aws, inputs: dict[str, Input]) -> None:
     aws.starts()
     aws.is_in("SUCCEEDED")
@@ -270,4 +285,4 @@ def test_files_that_cannot_be_deleted_do_not_fail_the_refresh(
 def test_a_timestamp_inside_another_type_is_refused(inputs: dict[str, Input]) -> None:
     columns = {"times": parse_type("list<timestamp>")}
     with pytest.raises(MartError, match="times is list<timestamp>"):
-        unload_statement(QUERY, inputs, columns, catalog="c", today=TODAY, days=None, place="s3://b/c/")
+        unload_statement(QUERY.sql, inputs, columns, catalog="c", today=TODAY, place="s3://b/c/")

@@ -44,7 +44,7 @@ def statement(sql: str, source: Input, *, days: DayFilter | None = None) -> str:
     inputs = {"orders": source, "products": Input(PRODUCTS, None, None)}
     query = read(sql)
     return select_statement(
-        query, {name: inputs[name] for name in query.tables}, N, catalog="lake", today=TODAY, days=days
+        query.sql, {name: inputs[name] for name in query.tables}, N, catalog="lake", today=TODAY, days=days
     )
 
 
@@ -52,7 +52,7 @@ def test_a_table_is_its_rows_in_the_snapshot(orders: Input) -> None:
     sql = statement("SELECT count(*) AS n FROM silver.orders", orders)
     assert sql.startswith('SELECT "n"\nFROM (\nSELECT count(*) AS n FROM (SELECT "order_id", "customer_id", ')
     assert f'FROM "lake"."silver"."orders" FOR VERSION AS OF {orders.snapshot_id}' in sql
-    assert sql.endswith(') AS "orders"\n) AS mart')
+    assert sql.endswith(') AS "orders"\n) AS result')
 
 
 def test_the_rest_of_the_text_stays_as_it_is_written(orders: Input) -> None:
@@ -63,7 +63,7 @@ def test_the_rest_of_the_text_stays_as_it_is_written(orders: Input) -> None:
     after = " o\nWHERE CAST(o.order_date AS DATE) <= "
     sql = statement(f'{before}"silver"."orders"{after}CURRENT_DATE -- the end\n;', orders)
     assert f"(\n{before}(SELECT " in sql
-    assert f"){after}DATE '2026-03-15' -- the end\n\n) AS mart" in sql
+    assert f"){after}DATE '2026-03-15' -- the end\n\n) AS result" in sql
 
 
 def test_a_column_with_its_schema_finds_the_rows(orders: Input) -> None:

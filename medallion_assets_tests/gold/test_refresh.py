@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -54,12 +54,15 @@ def shop(lake: Lake) -> Shop:
     return shop
 
 
-def mart_of(folder: Path, sql: str, columns: dict[str, str], **spec: Any) -> Mart:
-    """A mart of its own over the shop's tables."""
+def mart_of(folder: Path, sql: str, columns: Mapping[str, str | Mapping[str, Any]], **spec: Any) -> Mart:
+    """A mart of its own over the shop's tables. A column is its type, or all that is said of it."""
     import yaml
 
     folder.mkdir(exist_ok=True)
-    described = {name: {"type": type_, "description": name} for name, type_ in columns.items()}
+    described = {
+        name: {"description": name, **({"type": said} if isinstance(said, str) else said)}
+        for name, said in columns.items()
+    }
     (folder / "mart.yaml").write_text(
         yaml.safe_dump({"description": "A test.", "owner": "team:test", "columns": described, **spec}, sort_keys=False)
     )

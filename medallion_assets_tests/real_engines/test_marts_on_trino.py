@@ -327,9 +327,7 @@ def test_the_select_of_athenas_statement_runs_on_trino(twins: Twins, trino: Trin
     catalog = trino.add_lake(lake.settings)
     columns = {"order_id": parse_type("string"), "order_date": parse_type("timestamp")}
     query = orders_query("SELECT order_id, order_date FROM silver.orders")
-    sql = unload_statement(
-        query, orders_of(lake), columns, catalog=catalog, today=TODAY, days=None, place="s3://bucket/x/"
-    )
+    sql = unload_statement(query.sql, orders_of(lake), columns, catalog=catalog, today=TODAY, place="s3://bucket/x/")
     select = sql.removeprefix("UNLOAD (\n").split("\n) TO 's3://")[0]
     found = {row[0]: row[1] for row in trino.run(select).rows}
     assert found["o5"] == "2026-03-15 00:00:00.000000 UTC"

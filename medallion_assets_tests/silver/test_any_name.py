@@ -13,6 +13,7 @@ import pytest
 
 import medallion_assets
 from medallion_assets.contracts.names import identifier, snake_case
+from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.ledger.silver_contains import silver_contains
 from medallion_assets.silver.published import audit_published
 from medallion_assets.silver.table import DELETED, QUARANTINE
@@ -83,7 +84,9 @@ def test_every_word_of_our_sql_is_a_column_with_the_values_of_its_attribute(tmp_
         assert {word: thing[word] for word in wanted} == wanted
         assert thing["_extra"] is None
         names = ["keys", "columns", "bronze_counts", "quarantine_rate"]
-        checks = audit_published(bench.lake, bench.store, things, bench.domain, names=names, now=NOON)
+        checks = audit_published(
+            bench.lake, bench.store, things, bench.domain, names=names, now=NOON, engine=EmbeddedEngine(bench.lake)
+        )
         assert {check.name: check.passed for check in checks} == dict.fromkeys(names, True)
 
 

@@ -16,11 +16,13 @@ from pyiceberg.table.snapshots import Operation
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import DEFAULT_GRACE_MINUTES
+from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
 from medallion_assets.silver.table import SILVER, silver_schema
+from medallion_assets.silver.whole_table import WholeTable
 from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, domain, record
 
 OTHERS = contract("Others", {"Id": "string"}, key="Id")
@@ -73,7 +75,9 @@ def audited(
             contract=THINGS,
             domain=bench.domain,
             schema=schema or silver_schema(THINGS, bench.domain),
-            whole=whole,
+            whole=WholeTable(EmbeddedEngine(bench.lake), bench.lake, table, None, THINGS, bench.domain)
+            if whole
+            else None,
             now=now,
         )
         checks, _ = audit.run(Batch(**(counts | staged | batch)), None)
