@@ -52,7 +52,7 @@ def show_gold(lake: Lake, marts: Sequence[Mart]) -> None:
             name = f"{GOLD}.{mart.name}"
             engine.show(lake.table(GOLD, mart.name))
             [(count, computed_at)] = _rows(engine, f"SELECT count(*), max(computed_at) FROM {name}", today)
-            order = f"{mart.spec.partition.column} DESC, " if mart.spec.partition else ""
+            order = f"{mart.spec.partition.column} DESC, " if mart.spec.partition is not None and mart.is_daily else ""
             selected = f"SELECT {', '.join(mart.columns)} FROM {name} ORDER BY {order}{', '.join(mart.spec.grain)}"
             rows = _rows(engine, f"{selected} LIMIT {_SHOWN_ROWS}", today)
             title = f"{name}, {count:,} row{'s' * (count != 1)}, computed {computed_at:%H:%M:%S} UTC"

@@ -31,13 +31,13 @@ Events = Iterator[dg.MaterializeResult[Any]]
 
 
 def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinition:
-    """Return one mart. Its partitions, if it has any, are order days; any capture day may affect any of them.
+    """Return one mart. Its partitions, if it is refreshed by days, are order days; any capture day may affect any.
 
     They are declared like the capture days, so that one run can contain all layers. The partition of the sensor's run
     is a capture day. In it the step does not yield its asset: it reports the order days it refreshed, one by one.
     """
     key = names.asset_key("gold", mart.name)
-    partitions = daily(domain.since) if mart.spec.partition else None
+    partitions = daily(domain.since) if mart.is_daily else None
     lineage = mart_lineage(mart, names)
     checks, severity = _checks(mart, domain), mart_severity(mart.tables, domain)
     contracts = [domain.by_name[table] for table in mart.tables]
@@ -88,7 +88,14 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                 )
             engine = resource.open_engine(lake)
             result = refresh(
-                lake, mart, today=now.date(), now=now, run_id=context.run.run_id, days=named, engine=engine
+                lake,
+                mart,
+                today=now.date(),
+                now=now,
+                run_id=context.run.run_id,
+                days=named,
+                whole=mart.is_keyed and not config.incremental,
+                engine=engine,
             )
             complete = check_mart(mart.tables, found, severity=severity, complete_to=result.complete_to)
             log_results(context, key, checks, [*result.checks, complete])
@@ -143,9 +150,11 @@ def _check_completeness(lake: "Lake", mart: "Mart", domain: Domain, found: "Mapp
 
 
 def _metadata(result: "RefreshResult") -> dict[str, Any]:
-    # A refresh of some days counts the rows of those days; a refresh without changes computes none.
+    # A refresh of some days or keys counts the rows of those; a refresh without changes computes none.
     rows = {"refreshed_rows": result.rows, "refreshed_days": len(result.days)} if result.days else {}
-    if result.checks and not result.days:
+    if result.keys:
+        rows = {"refreshed_rows": result.rows, "refreshed_keys": result.keys}
+    if result.checks and not rows:
         rows = {"dagster/row_count": result.rows}
     return {
         **rows,

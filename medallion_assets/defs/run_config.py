@@ -19,7 +19,8 @@ class StepConfig(dg.Config):
         description=(
             "`partitions`: read exactly the run's days again, whole. `incremental`: take only what is new. For Bronze "
             "and Silver that is the objects of the run's day that Silver does not contain yet; for a mart it is the "
-            "order days that changed in Silver since its last refresh. The sensor sets `incremental`."
+            "days or keys that changed in Silver since its last refresh. The sensor sets `incremental`. A mart that "
+            "is refreshed by keys has no partitions here: `partitions` computes all of it."
         ),
     )
 

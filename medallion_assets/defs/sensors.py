@@ -51,7 +51,7 @@ def arrivals_sensor(
     would audit all that is published. Checks of the user's own on these assets are executed.
     """
     graph = Graph.of(domain, marts)
-    unpartitioned = {f"gold/{mart.name}" for mart in marts if mart.spec.partition is None}
+    unpartitioned = {f"gold/{mart.name}" for mart in marts if not mart.is_daily}
     nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
     # A job of its own, so that its runs are one process each, whatever the code location's executor is: a run is short,
     # and a process per step costs 3 to 4 s of a core.

@@ -70,7 +70,7 @@ def report_unchanged_days(
             _report(instance, key, empty)
         done[silver.to_user_string()] = ReportedDays(since=domain.since, before=max(first, end))
     for mart in marts:
-        if mart.spec.partition is None:
+        if mart.spec.partition is None or not mart.is_daily:
             continue
         key = names.asset_key("gold", mart.name)
         zone = ZoneInfo(mart.spec.partition.time_zone)

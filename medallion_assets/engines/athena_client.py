@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.engines.engine import AthenaSettings, DayFilter, Input
+from medallion_assets.engines.engine import AthenaSettings, DayFilter, Input, KeyFilter
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.remote import arrow_schema, collect, failure, select_statement
 from medallion_assets.errors import LakeUnavailable, MartError, QueryFailed, SettingsError
@@ -96,10 +96,10 @@ class AthenaEngine:
         columns: Mapping[str, ColumnType],
         *,
         today: date,
-        days: DayFilter | None = None,
+        only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). Its files are deleted, whether it succeeds or not."""
-        return self._unload(query.sql, inputs, columns, today=today, days=days)
+        return self._unload(query.sql, inputs, columns, today=today, only=only)
 
     def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
         """Return the rows of a SELECT (Engine.select). Its files are deleted, whether it succeeds or not."""
@@ -112,12 +112,12 @@ class AthenaEngine:
         columns: Mapping[str, ColumnType],
         *,
         today: date | None = None,
-        days: DayFilter | None = None,
+        only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         token = uuid.uuid4().hex
         place = f"{self._settings.output.rstrip('/')}/unload-{token}/"
         sql = unload_statement(
-            select, inputs, columns, catalog=self._settings.catalog, today=today, days=days, place=place
+            select, inputs, columns, catalog=self._settings.catalog, today=today, only=only, place=place
         )
         with _translate_aws_errors(self._settings):
             query_id = self.athena.start_query_execution(
@@ -130,7 +130,7 @@ class AthenaEngine:
             try:
                 done = self._wait(query_id)
                 rows = collect(
-                    self._batches(place, columns), columns, days=days, limit_bytes=self._settings.limits.result_bytes
+                    self._batches(place, columns), columns, only=only, limit_bytes=self._settings.limits.result_bytes
                 )
             finally:
                 self._delete(place)
@@ -222,7 +222,7 @@ def unload_statement(
     catalog: str,
     place: str,
     today: date | None = None,
-    days: DayFilter | None = None,
+    only: DayFilter | KeyFilter | None = None,
 ) -> str:
     """Return the UNLOAD of a query's text to Parquet below `place`, with timestamps as text.
 
@@ -234,7 +234,7 @@ def unload_statement(
                 f"{name} is {kind}: Athena's UNLOAD cannot write a timestamp inside another type; expected a column of "
                 "its own, or another engine"
             )
-    select = select_statement(sql, inputs, columns, catalog=catalog, today=today, days=days, output=_written)
+    select = select_statement(sql, inputs, columns, catalog=catalog, today=today, only=only, output=_written)
     unload = f"UNLOAD (\n{select}\n) TO {literal(place)} WITH (format = 'PARQUET', compression = 'SNAPPY')"
     if len(unload.encode()) > MAX_STATEMENT_BYTES:
         raise MartError(

@@ -20,7 +20,7 @@ from sqlglot import exp
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.day_ranges import day_ranges
-from medallion_assets.engines.engine import DayFilter, Input
+from medallion_assets.engines.engine import DayFilter, Input, KeyFilter
 from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.names import schema_and_table
 from medallion_assets.engines.query import Query, read_any
@@ -73,11 +73,17 @@ class Embedded:
                 self.show(self._lake.table(namespace, name))
 
     def show(
-        self, table: Table, *, snapshot_id: int | None = None, days: tuple[str, Sequence[date]] | None = None
+        self,
+        table: Table,
+        *,
+        snapshot_id: int | None = None,
+        days: tuple[str, Sequence[date]] | None = None,
+        keys: tuple[str, pa.Array] | None = None,
     ) -> None:
         """Show a table under its own name, at a snapshot (None: the published one).
 
-        `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files.
+        `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files. With
+        `keys` = (column, values, of which null is one) it has exactly the rows of these values.
         """
         namespace, name = table.name()
         scan = self._lake.scan_sql(table, snapshot_id)
@@ -87,6 +93,11 @@ class Embedded:
         for span in day_ranges(days[1], at_most=_MAX_RANGES) if days else [None]:
             conditions = _between(days[0], *span) if days and span else []
             parts.append(f"SELECT * FROM {scan}" + (f" WHERE {' AND '.join(conditions)}" if conditions else ""))
+        if keys is not None:
+            column, values = keys
+            self.show_rows("main", "keys", pa.table({"key": values}))
+            same = f"t.{identifier(column)} IS NOT DISTINCT FROM k.key"
+            parts = [f"SELECT t.* FROM ({part}) t SEMI JOIN main.keys k ON {same}" for part in parts]
         with _translate_query_errors():
             self._connection.execute(
                 f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {' UNION ALL '.join(parts)}"
@@ -169,12 +180,13 @@ class EmbeddedEngine:
         columns: Mapping[str, ColumnType],
         *,
         today: date,
-        days: DayFilter | None = None,
+        only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). Raises MartError, LakeUnavailable."""
         with Embedded(self._lake) as session:
-            _show(session, inputs, days=days)
-            return session.compute(query, today=today, days=(days.column, days.days) if days is not None else None)
+            _show(session, inputs, only=only)
+            days = (only.column, only.days) if isinstance(only, DayFilter) else None
+            return session.compute(query, today=today, days=days)
 
     def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
         """Return the rows of a SELECT (Engine.select). Raises MartError, LakeUnavailable."""
@@ -183,14 +195,19 @@ class EmbeddedEngine:
             return session.select(sql, columns)
 
 
-def _show(session: Embedded, inputs: Mapping[str, Input], *, days: DayFilter | None = None) -> None:
+def _show(session: Embedded, inputs: Mapping[str, Input], *, only: DayFilter | KeyFilter | None = None) -> None:
     for name, source in inputs.items():
         if source.table is None:
             schema = pa.schema([pa.field(column, kind.arrow()) for column, kind in source.columns.items()])
             session.show_rows(*schema_and_table(name), schema.empty_table())
             continue
-        only = (days.day_of, days.read_days) if days is not None and days.table == name else None
-        session.show(source.table, snapshot_id=source.snapshot_id, days=only)
+        chosen = only if only is not None and only.table == name else None
+        session.show(
+            source.table,
+            snapshot_id=source.snapshot_id,
+            days=(chosen.day_of, chosen.read_days) if isinstance(chosen, DayFilter) else None,
+            keys=(chosen.key_of, chosen.keys) if isinstance(chosen, KeyFilter) else None,
+        )
 
 
 def _typed(columns: Mapping[str, exp.DataType]) -> str:

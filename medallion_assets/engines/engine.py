@@ -53,6 +53,20 @@ class DayFilter:
     read_days: Sequence[date]
 
 
+@dataclass(frozen=True)
+class KeyFilter:
+    """The keys to compute, and what they are computed from.
+
+    - column, keys: the result has only rows whose `column` is one of `keys`, which are distinct; null is a key, too
+    - table, key_of: these rows come only from rows of `table` whose `key_of` is one of the same keys
+    """
+
+    column: str
+    keys: pa.Array
+    table: str
+    key_of: str
+
+
 class Engine(Protocol):
     """Runs SELECTs over the lake. The same inputs give the same rows and types on every engine."""
 
@@ -67,11 +81,11 @@ class Engine(Protocol):
         columns: Mapping[str, ColumnType],
         *,
         today: date,
-        days: DayFilter | None = None,
+        only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a checked query with the Arrow types of `columns`, which it gives in this order.
 
-        `inputs` are the tables by name (names); `today` is `current_date`; without `days` the whole result is computed.
+        `inputs` are the tables by name (names); `today` is `current_date`; without `only` the whole result is computed.
 
         Raises MartError if the query cannot be run, QueryFailed if an engine gave it up, SettingsError if the engine
         does not have the tables or refuses us, and LakeUnavailable if trying again later can help.

@@ -18,10 +18,11 @@ from sqlglot import TokenType, exp
 
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.engines.day_ranges import day_ranges
-from medallion_assets.engines.engine import DayFilter, Input
+from medallion_assets.engines.engine import DayFilter, Input, KeyFilter
 from medallion_assets.engines.names import schema_and_table, table_name
 from medallion_assets.engines.nesting import refuse_recursion
 from medallion_assets.engines.types import trino_type
+from medallion_assets.engines.values_condition import values_condition
 from medallion_assets.errors import LakeUnavailable, MartError, MedallionError, QueryFailed, SettingsError
 from medallion_assets.lake.duck import identifier
 
@@ -37,7 +38,7 @@ def select_statement(
     *,
     catalog: str,
     today: date | None = None,
-    days: DayFilter | None = None,
+    only: DayFilter | KeyFilter | None = None,
     output: Callable[[str, ColumnType], str] | None = None,
 ) -> str:
     """Return a query, which is in Trino's dialect, as one SELECT that Trino and Athena run on exactly these snapshots.
@@ -47,11 +48,11 @@ def select_statement(
     without it the columns are as they are, timestamps in UTC.
     Raises MartError if a table cannot be replaced.
     """
-    text = _bind(sql, inputs, catalog=catalog, today=today, days=days)
+    text = _bind(sql, inputs, catalog=catalog, today=today, only=only)
     outputs = ", ".join((output or _output)(name, kind) for name, kind in columns.items())
     where = ""
-    if days is not None:
-        where = f"\nWHERE {_any_range(identifier(days.column), days.days, timestamps=False)}"
+    if isinstance(only, DayFilter):
+        where = f"\nWHERE {_any_range(identifier(only.column), only.days, timestamps=False)}"
     return f"SELECT {outputs}\nFROM (\n{text}\n) AS result{where}"
 
 
@@ -63,7 +64,9 @@ def _output(name: str, kind: ColumnType) -> str:
     return f"{column} AT TIME ZONE 'UTC' AS {column}"
 
 
-def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date | None, days: DayFilter | None) -> str:
+def _bind(
+    sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date | None, only: DayFilter | KeyFilter | None
+) -> str:
     """Return the text with each table replaced by its rows, `current_date` by a literal, and no semicolon."""
     edits: list[tuple[int, int, str]] = []
     places = {schema_and_table(name) for name in inputs}
@@ -78,7 +81,7 @@ def _bind(sql: str, inputs: Mapping[str, Input], *, catalog: str, today: date | 
         for table in tree.find_all(exp.Table):
             if table.db:
                 name = table_name(table)
-                rows = _rows(inputs[name], catalog=catalog, days=days if days and days.table == name else None)
+                rows = _rows(inputs[name], catalog=catalog, only=only if only and only.table == name else None)
                 alias = "" if table.alias else f" AS {identifier(table.name)}"
                 edits.append((_start(table.args["db"]), _end(table.this), f"({rows}){alias}"))
         for column in tree.find_all(exp.Column):
@@ -108,7 +111,7 @@ def _place(name: exp.Expr, border: str) -> int:
     return place
 
 
-def _rows(source: Input, *, catalog: str, days: DayFilter | None) -> str:
+def _rows(source: Input, *, catalog: str, only: DayFilter | KeyFilter | None) -> str:
     """Return a SELECT of a table's rows in its snapshot, with the columns that a mart knows."""
     table, snapshot = source.table, None
     if table is not None and source.snapshot_id is not None:
@@ -129,9 +132,11 @@ def _rows(source: Input, *, catalog: str, days: DayFilter | None) -> str:
     ]
     namespace, name = table.name()
     where = ""
-    if days is not None:
-        timestamps = source.columns[days.day_of].kind == "timestamp"
-        where = f" WHERE {_any_range(identifier(days.day_of), days.read_days, timestamps=timestamps)}"
+    if isinstance(only, DayFilter):
+        timestamps = source.columns[only.day_of].kind == "timestamp"
+        where = f" WHERE {_any_range(identifier(only.day_of), only.read_days, timestamps=timestamps)}"
+    elif only is not None and (condition := values_condition(identifier(only.key_of), only.keys)) is not None:
+        where = f" WHERE {condition}"
     return (
         f"SELECT {', '.join(outputs)} FROM {identifier(catalog)}.{identifier(namespace)}.{identifier(name)} "
         f"FOR VERSION AS OF {snapshot.snapshot_id}{where}"
@@ -209,16 +214,20 @@ def _plain(text: str) -> str:
 
 
 def collect(
-    batches: Iterable[pa.RecordBatch], columns: Mapping[str, ColumnType], *, days: DayFilter | None, limit_bytes: int
+    batches: Iterable[pa.RecordBatch],
+    columns: Mapping[str, ColumnType],
+    *,
+    only: DayFilter | KeyFilter | None,
+    limit_bytes: int,
 ) -> pa.Table:
-    """Return the rows of the days in one table. Raises QueryFailed as soon as they take more than `limit_bytes`."""
+    """Return the rows of the days or keys in one table. Raises QueryFailed for more than `limit_bytes`."""
     kept: list[pa.RecordBatch] = []
     size = 0
-    wanted = pa.array(days.days, pa.date32()) if days is not None else None
+    wanted = pa.array(only.days, pa.date32()) if isinstance(only, DayFilter) else only.keys if only else None
     for batch in batches:
-        if days is not None:
-            # The SQL has ranges; exactly these days are wanted.
-            batch = batch.filter(pc.is_in(batch.column(days.column), value_set=wanted))  # noqa: PLW2901
+        if only is not None:
+            # The SQL has ranges of days, and no condition for too many keys; exactly these are wanted.
+            batch = batch.filter(pc.is_in(batch.column(only.column), value_set=wanted))  # noqa: PLW2901
         kept.append(batch)
         size += batch.nbytes
         if size > limit_bytes:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from medallion_assets.contracts.types import ColumnType
-from medallion_assets.engines.engine import DayFilter, Input, TrinoSettings
+from medallion_assets.engines.engine import DayFilter, Input, KeyFilter, TrinoSettings
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.remote import arrow_schema, collect, failure, require_types, select_statement
 from medallion_assets.errors import ExtraMissing, LakeUnavailable, MartError, SettingsError
@@ -54,17 +54,19 @@ class TrinoEngine:
         columns: Mapping[str, ColumnType],
         *,
         today: date,
-        days: DayFilter | None = None,
+        only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). A query that is not read to its end is cancelled in Trino."""
-        sql = select_statement(query.sql, inputs, columns, catalog=self._settings.catalog, today=today, days=days)
-        return self._rows(sql, columns, days=days)
+        sql = select_statement(query.sql, inputs, columns, catalog=self._settings.catalog, today=today, only=only)
+        return self._rows(sql, columns, only=only)
 
     def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
         """Return the rows of a SELECT (Engine.select). A query that is not read to its end is cancelled in Trino."""
         return self._rows(select_statement(sql, inputs, columns, catalog=self._settings.catalog), columns)
 
-    def _rows(self, sql: str, columns: Mapping[str, ColumnType], *, days: DayFilter | None = None) -> pa.Table:
+    def _rows(
+        self, sql: str, columns: Mapping[str, ColumnType], *, only: DayFilter | KeyFilter | None = None
+    ) -> pa.Table:
         limit = self._settings.limits.result_bytes
         with _translate_trino_errors(self._settings.url), closing(self._connect()) as connection:
             cursor = connection.cursor()
@@ -72,7 +74,7 @@ class TrinoEngine:
                 cursor.execute(sql)
                 given = {column.name: column.type_code for column in cursor.description or ()}
                 require_types(given, columns, engine="Trino")
-                rows = collect(_batches(cursor, columns), columns, days=days, limit_bytes=limit)
+                rows = collect(_batches(cursor, columns), columns, only=only, limit_bytes=limit)
             except BaseException:
                 with suppress(Exception):  # the first error is the one to tell; Trino ends a query that nobody reads
                     cursor.cancel()

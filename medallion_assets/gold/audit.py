@@ -1,7 +1,7 @@
 """The audit of a mart's snapshot: its grain, its columns and the rules of its columns.
 
 Belongs here: what is checked and when it fails. Does not belong here: computing and publishing (refresh). A refresh of
-some days audits those days: the other days passed the same audit when they were computed. Where a rule has a pattern,
+some days or keys audits those: the others passed the same audit when they were computed. Where a rule has a pattern,
 DuckDB counts them here, because the engines have different regular expressions.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 import pyarrow as pa
@@ -21,9 +20,10 @@ from medallion_assets.contracts.model import Severity
 from medallion_assets.contracts.types import ColumnType, parse_type
 from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.engines.engine import Engine, Input
+from medallion_assets.engines.values_condition import values_condition
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import identifier, literal, value_texts, wrong_columns
+from medallion_assets.lake.duck import identifier, value_texts, wrong_columns
 
 _BIGINT: Final = parse_type("bigint")
 _RULE_CHECKS: Final[Mapping[Severity, str]] = {"block": "rules", "warn": "warning_rules"}
@@ -36,14 +36,15 @@ def check_names(mart: Mart) -> list[tuple[str, Severity]]:
 
 
 def audit_mart(
-    engine: Engine, lake: Lake, table: Table, mart: Mart, *, snapshot_id: int | None, days: Sequence[date] | None
+    engine: Engine, lake: Lake, table: Table, mart: Mart, *, snapshot_id: int | None, only: pa.Array | None
 ) -> list[CheckResult]:
     """Return the results, in the order of `check_names`, for a snapshot of the mart's table (None: the published one).
 
-    `engine` reads the rows; with `days` only those of these days. Raises LakeUnavailable, and what the engine raises.
+    `engine` reads the rows; with `only` those of these days or keys, and all rows if the keys are too many for a
+    condition. Raises LakeUnavailable, and what the engine raises.
     """
     snapshot_id = snapshot_id or table.metadata.current_snapshot_id
-    rows = _Rows(engine, lake, table, mart, snapshot_id, _where(mart, days))
+    rows = _Rows(engine, lake, table, mart, snapshot_id, _where(mart, only))
     checks = [_check_grain(rows), _check_columns(lake, table, mart, snapshot_id)]
     for severity in _RULE_CHECKS:
         if rules := _rules(mart, severity):
@@ -118,16 +119,15 @@ def _rules(mart: Mart, severity: Severity) -> list[RowRule]:
     return [rule for column in mart.columns.values() for rule in column_rules(column, severity)]
 
 
-def _where(mart: Mart, days: Sequence[date] | None) -> str:
-    if days is None or mart.spec.partition is None:
+def _where(mart: Mart, only: pa.Array | None) -> str:
+    if only is None or mart.spec.partition is None:
         return "TRUE"
-    listed = ", ".join(f"DATE {literal(day.isoformat())}" for day in days) or "NULL"
-    return f"{identifier(mart.spec.partition.column)} IN ({listed})"
+    return values_condition(identifier(mart.spec.partition.column), only) or "TRUE"
 
 
 def _check_grain(rows: _Rows) -> CheckResult:
-    grain = rows.mart.spec.grain
-    null = " OR ".join(f"{identifier(name)} IS NULL" for name in grain)
+    grain, never_null = rows.mart.spec.grain, rows.mart.never_null
+    null = " OR ".join(f"{identifier(name)} IS NULL" for name in never_null) or "FALSE"
     total, nulls = rows.count(null)
     repeated, examples = rows.repeated()
     if nulls:
@@ -136,7 +136,8 @@ def _check_grain(rows: _Rows) -> CheckResult:
         name="grain",
         passed=not repeated and not nulls,
         severity="block",
-        description=f"Every row has its {', '.join(grain)}, and no two rows have the same.",
+        description=f"No two rows have the same {', '.join(grain)}"
+        + (f", and every row has its {', '.join(never_null)}." if never_null else "."),
         numbers={"rows": total, "repeated": repeated, "rows with null in the grain": nulls},
         examples=examples[:MAX_EXAMPLES],
     )

@@ -1,7 +1,7 @@
-"""What changed in the inputs of a mart since it was computed, and which of the mart's days that affects.
+"""What changed in the inputs of a mart since it was computed, and which of the mart's days or keys that affects.
 
 Belongs here: the input versions that a mart records, and comparing two of them. Does not belong here: computing the
-days (refresh).
+days or keys (refresh).
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from datetime import date
 from typing import Final, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import ListType
 
 from medallion_assets.engines.names import schema_and_table
-from medallion_assets.gold.local_days import day_sql, days_of
+from medallion_assets.gold.local_days import day_sql
 from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
@@ -108,74 +109,72 @@ def unread_snapshots(
     return found
 
 
-def affected_days(
+def affected_partitions(
     lake: Lake, mart: Mart, tables: Mapping[str, Table | None], *, before: InputVersions | None, now: InputVersions
-) -> frozenset[date] | None:
-    """Return the days whose rows may differ between two input versions; None stands for the whole mart.
+) -> pa.Array | None:
+    """Return the days or keys whose rows may differ between two input versions; None stands for the whole mart.
 
-    Of a mart without a partition the answer is an empty set or None. `tables` are the handles that `now` names
-    snapshots of. Raises LakeUnavailable.
+    They are distinct values of the partition's column, a null key among them. Of a mart without a partition the answer
+    is an empty array or None. `tables` are the handles that `now` names snapshots of. Raises LakeUnavailable.
     """
     if before is None or (before.current_date, before.code_version) != (now.current_date, now.code_version):
         return None
-    affected: set[date] = set()
+    affected: list[pa.Array] = []
     for name, table in tables.items():
         since, until = before.snapshots.get(name), now.snapshots[name]
         if since == until:
             continue
         if table is None or until is None:
             return None  # the table existed, and does not any more
-        days = _days_of_changes(lake, mart, tables, name, since=since, until=until)
-        if days is None:
+        values = _affected_by(lake, mart, tables, name, since=since, until=until)
+        if values is None:
             return None
-        affected |= days
-    return frozenset(affected)
+        affected += values.chunks
+    partition = mart.spec.partition
+    kind = mart.schema.field(partition.column).type if partition is not None else pa.null()
+    values = pc.unique(pa.chunked_array([chunk.cast(kind) for chunk in affected], kind))
+    if mart.is_daily and values.null_count:
+        return None  # a row without a day is in no partition: compute and audit everything
+    return values
 
 
-def _days_of_changes(
+def _affected_by(
     lake: Lake, mart: Mart, tables: Mapping[str, Table | None], changed: str, *, since: int | None, until: int
-) -> set[date] | None:
-    """Return the days that the changes of one table between two of its snapshots affect; None for all days."""
+) -> pa.ChunkedArray | None:
+    """Return the days or keys that the changes of one table between two of its snapshots affect; None for all."""
     partition, table, key = mart.spec.partition, tables[changed], mart.sources[changed].key
     if table is None:
         return None
     if partition is None:
         rows = changed_rows(lake, table, since=since, until=until, columns=key)
-        return set() if rows is not None and rows.num_rows == 0 else None
-    if changed == partition.table:
-        rows = changed_rows(lake, table, since=since, until=until, columns=[partition.day_of])
-        if rows is None:
-            return None
-        days = days_of(lake, partition, rows[partition.day_of])
-        return _without_none(days)  # a row without a day is in no partition: compute and audit everything
-    rows = changed_rows(lake, table, since=since, until=until, columns=key)
-    return None if rows is None else _referring_days(lake, tables[partition.table], partition, changed, rows[key[0]])
+        return pa.chunked_array([], pa.null()) if rows is not None and rows.num_rows == 0 else None
+    column = partition.source if changed == partition.table else key[0]
+    rows = changed_rows(lake, table, since=since, until=until, columns=[column])
+    if rows is None:
+        return None
+    source = "changed"
+    if changed != partition.table:
+        referring = tables[partition.table]
+        if referring is None:
+            return pa.chunked_array([], pa.null())
+        source = _referring_sql(lake, referring, partition, changed, identifier(column))
+    value = day_sql(partition, partition.source) if partition.unit == "day" else identifier(partition.source)
+    with lake.duckdb() as connection:
+        connection.register("changed", rows)
+        return connection.execute(f"SELECT DISTINCT {value} AS value FROM {source}").to_arrow_table()["value"]
 
 
-def _referring_days(
-    lake: Lake, table: Table | None, partition: Partition, joined: str, keys: pa.ChunkedArray
-) -> set[date] | None:
-    """Return the days of the current rows that refer to one of `keys` of the joined table; None for all days.
+def _referring_sql(lake: Lake, table: Table, partition: Partition, joined: str, key: str) -> str:
+    """Return a table expression: the current rows that refer to one of the `changed` rows of the joined table.
 
-    A row that referred to one of them before and no longer does has changed itself, and affects its days by that.
+    A row that referred to one of them before and no longer does has changed itself, and affects its days or keys by
+    that.
     """
-    if table is None or table.metadata.current_snapshot_id is None:
-        return set()
     column = identifier(partition.joins[joined])
     is_list = isinstance(table.schema().find_field(partition.joins[joined]).field_type, ListType)
     refers = (
-        f"list_has_any({column}, (SELECT list(key) FROM changed))"
+        f"list_has_any({column}, (SELECT list({key}) FROM changed))"
         if is_list
-        else f"{column} IN (SELECT key FROM changed)"
+        else f"{column} IN (SELECT {key} FROM changed)"
     )
-    with lake.duckdb() as connection:
-        connection.register("changed", pa.table({"key": keys}))
-        days = connection.execute(
-            f"SELECT DISTINCT {day_sql(partition, partition.day_of)} FROM {lake.scan_sql(table, None)} WHERE {refers}"
-        ).fetchall()
-    return _without_none({one for (one,) in days})
-
-
-def _without_none(days: set[date | None]) -> set[date] | None:
-    known = {day for day in days if day is not None}
-    return known if len(known) == len(days) else None
+    return f"(FROM {lake.scan_sql(table, None)} WHERE {refers})"

@@ -1,7 +1,7 @@
 """The days of a partition on the clock of its time zone; UTC unless the mart names another one.
 
-Belongs here: from a time to its day, and from days to the UTC days that hold them. Does not belong here: which days a
-change affects (changes).
+Belongs here: SQL from a time to its day, and from days to the UTC days that hold them. Does not belong here: which
+days a change affects (changes).
 """
 
 from __future__ import annotations
@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
-import pyarrow as pa
-
 from medallion_assets.gold.mart_file import UTC, Partition
-from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, literal
 
 _ONE: Final = timedelta(days=1)
@@ -25,14 +22,6 @@ def day_sql(partition: Partition, column: str) -> str:
     if partition.time_zone == UTC:
         return f"CAST({time} AS DATE)"
     return f"CAST(timezone({literal(partition.time_zone)}, {time}) AS DATE)"
-
-
-def days_of(lake: Lake, partition: Partition, times: pa.ChunkedArray) -> set[date | None]:
-    """Return the days of times; None is among them if a time is null."""
-    with lake.duckdb() as connection:
-        connection.register("times", pa.table({"at": times}))
-        found = connection.execute(f"SELECT DISTINCT {day_sql(partition, 'at')} FROM times").fetchall()
-    return {day for (day,) in found}
 
 
 def utc_days(partition: Partition, days: Sequence[date]) -> list[date]:

@@ -7,7 +7,7 @@ rules between the file, its query and the contracts (spec).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -82,12 +82,20 @@ def _unusable_names(names: Sequence[str] | Mapping[str, object]) -> Iterator[Mis
 
 
 class Partition(Strict):
-    """The day by which a mart is refreshed: the column that holds it, and the table whose rows make up a day."""
+    """The day or the key by which a mart is refreshed: its column, and the table whose rows make up a day or a key.
 
-    column: str = Field(description="The mart's column that holds the day; a date.")
-    table: str = Field(description="The Silver table whose rows belong to days.")
-    day_of: str = Field(description="That table's date or timestamp column whose day it is.")
-    time_zone: str = Field(default=UTC, description="The time zone in which a timestamp's day is, like Europe/Berlin.")
+    Exactly one of `day_of` and `key_of` is given.
+    """
+
+    column: str = Field(description="The mart's column that holds the day (a date) or the key.")
+    table: str = Field(description="The Silver table whose rows belong to days or keys.")
+    day_of: str | None = Field(default=None, description="That table's date or timestamp column whose day it is.")
+    key_of: str | None = Field(
+        default=None, description="That table's column whose value it is: a text, integer, decimal, date or binary."
+    )
+    time_zone: str = Field(
+        default=UTC, description="With day_of: the time zone in which a timestamp's day is, like Europe/Berlin."
+    )
     joins: dict[str, str] = Field(
         default={},
         description="Every other table in the SQL -> the column of `table` that holds its key (or a list of its keys).",
@@ -99,6 +107,25 @@ class Partition(Strict):
         if zone != UTC and (zone not in available_timezones() or "/" not in zone):
             raise ValueError(f"{zone!r} is not the name of a time zone; expected UTC or one like Europe/Berlin")
         return zone
+
+    @model_validator(mode="after")
+    def _day_or_key(self) -> Self:
+        given = [name for name in ("day_of", "key_of") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a partition says exactly one of day_of, key_of; this one says {given}")
+        if self.key_of is not None and "time_zone" in self.model_fields_set:
+            raise ValueError("time_zone belongs to a partition with day_of; a key has no time zone")
+        return self
+
+    @property
+    def unit(self) -> Literal["day", "key"]:
+        """What the mart is refreshed by."""
+        return "day" if self.key_of is None else "key"
+
+    @property
+    def source(self) -> str:
+        """The column of `table` that the day or the key is of."""
+        return self.day_of or self.key_of or ""
 
 
 class MartFile(Strict):
@@ -152,7 +179,11 @@ def _mistakes(
             yield Mistake(("grain",), f"no column {name!r}; expected some of {', '.join(columns)}")
     if partition is not None:
         column = columns.get(partition.column)
-        if partition.column not in columns or (column is not None and column.type.kind != "date"):
+        if partition.column not in columns:
+            yield Mistake(
+                ("partition", "column"), f"no column {partition.column!r}; expected one of {', '.join(columns)}"
+            )
+        elif partition.unit == "day" and column is not None and column.type.kind != "date":
             yield Mistake(("partition", "column"), f"{partition.column!r} is not a column of type date")
         if partition.column not in grain and grain:
-            yield Mistake(("grain",), f"{partition.column!r} is the partition's day and must be in it")
+            yield Mistake(("grain",), f"{partition.column!r} is the partition's {partition.unit} and must be in it")

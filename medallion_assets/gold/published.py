@@ -25,4 +25,4 @@ def audit_published(lake: Lake, mart: Mart, *, engine: Engine) -> list[CheckResu
         return []
     if missing := [name for name in mart.schema.names if name not in table.schema().column_names]:
         return missing_columns(missing, check_names(mart))
-    return audit_mart(engine, lake, table, mart, snapshot_id=None, days=None)
+    return audit_mart(engine, lake, table, mart, snapshot_id=None, only=None)

@@ -1,7 +1,7 @@
-"""The refresh of one mart: find the affected days, compute them, then stage, audit and publish them.
+"""The refresh of one mart: find the affected days or keys, compute them, then stage, audit and publish them.
 
-Belongs here: the act. Does not belong here: which days are affected (changes), what a mart is (spec), how its SQL runs
-(engines).
+Belongs here: the act. Does not belong here: which days or keys are affected (changes), what a mart is (spec), how its
+SQL runs (engines).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,10 +18,16 @@ from pyiceberg.table import Table
 
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.engines.embedded import EmbeddedEngine
-from medallion_assets.engines.engine import DayFilter, Engine, Input
+from medallion_assets.engines.engine import DayFilter, Engine, Input, KeyFilter
 from medallion_assets.errors import MartError
 from medallion_assets.gold.audit import audit_mart
-from medallion_assets.gold.changes import CURRENT_DATE, INPUT_SNAPSHOTS, InputVersions, affected_days, find_inputs
+from medallion_assets.gold.changes import (
+    CURRENT_DATE,
+    INPUT_SNAPSHOTS,
+    InputVersions,
+    affected_partitions,
+    find_inputs,
+)
 from medallion_assets.gold.completeness import Computation, published_complete_to, read_inputs_complete_to
 from medallion_assets.gold.local_days import utc_days
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
@@ -35,15 +42,18 @@ from medallion_assets.silver.table import RUN_ID
 
 log = logging.getLogger(__name__)
 
+MOST_KEYS: Final = 0.5
+
 
 @dataclass(frozen=True)
 class RefreshResult:
     """The result of one refresh.
 
-    - checks: of the audit; empty if no day was computed
+    - checks: of the audit; empty if nothing was computed
     - published: False only if a blocking check failed
     - changed: whether readers see other rows than before
-    - days: the days that were computed, in order; empty for a mart without a partition
+    - days: the days that were computed, in order; empty for a mart that is not partitioned by day
+    - keys: how many keys were computed; None for a mart that is not partitioned by key
     - rows: how many rows were computed
     - snapshot_id: the published snapshot of the mart; None while it has no rows
     - input_snapshots: snapshot id by input (Mart.inputs) that the rows were computed from
@@ -54,6 +64,7 @@ class RefreshResult:
     published: bool
     changed: bool
     days: tuple[date, ...]
+    keys: int | None
     rows: int
     snapshot_id: int | None
     input_snapshots: Mapping[str, int | None]
@@ -69,28 +80,45 @@ def refresh(
     now: datetime,
     run_id: str,
     days: Sequence[date] | None = None,
+    whole: bool = False,
     engine: Engine | None = None,
 ) -> RefreshResult:
-    """Bring a mart up to date with its inputs: compute the affected days, and `days` even if nothing affects them.
+    """Bring a mart up to date with its inputs: compute the affected days or keys, or the whole mart.
 
-    `today` is the value of `current_date`; `now` goes into the rows' `computed_at`; `engine` computes the rows, DuckDB
-    in this process if it is None. If there is no day to compute, nothing is staged. A failed blocking check leaves the
-    published mart as it was; the caller decides what to do then. Raises MartError if the SQL cannot be run,
-    SchemaMismatch if the mart's columns are no longer those of its table, LakeUnavailable, CommitConflict if another
-    writer was faster at every attempt, and what the engine raises.
+    `days` are computed even if nothing affects them, and with `whole` the whole mart is. `today` is the value of
+    `current_date`; `now` goes into the rows' `computed_at`; `engine` computes the rows, DuckDB in this process if it is
+    None. If there is nothing to compute, nothing is staged. A failed blocking check leaves the published mart as it
+    was; the caller decides what to do then. Raises MartError if the SQL cannot be run, SchemaMismatch if the mart's
+    columns are no longer those of its table, LakeUnavailable, CommitConflict if another writer was faster at every
+    attempt, and what the engine raises.
     """
-    if days is not None and mart.spec.partition is None:
+    if days is not None and not mart.is_daily:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
     return retry_on_conflict(
         lambda: _refresh_once(
-            lake, mart, engine or EmbeddedEngine(lake), today=today, now=now, run_id=run_id, requested=days or ()
+            lake,
+            mart,
+            engine or EmbeddedEngine(lake),
+            today=today,
+            now=now,
+            run_id=run_id,
+            requested=days or (),
+            whole=whole,
         ),
         what=f"gold.{mart.name}",
     )
 
 
 def _refresh_once(
-    lake: Lake, mart: Mart, engine: Engine, *, today: date, now: datetime, run_id: str, requested: Sequence[date]
+    lake: Lake,
+    mart: Mart,
+    engine: Engine,
+    *,
+    today: date,
+    now: datetime,
+    run_id: str,
+    requested: Sequence[date],
+    whole: bool,
 ) -> RefreshResult:
     partition = mart.spec.partition
     # Before the tables: what is said of an input is true of every later snapshot of it.
@@ -103,20 +131,26 @@ def _refresh_once(
     )
     properties = inputs.to_properties() | Computation(now, inputs_complete_to).to_properties()
     table = lake.ensure(
-        GOLD, mart.name, mart.schema, partition_by=[(partition.column, "day")] if partition is not None else []
+        GOLD,
+        mart.name,
+        mart.schema,
+        partition_by=[(partition.column, "day")] if partition is not None and partition.unit == "day" else [],
     )
     recorded = InputVersions.recorded(table)
-    affected = affected_days(lake, mart, tables, before=recorded, now=inputs)
-    # The requested days never come alone: the next refresh would not know of rows that came to one of them and left it.
-    days = None if affected is None else sorted(affected.union(requested))
+    affected = None if whole else affected_partitions(lake, mart, tables, before=recorded, now=inputs)
+    if affected is not None and requested:
+        # Never alone: the next refresh would not know of rows that came to a requested day and left it.
+        affected = pc.unique(pa.concat_arrays([affected, pa.array(requested, affected.type)]))
+    if affected is not None and mart.is_keyed and _is_most(affected, table):
+        affected = None
     main, branch = table.metadata.current_snapshot_id, f"{AUDIT_BRANCH}{run_id}"
-    if days == []:
+    if affected is not None and not len(affected):
         if recorded != inputs:
             publish(lake, table, Staged(".".join(table.name()), branch, main, main), properties=properties)
         complete_to = published_complete_to(mart, table, tables, inputs_complete_to)
-        return RefreshResult((), True, False, (), 0, main, inputs.snapshots, complete_to)
+        return RefreshResult((), True, False, *_computed(mart, affected), 0, main, inputs.snapshots, complete_to)
 
-    rows = _compute(engine, mart, tables, inputs, today=today, days=days)
+    rows = _compute(engine, mart, tables, inputs, today=today, affected=affected)
     constants = {COMPUTED_AT: now, SILVER_SNAPSHOTS: properties[INPUT_SNAPSHOTS]}
     for name, value in constants.items():
         field = mart.schema.field(name)
@@ -126,25 +160,27 @@ def _refresh_once(
         table,
         rows,
         branch=branch,
-        partitions=days,
-        partition_column=partition.column if partition is not None else None,
+        only=(partition.column, affected) if partition is not None and affected is not None else None,
         properties={RUN_ID: run_id, **{name: properties[name] for name in (INPUT_SNAPSHOTS, CURRENT_DATE)}},
-        sort_by=mart.spec.grain,
+        sort_by=mart.sort_order,
     )
-    checks = audit_mart(EmbeddedEngine(lake), lake, table, mart, snapshot_id=staged.snapshot_id, days=days)
+    checks = audit_mart(EmbeddedEngine(lake), lake, table, mart, snapshot_id=staged.snapshot_id, only=affected)
     published = not any(check.blocks_publish for check in checks)
     if published:
         publish(lake, table, staged, properties=properties)
     else:
         discard(lake, table, staged)
-    if partition is not None and days is None:
-        days = sorted(day for day in pc.unique(rows[partition.column]).to_pylist() if day is not None)
-    log.info("gold.%s: %d rows, %s", mart.name, rows.num_rows, f"{len(days)} days" if days else "the whole mart")
+    what = f"{len(affected)} {partition.unit}s" if partition is not None and affected is not None else "the whole mart"
+    log.info("gold.%s: %d rows, %s", mart.name, rows.num_rows, what)
+    if affected is None and partition is not None:
+        affected = pc.unique(rows[partition.column])
+    days, keys = _computed(mart, affected)
     return RefreshResult(
         checks=tuple(checks),
         published=published,
         changed=published and staged.changed,
-        days=tuple(days or ()),
+        days=days,
+        keys=keys,
         rows=rows.num_rows,
         snapshot_id=staged.snapshot_id if published else main,
         input_snapshots=inputs.snapshots,
@@ -159,19 +195,9 @@ def _compute(
     inputs: InputVersions,
     *,
     today: date,
-    days: Sequence[date] | None,
+    affected: pa.Array | None,
 ) -> pa.Table:
-    """Return the rows that the mart's query gives for these versions, of these days or (None) of all."""
-    partition = mart.spec.partition
-    only = None
-    if partition is not None and days is not None:
-        only = DayFilter(
-            column=partition.column,
-            days=days,
-            table=partition.table,
-            day_of=partition.day_of,
-            read_days=utc_days(partition, days),
-        )
+    """Return the rows that the mart's query gives for these versions, of these days or keys or (None) of all."""
     sources = {
         name: Input(
             columns=mart.sources[name].columns,
@@ -181,4 +207,35 @@ def _compute(
         for name, table in tables.items()
     }
     columns = {name: column.type for name, column in mart.columns.items()}
-    return engine.compute(mart.query, sources, columns, today=today, days=only)
+    return engine.compute(mart.query, sources, columns, today=today, only=_filter(mart, affected))
+
+
+def _filter(mart: Mart, affected: pa.Array | None) -> DayFilter | KeyFilter | None:
+    partition = mart.spec.partition
+    if partition is None or affected is None:
+        return None
+    if partition.unit == "key":
+        return KeyFilter(column=partition.column, keys=affected, table=partition.table, key_of=partition.source)
+    days = sorted(affected.to_pylist())
+    return DayFilter(
+        column=partition.column,
+        days=days,
+        table=partition.table,
+        day_of=partition.source,
+        read_days=utc_days(partition, days),
+    )
+
+
+def _computed(mart: Mart, values: pa.Array | None) -> tuple[tuple[date, ...], int | None]:
+    """Return the days, and the number of keys, that these values of the partition's column are."""
+    days = sorted(values.drop_null().to_pylist()) if mart.is_daily and values is not None else []
+    return tuple(days), len(values) if mart.is_keyed and values is not None else None
+
+
+def _is_most(keys: pa.Array, table: Table) -> bool:
+    """Return whether computing the whole mart is as quick as computing these keys. Reads no row."""
+    snapshot = table.current_snapshot()
+    if snapshot is None or snapshot.summary is None:
+        return True
+    counts = [int(snapshot.summary.get(name) or 0) for name in ("total-records", "total-position-deletes")]
+    return len(keys) > MOST_KEYS * (counts[0] - counts[1])

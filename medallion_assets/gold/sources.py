@@ -33,11 +33,13 @@ def silver_sources(domain: Domain) -> dict[str, Source]:
     return {contract.lake_name: _of_contract(contract, domain) for contract in domain.tables}
 
 
-def mart_source(columns: Mapping[str, Column], grain: Iterable[str]) -> Source:
-    """Return a mart as others read it. Its audit has proven its grain and its rules before it is published."""
-    key = tuple(grain)
+def mart_source(columns: Mapping[str, Column], grain: Iterable[str], *, never_null: Iterable[str]) -> Source:
+    """Return a mart as others read it. Its audit has proven its grain and its rules before it is published.
+
+    `never_null` are the columns of its grain that are null in no row.
+    """
     types = {name: column.type for name, column in columns.items()}
-    return Source(types, key, _required(columns.values()) | set(key))
+    return Source(types, tuple(grain), _required(columns.values()) | set(never_null))
 
 
 def _of_contract(contract: Contract, domain: Domain) -> Source:

@@ -1,7 +1,7 @@
 """A mart: one folder with `query.sql` and `mart.yaml`, loaded and checked against the tables that it reads.
 
 Belongs here: the loaded mart, and the rules between its two files and the contracts. Does not belong here: what one
-file may say (mart_file), how SQL is typed (engines), whether days can be refreshed one by one (partition_check).
+file may say (mart_file), how SQL is typed (engines), whether days or keys can be refreshed alone (partition_check).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError, MartError
 from medallion_assets.gold.load_order import load_order
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, UTC, MartFile, Partition
-from medallion_assets.gold.partition_check import require_day_independence
+from medallion_assets.gold.partition_check import require_independence
 from medallion_assets.gold.sources import Source, mart_source, silver_sources
 
 if TYPE_CHECKING:
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 GOLD: Final = "gold"
 """The namespace of the marts' tables in the lake."""
+
+_DAY_KINDS: Final = ({"date", "timestamp"}, "date or timestamp")
+# Two values of them are equal on every engine, or on none.
+_KEY_KINDS: Final = ({"string", "int", "bigint", "decimal", "date", "binary"}, "text, integer, decimal, date or binary")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,29 @@ class Mart:
         """Whether its rows change with the UTC day, by its own SQL or by that of a mart that it reads."""
         return self.uses_current_date or any(mart.follows_current_date for mart in self.upstream.values())
 
+    @property
+    def is_daily(self) -> bool:
+        """Whether a refresh computes single days; then they are its partitions in Dagster."""
+        return self.spec.partition is not None and self.spec.partition.unit == "day"
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether a refresh computes single keys."""
+        return self.spec.partition is not None and self.spec.partition.unit == "key"
+
+    @property
+    def never_null(self) -> list[str]:
+        """The columns of its grain that are null in no row. The rows without a key are those of one more key."""
+        partition = self.spec.partition
+        key = partition.column if partition is not None and partition.unit == "key" else None
+        return [name for name in self.spec.grain if name != key]
+
+    @property
+    def sort_order(self) -> list[str]:
+        """The columns by which its files are sorted: the day or key first, so that few files hold one of them."""
+        first = [self.spec.partition.column] if self.spec.partition is not None else []
+        return [*first, *(name for name in self.spec.grain if name not in first)]
+
     @cached_property
     def columns(self) -> Mapping[str, Column]:
         """Its own columns by name, in order, in the form that contracts have."""
@@ -92,7 +119,7 @@ class Mart:
     @cached_property
     def source(self) -> Source:
         """What other marts can read of it."""
-        return mart_source(self.columns, self.spec.grain)
+        return mart_source(self.columns, self.spec.grain, never_null=self.never_null)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -113,7 +140,7 @@ class Mart:
         parts = {
             "sql": self.query.sql,
             "columns": {name: str(column.type) for name, column in self.columns.items()},
-            "partition": self.spec.partition.model_dump() if self.spec.partition else None,
+            "partition": self.spec.partition.model_dump(exclude_none=True) if self.spec.partition else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -216,12 +243,12 @@ def _load(files: _Files, domain: Domain, marts: Iterable[Mart], *, unreadable: M
         files.mistakes += [ContractError(described.mistake(one.place, one.text)) for one in found]
         if spec.partition is not None and not found:
             with _collect(files.mistakes):
-                require_day_independence(
+                require_independence(
                     query,
                     spec.partition,
                     {name: source.key for name, source in read.items()},
                     where=files.query_file,
-                    required=spec.partition.day_of in read[spec.partition.table].required,
+                    required=spec.partition.source in read[spec.partition.table].required,
                 )
         if not files.mistakes:
             upstream = {name: known[name] for name in query.tables if name in known}
@@ -297,15 +324,16 @@ def _partition_mistakes(partition: Partition, sources: Mapping[str, Source]) -> 
         yield Mistake(("partition", "table"), f"{partition.table!r} is not in query.sql; {expected}")
         return
     columns = sources[partition.table].columns
-    if partition.day_of not in columns or columns[partition.day_of].kind not in {"date", "timestamp"}:
-        fitting = [name for name, kind in columns.items() if kind.kind in {"date", "timestamp"}]
+    kinds, what = _DAY_KINDS if partition.unit == "day" else _KEY_KINDS
+    if partition.source not in columns or columns[partition.source].kind not in kinds:
+        fitting = [name for name, kind in columns.items() if kind.kind in kinds]
         yield Mistake(
-            ("partition", "day_of"),
-            f"{partition.day_of!r} is not a date or timestamp of {partition.table}; expected one of "
+            ("partition", f"{partition.unit}_of"),
+            f"{partition.source!r} is not a {what} of {partition.table}; expected one of "
             f"{', '.join(fitting) or '(it has none)'}",
         )
-    elif partition.time_zone != UTC and columns[partition.day_of].kind == "date":
-        text = f"{partition.day_of!r} is a date, which has no time zone; leave it out"
+    elif partition.time_zone != UTC and columns[partition.source].kind == "date":
+        text = f"{partition.source!r} is a date, which has no time zone; leave it out"
         yield Mistake(("partition", "time_zone"), text)
     others = sources.keys() - {partition.table}
     if others != set(partition.joins):

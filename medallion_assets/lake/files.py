@@ -7,6 +7,7 @@ with positions, both become one number: 85,000 positions in 10 million rows take
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import duckdb
@@ -33,6 +34,12 @@ def deletes_sql(files: Sequence[DataFile]) -> str:
     if not files:
         return "(SELECT ''::VARCHAR AS file_path, 0::BIGINT AS pos WHERE false)"
     return f"(SELECT file_path, pos FROM read_parquet({_paths(files)}))"
+
+
+def deleted_counts(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> Counter[str]:
+    """Return the number of rows that these position-delete files delete, by data file."""
+    query = f"SELECT file_path, count(DISTINCT pos) FROM {deletes_sql(files)} GROUP BY file_path"
+    return Counter(dict(connection.execute(query).fetchall()))
 
 
 # The position of a row of `rows_sql(files) t` as one number: the index of its file, times 2^40, plus its row number.

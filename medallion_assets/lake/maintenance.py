@@ -27,7 +27,7 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, commit, stage_snapshot
-from medallion_assets.lake.files import AT, at_sql, deletes_sql, rows_sql
+from medallion_assets.lake.files import AT, at_sql, deleted_counts, deletes_sql, rows_sql
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -75,7 +75,7 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str]) -> Staged | None
     bounded = [*key, *(field.name for field in schema.fields if field.name in order_by)]
     added: list[DataFile] = []
     with lake.duckdb() as connection:
-        counts = _deleted_counts(connection, delete_files)
+        counts = deleted_counts(connection, delete_files)
         groups = _groups_to_fold(data_files, counts)
         for group in groups:
             rows = _live_rows(connection, table, group, delete_files)
@@ -225,12 +225,6 @@ def _commits_since_compaction(table: Table) -> int:
             break
         commits += 1
     return commits
-
-
-def _deleted_counts(connection: duckdb.DuckDBPyConnection, delete_files: Collection[DataFile]) -> Counter[str]:
-    """Return the number of deleted rows of each data file."""
-    query = f"SELECT file_path, count(DISTINCT pos) FROM {deletes_sql(list(delete_files))} GROUP BY file_path"
-    return Counter(dict(connection.execute(query).fetchall()))
 
 
 def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[list[DataFile]]:

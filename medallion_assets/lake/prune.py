@@ -21,12 +21,17 @@ def files_with_keys(schema: Schema, files: Sequence[DataFile], rows: pa.Table, k
     """Return the files whose bounds include at least one of the rows' values in every key column.
 
     Bounds may be truncated: then a lower bound is a prefix and an upper bound is rounded up, so both remain bounds. A
-    missing bound includes every value.
+    missing bound includes every value. A null finds the files that may have one.
     """
     remaining = list(files)
     for name in key:
-        values, field = _SortedValues(rows.column(name)), schema.find_field(name)
-        remaining = [file for file in remaining if values.any_between(*_bounds(file, field))]
+        column, field = rows.column(name), schema.find_field(name)
+        values = _SortedValues(column.drop_null())
+        remaining = [
+            file
+            for file in remaining
+            if values.any_between(*_bounds(file, field)) or (column.null_count and _may_have_null(file, field))
+        ]
     return remaining
 
 
@@ -72,6 +77,10 @@ def _physical(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type):
         return column.cast(pa.int64())
     return column
+
+
+def _may_have_null(file: DataFile, field: NestedField) -> bool:
+    return (file.null_value_counts or {}).get(field.field_id, 1) > 0
 
 
 def _bounds(file: DataFile, field: NestedField) -> tuple[Any, Any]:

@@ -187,7 +187,7 @@ def oldest_day(domain: Domain, marts: Iterable[Mart], workload: Workload, *, tod
 
     Never before the domain's `since`.
     """
-    tables = {mart.spec.partition.table for mart in marts if mart.spec.partition is not None}
+    tables = {mart.spec.partition.table for mart in marts if mart.spec.partition is not None and mart.is_daily}
     back = [workload.tables[name].initial.over_days for name in tables & workload.tables.keys()]
     return max(domain.since, today - timedelta(days=max(back, default=0)))
 

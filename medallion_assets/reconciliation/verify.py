@@ -25,7 +25,7 @@ from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets.gold.changes import InputVersions, affected_days, find_inputs
+from medallion_assets.gold.changes import InputVersions, affected_partitions, find_inputs
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
@@ -163,7 +163,10 @@ class _Marts:
             and not _descends(table, versions.snapshots.get(name), snapshot)
         }
         now = InputVersions({**versions.snapshots, **older}, versions.current_date, versions.code_version)
-        if older and affected_days(self.lake, mart, tables, before=versions, now=now) != frozenset():
+        if not older:
+            return None
+        affected = affected_partitions(self.lake, mart, tables, before=versions, now=now)
+        if affected is None or len(affected):
             return f"it lacks what {', '.join(older)} got before the comparison"
         return None
 

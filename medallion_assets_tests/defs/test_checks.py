@@ -41,7 +41,7 @@ def rewrite(key: str, sql: str) -> None:
     with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
         table = lake.table(*key.split("/"))
         rows = connection.execute(f"WITH rows AS (FROM {lake.scan_sql(table, None)}) {sql}").to_arrow_table()
-        stage_replace(lake, table, rows, branch="main", partitions=None, partition_column=None)
+        stage_replace(lake, table, rows, branch="main")
 
 
 def drop_column(key: str, name: str) -> None:

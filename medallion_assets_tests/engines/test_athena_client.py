@@ -183,7 +183,7 @@ def test_only_the_days_that_were_asked_for_are_kept(aws: Aws, inputs: dict[str, 
     aws.lists("a")
     aws.deletes("a")
     days = DayFilter("day", [date(2026, 3, 9)], "orders", "order_date", [date(2026, 3, 9)])
-    assert aws.engine.compute(QUERY, inputs, COLUMNS, today=TODAY, days=days).num_rows == 1
+    assert aws.engine.compute(QUERY, inputs, COLUMNS, today=TODAY, only=days).num_rows == 1
 
 
 @pytest.mark.parametrize(

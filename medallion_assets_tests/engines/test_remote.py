@@ -44,7 +44,7 @@ def statement(sql: str, source: Input, *, days: DayFilter | None = None) -> str:
     inputs = {"orders": source, "products": Input(PRODUCTS, None, None)}
     query = read(sql)
     return select_statement(
-        query.sql, {name: inputs[name] for name in query.tables}, N, catalog="lake", today=TODAY, days=days
+        query.sql, {name: inputs[name] for name in query.tables}, N, catalog="lake", today=TODAY, only=days
     )
 
 
@@ -99,7 +99,7 @@ def test_a_snapshot_that_is_gone_is_planned_again(orders: Input) -> None:
 def test_the_rows_are_bounded() -> None:
     batches = (pa.record_batch({"n": pa.array(range(1000), pa.int64())}) for _ in range(1000))
     with pytest.raises(QueryFailed, match="more than 0 MB"):
-        collect(batches, N, days=None, limit_bytes=20_000)
+        collect(batches, N, only=None, limit_bytes=20_000)
     assert next(batches).num_rows == 1000  # and no more than needed were fetched
 
 

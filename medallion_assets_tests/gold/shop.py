@@ -63,10 +63,12 @@ class Shop:
         )
         publish(self.lake, stored, staged)
 
-    def refresh(self, mart: str | Mart, *, today: date = TODAY, days: list[date] | None = None) -> RefreshResult:
+    def refresh(
+        self, mart: str | Mart, *, today: date = TODAY, days: list[date] | None = None, whole: bool = False
+    ) -> RefreshResult:
         run_id = f"run-{next(self._runs)}"
         one = MARTS[mart] if isinstance(mart, str) else mart
-        return refresh(self.lake, one, today=today, now=NOW, run_id=run_id, days=days, engine=self.engine)
+        return refresh(self.lake, one, today=today, now=NOW, run_id=run_id, days=days, whole=whole, engine=self.engine)
 
     def gold(self, mart: str | Mart) -> list[Row]:
         """A mart as published, without when and from what, ordered by its grain."""

@@ -7,7 +7,7 @@ import pytest
 from medallion_assets.engines.query import read_query
 from medallion_assets.errors import MartError
 from medallion_assets.gold.mart_file import Partition
-from medallion_assets.gold.partition_check import require_day_independence
+from medallion_assets.gold.partition_check import require_independence
 from medallion_assets_tests.gold.shop import DOMAIN
 
 PARTITION = Partition(
@@ -24,7 +24,7 @@ def check(sql: str, *, required: bool = True) -> None:
     tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
     query = read_query(sql, tables, where="query.sql", keys=KEYS)
     keys = {name: KEYS[name] for name in query.tables}
-    require_day_independence(query, PARTITION, keys, where="query.sql", required=required)
+    require_independence(query, PARTITION, keys, where="query.sql", required=required)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,89 @@ def test_a_day_is_the_one_in_the_partitions_time_zone(sql: str, admitted: bool) 
     query = read_query(sql, tables, where="query.sql", keys=KEYS)
     keys = {name: KEYS[name] for name in query.tables}
     if admitted:
-        require_day_independence(query, BERLIN, keys, where="query.sql", required=True)
+        require_independence(query, BERLIN, keys, where="query.sql", required=True)
         return
     with pytest.raises(MartError, match="expected CAST\\(order_date AT TIME ZONE 'Europe/Berlin' AS DATE\\)"):
-        require_day_independence(query, BERLIN, keys, where="query.sql", required=True)
+        require_independence(query, BERLIN, keys, where="query.sql", required=True)
+
+
+REGION = Partition(
+    column="region",
+    table="orders",
+    key_of="customer_region",
+    joins={"customers": "customer_id", "products": "product_ids"},
+)
+
+
+def check_key(sql: str) -> None:
+    tables = {name: DOMAIN.silver_columns(contract) for name, contract in DOMAIN.by_name.items()}
+    query = read_query(sql, tables, where="query.sql", keys=KEYS)
+    keys = {name: KEYS[name] for name in query.tables}
+    require_independence(query, REGION, keys, where="query.sql", required=False)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT customer_region AS region, COUNT(*) AS n FROM silver.orders GROUP BY 1",
+        "SELECT (customer_region) AS region, order_id FROM silver.orders",
+        "WITH o AS (SELECT customer_region AS r FROM silver.orders) SELECT r AS region, MIN(r) AS n FROM o GROUP BY r",
+        """SELECT o.customer_region AS region, order_id, rank() OVER (PARTITION BY status, customer_region
+            ORDER BY total_amount) AS n FROM silver.orders AS o""",
+        """SELECT o.customer_region AS region, c.name, SUM(o.total_amount) AS s FROM silver.orders AS o
+            LEFT JOIN silver.customers AS c ON c.customer_id = o.customer_id GROUP BY o.customer_region, c.name""",
+        """SELECT o.customer_region AS region, v.n FROM silver.orders AS o
+            RIGHT JOIN (VALUES 1, 2) AS v (n) ON o.status = 'x' WHERE o.customer_region IS NOT NULL""",
+        "SELECT DISTINCT customer_region AS region, status FROM silver.orders",
+    ],
+)
+def test_keys_that_are_independent_pass(sql: str) -> None:
+    check_key(sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT COALESCE(customer_region, '?') AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT lower(customer_region) AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT CAST(customer_region AS varchar) AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT MIN(customer_region) AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT customer_name AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT customer_region AS region, COUNT(*) AS n FROM silver.orders GROUP BY ROLLUP (1)", "is the key"),
+        ("SELECT customer_region AS region, SUM(COUNT(*)) OVER () AS n FROM silver.orders GROUP BY 1", "other keys"),
+        (
+            "SELECT customer_region AS region, rank() OVER (PARTITION BY status ORDER BY order_id) AS n "
+            "FROM silver.orders",
+            "expected PARTITION BY the key",
+        ),
+        ("SELECT customer_region AS region FROM silver.orders UNION SELECT 'x'", "those of other keys"),
+        ("SELECT customer_region AS region FROM silver.orders ORDER BY order_id LIMIT 1", "those of other keys"),
+        (
+            "SELECT a.customer_region AS region FROM silver.orders a JOIN silver.orders b ON a.order_id = b.order_id",
+            "so that keys do not meet",
+        ),
+        (
+            "SELECT o.customer_region AS region FROM silver.orders o JOIN silver.customers c ON c.name = o.status",
+            "customers is not joined as the spec says",
+        ),
+        (
+            "SELECT o.customer_region AS region, v.n FROM silver.orders AS o "
+            "RIGHT JOIN (VALUES 1, 2) AS v (n) ON o.status = 'x'",
+            "in rows that an outer join adds",
+        ),
+        (
+            "SELECT o.customer_region AS region, v.n FROM (VALUES 1, 2) AS v (n) "
+            "LEFT JOIN silver.orders AS o ON o.status = 'x'",
+            "in rows that an outer join adds",
+        ),
+        (
+            "SELECT o.customer_region AS region, v.n FROM silver.orders AS o "
+            "FULL JOIN (VALUES 1, 2) AS v (n) ON o.status = 'x' WHERE v.n = 1",
+            "in rows that an outer join adds",
+        ),
+    ],
+)
+def test_keys_that_may_depend_on_others_are_refused(sql: str, reason: str) -> None:
+    with pytest.raises(MartError) as refused:
+        check_key(sql)
+    assert reason in str(refused.value)

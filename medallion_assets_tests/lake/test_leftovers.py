@@ -91,7 +91,7 @@ def by_merge(lake: Lake, table: Table, branch: str) -> None:
 
 def by_replace(lake: Lake, table: Table, branch: str) -> None:
     fresh = rows(ORDERS, order("a", 2), order("b", 1))
-    staged = stage_replace(lake, table, fresh, branch=branch, partitions=None, partition_column=None)
+    staged = stage_replace(lake, table, fresh, branch=branch)
     publish(lake, table, staged)
 
 

@@ -455,7 +455,7 @@ def test_days_that_lie_between_the_asked_ones_are_left_out(filled: Lake, trino: 
     )
     columns = {"day": parse_type("date"), "n": parse_type("bigint")}
     only = DayFilter("day", [MONDAY, TODAY], "orders", "order_date", [MONDAY, TODAY])
-    found = engine_on(trino, filled).compute(query, orders_of(filled), columns, today=TODAY, days=only)
+    found = engine_on(trino, filled).compute(query, orders_of(filled), columns, today=TODAY, only=only)
     assert sorted(found.column("day").to_pylist()) == [MONDAY, TODAY]
 
 

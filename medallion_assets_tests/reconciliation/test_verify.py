@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pyarrow as pa
 import pytest
 
 from medallion_assets.capture.store import open_store
@@ -238,8 +239,7 @@ def test_a_gold_row_that_was_tampered_with_is_found(source: Source) -> None:
         table,
         table.scan().to_arrow().slice(0, 0),
         branch="audit-tamper",
-        partitions=[DAY, date(2026, 3, 2)],
-        partition_column="order_date",
+        only=("order_date", pa.array([DAY, date(2026, 3, 2)])),
     )
     publish(lake, table, staged)
     found = source.comparison("gold/daily_sales_by_region")

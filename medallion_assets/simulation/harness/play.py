@@ -254,8 +254,8 @@ class _Harness:
             self._daemon.rerun(contract.lake_name, days[-1 - min(back, len(days) - 1)])
 
     def _do_recompute(self, mart: str, back: int | None) -> None:
-        partitioned = self._daemon.marts[mart].spec.partition is not None
-        named = [self._today - timedelta(days=back)] if back is not None and partitioned else None
+        daily = self._daemon.marts[mart].is_daily
+        named = [self._today - timedelta(days=back)] if back is not None and daily else None
         self._daemon.recompute(mart, named)
 
     def _do_maintain(self, layer: str, table: str) -> None:
