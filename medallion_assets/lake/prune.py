@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -52,20 +53,33 @@ def files_surely_older(
 
 
 class _SortedValues:
-    """A column as a sorted sequence of Python values; a binary search converts only the values it reads."""
+    """A column as a sorted sequence of Python values; a binary search converts only the values it reads.
+
+    It is sorted when the first search needs it. Keys are often hashes: then the bounds of nearly every file include any
+    value, so also the first one.
+    """
 
     def __init__(self, column: pa.ChunkedArray) -> None:
-        physical = _physical(column).combine_chunks()
-        self._values = physical.take(pc.sort_indices(physical))
+        self._unsorted = _physical(column)
+
+    @cached_property
+    def _values(self) -> pa.Array:
+        physical = self._unsorted.combine_chunks()
+        return physical.take(pc.sort_indices(physical))
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._unsorted)
 
     def __getitem__(self, index: int) -> Any:
         return self._values[index].as_py()
 
     def any_between(self, low: Any, high: Any) -> bool:
         """Return whether a value is in [low, high]; None is no bound."""
+        if not len(self):
+            return False
+        any_value = self._unsorted[0].as_py()
+        if any_value is not None and (low is None or low <= any_value) and (high is None or any_value <= high):
+            return True
         first = 0 if low is None else bisect_left(self, low)
         return first < len(self) and (high is None or self[first] <= high)
 

@@ -138,64 +138,63 @@ class Audit:
         """Return the results, in the order of `check_names`, and the row counts to publish with the snapshot."""
         self._connection.register("batch", batch.rows)
         try:
-            rows, keyless, newest = self._count()
-            counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=rows)
             keys = self._compare_keys(batch)
+            counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=keys.rows)
             checks = [
-                self._check_keys(rows, keyless, keys),
+                self._check_keys(keys),
                 self._check_columns(),
                 self._check_bronze_counts(batch, keys),
                 self._check_quarantine_rate(batch),
                 *self._check_row_rules(),
                 *self._check_references(),
                 *self._check_row_count(counts),
-                *self._check_freshness(newest),
+                *self._check_freshness(keys.newest_change),
             ]
         finally:
             self._connection.unregister("batch")
         return checks, counts
 
-    def _count(self) -> tuple[int, int, datetime | None]:
-        """Return the rows of the snapshot, those without a key, and the time of the newest change."""
-        if self._whole is not None:
-            return self._whole.count()
-        nulls = " OR ".join(f"{key} IS NULL" for key in self._keys)
-        ((rows, keyless, newest),) = self._query(
-            f"SELECT count(*), count(*) FILTER ({nulls}), max(_changed_at) FROM {self._snapshot}"
-        )
-        return rows, keyless, newest
-
     def _compare_keys(self, batch: Batch) -> _ComparedKeys:
-        """Compare the keys of the batch with the snapshot. With `whole`, repeated keys are those of the table."""
-        keys = ", ".join(self._keys)
-        deletions = batch.deletions.select([*self._contract.key_names, *VERSION])
-        missing = surviving = repeated = 0
-        examples: list[str] | None = None
-        if batch.rows.num_rows or deletions.num_rows:
-            self._connection.register("deletions", deletions)
-            ((missing, surviving, repeated, examples),) = self._query(f"""
-                WITH wanted AS (SELECT {keys}, {version_sql()} AS _wanted, FALSE AS _is_deletion FROM batch
-                    UNION ALL SELECT {keys}, {version_sql()}, TRUE FROM deletions),
-                there AS (SELECT {keys}, count(*) AS _times, max(_there) AS _newest
-                    FROM (SELECT {keys}, {version_sql()} AS _there FROM {self._snapshot})
-                    SEMI JOIN wanted USING ({keys}) GROUP BY {keys}),
-                compared AS (SELECT *, NOT _is_deletion AND (_times IS NULL OR _newest < _wanted) AS _missing,
-                        _is_deletion AND _times IS NOT NULL AND _newest <= _wanted AS _surviving
-                    FROM wanted LEFT JOIN there USING ({keys}))
-                SELECT count(*) FILTER (_missing), count(*) FILTER (_surviving), count(*) FILTER (_times > 1),
-                    {self._examples("_missing OR _surviving OR _times > 1")} FROM compared""")
-            self._connection.unregister("deletions")
-        if self._whole is not None:
-            repeated, examples = self._whole.repeated_keys()
-        return _ComparedKeys(missing, surviving, repeated, examples or [])
+        """Compare the keys of the batch with the snapshot, which is read once, and count its rows.
 
-    def _check_keys(self, rows: int, keyless: int, keys: _ComparedKeys) -> CheckResult:
+        For an audit of the whole table, its engine counts the rows and the repeated keys.
+        """
+        keys = ", ".join(self._keys)
+        keyless = " OR ".join(f"s.{key} IS NULL" for key in self._keys)
+        same_key = " AND ".join(f"s.{key} = w.{key}" for key in self._keys)
+        others = "LEFT" if self._whole is None else ""
+        self._connection.register("deletions", batch.deletions.select([*self._contract.key_names, *VERSION]))
+        ((rows, null_keys, newest, missing, surviving, repeated, examples),) = self._query(f"""
+            WITH changed AS (SELECT {keys}, {", ".join(VERSION)}, FALSE AS _is_deletion FROM batch
+                UNION ALL SELECT {keys}, {", ".join(VERSION)}, TRUE FROM deletions),
+            wanted AS MATERIALIZED (SELECT *, row_number() OVER () AS _row FROM changed),
+            -- One group for each wanted key that is there, and one, without _row, for all other rows.
+            there AS (SELECT w._row, count(*) AS _times, count(*) FILTER ({keyless}) AS _keyless,
+                    max(s._changed_at) AS _changed_at,
+                    bool_or({version_sql("s")} >= {version_sql("w")}) AS _reached,
+                    bool_or({version_sql("s")} > {version_sql("w")}) AS _passed
+                FROM {self._snapshot} s {others} JOIN wanted w ON {same_key} GROUP BY w._row),
+            compared AS (SELECT {keys}, _times, _keyless, _changed_at,
+                    NOT _is_deletion AND coalesce(NOT _reached, TRUE) AS _missing,
+                    _is_deletion AND coalesce(NOT _passed, FALSE) AS _surviving,
+                    _is_deletion IS NOT NULL AND _times > 1 AS _repeated
+                FROM wanted FULL JOIN there USING (_row))
+            SELECT coalesce(sum(_times), 0)::BIGINT, coalesce(sum(_keyless), 0)::BIGINT, max(_changed_at),
+                count(*) FILTER (_missing), count(*) FILTER (_surviving), count(*) FILTER (_repeated),
+                {self._examples("_missing OR _surviving OR _repeated")} FROM compared""")
+        self._connection.unregister("deletions")
+        if self._whole is not None:
+            rows, null_keys, newest = self._whole.count()
+            repeated, examples = self._whole.repeated_keys()
+        return _ComparedKeys(rows, null_keys, newest, missing, surviving, repeated, examples or [])
+
+    def _check_keys(self, keys: _ComparedKeys) -> CheckResult:
         return CheckResult(
             "keys",
-            not keyless and not keys.repeated,
+            not keys.null_keys and not keys.repeated,
             "block",
             f"Every {' + '.join(self._contract.key_names)} is in the table once and is never null.",
-            {"rows": rows, "null_keys": keyless, "repeated_keys": keys.repeated},
+            {"rows": keys.rows, "null_keys": keys.null_keys, "repeated_keys": keys.repeated},
             keys.examples if keys.repeated else (),
         )
 
@@ -328,9 +327,9 @@ class Audit:
         found = self._connection.execute(
             f"""
             WITH pairs AS MATERIALIZED ({scope}),
-            known AS (SELECT existing FROM ({existing}) WHERE existing IN (SELECT _refers FROM pairs)),
-            missing AS (SELECT DISTINCT {keys}, _young, _published FROM pairs
-                WHERE _refers IS NOT NULL AND _refers NOT IN (SELECT existing FROM known))
+            unknown AS (FROM (SELECT DISTINCT _refers FROM pairs WHERE _refers IS NOT NULL)
+                ANTI JOIN ({existing}) ON existing = _refers),
+            missing AS (SELECT DISTINCT {keys}, _young, _published FROM pairs SEMI JOIN unknown USING (_refers))
             SELECT count(*) FILTER (NOT _young AND NOT _published), count(*) FILTER (NOT _young AND _published),
                 count(*) FILTER (_young), {self._examples("NOT _young")} FROM missing""",
             parameters,
@@ -386,14 +385,19 @@ class Audit:
 
 @dataclass(frozen=True)
 class _ComparedKeys:
-    """Keys of a batch that are wrong in a snapshot.
+    """The rows of a snapshot, and the keys of a batch that are wrong in it.
 
+    - rows, null_keys: how many rows it has, and how many of them have a null in their key
+    - newest_change: the greatest `_changed_at`; None if there is none
     - missing: keys that it lacks or has with an older change
     - surviving: deleted keys that it has
     - repeated: keys that it has twice
     - examples: some of all these
     """
 
+    rows: int
+    null_keys: int
+    newest_change: datetime | None
     missing: int
     surviving: int
     repeated: int

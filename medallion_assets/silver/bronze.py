@@ -75,12 +75,14 @@ def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
 
 def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Chunk]:
     taken: list[tuple[str, pa.Table]] = []
+    taken_bytes = 0
     for at in range(0, len(names), _CONCURRENCY):
         batch = names[at : at + _CONCURRENCY]
         taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
-        if len(taken) + _CONCURRENCY > MAX_OBJECTS or sum(rows.nbytes for _, rows in taken) >= MAX_BYTES:
+        taken_bytes += sum(rows.nbytes for _, rows in taken[-len(batch) :])
+        if len(taken) + _CONCURRENCY > MAX_OBJECTS or taken_bytes >= MAX_BYTES:
             yield _chunk(taken)
-            taken = []
+            taken, taken_bytes = [], 0
     if taken:
         yield _chunk(taken)
 

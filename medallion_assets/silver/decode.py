@@ -30,7 +30,7 @@ from medallion_assets.silver.table import DELETED_BY, IS_DELETION, META_COLUMNS,
 # How much of a value a reason quotes; the quarantine row has the whole image.
 _QUOTED_CHARACTERS = 200
 
-_ROW = "_row"
+_ROW, _CREATED = "_row", "_created"
 
 _STREAM_CREATED_AT = (
     f"coalesce(TRY_CAST(regexp_extract(stream_arn, {literal(STREAM_LABEL)}, 1) AS TIMESTAMPTZ), "
@@ -66,7 +66,8 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
     """
     connection.execute(MACROS)
     # DuckDB returns rows in any order; the number connects a rejected row with its Bronze row.
-    connection.register("bronze", bronze.append_column(_ROW, pa.arange(0, bronze.num_rows)))
+    numbered = bronze.append_column(_ROW, pa.arange(0, bronze.num_rows))
+    connection.register("bronze", numbered.append_column(_CREATED, _stream_times(connection, bronze["stream_arn"])))
     try:
         # A relation converts to Arrow in every thread; `execute` would leave all of it to one thread at the end.
         typed = connection.sql(decode_sql(contract)).to_arrow_table()
@@ -91,7 +92,9 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
 
 
 def decode_sql(contract: Contract) -> str:
-    """Return the SELECT over `bronze` that types every row: the columns of Decoded.rows, `_column_name` and `_reason`.
+    """Return the SELECT that types every row of `bronze`: the columns of Decoded.rows, `_column_name` and `_reason`.
+
+    `bronze` has Bronze's columns, `_row` and `_created`, the time when the stream was created.
 
     The image of a deletion is its keys, so that all other columns are null. Each step refers by name to what an earlier
     step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
@@ -130,7 +133,7 @@ typed AS (SELECT *,
 checked AS (SELECT *,
     {wrong},
     {_extra(contract, attribute_values)} AS _extra,
-    {_STREAM_CREATED_AT} AS _stream_created_at,
+    {_CREATED} AS _stream_created_at,
     {_SEQUENCE_NUMBER} AS _sequence_number,
     event_id AS _event_id,
     approximate_creation_time AS _changed_at,
@@ -141,6 +144,18 @@ verdicts AS (SELECT *, {_problem(contract)} AS problem FROM checked)
 SELECT {names}, {", ".join(META_COLUMNS.names)}, {IS_DELETION}, {DELETED_BY},
     problem.column_name AS _column_name, problem.reason AS _reason, {_ROW}
 FROM verdicts"""
+
+
+def _stream_times(connection: duckdb.DuckDBPyConnection, stream_arns: pa.ChunkedArray) -> pa.Array:
+    """Return the time when each stream was created, read once from each ARN and not in every row."""
+    encoded = pc.dictionary_encode(stream_arns).combine_chunks()
+    numbers = pa.arange(0, len(encoded.dictionary))
+    connection.register("streams", pa.table({"stream_arn": encoded.dictionary, "number": numbers}))
+    try:
+        times = connection.execute(f"SELECT {_STREAM_CREATED_AT} AS created FROM streams ORDER BY number")
+        return times.to_arrow_table()["created"].combine_chunks().take(encoded.indices)
+    finally:
+        connection.unregister("streams")
 
 
 def bronze_version_sql() -> str:

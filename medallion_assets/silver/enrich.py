@@ -83,13 +83,21 @@ def enrich(
     """Return `rows` with the enriched columns added at the end."""
     if not referenced:
         return rows
-    connection.register("incoming", rows)
+    refers = dict.fromkeys(one.part.on for one in referenced)
+    numbered = rows.select(list(refers)).append_column("_row", pa.arange(0, rows.num_rows))
+    connection.register("incoming", numbered)
     try:
-        return connection.execute(
-            f"SELECT r.*, {_enriched(referenced)} {_joins(connection, lake, 'incoming', referenced)}"
+        found = connection.execute(
+            f"SELECT r._row, {_enriched(referenced)} {_joins(connection, lake, 'incoming', referenced)}"
         ).to_arrow_table()
     finally:
         connection.unregister("incoming")
+    found = found.sort_by("_row")
+    if found.num_rows > rows.num_rows:  # another writer left two rows of one key in a referenced table
+        rows = rows.take(found["_row"].combine_chunks())
+    for name in found.column_names[1:]:
+        rows = rows.append_column(name, found[name])
+    return rows
 
 
 def find_outdated(
