@@ -173,6 +173,11 @@ class DomainSettings(BaseModel):
                 f"The catalog is sqlite and the warehouse {self.warehouse}. SQLite keeps its file in the warehouse, so "
                 "it must be a directory; for a warehouse on S3 choose the catalog glue."
             )
+        if self.catalog == "glue" and not self.warehouse.startswith("s3://"):
+            raise ValueError(
+                f"The catalog is glue and the warehouse {self.warehouse}. Glue's tables are on S3: expected "
+                "s3://bucket/prefix, or the catalog sqlite for a directory."
+            )
         return self
 
     @classmethod

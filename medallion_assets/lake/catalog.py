@@ -33,6 +33,7 @@ from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
+from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.outage import damaged, translate_outages
 from medallion_assets.lake.schema import (
     added_columns,
@@ -270,29 +271,17 @@ def _keys(session: boto3.Session) -> duck.Keys:
 
 def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> MetastoreCatalog:
     """Return the pyiceberg catalog, without `load_catalog`, which also reads files and variables of its own."""
-    properties = {"warehouse": settings.warehouse, "py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"}
-    if session is not None:
-        properties |= {"s3.region": settings.region, "s3.connect-timeout": "5", "s3.request-timeout": "30"}
-        if settings.s3_endpoint:
-            keys = _keys(session)
-            properties |= {
-                "s3.endpoint": settings.s3_endpoint,
-                "s3.force-virtual-addressing": "false",
-                "s3.access-key-id": keys.id,
-                "s3.secret-access-key": keys.secret,
-            }
     if settings.catalog == "glue":
-        import boto3
-        from botocore.config import Config
-        from pyiceberg.catalog.glue import GlueCatalog
-
-        client = (session or boto3.Session(region_name=settings.region)).client(
-            "glue",
-            endpoint_url=settings.glue_endpoint,
-            config=Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=30),
+        if session is None:
+            raise SettingsError(f"The catalog is glue, whose tables are on S3, and the warehouse {settings.warehouse}.")
+        return open_glue(
+            session,
+            keys=_keys(session) if settings.s3_endpoint else None,
+            warehouse=settings.warehouse,
+            region=settings.region,
+            s3_endpoint=settings.s3_endpoint,
+            glue_endpoint=settings.glue_endpoint,
         )
-        return GlueCatalog("lake", client=client, **properties)
-
     from pyiceberg.catalog.sql import SqlCatalog
 
     try:
@@ -302,7 +291,12 @@ def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> Meta
             f"The warehouse {settings.warehouse} cannot be created: {refused.strerror}. Choose another directory."
         ) from refused
     # Another process locks the file for milliseconds when it writes: wait for it, seconds.
-    return SqlCatalog("lake", uri=f"sqlite:///{settings.warehouse}/catalog.db?timeout=30", **properties)
+    return SqlCatalog(
+        "lake",
+        uri=f"sqlite:///{settings.warehouse}/catalog.db?timeout=30",
+        warehouse=settings.warehouse,
+        **{"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO"},
+    )
 
 
 def _refuse_other_layout(table: Table, key: Sequence[str], partition_by: Sequence[tuple[str, str]]) -> None:

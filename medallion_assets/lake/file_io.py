@@ -1,0 +1,172 @@
+"""Read and write the files of tables on S3 with as few requests as the protocol allows.
+
+A table's files never change under their names. So a file of metadata or a manifest is fetched once and kept, one that
+this process wrote is not fetched at all, and nothing asks whether a new name is taken: it has a random part. Small
+files are written in one request.
+
+Belongs here: bytes by name. Does not belong here: which file is the current one (catalogs).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import pyarrow as pa
+from botocore.exceptions import ClientError
+from pyarrow.fs import FileSystem, S3FileSystem
+from pyiceberg.io import InputStream, OutputStream
+from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+KEPT_SUFFIXES: Final = (".metadata.json", ".avro")
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""How much is kept: the metadata of a hundred tables. What was not read for longest goes first."""
+
+
+class KeptFiles:
+    """The bytes of files by location, of bounded size. Threads may share it."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        self._limit = limit
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, location: str) -> bytes | None:
+        """Return the bytes of a file, None if it is not kept."""
+        with self._lock:
+            found = self._files.get(location)
+            if found is not None:
+                self._files.move_to_end(location)
+            return found
+
+    def keep(self, location: str, content: bytes) -> None:
+        """Keep a file."""
+        with self._lock:
+            self._forget(location)
+            self._files[location] = content
+            self._bytes += len(content)
+            while self._bytes > self._limit:
+                self._forget(next(iter(self._files)))
+
+    def forget(self, location: str) -> None:
+        """Keep a file no longer, if it is kept."""
+        with self._lock:
+            self._forget(location)
+
+    def _forget(self, location: str) -> None:
+        content = self._files.pop(location, None)
+        self._bytes -= len(content) if content is not None else 0
+
+
+_kept = KeptFiles()
+
+
+class S3FileIO(PyArrowFileIO):
+    """pyiceberg's file access to S3. `client` reads metadata files: Arrow would ask for their size first."""
+
+    def __init__(self, filesystem: S3FileSystem, client: S3Client) -> None:
+        super().__init__()
+        self._filesystem = filesystem
+        self._client = client
+        self._kept = _kept
+
+    def _initialize_fs(self, scheme: str, netloc: str | None = None) -> FileSystem:
+        if scheme not in {"s3", "s3a", "s3n"}:
+            raise ValueError(f"{scheme}: a table of a lake on S3 has files on S3 only")
+        return self._filesystem
+
+    def new_input(self, location: str) -> PyArrowFile:
+        """Return the file to read."""
+        return self._file(location)
+
+    def new_output(self, location: str) -> PyArrowFile:
+        """Return the file to write."""
+        return self._file(location)
+
+    def delete(self, location: Any) -> None:
+        """Delete a file."""
+        name = location if isinstance(location, str) else location.location
+        self._kept.forget(name)
+        super().delete(name)
+
+    def _file(self, location: str) -> PyArrowFile:
+        scheme, netloc, path = self.parse_location(location, self.properties)
+        kind = _KeptFile if location.endswith(KEPT_SUFFIXES) else _NewFile
+        file = kind(fs=self.fs_by_scheme(scheme, netloc), location=location, path=path)
+        if isinstance(file, _KeptFile):
+            file.kept, file.client = self._kept, self._client
+        return file
+
+
+class _NewFile(PyArrowFile):
+    """A file whose name nobody else takes."""
+
+    def create(self, overwrite: bool = False) -> OutputStream:
+        return super().create(overwrite=True)
+
+
+class _KeptFile(_NewFile):
+    """A small file that is read and written as a whole."""
+
+    kept: KeptFiles
+    client: S3Client
+
+    def __len__(self) -> int:
+        content = self.kept.get(self.location)
+        return super().__len__() if content is None else len(content)
+
+    def exists(self) -> bool:
+        return self.kept.get(self.location) is not None or super().exists()
+
+    def open(self, seekable: bool = True) -> InputStream:
+        content = self.kept.get(self.location)
+        if content is None:
+            content = self._fetch()
+            self.kept.keep(self.location, content)
+        return cast(InputStream, pa.BufferReader(content))
+
+    def create(self, overwrite: bool = False) -> OutputStream:
+        return cast(OutputStream, _Written(self, super().create()))
+
+    def _fetch(self) -> bytes:
+        bucket, _, key = self._path.partition("/")
+        try:
+            return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as answer:
+            if answer.response["Error"]["Code"] == "NoSuchKey":
+                raise FileNotFoundError(f"{self.location} does not exist") from answer
+            raise
+
+
+class _Written:
+    """A stream whose bytes are kept once they are stored."""
+
+    def __init__(self, file: _KeptFile, stream: OutputStream) -> None:
+        self._file = file
+        self._stream = stream
+        self._parts: list[bytes] = []
+
+    def write(self, part: bytes) -> int:
+        self._parts.append(bytes(part))
+        return self._stream.write(part)
+
+    def tell(self) -> int:
+        return sum(map(len, self._parts))
+
+    def close(self) -> None:
+        self._stream.close()
+        self._file.kept.keep(self._file.location, b"".join(self._parts))
+
+    def __enter__(self) -> _Written:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._stream.__exit__(kind, error, trace)

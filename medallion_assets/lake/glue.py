@@ -1,0 +1,121 @@
+"""The Glue catalog, with one file access for all its tables and with each metadata file parsed once.
+
+Belongs here: what pyiceberg's catalog asks Glue and S3 for more often than is needed. Does not belong here: the catalog
+of a lake on files, and what a lake does with its tables (catalog).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from botocore.config import Config
+from pyarrow.fs import S3FileSystem
+from pyiceberg.catalog.glue import GlueCatalog
+from pyiceberg.io import FileIO
+from pyiceberg.table import Table
+from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.typedef import EMPTY_DICT, Properties
+
+from medallion_assets.lake.duck import Keys
+from medallion_assets.lake.file_io import S3FileIO
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_glue import GlueClient
+    from mypy_boto3_glue.type_defs import TableTypeDef
+
+PARSED_TABLES: Final = 300
+_CONNECT_SECONDS, _REQUEST_SECONDS, _ATTEMPTS = 5, 30, 4
+
+
+class LakeGlueCatalog(GlueCatalog):
+    """Glue, for a lake that is one warehouse on S3."""
+
+    def __init__(self, client: GlueClient, io: FileIO, *, warehouse: str) -> None:
+        super().__init__("lake", client=client, warehouse=warehouse)
+        self._io = io
+        self._s3tables: dict[str, bool] = {}
+
+    def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
+        return self._io
+
+    def _is_s3tables_database(self, database_name: str) -> bool:
+        # What a database is never changes, and every commit asks.
+        if database_name not in self._s3tables:
+            self._s3tables[database_name] = super()._is_s3tables_database(database_name)
+        return self._s3tables[database_name]
+
+    def _convert_glue_to_iceberg(self, glue_table: TableTypeDef) -> Table:
+        location = glue_table.get("Parameters", {}).get("metadata_location")
+        metadata = _parsed.get(location) if location is not None else None
+        if metadata is None or location is None:
+            table = super()._convert_glue_to_iceberg(glue_table)
+            _parsed.keep(table.metadata_location, table.metadata)
+            return table
+        return Table(
+            identifier=(glue_table["DatabaseName"], glue_table["Name"]),
+            metadata=metadata,
+            metadata_location=location,
+            io=self._io,
+            catalog=self,
+        )
+
+
+class _ParsedMetadata:
+    """The metadata of tables by the location of its file, of a bounded number of files."""
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[str, TableMetadata] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, location: str) -> TableMetadata | None:
+        with self._lock:
+            found = self._tables.get(location)
+            if found is not None:
+                self._tables.move_to_end(location)
+            return found
+
+    def keep(self, location: str, metadata: TableMetadata) -> None:
+        with self._lock:
+            self._tables[location] = metadata
+            while len(self._tables) > PARSED_TABLES:
+                self._tables.popitem(last=False)
+
+
+_parsed = _ParsedMetadata()
+
+
+def open_glue(
+    session: boto3.Session,
+    *,
+    keys: Keys | None,
+    warehouse: str,
+    region: str,
+    s3_endpoint: str | None,
+    glue_endpoint: str | None,
+) -> LakeGlueCatalog:
+    """Return the Glue catalog of the lake at `warehouse`, an S3 URL.
+
+    The endpoints are URLs, and None on AWS. `keys` are for Arrow, which finds those of AWS by itself (None).
+    """
+    retries = Config(
+        retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_REQUEST_SECONDS,
+        max_pool_connections=50,
+    )
+    filesystem = S3FileSystem(
+        region=region,
+        endpoint_override=s3_endpoint,
+        connect_timeout=_CONNECT_SECONDS,
+        request_timeout=_REQUEST_SECONDS,
+        force_virtual_addressing=False,
+        access_key=keys.id if keys else None,
+        secret_key=keys.secret if keys else None,
+        # A file below 5 MB is then written in one request instead of three.
+        allow_delayed_open=True,
+    )
+    io = S3FileIO(filesystem, session.client("s3", endpoint_url=s3_endpoint, config=retries))
+    return LakeGlueCatalog(session.client("glue", endpoint_url=glue_endpoint, config=retries), io, warehouse=warehouse)
