@@ -33,7 +33,9 @@ from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
+from medallion_assets.lake.file_io import S3FileIO
 from medallion_assets.lake.glue import open_glue
+from medallion_assets.lake.local_copy import LocalCopies
 from medallion_assets.lake.outage import damaged, translate_outages
 from medallion_assets.lake.schema import (
     added_columns,
@@ -85,6 +87,7 @@ class Lake:
         self._session = session
         self._database: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
+        self._copies = LocalCopies()
 
     @classmethod
     @translate_outages()
@@ -102,6 +105,7 @@ class Lake:
         if self._database is not None:
             self._database.close()
             self._database = None
+        self._copies.close()
         self._catalog.close()
 
     def __enter__(self) -> Self:
@@ -234,22 +238,29 @@ class Lake:
                 )
             return self._database.cursor()
 
+    @translate_outages()
     def scan_sql(self, table: Table, snapshot_id: int | None) -> str:
         """Return a DuckDB table expression that reads one snapshot with the table's current columns.
 
         `snapshot_id` None is the snapshot that `table` was loaded with; without any snapshot there are no rows. A
-        column that is younger than the snapshot is null. Raises TableMissing if the snapshot has expired.
+        column that is younger than the snapshot is null. Raises TableMissing if the snapshot has expired,
+        LakeUnavailable, LakeDamaged.
         """
-        source = duck.literal(table.metadata_location)
         current = table.metadata.current_snapshot_id
-        if snapshot_id is None or snapshot_id == current:
-            return f"iceberg_scan({source})"
-        snapshot = table.snapshot_by_id(snapshot_id)
+        if current is None and snapshot_id is None:
+            return f"iceberg_scan({duck.literal(table.metadata_location)})"
+        snapshot = table.snapshot_by_id(current if snapshot_id is None else snapshot_id)
         if snapshot is None:
             raise TableMissing(
                 f"{'.'.join(table.name())} has no snapshot {snapshot_id}: it has expired, or is another table's."
             )
-        scan = f"iceberg_scan({source}, snapshot_from_id={snapshot_id})"
+        location = table.metadata_location
+        if isinstance(table.io, S3FileIO):
+            location = self._copies.metadata(table, snapshot)
+        source = duck.literal(location)
+        if snapshot.snapshot_id == current:
+            return f"iceberg_scan({source})"
+        scan = f"iceberg_scan({source}, snapshot_from_id={snapshot.snapshot_id})"
         known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
         names = {field.name for field in known.fields}
         younger = [field.name for field in table.schema().fields if field.name not in names]

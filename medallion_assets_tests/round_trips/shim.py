@@ -175,9 +175,9 @@ class _App:
         weather = self._weather
         if weather.delay_ms:
             await asyncio.sleep(
-                (weather.delay_ms + random.uniform(-weather.jitter_ms, weather.jitter_ms)) / 1000  # noqa: S311
+                (weather.delay_ms + random.uniform(-weather.jitter_ms, weather.jitter_ms)) / 1000
             )
-        chance = random.random()  # noqa: S311 - it makes faults, it guards nothing
+        chance = random.random()
         if chance < weather.slow_down:
             text = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
             await _answer(send, 503, [(b"content-type", b"application/xml")], text)

@@ -1,0 +1,95 @@
+"""Copies of a snapshot's metadata on this machine, for DuckDB.
+
+DuckDB's Iceberg reader fetches the metadata file, the manifest list and every manifest by itself, with a request or
+two each. This process has them already, because it plans with them. So DuckDB gets copies: the metadata with one
+snapshot, a manifest list that names copies of the manifests, and the manifests as they are. Data files stay where they
+are.
+
+Belongs here: these files. Does not belong here: the SQL that names them (catalog).
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.manifest import ManifestFile, write_manifest_list
+from pyiceberg.table import Table
+from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
+from pyiceberg.table.snapshots import Snapshot
+from pyiceberg.utils.concurrent import ExecutorFactory
+
+
+class LocalCopies:
+    """A folder of copies, made when the first one is asked for. Close it: that removes the folder."""
+
+    def __init__(self) -> None:
+        self._folder: TemporaryDirectory[str] | None = None
+        self._known: dict[tuple[str, int], str] = {}
+        self._manifests: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Remove all copies."""
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder = None
+        self._known, self._manifests = {}, {}
+
+    def metadata(self, table: Table, snapshot: Snapshot) -> str:
+        """Return the path of a metadata file whose only snapshot is this one. Raises what the table's `io` raises."""
+        key = (table.metadata_location, snapshot.snapshot_id)
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = self._write(table, snapshot)
+            return self._known[key]
+
+    def _write(self, table: Table, snapshot: Snapshot) -> str:
+        if self._folder is None:
+            self._folder = TemporaryDirectory(prefix="medallion-lake-")
+        folder = Path(self._folder.name)
+        manifests = snapshot.manifests(table.io)
+        new = [one.manifest_path for one in manifests if one.manifest_path not in self._manifests]
+
+        def copy(location: str) -> str:
+            path = folder / location.rpartition("/")[2]
+            with table.io.new_input(location).open() as stream:
+                path.write_bytes(stream.read())
+            return str(path)
+
+        self._manifests |= zip(new, ExecutorFactory.get_or_create().map(copy, new), strict=True)
+        manifest_list = str(folder / f"{uuid.uuid4()}.avro")
+        with write_manifest_list(
+            format_version=2,
+            output_file=PyArrowFileIO().new_output(manifest_list),
+            snapshot_id=snapshot.snapshot_id,
+            parent_snapshot_id=snapshot.parent_snapshot_id,
+            sequence_number=snapshot.sequence_number,
+            avro_compression="null",
+        ) as writer:
+            writer.add_manifests([_moved(one, self._manifests[one.manifest_path]) for one in manifests])
+        metadata = table.metadata.model_copy(
+            update={
+                "current_snapshot_id": snapshot.snapshot_id,
+                "snapshots": [snapshot.model_copy(update={"manifest_list": manifest_list})],
+                "refs": {
+                    MAIN_BRANCH: SnapshotRef(snapshot_id=snapshot.snapshot_id, snapshot_ref_type=SnapshotRefType.BRANCH)
+                },
+                "snapshot_log": [],
+                "metadata_log": [],
+                "statistics": [],
+            }
+        )
+        path = folder / f"{uuid.uuid4()}.metadata.json"
+        path.write_text(metadata.model_dump_json(exclude_none=True), encoding="utf-8")
+        return str(path)
+
+
+def _moved(manifest: ManifestFile, path: str) -> ManifestFile:
+    """Return the entry of a manifest list for a manifest that lies at `path`."""
+    moved = ManifestFile(*(manifest[position] for position in range(len(manifest))))
+    moved[0] = path
+    return moved
