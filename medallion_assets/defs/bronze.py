@@ -59,10 +59,10 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
     def bronze(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult[Any]:
         pipeline = resource_of(context, names)
         with translate_errors(context):
-            store = pipeline.bronze_store()
+            store = pipeline.bronze_store(hand_on=True)
             days = [date.fromisoformat(key) for key in context.partition_keys]
             if config.incremental:
-                with pipeline.lake() as lake:
+                with pipeline.lake(remember_tables=True) as lake:
                     positions = {name: read_published(lake, contract).position}
                 objects = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
             else:

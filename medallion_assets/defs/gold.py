@@ -76,7 +76,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
         if partitions and not config.incremental:
             named = [date.fromisoformat(day) for day in context.partition_keys]
         now = utc_now()
-        with translate_errors(context), resource.lake() as lake:
+        with translate_errors(context), resource.lake(remember_tables=True) as lake:
             found = read_completeness(lake, mart.tables)
             complete = _check_completeness(lake, mart, domain, found)
             if complete.blocks_publish:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from medallion_assets.capture.handed_on import HandingStore
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.settings import VARIABLES, DomainSettings
 
@@ -49,6 +50,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     athena_catalog: Any = Field(description=DomainSettings.model_fields["athena_catalog"].description)
 
     _lake: Lake | None = PrivateAttr(default=None)
+    _store: HandingStore | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -103,8 +105,10 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         return DomainSettings.parse(values, variables)
 
     @contextmanager
-    def lake(self) -> Iterator[Lake]:
+    def lake(self, *, remember_tables: bool = False) -> Iterator[Lake]:
         """Open the lake, once for all steps of a run: with DuckDB's extensions it takes a quarter of a second.
+
+        With `remember_tables`, the steps together ask the catalog once for each table.
 
         If the caller leaves with an error, the lake is closed, so that another attempt opens a new one. Raises
         SettingsError, LakeUnavailable.
@@ -113,6 +117,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
 
         if self._lake is None:
             self._lake = Lake.open(self.settings().lake())
+        self._lake.remember_tables(remember_tables)
         try:
             yield self._lake
         except BaseException:
@@ -125,15 +130,23 @@ class MedallionResource(dg.ConfigurableResource[Any]):
 
         return open_engine(self.settings().distributed_engine(), lake)
 
-    def bronze_store(self) -> BronzeStore:
-        """Return the Bronze store. Raises SettingsError."""
-        return open_store(self.settings().bronze)
+    def bronze_store(self, *, hand_on: bool = False) -> BronzeStore:
+        """Return the Bronze store; with `hand_on`, one from which a step of a run gets what the step before it read.
+
+        Raises SettingsError.
+        """
+        if not hand_on:
+            return open_store(self.settings().bronze)
+        if self._store is None:
+            self._store = HandingStore(open_store(self.settings().bronze))
+        return self._store
 
     def close(self) -> None:
-        """Close the lake, if it is open."""
+        """Close the lake, if it is open, and let go of what was read of Bronze."""
         if self._lake is not None:
             self._lake.close()
             self._lake = None
+        self._store = None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the lake at the end of a run or of a tick."""

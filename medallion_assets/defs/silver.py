@@ -55,14 +55,14 @@ def silver_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
 
         resource = resource_of(context, names)
         merge = merge_pending if config.incremental else remerge_day
-        with translate_errors(context), resource.lake() as lake:
+        with translate_errors(context), resource.lake(remember_tables=True) as lake:
             done: list[BatchResult] = []
             days: list[str] = []
             for day in context.partition_keys:
                 days.append(day)
                 done += merge(
                     lake,
-                    resource.bronze_store(),
+                    resource.bronze_store(hand_on=True),
                     contract,
                     domain,
                     day=date.fromisoformat(day),

@@ -8,7 +8,7 @@ A report belongs to no run. It says `changes: 0`, and the sensor on Bronze takes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from pydantic import BaseModel, ConfigDict
 
+from medallion_assets.capture.naming import ObjectName, floor
 from medallion_assets.capture.position import LATEST_WRITE
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
@@ -30,7 +31,7 @@ CHANGES: Final = "changes"
 """In the metadata of a report: 0."""
 
 MAX_DAYS: Final = 200
-"""Days of one table or mart that one call looks at: each costs a listing and up to two reports of some milliseconds."""
+"""Days of one table or mart that one call looks at: each costs up to a listing, or two reports of some milliseconds."""
 
 
 class ReportedDays(BaseModel):
@@ -65,7 +66,7 @@ def report_unchanged_days(
         name = contract.lake_name
         bronze, silver = names.asset_key("bronze", name), names.asset_key("silver", name)
         first, end = _next_days(domain.since, reported.get(silver.to_user_string()), min(merged_to[name], now))
-        empty = [day for day in _days(first, end) if not _has_objects(store, contract, day)]
+        empty = list(_days_without_objects(store, contract, first, end))
         for key in (bronze, silver):
             _report(instance, key, empty)
         done[silver.to_user_string()] = ReportedDays(since=domain.since, before=max(first, end))
@@ -118,8 +119,15 @@ def _days(first: date, end: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((end - first).days)]
 
 
-def _has_objects(store: BronzeStore, contract: Contract, day: date) -> bool:
-    return next(iter(store.list(contract.table, day=day)), None) is not None
+def _days_without_objects(store: BronzeStore, contract: Contract, first: date, end: date) -> Iterator[date]:
+    """Yield the capture days from `first` up to but without `end` that have no object; one listing per other day."""
+    day = first
+    while day < end:
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        following = next(iter(store.list(contract.table, after=floor(contract.table, midnight))), None)
+        found = end if following is None else ObjectName.parse(following).captured_at.date()
+        yield from _days(day, min(found, end))
+        day = found + timedelta(days=1)
 
 
 def _days_with_rows(lake: Lake, mart: Mart) -> set[date] | None:

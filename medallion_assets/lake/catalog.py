@@ -18,7 +18,6 @@ import duckdb
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic import ValidationError as PydanticValidationError
-from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
@@ -36,6 +35,7 @@ from medallion_assets.lake import duck
 from medallion_assets.lake.file_io import S3FileIO
 from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.local_copy import LocalCopies
+from medallion_assets.lake.memory import LakeSqlCatalog, RemembersTables, TableMemory
 from medallion_assets.lake.outage import damaged, translate_outages
 from medallion_assets.lake.schema import (
     added_columns,
@@ -81,7 +81,7 @@ class LakeSettings(BaseModel):
 class Lake:
     """An open lake. Close it, or use it as a context manager: that closes its connections, too."""
 
-    def __init__(self, settings: LakeSettings, catalog: MetastoreCatalog, session: boto3.Session | None) -> None:
+    def __init__(self, settings: LakeSettings, catalog: RemembersTables, session: boto3.Session | None) -> None:
         self.settings = settings
         self._catalog = catalog
         self._session = session
@@ -115,6 +115,11 @@ class Lake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def remember_tables(self, wanted: bool) -> None:
+        """Ask the catalog only once for each table from now on, or again each time; see memory."""
+        if wanted != (self._catalog.memory is not None):
+            self._catalog.memory = TableMemory() if wanted else None
 
     @translate_outages()
     def table(self, namespace: str, name: str) -> Table:
@@ -247,20 +252,21 @@ class Lake:
         LakeUnavailable, LakeDamaged.
         """
         current = table.metadata.current_snapshot_id
-        if current is None and snapshot_id is None:
+        wanted = current if snapshot_id is None else snapshot_id
+        if wanted is None:
             return f"iceberg_scan({duck.literal(table.metadata_location)})"
-        snapshot = table.snapshot_by_id(current if snapshot_id is None else snapshot_id)
+        snapshot = table.snapshot_by_id(wanted)
         if snapshot is None:
             raise TableMissing(
-                f"{'.'.join(table.name())} has no snapshot {snapshot_id}: it has expired, or is another table's."
+                f"{'.'.join(table.name())} has no snapshot {wanted}: it has expired, or is another table's."
             )
         location = table.metadata_location
         if isinstance(table.io, S3FileIO):
             location = self._copies.metadata(table, snapshot)
         source = duck.literal(location)
-        if snapshot.snapshot_id == current:
+        if wanted == current:
             return f"iceberg_scan({source})"
-        scan = f"iceberg_scan({source}, snapshot_from_id={snapshot.snapshot_id})"
+        scan = f"iceberg_scan({source}, snapshot_from_id={wanted})"
         known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
         names = {field.name for field in known.fields}
         younger = [field.name for field in table.schema().fields if field.name not in names]
@@ -280,7 +286,7 @@ def _keys(session: boto3.Session) -> duck.Keys:
     return duck.Keys(str(frozen.access_key), str(frozen.secret_key), frozen.token)
 
 
-def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> MetastoreCatalog:
+def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> RemembersTables:
     """Return the pyiceberg catalog, without `load_catalog`, which also reads files and variables of its own."""
     if settings.catalog == "glue":
         if session is None:
@@ -293,8 +299,6 @@ def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> Meta
             s3_endpoint=settings.s3_endpoint,
             glue_endpoint=settings.glue_endpoint,
         )
-    from pyiceberg.catalog.sql import SqlCatalog
-
     try:
         Path(settings.warehouse).mkdir(parents=True, exist_ok=True)
     except OSError as refused:
@@ -302,7 +306,7 @@ def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> Meta
             f"The warehouse {settings.warehouse} cannot be created: {refused.strerror}. Choose another directory."
         ) from refused
     # Another process locks the file for milliseconds when it writes: wait for it, seconds.
-    return SqlCatalog(
+    return LakeSqlCatalog(
         "lake",
         uri=f"sqlite:///{settings.warehouse}/catalog.db?timeout=30",
         warehouse=settings.warehouse,

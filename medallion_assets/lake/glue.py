@@ -20,6 +20,7 @@ from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from medallion_assets.lake.duck import Keys
 from medallion_assets.lake.file_io import S3FileIO
+from medallion_assets.lake.memory import RemembersTables
 
 if TYPE_CHECKING:
     import boto3
@@ -30,7 +31,7 @@ PARSED_TABLES: Final = 300
 _CONNECT_SECONDS, _REQUEST_SECONDS, _ATTEMPTS = 5, 30, 4
 
 
-class LakeGlueCatalog(GlueCatalog):
+class LakeGlueCatalog(RemembersTables, GlueCatalog):
     """Glue, for a lake that is one warehouse on S3."""
 
     def __init__(self, client: GlueClient, io: FileIO, *, warehouse: str) -> None:

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile, write_manifest_list
 from pyiceberg.table import Table
-from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRef, SnapshotRefType
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
@@ -75,9 +74,7 @@ class LocalCopies:
             update={
                 "current_snapshot_id": snapshot.snapshot_id,
                 "snapshots": [snapshot.model_copy(update={"manifest_list": manifest_list})],
-                "refs": {
-                    MAIN_BRANCH: SnapshotRef(snapshot_id=snapshot.snapshot_id, snapshot_ref_type=SnapshotRefType.BRANCH)
-                },
+                "refs": {},
                 "snapshot_log": [],
                 "metadata_log": [],
                 "statistics": [],

@@ -174,9 +174,7 @@ class _App:
         """Delay the request; return whether it ends here."""
         weather = self._weather
         if weather.delay_ms:
-            await asyncio.sleep(
-                (weather.delay_ms + random.uniform(-weather.jitter_ms, weather.jitter_ms)) / 1000
-            )
+            await asyncio.sleep((weather.delay_ms + random.uniform(-weather.jitter_ms, weather.jitter_ms)) / 1000)
         chance = random.random()
         if chance < weather.slow_down:
             text = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"

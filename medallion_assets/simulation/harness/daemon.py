@@ -261,6 +261,7 @@ class Daemon:
 
     def _merge(self, merge: Callable[..., Iterator[BatchResult]], table: str, day: date) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:
+            lake.remember_tables(True)
             done = merge(
                 lake,
                 self._store(),
@@ -276,6 +277,7 @@ class Daemon:
 
     def _refresh(self, name: str, days: Sequence[date] | None) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:
+            lake.remember_tables(True)
             now = self._clock()
             result = refresh(lake, self.marts[name], today=now.date(), now=now, run_id=run_id, days=days)
             return None if result.published else _held(result.checks)

@@ -42,6 +42,7 @@ from sqlalchemy.exc import OperationalError
 
 from medallion_assets.lake import duck
 from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.lake.memory import RemembersTables
 from medallion_assets.simulation.faults import AFTER, Faults
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Warehouse:
     def open(self) -> Lake:
         """Open a Lake, as a new process does."""
         settings = LakeSettings(warehouse=str(self.folder), catalog="sqlite", region="eu-central-1")
-        return _Lake(settings, _Catalog(self), self)
+        return _Lake(settings, _RememberingCatalog(self), self)
 
     def call(self, point: str, act: Callable[[], T], before: Sequence[Mistake], after: Sequence[Mistake] = ()) -> T:
         """Make one call that may fail with one of these errors; `after` are errors of a call that took effect."""
@@ -123,7 +124,7 @@ _DUCKDB: Final[tuple[Mistake, ...]] = (
 class _Lake(Lake):
     """The project's Lake with planned faults in DuckDB's connections. Simulations of a process share one database."""
 
-    def __init__(self, settings: LakeSettings, catalog: MetastoreCatalog, warehouse: Warehouse) -> None:
+    def __init__(self, settings: LakeSettings, catalog: RemembersTables, warehouse: Warehouse) -> None:
         super().__init__(settings, catalog, None)
         self._warehouse = warehouse
         self._database = database()
@@ -253,6 +254,10 @@ class _Catalog(MetastoreCatalog):
 
     drop_namespace = drop_table = drop_view = list_namespaces = list_views = load_namespace_properties = _never
     load_view = register_table = register_view = rename_table = update_namespace_properties = view_exists = _never
+
+
+class _RememberingCatalog(RemembersTables, _Catalog):
+    """The catalog as a run uses it."""
 
 
 class _Files(PyArrowFileIO):
