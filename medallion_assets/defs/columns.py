@@ -49,7 +49,7 @@ def mart_columns(mart: Mart) -> dg.TableSchema:
     """Return the columns of a mart, and those of every Gold table."""
     added = [
         dg.TableColumn("computed_at", "timestamp", "When the row was computed."),
-        dg.TableColumn("silver_snapshots", "json", "The Silver snapshots it was computed from, by table."),
+        dg.TableColumn("silver_snapshots", "json", "The snapshots it was computed from, by input."),
     ]
     return dg.TableSchema([*(_column(column, column.name) for column in mart.columns.values()), *added])
 

@@ -10,6 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+# The metadata of an output that Dagster does not take for a materialization. A step that reports other partitions than
+# its run's yields one: without an output, Dagster would skip what is downstream of the step.
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION as NO_MATERIALIZATION
+
 # A run launcher of one's own is a subclass of these; Dagster exports its launchers, but not the base class.
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 
@@ -26,6 +30,7 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 __all__ = [
     "CHECKED_VERSIONS",
     "HIDDEN_TAG_PREFIX",
+    "NO_MATERIALIZATION",
     "RUN_KEY_TAG",
     "SENSOR_NAME_TAG",
     "CheckRunHealthResult",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
 
@@ -12,6 +12,7 @@ from medallion_assets.contracts.model import Severity
 from medallion_assets.defs.automation import at_new_day
 from medallion_assets.defs.checks import audit_failure, evaluation, log_results, published_checks
 from medallion_assets.defs.columns import mart_columns, mart_lineage
+from medallion_assets.defs.dagster_private import NO_MATERIALIZATION
 from medallion_assets.defs.failures import translate_errors
 from medallion_assets.defs.freshness import freshness
 from medallion_assets.defs.names import Names, daily, utc_now
@@ -27,14 +28,15 @@ if TYPE_CHECKING:
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.ledger.status import Completeness
 
-Events = Iterator[dg.MaterializeResult[Any]]
+Events = Iterator[dg.MaterializeResult[Any] | dg.Output[None]]
 
 
 def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinition:
     """Return one mart. Its partitions, if it is refreshed by days, are order days; any capture day may affect any.
 
     They are declared like the capture days, so that one run can contain all layers. The partition of the sensor's run
-    is a capture day. In it the step does not yield its asset: it reports the order days it refreshed, one by one.
+    is a capture day. In it the step does not materialize that day: it reports the order days it refreshed, one by one,
+    and yields an output that is no materialization, so that the marts which read it follow in the same run.
     """
     key = names.asset_key("gold", mart.name)
     partitions = daily(domain.since) if mart.is_daily else None
@@ -44,11 +46,8 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
 
     @dg.asset(
         key=key,
-        deps=[
-            dg.AssetDep(names.asset_key("silver", table), partition_mapping=dg.AllPartitionMapping())
-            for table in mart.tables
-        ],
-        output_required=False,
+        deps=[_dep(mart, name, names) for name in mart.inputs],
+        dagster_type=cast("dg.DagsterType", dg.Nothing),
         description=mart.spec.description,
         group_name=names.group("gold"),
         kinds={"sql", "iceberg"},
@@ -117,8 +116,17 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
                     context.log_event(dg.AssetMaterialization(key, partition=day.isoformat(), metadata=metadata))
             if named is not None or not partitions:
                 yield dg.MaterializeResult(metadata={**metadata, "dagster/column_lineage": lineage})
+            else:
+                yield dg.Output(None, metadata={NO_MATERIALIZATION: True})
 
     return gold
+
+
+def _dep(mart: "Mart", name: str, names: Names) -> dg.AssetDep:
+    """Return the dependency on an input: a mart may read any of its days, if it has any."""
+    upstream = mart.upstream.get(name)
+    has_days = upstream is None or upstream.spec.partition is not None
+    return dg.AssetDep(names.input_key(name), partition_mapping=dg.AllPartitionMapping() if has_days else None)
 
 
 def gold_checks(mart: "Mart", domain: Domain, names: Names) -> dg.AssetChecksDefinition:

@@ -144,9 +144,9 @@ def _with_external_changes(
 ) -> Cursor:
     """Return the cursor after changes of others: runs by hand, and processes outside Dagster."""
     own = run.run_id if run is not None else None
-    records = instance.get_asset_records([names.node_key(node) for node in graph.tables])
+    records = instance.get_asset_records([names.node_key(node) for node in graph.read])
     found = {record.asset_entry.asset_key: record.asset_entry.last_materialization_record for record in records}
-    latest = {node: last for node in graph.tables if (last := found.get(names.node_key(node))) is not None}
+    latest = {node: last for node in graph.read if (last := found.get(names.node_key(node))) is not None}
     made = {
         node: _last_made(instance, names.node_key(node), last, seen=cursor.materializations.get(node))
         for node, last in latest.items()

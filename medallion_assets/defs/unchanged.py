@@ -74,7 +74,7 @@ def report_unchanged_days(
         if mart.spec.partition is None or not mart.is_daily:
             continue
         key = names.asset_key("gold", mart.name)
-        zone = ZoneInfo(mart.spec.partition.time_zone)
+        zone = ZoneInfo(mart.time_zone)
         first, end = _next_days(domain.since, reported.get(key.to_user_string()), now, zone)
         found = _days_with_rows(lake, mart) if first < end else set()
         if found is None:

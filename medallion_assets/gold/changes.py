@@ -109,6 +109,21 @@ def unread_snapshots(
     return found
 
 
+def unread_silver(mart: Mart, versions: InputVersions | None, tables: Mapping[str, Table | None]) -> list[Snapshot]:
+    """Return the snapshots of Silver whose changes are not in a mart that was computed from `versions`.
+
+    Also of what it reads through other marts, as these were when it read them. `tables` has all of them by input.
+    """
+    own = {name: tables[name] for name in mart.inputs if name not in mart.upstream}
+    found = [snapshot for later in unread_snapshots(versions, own).values() for snapshot in later]
+    for name, upstream in mart.upstream.items():
+        table = tables[name]
+        read = versions.snapshots.get(name) if versions else None
+        then = InputVersions.of_snapshot(table, read) if table is not None else None
+        found += unread_silver(upstream, then, tables)
+    return found
+
+
 def affected_partitions(
     lake: Lake, mart: Mart, tables: Mapping[str, Table | None], *, before: InputVersions | None, now: InputVersions
 ) -> pa.Array | None:

@@ -112,6 +112,17 @@ class Mart:
         }
 
     @property
+    def time_zone(self) -> str:
+        """The zone on whose clock its days are: that of its partition, or of the mart whose days they are."""
+        if (partition := self.spec.partition) is None:
+            return UTC
+        upstream = self.upstream.get(partition.table)
+        days = upstream.spec.partition if upstream is not None else None
+        if upstream is None or days is None or days.column != partition.day_of:
+            return partition.time_zone
+        return upstream.time_zone
+
+    @property
     def input_name(self) -> str:
         """Its name in the SQL of the marts that read it."""
         return f"{GOLD}.{self.name}"

@@ -18,7 +18,7 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.gold.changes import InputVersions, unread_snapshots
+from medallion_assets.gold.changes import InputVersions, unread_silver, unread_snapshots
 from medallion_assets.gold.completeness import Computation, complete_to
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.health.blocks import Block, Blocks, read_blocks
@@ -83,7 +83,7 @@ class MartStatus:
     - computed_at: when the last published refresh began
     - published_at: when the mart's rows changed last
     - rows: its rows
-    - behind: its tables that changed after it was computed
+    - behind: its inputs that changed after it was computed: Silver tables, and marts as `gold.<mart>`
     - complete_to: every change of its tables' streams up to then is in the mart; never later than `computed_at`
     - incomplete: its tables that need a backfill
     - blocked_by: the check that blocks its publication, as far as `ops.checks` knows
@@ -127,12 +127,17 @@ def read_status(
 
     Reads metadata, one listing of Bronze per table, the count of each quarantine table and the newest rows of
     `ops.checks`; no row of Silver or Gold. `completeness` is by lake name and has to be read before this call, because
-    rows that come later must not count. Raises LakeUnavailable, SettingsError.
+    rows that come later must not count. In `marts` each comes after those that it reads. Raises LakeUnavailable,
+    SettingsError.
     """
-    silver = {contract.lake_name: lake.find(SILVER, contract.lake_name) for contract in domain.tables}
-    reader = _Reader(lake, store, silver, completeness, read_blocks(lake, now), now)
+    found = {contract.lake_name: lake.find(SILVER, contract.lake_name) for contract in domain.tables}
+    found |= {mart.input_name: lake.find(GOLD, mart.name) for mart in marts}
+    reader = _Reader(lake, store, found, completeness, read_blocks(lake, now), now)
     tables = {contract.lake_name: reader.table(contract) for contract in domain.tables}
-    return Status(tuple(tables.values()), tuple(reader.mart(mart, tables) for mart in marts))
+    shown: dict[str, MartStatus] = {}
+    for mart in marts:
+        shown[mart.input_name] = reader.mart(mart, tables, shown)
+    return Status(tuple(tables.values()), tuple(shown.values()))
 
 
 def read_last_changes(lake: Lake, domain: Domain) -> dict[str, datetime | None]:
@@ -149,17 +154,17 @@ def read_last_changes(lake: Lake, domain: Domain) -> dict[str, datetime | None]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one table or mart; `silver` and `completeness` are by lake name."""
+    """Reads one table or mart; `found` is by input name (Mart.inputs), `completeness` by lake name."""
 
     lake: Lake
     store: BronzeStore
-    silver: Mapping[str, Table | None]
+    found: Mapping[str, Table | None]
     completeness: Mapping[str, Completeness]
     blocks: Blocks
     now: datetime
 
     def table(self, contract: Contract) -> TableStatus:
-        name, table = contract.lake_name, self.silver[contract.lake_name]
+        name, table = contract.lake_name, self.found[contract.lake_name]
         position = read_position(table)
         pending = [ObjectName.parse(path).captured_at for path in position.pending(self.store, contract.table)]
         last_merged_at = ObjectName.parse(position.newest).captured_at if position.newest else None
@@ -181,13 +186,15 @@ class _Reader:
             blocked_by=self.blocks.of(SILVER, name, published_at=published_at),
         )
 
-    def mart(self, mart: Mart, tables: Mapping[str, TableStatus]) -> MartStatus:
+    def mart(self, mart: Mart, tables: Mapping[str, TableStatus], marts: Mapping[str, MartStatus]) -> MartStatus:
         inputs = [tables[name] for name in mart.tables]
-        gold = self.lake.find(GOLD, mart.name)
+        gold = self.found[mart.input_name]
         versions = InputVersions.recorded(gold) if gold is not None else None
         computation = Computation.recorded(gold) if gold is not None else None
-        unread = unread_snapshots(versions, {name: self.silver[name] for name in mart.tables})
-        unread_from = [_oldest_capture(snapshot) for snapshots in unread.values() for snapshot in snapshots]
+        unread = unread_snapshots(versions, {name: self.found[name] for name in mart.inputs})
+        unread_from = [_oldest_capture(snapshot) for snapshot in unread_silver(mart, versions, self.found)]
+        now_complete_to = {table.table: table.complete_to for table in inputs}
+        now_complete_to |= {name: marts[name].complete_to for name in mart.upstream}
         published_at = _published_at(gold)
         return MartStatus(
             mart=mart.name,
@@ -197,12 +204,7 @@ class _Reader:
             published_at=published_at,
             rows=_total_rows(gold),
             behind=tuple(unread),
-            complete_to=complete_to(
-                mart.tables,
-                computation,
-                unread=unread,
-                now_complete_to={table.table: table.complete_to for table in inputs},
-            ),
+            complete_to=complete_to(mart.inputs, computation, unread=unread, now_complete_to=now_complete_to),
             incomplete=tuple(table.table for table in inputs if table.needs_backfill),
             blocked_by=self.blocks.of(GOLD, mart.name, published_at=published_at),
         )

@@ -96,7 +96,7 @@ def _changes(lake: Lake, store: BronzeStore, contract: Contract, since: datetime
 def _gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict[str, datetime]:
     """Return when all of the readers first contained each Bronze object; objects that one lacks are left out."""
     place_of_snapshot, place_of_object = _silver_order(lake.table(SILVER, contract.lake_name))
-    published = [_published(lake.table(GOLD, mart.name), contract.lake_name, place_of_snapshot) for mart in readers]
+    published = [_published(lake, mart, contract.lake_name, place_of_snapshot) for mart in readers]
     times: dict[str, datetime] = {}
     for name, place in place_of_object.items():
         firsts = [min((at for at, upto in log if upto >= place), default=None) for log in published]
@@ -117,14 +117,31 @@ def _silver_order(table: Table) -> tuple[Mapping[int, int], Mapping[str, int]]:
     return snapshots, objects
 
 
-def _published(table: Table, silver: str, places: Mapping[int, int]) -> list[tuple[datetime, int]]:
+def _published(lake: Lake, mart: Mart, silver: str, places: Mapping[int, int]) -> list[tuple[datetime, int]]:
     """Return when the mart was published, each time with the place of the Silver snapshot it was computed from."""
     moved: list[tuple[datetime, int]] = []
-    for entry in table.metadata.snapshot_log:
-        computed_from = json.loads(snapshot_summary(table, entry.snapshot_id).get(INPUT_SNAPSHOTS, "{}")).get(silver)
-        if computed_from in places:
-            moved.append((_utc(entry.timestamp_ms), places[computed_from]))
+    for entry in lake.table(GOLD, mart.name).metadata.snapshot_log:
+        place = _place(lake, mart, entry.snapshot_id, silver, places)
+        if place is not None:
+            moved.append((_utc(entry.timestamp_ms), place))
     return moved
+
+
+def _place(lake: Lake, mart: Mart, snapshot_id: int | None, silver: str, places: Mapping[int, int]) -> int | None:
+    """Return the place of the Silver snapshot that a mart's snapshot was computed from, the oldest if it read several.
+
+    None if one of them, or the snapshot of a mart between, is not known any more.
+    """
+    table = lake.table(GOLD, mart.name)
+    if snapshot_id is None or table.snapshot_by_id(snapshot_id) is None:
+        return None
+    read = json.loads(snapshot_summary(table, snapshot_id).get(INPUT_SNAPSHOTS, "{}"))
+    found = [places.get(read.get(silver))] if silver in mart.inputs else []
+    for name, upstream in mart.upstream.items():
+        if silver in upstream.tables:
+            found.append(_place(lake, upstream, read.get(name), silver, places))
+    known = [place for place in found if place is not None]
+    return min(known) if len(known) == len(found) else None
 
 
 def _utc(milliseconds: int) -> datetime:

@@ -187,7 +187,11 @@ def oldest_day(domain: Domain, marts: Iterable[Mart], workload: Workload, *, tod
 
     Never before the domain's `since`.
     """
-    tables = {mart.spec.partition.table for mart in marts if mart.spec.partition is not None and mart.is_daily}
+    tables: set[str] = set()
+    for mart in marts:
+        if (partition := mart.spec.partition) is not None and mart.is_daily:
+            upstream = mart.upstream.get(partition.table)
+            tables.update([partition.table] if upstream is None else upstream.tables)
     back = [workload.tables[name].initial.over_days for name in tables & workload.tables.keys()]
     return max(domain.since, today - timedelta(days=max(back, default=0)))
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.engines.names import schema_and_table
 
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
@@ -48,13 +49,27 @@ class Graph:
             for contract in domain.tables
         }
         for mart in marts:
-            upstream[f"gold/{mart.name}"] = frozenset(f"silver/{table}" for table in mart.tables)
+            upstream[f"gold/{mart.name}"] = frozenset("/".join(schema_and_table(name)) for name in mart.inputs)
         return cls(upstream)
 
     @property
     def tables(self) -> list[str]:
         """The Silver nodes."""
         return [node for node in self.upstream if not is_mart(node)]
+
+    @property
+    def read(self) -> list[str]:
+        """The Silver nodes, and the marts that other marts read."""
+        by_marts = {node for upstream in self.upstream.values() for node in upstream}
+        return [node for node in self.upstream if not is_mart(node) or node in by_marts]
+
+    def with_marts_over(self, nodes: Collection[str]) -> set[str]:
+        """Return `nodes`, and the marts that read one of them, directly or through other marts."""
+        reached = set(nodes)
+        for node, upstream in self.upstream.items():
+            if is_mart(node) and upstream & reached:
+                reached.add(node)
+        return reached
 
     def downstream(self, nodes: Collection[str]) -> set[str]:
         """Return every node downstream of one of `nodes`, directly or not; without `nodes` themselves."""
@@ -99,7 +114,7 @@ class Cursor(_Value):
     - request: the run that was requested and is not known to have ended
     - stale: nodes to run although none of their objects is pending
     - backoffs: the nodes whose last attempt failed
-    - materializations: by Silver node, the id of the last known materialization
+    - materializations: by node that others read, the id of the last known materialization
     - commits: by Silver node, the last known snapshot that changed rows
     """
 
@@ -158,16 +173,18 @@ def apply_outcome(cursor: Cursor, outcomes: Mapping[str, Outcome], pending: Pend
 def observe_materializations(
     cursor: Cursor, graph: Graph, latest: Mapping[str, int], *, own: Collection[str]
 ) -> Cursor:
-    """Return the cursor after reading the id of the latest materialization of each Silver node.
+    """Return the cursor after reading the id of the latest materialization of each node that others read.
 
-    `own` are the nodes whose latest materialization the sensor's own run made. Another new one was made by hand: mark
-    everything downstream of the table as stale, and end the table's backoff.
+    `own` are the nodes whose latest materialization the sensor's own run made. Another new one was made by hand, or on
+    a new day: mark everything downstream of the node as stale, and end the node's backoff. A mart that was made by hand
+    itself stays stale if something upstream of it was, too, because it may have read what was there before.
     """
     by_hand = {node for node, made in latest.items() if made != cursor.materializations.get(node) and node not in own}
+    behind = {node for node in by_hand if is_mart(node) and node in graph.downstream(by_hand - {node})}
     return cursor.model_copy(
         update={
             "materializations": {**cursor.materializations, **latest},
-            "stale": (cursor.stale | graph.downstream(by_hand)) - by_hand,
+            "stale": ((cursor.stale | graph.downstream(by_hand)) - by_hand) | behind,
             "backoffs": {node: backoff for node, backoff in cursor.backoffs.items() if node not in by_hand},
         }
     )
@@ -193,7 +210,8 @@ def plan_run(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> R
     """Return the run to request now, or None if there is nothing to run.
 
     The oldest capture day comes first. A failing table is tried alone when its pause is over, so that it cannot delay
-    another one. Until it succeeds the marts that read it are left out, and stay published as they are.
+    another one. Until it succeeds the marts that read it are left out, also those that read it through another mart,
+    and stay published as they are. So do the marts behind a failing mart until its pause is over.
     """
     backing_off = {node for node, backoff in cursor.backoffs.items() if backoff.retry_at > now}
     failing = {node for node in cursor.backoffs if not is_mart(node)}
@@ -202,8 +220,7 @@ def plan_run(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> R
         start, failing = {retry}, failing - {retry}
     else:
         start = {node for node in graph.tables if pending.get(node)} | cursor.stale
-    behind_failing = {node for node, upstream in graph.upstream.items() if is_mart(node) and upstream & failing}
-    left_out = backing_off | failing | behind_failing
+    left_out = backing_off | graph.with_marts_over(failing | {node for node in backing_off if is_mart(node)})
     days = [day for node in start - left_out for day in pending.get(node, {})]
     day = min(days, default=now.date())
     oldest = {node: names[day][0] for node, names in pending.items() if node in start - left_out and day in names}

@@ -93,7 +93,7 @@ def test_the_shop_has_its_three_marts() -> None:
         ("mart.yaml", "{min: 0}", "{references: orders}", "a mart's rule says one of"),
         ("mart.yaml", "{min: 0}", "{pattern: x}", "rule pattern: expected type string"),
         ("query.sql", "AS order_count", "AS orders", "columns: order_date, region, order_count"),
-        ("query.sql", "FROM silver.orders", "FROM silver.order", "expected one of silver.customers, silver.orders"),
+        ("query.sql", "FROM silver.orders", "FROM silver.order", "expected one of gold.key_metrics, "),
         ("query.sql", "GROUP BY CAST(order_date AS DATE), ", "GROUP BY ", "query.sql: Binder Error"),
         (
             "query.sql",
