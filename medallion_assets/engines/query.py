@@ -7,7 +7,7 @@ Nothing is run. Does not belong here: which expressions are allowed (trino), the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -106,8 +106,7 @@ def read_query(
 def _read_checked(sql: str, tables: Tables, *, doubles: bool, keys: Keys, unreadable: Mapping[str, str]) -> Query:
     tree = _parse(sql)
     unknown = [f"FROM {name}: {unreadable[name]}" for name in sorted(tables_in(sql) & unreadable.keys())]
-    sources = _wrong_sources(tree, tables, unreadable=unreadable)
-    _raise_all([*_misread_formats(sql), *sources, *_wrong_expressions(tree), *unknown])
+    _raise_all([*_misread_formats(sql), *_wrong_sources(tree, tables), *_wrong_expressions(tree), *unknown])
     query = _query(sql, tree, tables, strict=True)
     _raise_all([*_wrong_types(query, doubles=doubles), *untotal_orders(query.typed, keys)])
     return query
@@ -172,10 +171,9 @@ def _misread_formats(sql: str) -> Iterator[str]:
                 yield f"{token.text}: the format {inner.text!r} has {wrong!r}, which Trino does not know"
 
 
-def _wrong_sources(tree: exp.Query, tables: Tables, *, unreadable: Collection[str] = ()) -> Iterator[str]:
+def _wrong_sources(tree: exp.Query, tables: Tables) -> Iterator[str]:
     """Yield what FROM may not name: it takes the tables given, the query's own WITH names, and UNNEST."""
     names = sorted(f"{schema}.{table}" for schema, inside in tables.items() for table in inside)
-    names = [name for name in names if name not in unreadable]
     expected = f"expected one of {', '.join(names)}" if names else "the lake has no table yet"
     for table in tree.find_all(exp.Table):
         scope = table.find_ancestor(exp.Select, exp.Query)

@@ -269,7 +269,9 @@ def _load(files: _Files, domain: Domain, marts: Iterable[Mart], *, unreadable: M
 
 def _read_sql(files: _Files, sources: Mapping[str, Source], unreadable: Mapping[str, str]) -> Query:
     """Return the SELECT of a mart over what it can read. Raises MartError."""
-    columns: dict[str, Mapping[str, ColumnType]] = {name: {} for name in unreadable}
+    itself = f"{GOLD}.{files.folder.name}"
+    others = [name for name in unreadable if name != itself or files.folder.name in files.reads]
+    columns: dict[str, Mapping[str, ColumnType]] = {name: {} for name in others}
     columns |= {name: source.columns for name, source in sources.items()}
     try:
         query = read_query(
