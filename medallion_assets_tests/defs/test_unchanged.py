@@ -19,7 +19,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.settings import Settings
 from medallion_assets_tests.defs.runs import incremental_run, observe, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, store
-from medallion_assets_tests.defs.test_sensors import Ticker
+from medallion_assets_tests.defs.ticker import Ticker
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
 
