@@ -125,7 +125,7 @@ def gold_asset(mart: "Mart", domain: Domain, names: Names) -> dg.AssetsDefinitio
 def _dep(mart: "Mart", name: str, names: Names) -> dg.AssetDep:
     """Return the dependency on an input: a mart may read any of its days, if it has any."""
     upstream = mart.upstream.get(name)
-    has_days = upstream is None or upstream.spec.partition is not None
+    has_days = upstream is None or upstream.is_daily
     return dg.AssetDep(names.input_key(name), partition_mapping=dg.AllPartitionMapping() if has_days else None)
 
 

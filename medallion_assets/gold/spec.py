@@ -114,7 +114,7 @@ class Mart:
     @property
     def time_zone(self) -> str:
         """The zone on whose clock its days are: that of its partition, or of the mart whose days they are."""
-        if (partition := self.spec.partition) is None:
+        if (partition := self.spec.partition) is None or not self.is_daily:
             return UTC
         upstream = self.upstream.get(partition.table)
         days = upstream.spec.partition if upstream is not None else None
