@@ -6,7 +6,7 @@ a mart reads (spec), the tables in the lake (changes).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medallion_assets.contracts.loader import Domain
@@ -19,7 +19,7 @@ class Source:
     """A table that a mart can read.
 
     - columns: the declared ones; of a Silver table those of enrichment, too
-    - key: the columns by which no two rows are equal: a contract's key, a mart's grain
+    - key: the columns in which no two rows are equal, nulls included: a contract's key, a mart's grain
     - required: the columns that are null in no row
     """
 
@@ -33,13 +33,10 @@ def silver_sources(domain: Domain) -> dict[str, Source]:
     return {contract.lake_name: _of_contract(contract, domain) for contract in domain.tables}
 
 
-def mart_source(columns: Mapping[str, Column], grain: Iterable[str], *, never_null: Iterable[str]) -> Source:
-    """Return a mart as others read it. Its audit has proven its grain and its rules before it is published.
-
-    `never_null` are the columns of its grain that are null in no row.
-    """
+def mart_source(columns: Mapping[str, Column], grain: Sequence[str], never_null: Iterable[str]) -> Source:
+    """Return a mart as others read it. Its audit has proven its grain and its rules before it is published."""
     types = {name: column.type for name, column in columns.items()}
-    return Source(types, tuple(grain), _required(columns.values()) | set(never_null))
+    return Source(types, tuple(grain), _required(columns.values()).union(never_null))
 
 
 def _of_contract(contract: Contract, domain: Domain) -> Source:

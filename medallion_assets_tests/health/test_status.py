@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 
 from medallion_assets.capture.file_store import FileStore
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.health.blocks import Block
 from medallion_assets.health.collect import collect_health
 from medallion_assets.health.run_events import CheckEvaluation, RunEvents
@@ -26,6 +27,7 @@ from medallion_assets.ledger.status import read_completeness
 from medallion_assets.ops.tables import LEDGER
 from medallion_assets.ops.upsert import upsert
 from medallion_assets.silver.table import OBJECTS, silver_schema
+from medallion_assets_tests.fixtures.chain import chain_domain
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS, NOW, Shop, customer, order, product
 
 SALES = "daily_sales_by_region"
@@ -47,9 +49,9 @@ def ledger_says(lake: Lake, complete_to: datetime) -> None:
     upsert(lake, LEDGER, [], run_id="ledger", properties=properties)
 
 
-def status(lake: Lake, bronze: Path, *, at: datetime = NOW) -> Status:
+def status(lake: Lake, bronze: Path, *, marts: Iterable[Mart] = MARTS.values(), at: datetime = NOW) -> Status:
     completeness = read_completeness(lake, list(DOMAIN.by_name))
-    return read_status(lake, FileStore(bronze), DOMAIN, list(MARTS.values()), completeness=completeness, now=at)
+    return read_status(lake, FileStore(bronze), DOMAIN, list(marts), completeness=completeness, now=at)
 
 
 def table(found: Status, name: str) -> TableStatus:
@@ -119,6 +121,36 @@ def test_a_mart_contains_what_was_captured_before_the_oldest_object_that_it_has_
     )
     publish(lake, stored, staged)
     assert mart(status(lake, tmp_path)).contains_to == captured_at
+
+
+def test_a_mart_over_marts_contains_and_is_complete_as_far_as_what_it_has_read_of_them(
+    lake: Lake, shop: Shop, tmp_path: Path
+) -> None:
+    marts = {one.name: one for one in load_marts(chain_domain(tmp_path))}
+    before, later = NOW - timedelta(seconds=10), NOW + timedelta(hours=1)
+
+    def share() -> MartStatus:
+        return mart(status(lake, tmp_path, marts=marts.values(), at=later + timedelta(days=1)), "daily_share")
+
+    ledger_says(lake, before)
+    for one in marts.values():
+        shop.refresh(one)
+    assert (share().behind, share().complete_to) == ((), before)
+    assert share().contains_to == later + timedelta(days=1), "everything that was captured until now"
+
+    ledger_says(lake, later)
+    shop.write("orders", order(2))
+    # Its inputs are as they were, and one of them has not read the newest rows of Silver.
+    assert (share().behind, share().complete_to) == ((), before)
+    assert share().contains_to <= datetime.now(UTC)
+    shop.refresh(marts[SALES])
+    assert share().behind == ("gold.daily_sales_by_region",)
+    assert share().complete_to == before
+    assert share().contains_to <= datetime.now(UTC)
+    for one in marts.values():
+        shop.refresh(one)
+    assert (share().behind, share().complete_to) == ((), NOW)
+    assert share().contains_to == later + timedelta(days=1)
 
 
 def test_the_blocking_check_that_fails_is_named_with_the_time_since_when(

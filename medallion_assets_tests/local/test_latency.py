@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.latency import Latency, measure
 from medallion_assets.local.redelivery import Redelivery
+from medallion_assets.testing import open_pipeline
 from medallion_assets_tests.fixtures import FLEET
+from medallion_assets_tests.fixtures.chain import chain_domain
 from medallion_assets_tests.fixtures.fleet_lake import Fleet, stream
 
 TRIPS = "fleet-Trips"
@@ -54,3 +57,27 @@ def test_latency_runs_from_creation_to_the_first_publish_that_contains_the_chang
     assert (later.changes, later.waiting, later.longest) == (150, waiting, first.longest)
     fleet.publish()
     assert measured(fleet, always).changes == 150 + waiting
+
+
+def test_a_change_has_arrived_when_the_marts_over_marts_contain_it(tmp_path: Path) -> None:
+    domain = chain_domain(tmp_path)
+    marts = load_marts(domain)
+
+    def counted() -> tuple[int, int]:
+        found = measure(pipeline._lake, pipeline._store, domain, marts, since=datetime(2020, 1, 1, tzinfo=UTC))
+        return found.changes, found.waiting
+
+    with open_pipeline(domain, tmp_path) as pipeline:
+        item = {"CustomerID": "c1", "ProductID": ["p1"], "OrderDate": f"{pipeline.now:%Y-%m-%d}T10:00:00Z"}
+        pipeline.put("Orders", {"OrderID": "o1", **item, "TotalAmount": 10, "Status": "pending"})
+        pipeline.put("Products", {"ProductID": "p1", "Name": "P", "Price": 1, "StockLevel": 9})
+        pipeline.run()
+        assert counted() == (2, 0)
+        assert [row["orders_now"] for row in pipeline.query("SELECT orders_now FROM gold.best_days")] == [1]
+        pipeline.put("Orders", {"OrderID": "o2", **item, "TotalAmount": 5, "Status": "pending"})
+        pipeline.marts = tuple(mart for mart in marts if mart.name != "daily_share")
+        pipeline.run()
+        assert counted() == (2, 1), "best_days is refreshed, from orders of now and daily_share of before"
+        pipeline.marts = marts
+        pipeline.run()
+        assert counted() == (3, 0)

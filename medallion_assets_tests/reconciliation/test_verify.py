@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 
 from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.loader import Domain
 from medallion_assets.gold.refresh import refresh
+from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
@@ -24,7 +26,8 @@ from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.comparison import Comparison
 from medallion_assets.reconciliation.scan import DynamoTable
 from medallion_assets.reconciliation.verify import Verification, verify
-from medallion_assets_tests.gold.shop import DOMAIN, MARTS
+from medallion_assets_tests.fixtures.chain import chain_domain
+from medallion_assets_tests.gold.shop import DOMAIN
 from medallion_assets_tests.silver.changes import DAY, NOON, Bench, record
 
 if TYPE_CHECKING:
@@ -37,9 +40,11 @@ TODAY = date(2026, 3, 2)
 class Source:
     """The shop's DynamoDB tables, and a pipeline that receives every change unless a test says otherwise."""
 
-    def __init__(self, client: DynamoDBClient, lake: Lake, bronze: Path) -> None:
+    def __init__(self, client: DynamoDBClient, lake: Lake, bronze: Path, domain: Domain = DOMAIN) -> None:
         self.client = client
-        self.bench = Bench(lake, open_store(str(bronze)), DOMAIN)
+        self.domain = domain
+        self.marts = load_marts(domain)
+        self.bench = Bench(lake, open_store(str(bronze)), domain)
         self._numbers = itertools.count(1)
 
     def put(self, table: str, item: Item, *, heard: bool = True) -> None:
@@ -59,8 +64,12 @@ class Source:
     def pipeline(self) -> None:
         for contract in DOMAIN.tables:
             assert all(result.published for result in self.bench.merge_pending(contract.lake_name))
-        for mart in MARTS.values():
-            assert refresh(self.bench.lake, mart, today=TODAY, now=NOON, run_id="run").published
+        for mart in self.marts:
+            self.refresh(mart.name)
+
+    def refresh(self, name: str) -> None:
+        mart = next(one for one in self.marts if one.name == name)
+        assert refresh(self.bench.lake, mart, today=TODAY, now=NOON, run_id="run").published
 
     def verify(self) -> Verification:
         return self.verify_on(TODAY)
@@ -68,8 +77,8 @@ class Source:
     def verify_on(self, today: date) -> Verification:
         return verify(
             self.bench.lake,
-            DOMAIN,
-            MARTS.values(),
+            self.domain,
+            self.marts,
             source=lambda contract: DynamoTable(self.client, contract.table),
             store=self.bench.store,
             today=today,
@@ -298,3 +307,36 @@ def test_nothing_published_yet_is_missing_and_not_an_error(aws: Emulator, tmp_pa
 
 def test_marts_are_computed_for_the_day_their_rows_are_of(source: Source) -> None:
     assert source.verify_on(date(2027, 1, 1)).agrees
+
+
+def test_a_mart_over_marts_is_computed_from_the_source_and_not_from_their_published_rows(
+    aws: Emulator, tmp_path: Path
+) -> None:
+    client = boto3.client("dynamodb")
+    create_tables(client, DOMAIN)
+    with Lake.open(LakeSettings(warehouse=str(tmp_path / "lake"), catalog="sqlite", region=REGION)) as lake:
+        source = Source(client, lake, tmp_path / "bronze", chain_domain(tmp_path))
+        source.put("Customers", customer("north"))
+        source.put("Orders", order(1))
+        source.pipeline()
+        assert source.verify().agrees
+
+        source.put("Orders", order(2, "1.00"))
+        assert all(result.published for result in source.bench.merge_pending("orders"))
+        source.refresh("daily_sales_by_region")
+        marts = {one.name: one for one in source.verify().marts}
+        assert all(one.agrees for one in marts.values()), "each at the snapshots that it names"
+        assert marts["gold/daily_sales_by_region"].behind is None
+        lacks = "it lacks what gold.daily_sales_by_region got before the comparison"
+        assert marts["gold/region_totals"].behind == lacks
+        assert marts["gold/daily_share"].behind == f"gold.region_totals is behind: {lacks}"
+        source.pipeline()
+        assert source.verify().agrees
+
+        table = lake.table("gold", "region_totals")
+        staged = stage_replace(lake, table, table.scan().to_arrow().slice(0, 0), branch="audit-tamper", only=None)
+        publish(lake, table, staged)
+        source.refresh("daily_share")
+        found = {one.name: one for one in source.verify().marts}
+        assert found["gold/daily_sales_by_region"].agrees
+        assert (found["gold/region_totals"].missing, found["gold/daily_share"].missing) == (1, 1)
