@@ -88,7 +88,7 @@ class Partition(Strict):
     """
 
     column: str = Field(description="The mart's column that holds the day (a date) or the key.")
-    table: str = Field(description="The Silver table whose rows belong to days or keys.")
+    table: str = Field(description="The Silver table, or the mart as gold.<mart>, whose rows belong to days or keys.")
     day_of: str | None = Field(default=None, description="That table's date or timestamp column whose day it is.")
     key_of: str | None = Field(
         default=None, description="That table's column whose value it is: a text, integer, decimal, date or binary."

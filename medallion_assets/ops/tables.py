@@ -133,7 +133,9 @@ HEALTH: Final = OpsTable(
         OpsColumn("complete_to", "time", "every change of the stream up to then is in it; null if that is not known"),
         OpsColumn("row_count", "integer", "rows of the table or mart, without tombstones"),
         OpsColumn("pending_objects", "integer", "Bronze objects that are not in the Silver table yet"),
-        OpsColumn("pending_tables", "integer", "Silver tables that changed after the mart was computed from them"),
+        OpsColumn(
+            "pending_tables", "integer", "Inputs, Silver tables and marts, that changed after the mart was computed"
+        ),
         OpsColumn("quarantined_rows", "integer", "open rows of the quarantine table"),
         OpsColumn("dead_letters", "integer", "messages in the dead-letter queue whose changes are not repaired yet"),
         OpsColumn("open_gaps", "integer", "gaps by which changes are missing from it"),
