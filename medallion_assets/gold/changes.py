@@ -24,7 +24,7 @@ from medallion_assets.gold.mart_file import Partition
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.lake.history import changed_rows, changes_after, snapshot_summary
+from medallion_assets.lake.history import changed_rows, changes_after, last_change, snapshot_summary
 
 # Table properties of a mart, written in the commit that publishes it. The first two are properties of snapshots, too.
 INPUT_SNAPSHOTS: Final = "medallion.input-snapshots"
@@ -67,7 +67,7 @@ class InputVersions:
         recorded = cls.recorded(table)
         if recorded is None or snapshot_id == table.metadata.current_snapshot_id:
             return recorded
-        snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
+        snapshot = last_change(table, snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
             return None
         properties = snapshot_summary(table, snapshot.snapshot_id)

@@ -34,6 +34,7 @@ from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
+from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.replace import stage_replace
@@ -42,7 +43,9 @@ from medallion_assets.silver.table import RUN_ID
 
 log = logging.getLogger(__name__)
 
-MOST_KEYS: Final = 0.5
+MOST_KEYS: Final = 0.25
+"""With more affected keys than this share of a mart's rows, all of it is computed. At a third both take as much of the
+processor; and until the next compaction every reader skips the rows that a refresh by keys has deleted."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def refresh(
     """
     if days is not None and not mart.is_daily:
         raise MartError(f"{mart.name} is not partitioned by day; refresh it without days.")
-    return retry_on_conflict(
+    result = retry_on_conflict(
         lambda: _refresh_once(
             lake,
             mart,
@@ -107,6 +110,10 @@ def refresh(
         ),
         what=f"gold.{mart.name}",
     )
+    if result.changed and mart.is_keyed:
+        # Each refresh leaves a small file and deleted rows in the others.
+        compact(lake, lake.table(GOLD, mart.name), sort_by=mart.sort_order)
+    return result
 
 
 def _refresh_once(

@@ -55,9 +55,13 @@ def snapshot_summary(table: Table, snapshot_id: int) -> dict[str, str]:
     return dict(summary.additional_properties) if summary else {}
 
 
-def last_change(table: Table) -> Snapshot | None:
-    """Return the newest snapshot of main that is no compaction; None if all known ones are compactions."""
-    lineage = ancestors_of(table.current_snapshot(), table.metadata)
+def last_change(table: Table, snapshot_id: int | None = None) -> Snapshot | None:
+    """Return the newest snapshot that is no compaction, of the history up to `snapshot_id` or (None) of main.
+
+    Returns None if all known ones are compactions, or if the snapshot is not known any more.
+    """
+    newest = table.current_snapshot() if snapshot_id is None else table.snapshot_by_id(snapshot_id)
+    lineage = ancestors_of(newest, table.metadata)
     return next((snapshot for snapshot in lineage if not _is_compaction(snapshot)), None)
 
 

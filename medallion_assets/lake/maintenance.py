@@ -47,23 +47,30 @@ ABANDONED = dt.timedelta(days=1)
 
 
 def compact(
-    lake: Lake, table: Table, *, order_by: Sequence[str] = ("_stream_created_at", "_sequence_number")
+    lake: Lake,
+    table: Table,
+    *,
+    order_by: Sequence[str] = ("_stream_created_at", "_sequence_number"),
+    sort_by: Sequence[str] | None = None,
 ) -> Staged | None:
     """Fold small data files, files with many deleted rows and all position deletes, and publish the result.
+
+    Files are sorted by `sort_by`, by the table's key if it is None; their bounds of these columns and of `order_by` are
+    whole, so that readers skip files by them.
 
     Returns None if there was nothing to do, or if another writer committed meanwhile; then the next call does it. Cheap
     enough to call after every publication: it reads the list of files only every COMMITS_BETWEEN commits. Raises
     LakeUnavailable.
     """
     try:
-        return _compact(lake, table, order_by)
+        return _compact(lake, table, order_by, sort_by)
     except CommitConflict as lost:
         log.info("compaction of %s is left to the next commit: %s", ".".join(table.name()), lost)
         return None
 
 
 @translate_outages()
-def _compact(lake: Lake, table: Table, order_by: Sequence[str]) -> Staged | None:
+def _compact(lake: Lake, table: Table, order_by: Sequence[str], sort_by: Sequence[str] | None) -> Staged | None:
     table.refresh()
     main = table.metadata.current_snapshot_id
     if main is None or _commits_since_compaction(table) < COMMITS_BETWEEN:
@@ -71,7 +78,7 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str]) -> Staged | None
     contents = Contents.of(table, main)
     data_files, delete_files = contents.data_files(), contents.delete_files()
     schema = table.schema()
-    key = [schema.find_field(field_id).name for field_id in schema.identifier_field_ids]
+    key = sort_by or [schema.find_field(field_id).name for field_id in schema.identifier_field_ids]
     bounded = [*key, *(field.name for field in schema.fields if field.name in order_by)]
     added: list[DataFile] = []
     with lake.duckdb() as connection:

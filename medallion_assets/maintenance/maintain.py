@@ -6,7 +6,7 @@ Belongs here: which snapshots other tables refer to. Does not belong here: how a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from medallion_assets.contracts.loader import Domain
@@ -22,7 +22,7 @@ from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 def maintain(
     lake: Lake,
     domain: Domain,
-    marts: Iterable[Mart],
+    marts: Collection[Mart],
     *,
     layer: str,
     name: str,
@@ -38,7 +38,7 @@ def maintain(
     table = lake.find(layer, name)
     if table is None:
         return 0
-    compact(lake, table)
+    compact(lake, table, sort_by=next((mart.sort_order for mart in marts if (layer, name) == (GOLD, mart.name)), None))
     keep = _read_by_marts(lake, marts, layer, name)
     if layer == SILVER:
         keep |= _read_by_silver(lake, domain, name)

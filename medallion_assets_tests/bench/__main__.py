@@ -22,6 +22,7 @@ WORKS = {
     "merge-1m": ("merge", "merge_1m"),
     "merge-composite": ("merge", "merge_composite"),
     "merge-deletes": ("deletes", "run"),
+    "gold-key": ("gold_key", "run"),
     "reconcile": ("reconcile", "run"),
     "freshness": ("freshness", "run"),
     "sensor": ("sensor", "run"),
