@@ -114,7 +114,7 @@ deploy: synth ## deploy ENV with the AWS credentials of this shell (STACKS="Lake
 lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	@$(LOCK) pyproject.toml --extra aws --group image -c requirements/runtime.txt -o requirements/image.txt
+	@$(LOCK) pyproject.toml --extra aws --extra trino --group image -c requirements/runtime.txt -o requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
@@ -127,7 +127,7 @@ lock-check: install
 	@mkdir -p build/requirements && cp requirements/*.txt build/requirements/
 	@$(LOCK) pyproject.toml -o build/requirements/runtime.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev -o build/requirements/dev.txt
-	@$(LOCK) pyproject.toml --extra aws --group image -c requirements/runtime.txt -o build/requirements/image.txt
+	@$(LOCK) pyproject.toml --extra aws --extra trino --group image -c requirements/runtime.txt -o build/requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt

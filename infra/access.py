@@ -153,6 +153,16 @@ def query(settings: Environment, workgroup: str, results_bucket: str, prefix: st
     ]
 
 
+def compute_in_athena(settings: Environment) -> list[Grant]:
+    """Read Silver and Gold through Athena in the workgroup of the marts, and delete the results that were read."""
+    workgroup, results = settings.marts_workgroup, settings.global_name("athena")
+    return [
+        *read_layers(settings, ("silver", "gold")),
+        *query(settings, workgroup, results, workgroup),
+        grant("DeleteResults", ["s3:DeleteObject"], [f"arn:aws:s3:::{results}/{workgroup}/*"], _KEYS),
+    ]
+
+
 def alert(settings: Environment) -> Grant:
     """Publish to the environment's topic for alerts."""
     topic = f"arn:aws:sns:{settings.region}:{settings.account}:{settings.alerts_topic}"

@@ -76,6 +76,29 @@ class Athena(Strict):
     scan_limit_gb: Annotated[int, Field(ge=1)]
 
 
+class AthenaEngine(Strict):
+    """Athena computes the marts, in a workgroup of its own."""
+
+    kind: Literal["athena"]
+    scan_limit_gb: Annotated[int, Field(ge=1, description="What one query may scan; it is cancelled beyond.")]
+
+
+class TrinoEngine(Strict):
+    """A Trino server, which exists already, computes the marts. It is reached over https only."""
+
+    kind: Literal["trino"]
+    url: Annotated[str, Field(pattern=r"^https://[^/\s]+$", description="Its coordinator, https://host:port.")]
+    catalog: Annotated[str, Field(description="The catalog in Trino that is this lake.")]
+    user: str
+    password_secret_arn: Annotated[
+        str | None,
+        Field(
+            pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$",
+            description="The secret whose text is the user's password. Left out: the server asks for none.",
+        ),
+    ] = None
+
+
 class Orchestrator(Strict):
     """Dagster on ECS. CPU in units (1,024 are one core), memory in MB, as Fargate pairs them."""
 
@@ -139,6 +162,9 @@ class Environment(Strict):
     retention: Retention
     athena: Athena
     orchestrator: Orchestrator
+    engine: Annotated[AthenaEngine | TrinoEngine, Field(discriminator="kind")] | None = Field(
+        default=None, description="What computes marts and audits whole tables; left out, DuckDB in the runs."
+    )
     dashboards: Dashboards
 
     @property
@@ -169,6 +195,11 @@ class Environment(Strict):
     def warehouse(self) -> str:
         """The root of the Iceberg tables, as MEDALLION_WAREHOUSE has it."""
         return f"s3://{self.bucket}/warehouse"
+
+    @property
+    def marts_workgroup(self) -> str:
+        """The workgroup in which Athena computes the marts, if it is the engine."""
+        return f"{self.prefix}-marts"
 
     def table_arn(self, table: str) -> str:
         """The ARN of a DynamoDB table: that of its stream without the stream, or of the table made here."""

@@ -15,7 +15,7 @@ from constructs import Construct
 
 from infra import access
 from infra.constructs.compute_logs import ComputeLogs
-from infra.settings import Environment
+from infra.settings import AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
 
 _TASK_IDS: Final = "tasks are named by their ids; the cluster is this environment's own"
@@ -30,6 +30,7 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
         *access.write_lake(settings, domain),
         *access.read_tables(settings, domain),
         *logs.write(),
+        *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
     return role
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from aws_cdk import Duration
@@ -15,6 +16,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as discovery
 from constructs import Construct
 
@@ -24,7 +26,7 @@ from infra.constructs.network import CODE_PORT, WEB_PORT, Network
 from infra.constructs.roles import daemon_role, operator_role, pipeline_role, webserver_role
 from infra.findings import acknowledge
 from infra.log_groups import log_group
-from infra.settings import Environment
+from infra.settings import AthenaEngine, Environment, TrinoEngine
 from medallion_assets.contracts.loader import Domain
 
 _EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - in a container of its own, behind its security group
@@ -88,7 +90,13 @@ class Services(Construct):
         """The task definition that the launcher starts every run from; it gives the command."""
         orchestrator = self._settings.orchestrator
         task = self._task("run", role, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
-        self._container(task, "run", ["dagster", "--version"], environment=self._pipeline_env())
+        self._container(
+            task,
+            "run",
+            ["dagster", "--version"],
+            environment=self._pipeline_env() | self._engine_env(),
+            secrets=self._engine_secrets(),
+        )
         return task
 
     def _code(self, role: iam.Role) -> ecs.FargateService:
@@ -141,6 +149,34 @@ class Services(Construct):
             "MEDALLION_CATALOG": "glue",
         }
 
+    def _engine_env(self) -> dict[str, str]:
+        """Return the variables that choose the engine of the marts. Only runs compute, so only they have them."""
+        settings = self._settings
+        match settings.engine:
+            case AthenaEngine():
+                return {
+                    "MEDALLION_ENGINE": "athena",
+                    "MEDALLION_ATHENA_WORKGROUP": settings.marts_workgroup,
+                    "MEDALLION_ATHENA_OUTPUT": f"s3://{settings.global_name('athena')}/{settings.marts_workgroup}",
+                }
+            case TrinoEngine() as trino:
+                return {
+                    "MEDALLION_ENGINE": "trino",
+                    "MEDALLION_TRINO_URL": trino.url,
+                    "MEDALLION_TRINO_CATALOG": trino.catalog,
+                    "MEDALLION_TRINO_USER": trino.user,
+                }
+            case None:
+                return {}
+
+    def _engine_secrets(self) -> dict[str, ecs.Secret]:
+        match self._settings.engine:
+            case TrinoEngine(password_secret_arn=str() as arn):
+                secret = secretsmanager.Secret.from_secret_complete_arn(self, "TrinoPassword", arn)
+                return {"MEDALLION_TRINO_PASSWORD": ecs.Secret.from_secrets_manager(secret)}
+            case _:
+                return {}
+
     def _task(self, name: str, role: iam.IRole, *, cpu: int, memory_mb: int) -> ecs.FargateTaskDefinition:
         task = ecs.FargateTaskDefinition(
             self,
@@ -168,6 +204,7 @@ class Services(Construct):
         command: Sequence[str],
         *,
         environment: Mapping[str, str],
+        secrets: Mapping[str, ecs.Secret] = MappingProxyType({}),
         health: Sequence[str] = (),
         port: int | None = None,
     ) -> None:
@@ -185,6 +222,7 @@ class Services(Construct):
             secrets={
                 "DAGSTER_DB_USER": ecs.Secret.from_secrets_manager(self._database.secret, "username"),
                 "DAGSTER_DB_PASSWORD": ecs.Secret.from_secrets_manager(self._database.secret, "password"),
+                **secrets,
             },
             logging=ecs.LogDrivers.aws_logs(
                 stream_prefix=name,

@@ -15,7 +15,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.findings import accept
-from infra.settings import LAYERS, Environment
+from infra.settings import LAYERS, AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 
@@ -38,7 +38,7 @@ _GIB: Final = 1024**3
 
 
 class LakeStack(Stack):
-    """Buckets, databases, Bronze tables, one workgroup for people."""
+    """Buckets, databases, Bronze tables, a workgroup for people, and one for the marts if Athena computes them."""
 
     def __init__(self, scope: Construct, settings: Environment, domain: Domain) -> None:
         super().__init__(
@@ -98,6 +98,9 @@ class LakeStack(Stack):
         self.workgroup = workgroup(
             self, settings, self.results, name=settings.prefix, scan_limit_gb=settings.athena.scan_limit_gb
         )
+        if isinstance(settings.engine, AthenaEngine):
+            limit = settings.engine.scan_limit_gb
+            workgroup(self, settings, self.results, id="Marts", name=settings.marts_workgroup, scan_limit_gb=limit)
 
     def _bucket(
         self,
@@ -194,12 +197,18 @@ _UPLOADS: Final = s3.LifecycleRule(id="aborted-uploads", abort_incomplete_multip
 
 
 def workgroup(
-    scope: Construct, settings: Environment, results: s3.IBucket, *, name: str, scan_limit_gb: int
+    scope: Construct,
+    settings: Environment,
+    results: s3.IBucket,
+    *,
+    name: str,
+    scan_limit_gb: int,
+    id: str = "Workgroup",
 ) -> athena.CfnWorkGroup:
     """A workgroup on engine version 3 that cancels a query at its limit; clients cannot choose otherwise."""
     return athena.CfnWorkGroup(
         scope,
-        "Workgroup",
+        id,
         name=name,
         description=f"Queries of {settings.prefix}; cancelled beyond {scan_limit_gb} GiB scanned",
         recursive_delete_option=not settings.keep_data,

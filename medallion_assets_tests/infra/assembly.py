@@ -91,7 +91,7 @@ def write_environment(folder: Path, like: str, **changes: object) -> Path:
     """A settings file like that of a shipped environment, with other values."""
     values = yaml.safe_load((ENVIRONMENTS / f"{like}.yaml").read_text(encoding="utf-8"))
     for name, value in changes.items():
-        values[name] = {**values[name], **value} if isinstance(value, Mapping) else value
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, Mapping) else value
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{values['environment']}.yaml"
     # JSON is YAML, and its texts are quoted: PyYAML would write an account such as 083929000000 as a number.

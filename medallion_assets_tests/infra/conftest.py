@@ -27,6 +27,15 @@ columns:
 """
 
 
+TRINO = {
+    "kind": "trino",
+    "url": "https://trino.internal:8443",
+    "catalog": "lake",
+    "user": "medallion",
+    "password_secret_arn": "arn:aws:secretsmanager:eu-central-1:111111111111:secret:trino-a1B2c3",
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that read templates: they need the CDK, and `make check` has just synthesised."""
@@ -47,7 +56,12 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict
 
 @pytest.fixture(scope="session")
 def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Assembly]:
-    """`dev` with one more contract and mart, and `open`: dev with a page that one range of the internet may open."""
+    """Environments like `dev`, each with something else.
+
+    - dev: one more contract and mart
+    - open: a page that one range of the internet may open
+    - athena, trino: that engine computes the marts
+    """
 
     def make(build: Path) -> None:
         shop = Path(shutil.copytree(domain_folder("ecommerce"), build / "shop"))
@@ -56,10 +70,14 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         page = {"reachable_from": ["203.0.113.0/24"]}
         more = write_environment(build / "one", "dev", domain=str(shop))
         opened = write_environment(build / "two", "dev", environment="open", orchestrator=page)
-        synthesise(build, more, opened)
+        athena = write_environment(
+            build / "three", "dev", environment="athena", engine={"kind": "athena", "scan_limit_gb": 100}
+        )
+        trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO)
+        synthesise(build, more, opened, athena, trino)
 
     build = _once(tmp_path_factory, worker_id, "variants", make)
-    return {name: Assembly(build / "cdk" / name) for name in ("dev", "open")}
+    return {name: Assembly(build / "cdk" / name) for name in ("dev", "open", "athena", "trino")}
 
 
 def _once(factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], object]) -> Path:

@@ -37,7 +37,7 @@ def test_the_image_has_the_runtimes_versions() -> None:
         return set(re.findall(r"^([a-z0-9.-]+==\S+)", (PROJECT / "requirements" / name).read_text(), re.M))
 
     assert pins("runtime.txt") < pins("image.txt")
-    assert {"dagster-aws", "dagster-postgres", "dagster-webserver", "psycopg2-binary", "setuptools"} <= {
+    assert {"dagster-aws", "dagster-postgres", "dagster-webserver", "psycopg2-binary", "setuptools", "trino"} <= {
         pin.partition("==")[0] for pin in pins("image.txt") - pins("runtime.txt")
     }
     assert pins("function.txt") - {pin for pin in pins("function.txt") if pin.startswith("typing-extensions")} <= pins(

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
+from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
+from medallion_assets.settings import VARIABLES, DomainSettings
 from medallion_assets_tests.infra.assembly import Assembly
+from medallion_assets_tests.infra.conftest import TRINO
+
+ACCOUNT = "111111111111"
 
 
 def containers(assembly: Assembly) -> dict[str, dict[str, Any]]:
@@ -103,3 +108,53 @@ def test_only_named_ranges_reach_a_page_on_the_internet(variants: dict[str, Asse
     assert assembly["Orchestrator"].one("AWS::ElasticLoadBalancingV2::LoadBalancer")["Scheme"] == "internet-facing"
     (ingress,) = groups(assembly)["balancer"]["SecurityGroupIngress"]
     assert ingress["CidrIp"] == "203.0.113.0/24"
+
+
+def test_without_an_engine_runs_compute_with_duckdb(assembly: Assembly) -> None:
+    for container in containers(assembly).values():
+        assert not [entry for entry in container["Environment"] if "ENGINE" in entry["Name"]]
+
+
+def test_only_runs_know_the_engine_of_the_marts(variants: dict[str, Assembly]) -> None:
+    """They are what `settings.py` needs for it."""
+    for engine in ("athena", "trino"):
+        for name, container in containers(variants[engine]).items():
+            given = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+            assert (given.get("MEDALLION_ENGINE") == engine) == (name == "run")
+    run = containers(variants["athena"])["run"]
+    given = {entry["Name"]: entry["Value"] for entry in run["Environment"]}
+    chosen = DomainSettings.model_validate({field: given[name] for field, name in VARIABLES.items() if name in given})
+    assert isinstance(chosen.distributed_engine(), AthenaSettings)
+    assert chosen.athena_output == f"s3://medallion-athena-athena-{ACCOUNT}-eu-central-1/{chosen.athena_workgroup}"
+    run = containers(variants["trino"])["run"]
+    given = {entry["Name"]: entry["Value"] for entry in run["Environment"]} | {"MEDALLION_TRINO_PASSWORD": "secret"}
+    chosen = DomainSettings.model_validate({field: given[name] for field, name in VARIABLES.items() if name in given})
+    assert isinstance(chosen.distributed_engine(), TrinoSettings)
+
+
+def test_the_password_of_trino_is_a_secret_of_the_run_alone(variants: dict[str, Assembly]) -> None:
+    stack = variants["trino"]["Orchestrator"]
+    for name, container in containers(variants["trino"]).items():
+        secrets = {one["Name"]: one["ValueFrom"] for one in container["Secrets"]}
+        assert secrets.get("MEDALLION_TRINO_PASSWORD") == (TRINO["password_secret_arn"] if name == "run" else None)
+    reading = [
+        policy["Roles"]
+        for policy in stack.properties("AWS::IAM::Policy")
+        if TRINO["password_secret_arn"] in str(policy["PolicyDocument"])
+    ]
+    assert len(reading) == 1 and "Taskrun" in str(reading)
+
+
+def test_runs_may_use_the_workgroup_of_the_marts_and_no_other(variants: dict[str, Assembly]) -> None:
+    assembly = variants["athena"]
+    workgroups = {one["Name"]: one for one in assembly["Lake"].properties("AWS::Athena::WorkGroup")}
+    configuration = workgroups["medallion-athena-marts"]["WorkGroupConfiguration"]
+    assert configuration["BytesScannedCutoffPerQuery"] == 100 * 1024**3
+    statements = {one["Sid"]: one for one in assembly["Orchestrator"].statements() if "Sid" in one}
+    assert statements["Query"]["Resource"].endswith(":workgroup/medallion-athena-marts")
+    results = f"arn:aws:s3:::medallion-athena-athena-{ACCOUNT}-eu-central-1/medallion-athena-marts/*"
+    written = statements["QueryResults"]
+    assert {"s3:GetObject", "s3:PutObject"} <= set(written["Action"]) and written["Resource"] == results
+    deleted = statements["DeleteResults"]
+    assert (deleted["Action"], deleted["Resource"]) == ("s3:DeleteObject", results)
+    assert not [one for one in variants["trino"]["Orchestrator"].statements() if one.get("Sid") == "Query"]

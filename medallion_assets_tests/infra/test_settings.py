@@ -38,6 +38,13 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
         ),
         ("region: eu-central-1", "region: Frankfurt", "region: expected text that matches"),
         ("keep_data: false", "keep_data: maybe", "keep_data: "),
+        ("keep_data: false", "keep_data: false\nengine: {kind: spark}", "engine: "),
+        ("keep_data: false", "keep_data: false\nengine: {kind: athena}", "engine.athena.scan_limit_gb: "),
+        (
+            "keep_data: false",
+            "keep_data: false\nengine: {kind: trino, url: 'http://trino:8080', catalog: lake, user: m}",
+            "engine.trino.url: expected text that matches",
+        ),
     ],
 )
 def test_a_value_that_aws_does_not_take_is_refused_with_its_line(
