@@ -71,6 +71,8 @@ _SCAN_AGAIN: Final = 0.1
 _BATCH_ROWS: Final = 1_000
 _ROUNDS: Final = 4
 """How often a key that keeps changing is checked. Only keys that change every few seconds stay unconfirmed."""
+_REPEATED: Final = "repeated"
+"""The verdict on a key of which Silver has several rows: a difference, even if each of them is as the source's item."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Reconciliation:
 
     - scanned: the source's items
     - suspects: keys that differed at Silver's snapshot `snapshot_id`
-    - confirmed: the suspects that are differences
+    - confirmed: the suspects that are differences, and the keys that have several rows in Silver
     - position: what Silver contained when they were confirmed
     - buckets: how many buckets of keys differed
     - units: read capacity units used
@@ -202,7 +204,10 @@ class _Reconciler:
             comparison.count(one.key, one.source, one.lake)
         # A candidate whose values turned out equal, row by row, is equal.
         comparison.equal += confirmed.rows - comparison.missing - comparison.extra - comparison.different
-        self._count_repeated(comparison, table, repeated, scanned, doubtful)
+        if repeated.rows:
+            rows = self._rows(table, self.folder / "repeated-rows", only=[repeated])
+            self._count_repeated(comparison, rows, scanned, doubtful)
+            confirmed = confirmed.add(self.lake, self._repeated_sql(repeated, rows, scanned))
         return Reconciliation(
             contract=self.contract,
             domain=self.domain,
@@ -221,18 +226,14 @@ class _Reconciler:
     def _count_repeated(
         self,
         comparison: Comparison,
-        table: Table | None,
-        repeated: Fingerprints,
+        rows: Fingerprints,
         scanned: Fingerprints,
         doubtful: str,
     ) -> None:
-        """Count the keys that have several rows in Silver. Only another writer can cause that.
+        """Count the keys that have several `rows` in Silver. Only another writer can cause that.
 
         They are not checked a second time, because no change in flight causes them.
         """
-        if not repeated.rows:
-            return
-        rows = self._rows(table, self.folder / "repeated-rows", only=[repeated])
         texts = ", ".join(f"_key_{at}" for at in range(len(self.contract.key_columns)))
         with self.lake.duckdb() as connection:
             found = connection.execute(f"""
@@ -241,6 +242,20 @@ class _Reconciler:
                 FROM {rows.sql} WHERE _row_hash IS NOT NULL GROUP BY {texts} ORDER BY {texts}""").fetchall()
         for copies, suspected, in_source, *key in found:
             comparison.count_repeated(tuple(key), rows=copies, counted=not suspected, in_source=in_source)
+
+    def _repeated_sql(self, repeated: Fingerprints, rows: Fingerprints, scanned: Fingerprints) -> str:
+        """Return a SELECT of keys that have several `rows` in Silver, in the form of `_judge`: the newest of the rows.
+
+        The item is read once more, so a repair makes one row of them that is at least as new as each.
+        """
+        items = self._read_again(repeated, scanned, rows)
+        again = of_source(self.lake, self.contract, items, self.folder / "repeated-again", items=True, only=repeated)
+        keys = ", ".join(f"_key_{at}" for at in range(len(self.contract.key_columns)))
+        return f"""
+            SELECT l.*, a._item, '{_REPEATED}' AS _verdict FROM (
+                SELECT * FROM {rows.sql} WHERE NOT {IS_DELETION}
+                QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _version DESC) = 1) l
+            LEFT JOIN {again.sql} a USING (_key_hash)"""
 
     def _confirm(
         self, candidates: Fingerprints, read: Fingerprints, rows: Fingerprints, times: _Times, comparison: Comparison
@@ -476,7 +491,7 @@ def _differences(contract: Contract, domain: Domain, confirmed: Fingerprints) ->
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS):
             for found in batch.to_pylist():
                 difference = _difference(contract, columns, found)
-                if difference.source != difference.lake:
+                if difference.source != difference.lake or found["_verdict"] == _REPEATED:
                     yield difference
 
 

@@ -80,7 +80,8 @@ _ORDER_ITEM = """
 """
 _COUNTERS = "SELECT i, lpad(i::VARCHAR, 7, '0') AS id, (i % 977)::INTEGER AS n"
 _META = """
-    NULL::VARCHAR AS _extra, lpad((i + 1)::VARCHAR, 40, '0') AS _sequence_number,
+    NULL::VARCHAR AS _extra, TIMESTAMPTZ '2025-12-31 00:00:00Z' AS _stream_created_at,
+    lpad((i + 1)::VARCHAR, 40, '0') AS _sequence_number,
     'e' || i AS _event_id, TIMESTAMPTZ '2026-01-01 00:00:00Z' AS _changed_at,
     TIMESTAMPTZ '2026-01-01 00:00:00Z' AS _captured_at
 """
@@ -95,7 +96,8 @@ class Pages:
         self._file = file
 
     def describe(self) -> Description:
-        return Description("arn:aws:dynamodb:eu-west-1:123456789012:table/Orders", {"OrderID": "S"}, None)
+        table = "arn:aws:dynamodb:eu-west-1:123456789012:table/Orders"
+        return Description(table, {"OrderID": "S"}, f"{table}/stream/2025-12-31T00:00:00.000")
 
     def scan(self) -> Iterator[bytes]:
         with self._file.open("rb") as pages:
