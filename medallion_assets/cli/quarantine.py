@@ -193,7 +193,8 @@ def _print_result(done: ReplayResult, follows: list[str]) -> None:
     if follows:
         typer.echo(
             f"Silver has them since snapshot {done.snapshot_id}. A running Dagster refreshes what is downstream at the "
-            f"next tick of its sensor bronze_arrivals, within seconds: {', '.join(follows)}. Otherwise materialize it."
+            f"next look of its sensor bronze_arrivals, within half a minute: {', '.join(follows)}. Otherwise "
+            "materialize it."
         )
     if done.still_open:
         typer.echo(

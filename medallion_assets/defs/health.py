@@ -48,7 +48,7 @@ def health_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         from medallion_assets.health.collect import collect_health
 
         pipeline = resource_of(context, names)
-        with translate_errors(context), pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake(remember_tables=True) as lake:
             rows = collect_health(
                 lake,
                 pipeline.bronze_store(),

@@ -91,7 +91,7 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         pipeline = resource_of(context, names)
         cursor = _read_cursor(context.instance, key)
         now = utc_now()
-        with translate_errors(context), pipeline.lake() as lake:
+        with translate_errors(context), pipeline.lake(remember_tables=True) as lake:
             found = update_ledger(
                 lake,
                 pipeline.bronze_store(),

@@ -3,22 +3,28 @@
 Belongs here: when they run. Does not belong here: what they do (ledger, health).
 """
 
+from datetime import timedelta
 from typing import Final
 
 import dagster as dg
 
 from medallion_assets.defs.health import FINISHED
-from medallion_assets.defs.names import Names
+from medallion_assets.defs.names import Names, utc_now
 
 JOB: Final = "observe"
 
-_UNDER_WAY: Final = [status for status in dg.DagsterRunStatus if status not in FINISHED]
+QUIET_INTERVAL: Final = timedelta(minutes=4, seconds=30)
+"""Between two runs of the job while there is no other run: five minutes, less what the daemon may be late."""
+
+_ENDED_BADLY: Final = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 def observe_schedule(names: Names) -> dg.ScheduleDefinition:
     """Return the schedule of the job, every minute; it is on unless somebody switches it off.
 
     A minute in which the last run has not ended is left out: the next run finds everything that this one would have.
+    While no other run was there since the last one, four minutes of five are left out: each run asks the catalog and
+    the store some fifty times, and what only they can tell (a heartbeat that stopped, a deleted object) can wait.
     """
     job = dg.define_asset_job(
         names.definition(JOB),
@@ -37,7 +43,19 @@ def observe_schedule(names: Names) -> dg.ScheduleDefinition:
         description="Starts the job `observe` unless a run of it is under way.",
     )
     def every_minute(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        under_way = context.instance.get_runs(dg.RunsFilter(job_name=job.name, statuses=_UNDER_WAY), limit=1)
-        return dg.SkipReason(f"Run {under_way[0].run_id} is under way.") if under_way else dg.RunRequest()
+        now = utc_now()
+        last = next(iter(context.instance.get_run_records(dg.RunsFilter(job_name=job.name), limit=1)), None)
+        if last is None or last.dagster_run.status in _ENDED_BADLY:
+            return dg.RunRequest()
+        if last.dagster_run.status not in FINISHED:
+            return dg.SkipReason(f"Run {last.dagster_run.run_id} is under way.")
+        quiet = now - last.create_timestamp < QUIET_INTERVAL and not _others(context.instance, job.name, last)
+        return dg.SkipReason("No run since the last one.") if quiet else dg.RunRequest()
 
     return every_minute
+
+
+def _others(instance: dg.DagsterInstance, job: str, last: dg.RunRecord) -> bool:
+    """Return whether a run of another job went on after this one began."""
+    found = instance.get_runs(dg.RunsFilter(updated_after=last.create_timestamp))
+    return any(run.job_name != job for run in found)

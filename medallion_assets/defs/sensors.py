@@ -6,6 +6,7 @@ answers is decided in scheduling.
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import dagster as dg
@@ -17,6 +18,7 @@ from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
 from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
 from medallion_assets.gold.spec import Mart
+from medallion_assets.scheduling.pace import next_look
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
     Cursor,
@@ -38,8 +40,7 @@ WATCH_SECONDS: Final = 4.0
 that watches almost that long sees an object arrive, or a run end, within the second instead."""
 
 RUN_PAUSE_SECONDS: Final = 0.25
-LIST_PAUSE_SECONDS: Final = 1.0
-"""Between two reads of Dagster's storage, and between two listings, which cost money on S3."""
+"""Between two reads of Dagster's storage."""
 
 
 def arrivals_sensor(
@@ -80,17 +81,23 @@ def arrivals_sensor(
                 return _skip(cursor, f"Run {run.run_id} is under way")
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, names, cursor)
+        if cursor.request is None:
+            due = next_look(cursor.looked_at, cursor.news_at, utc_now())
+            if due > utc_now() and not _wait(due, until):
+                return _skip(cursor, f"Bronze is looked at again at {due:%H:%M:%S} UTC")
         store = pipeline.bronze_store()
         tables = _read_published(domain, pipeline)
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = _with_run_outcome(context.instance, names, cursor, run, pending)
         cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
+        cursor = _looked(cursor, news=run is not None or cursor.news_at is None)
         while (request := plan_run(graph, cursor, pending, utc_now())) is None:
-            if time.monotonic() >= until:
+            if not _wait(next_look(cursor.looked_at, cursor.news_at, utc_now()), until):
                 return _skip(cursor, _skip_message(pending))
-            time.sleep(LIST_PAUSE_SECONDS)
             pending = list_pending(store, domain.tables, positions, utc_now().date())
+            cursor = _looked(cursor, news=False)
+        cursor = _looked(cursor, news=True)
         cursor = cursor.model_copy(update={"request": request})
         keys = _selected(request, names)
         graph_now = context.repository_def.asset_graph if context.repository_def else None
@@ -106,6 +113,21 @@ def arrivals_sensor(
         return dg.SensorResult(run_requests=[run_request], cursor=cursor.model_dump_json())
 
     return bronze_arrivals
+
+
+def _wait(due: datetime, until: float) -> bool:
+    """Sleep until `due`, unless that is after `until` on the monotonic clock; return whether it is due."""
+    seconds = max((due - utc_now()).total_seconds(), 0.0)
+    if time.monotonic() + seconds >= until:
+        return False
+    time.sleep(seconds)
+    return True
+
+
+def _looked(cursor: Cursor, *, news: bool) -> Cursor:
+    """Return the cursor after a look at Bronze."""
+    now = utc_now()
+    return cursor.model_copy(update={"looked_at": now, "news_at": now if news else cursor.news_at})
 
 
 def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, PublishedTable]:

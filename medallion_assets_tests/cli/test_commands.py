@@ -195,7 +195,9 @@ def test_quarantine_replays_what_fits_a_corrected_contract_and_drops_the_rest(
     one = medallion("quarantine", "replay", "vehicles", "--where", "json_extract_scalar(keys, '$.VehicleNo.N') = '7'")
     assert one.exit_code == 0, one.output
     assert "1 replayed: 1 resolved, 0 superseded, 0 still open" in one.stdout
-    assert "next tick of its sensor bronze_arrivals, within seconds: gold/daily_distance, silver/trips" in one.stdout
+    assert (
+        "next look of its sensor bronze_arrivals, within half a minute: gold/daily_distance, silver/trips" in one.stdout
+    )
     rest = medallion("quarantine", "replay", "vehicles")
     assert rest.exit_code == 1, "one does not fit still"
     assert "2 replayed: 1 resolved, 0 superseded, 1 still open" in rest.stdout and "or drop them" in rest.stdout

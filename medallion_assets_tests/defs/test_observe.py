@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +19,6 @@ UNDER_WAY = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
-ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
 @pytest.fixture
@@ -37,18 +37,39 @@ def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[int
 
 def test_a_tick_starts_a_run_unless_one_is_in_progress(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
     job = shipped.resolve_job_def("observe")
-    for status in (*ENDED, None, *UNDER_WAY):
-        if status is not None:
-            run = on_disk.create_run_for_job(job, status=status)
-        asked, why = tick(shipped, on_disk)
-        assert asked == (status not in UNDER_WAY), status
-        assert (status in UNDER_WAY) == (f"Run {run.run_id} is under way." == why), status
-        if status in UNDER_WAY:
-            on_disk.delete_run(run.run_id)
+    assert tick(shipped, on_disk) == (1, "")
+    for status in UNDER_WAY:
+        run = on_disk.create_run_for_job(job, status=status)
+        assert tick(shipped, on_disk) == (0, f"Run {run.run_id} is under way."), status
+        on_disk.delete_run(run.run_id)
 
 
-def test_a_run_of_another_job_delays_nothing(shipped: dg.Definitions, on_disk: dg.DagsterInstance) -> None:
-    on_disk.create_run_for_job(shipped.resolve_job_def("maintenance"), status=dg.DagsterRunStatus.STARTED)
+def test_a_run_that_failed_is_tried_again_in_the_next_minute(
+    shipped: dg.Definitions, on_disk: dg.DagsterInstance
+) -> None:
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+        on_disk.create_run_for_job(shipped.resolve_job_def("observe"), status=status)
+        assert tick(shipped, on_disk) == (1, ""), status
+
+
+def test_while_no_other_run_is_there_it_looks_every_five_minutes(
+    shipped: dg.Definitions, on_disk: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_disk.create_run_for_job(shipped.resolve_job_def("observe"), status=dg.DagsterRunStatus.SUCCESS)
+    now = datetime.now(UTC)
+    asked = []
+    for minutes in range(1, 6):
+        monkeypatch.setattr("medallion_assets.defs.observe.utc_now", lambda: now + timedelta(minutes=minutes))  # noqa: B023
+        asked.append(tick(shipped, on_disk))
+    assert asked == [*[(0, "No run since the last one.")] * 4, (1, "")]
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.STARTED])
+def test_another_run_since_the_last_one_is_looked_at_in_the_next_minute(
+    shipped: dg.Definitions, on_disk: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    on_disk.create_run_for_job(shipped.resolve_job_def("observe"), status=dg.DagsterRunStatus.SUCCESS)
+    on_disk.create_run_for_job(shipped.resolve_job_def("maintenance"), status=status)
     assert tick(shipped, on_disk) == (1, "")
 
 

@@ -18,6 +18,7 @@ from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.scheduling.pending import list_pending
 from medallion_assets.settings import Settings
 from medallion_assets_tests.defs.runs import checks, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 @pytest.fixture
 def ticker(shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticker]:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now: now)
     yield Ticker(shipped, instance)
 
 
@@ -253,6 +255,46 @@ def test_after_a_lost_cursor_nothing_that_is_merged_is_requested(ticker: Ticker)
     ticker.cursor = None
     ticker.run_until_idle()
     assert rows("silver", "orders") == before
+
+
+def test_looks_become_rare_while_nothing_arrives_and_quick_with_news(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [datetime.now(UTC)]
+    looks: list[datetime] = []
+
+    def looked(*arguments: object) -> dict[str, object]:
+        looks.append(clock[0])
+        return list_pending(*arguments)  # type: ignore[arg-type,return-value]
+
+    def pass_seconds(seconds: float) -> None:
+        clock[0] += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(sensors, "list_pending", looked)
+    monkeypatch.setattr(sensors, "utc_now", lambda: clock[0])
+    monkeypatch.setattr("medallion_assets.defs.sensors.time.sleep", pass_seconds)
+    monkeypatch.setattr("medallion_assets.defs.sensors.time.monotonic", lambda: clock[0].timestamp())
+    ticker, start = Ticker(shipped, instance), clock[0]
+    while clock[0] < start + timedelta(minutes=10):
+        assert ticker.tick() is None
+        pass_seconds(1.0)
+    in_minute = [
+        sum(1 for at in looks if start + timedelta(minutes=n) <= at < start + timedelta(minutes=n + 1))
+        for n in range(10)
+    ]
+    assert in_minute[0] >= 20
+    assert max(in_minute[6:]) <= 2
+    capture(customer("c1"))
+    seen = clock[0]
+    while (request := ticker.tick()) is None:
+        pass_seconds(1.0)
+    assert clock[0] - seen <= timedelta(seconds=31)
+    ticker.run(request)
+    capture(customer("c2"))
+    seen = clock[0]
+    while ticker.tick() is None:
+        pass_seconds(1.0)
+    assert clock[0] - seen <= timedelta(seconds=2)
 
 
 def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
