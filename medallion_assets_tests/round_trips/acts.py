@@ -172,19 +172,16 @@ def tick_the_sensor() -> None:
         definitions.resolve_sensor_def(sensors.SENSOR).evaluate_tick(context)
 
 
-def look_of_the_ledger() -> None:
-    """The step of `ops/ledger`: every table inspected."""
-    from medallion_assets.capture.store import open_store
-    from medallion_assets.contracts.loader import load_domain
-    from medallion_assets.lake.catalog import Lake
-    from medallion_assets.ledger.update import update_ledger
-    from medallion_assets.settings import Settings
+def run_observers() -> None:
+    """A run of the job `observe`: the ledger, then the health."""
+    import dagster as dg
 
-    chosen = Settings.load()
-    with Lake.open(chosen.lake()) as lake:
-        lake.remember_tables(True)
-        store = open_store(chosen.bronze)
-        update_ledger(lake, store, load_domain(chosen.domain), run_id="one", now=datetime.now(UTC))
+    from medallion_assets.definitions import defs
+    from medallion_assets_tests.defs.runs import observe
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        if not observe(defs(), instance).success:
+            raise RuntimeError("the run failed")
 
 
 def status_command() -> None:
@@ -217,13 +214,13 @@ def count_acts(shop: Shop) -> dict[str, Counter[str]]:
     for _ in range(BATCHES - 1):
         shop.run(capture_batch)
         shop.run(run_six_assets)
-    shop.run(look_of_the_ledger)
+    shop.run(run_observers)
     shop.run(capture_batch)
     found = {"run of six assets, 9 new objects": shop.count(run_six_assets)}
-    found["look of the ledger after it"] = shop.count(look_of_the_ledger)
+    found["run of `observe` after it"] = shop.count(run_observers)
     found["run of six assets without news"] = shop.count(run_six_assets)
     found["tick of the sensor without news"] = shop.count(tick_the_sensor)
-    found["look of the ledger without news"] = shop.count(look_of_the_ledger)
+    found["run of `observe` without news"] = shop.count(run_observers)
     found["`medallion status`"] = shop.count(status_command)
     found["`medallion query` of one mart"] = shop.count(query_command)
     shop.run(capture_batch)
