@@ -11,12 +11,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from pyiceberg.table import Table
 
 from medallion_assets.engines.embedded import Embedded, EmbeddedEngine
 from medallion_assets.errors import MartError
 from medallion_assets.gold import refresh as refresh_module
+from medallion_assets.gold.changes import InputVersions
 from medallion_assets.gold.published import audit_published
-from medallion_assets.gold.spec import Mart
+from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake import maintenance
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.publish import publish
@@ -72,6 +74,21 @@ def amounts(tmp_path: Path) -> Mart:
     partition = {"column": "amount", "table": "orders", "key_of": "total_amount"}
     columns = {"amount": "decimal(12,2)", "n": "bigint"}
     return mart_of(tmp_path / "amounts", AMOUNTS, columns, grain=["amount"], partition=partition)
+
+
+@pytest.fixture
+def regions(tmp_path: Path, mart: Mart) -> Mart:
+    """A mart over a mart by keys, by another key of it, which may be null."""
+    folder = tmp_path / "regions"
+    folder.mkdir()
+    (folder / "query.sql").write_text(
+        "SELECT region, COUNT(*) AS customers, SUM(revenue) AS revenue FROM gold.customers GROUP BY region"
+    )
+    (folder / "mart.yaml").write_text(
+        "owner: team:test\ngrain: [region]\npartition: {column: region, table: gold.customers, key_of: region}\n"
+        "columns: {region: string, customers: bigint, revenue: 'decimal(38,2)'}\n"
+    )
+    return load_mart(folder, DOMAIN, [mart])
 
 
 @pytest.fixture
@@ -157,6 +174,29 @@ def test_most_keys_are_computed_as_a_whole_mart(shop: Shop, mart: Mart) -> None:
 
 
 @FILES
+def test_a_mart_by_keys_is_compacted_while_it_is_refreshed_and_a_compaction_has_its_inputs(
+    shop: Shop, mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def table() -> Table:
+        return shop.lake.table("gold", mart.name)
+
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 9)
+    for number in range(7):
+        shop.write("orders", order(number, amount="2.00", of=number))
+        shop.refresh(mart)
+    known = InputVersions.recorded(table())
+    shop.write("orders", order(7, amount="2.00", of=7))
+    assert shop.refresh(mart).keys == 1
+    contents = Contents.of(table(), table().metadata.current_snapshot_id)
+    assert [file.record_count for file in contents.data_files()] == [20]
+    assert (contents.delete_files(), shop.gold(mart)) == ([], recomputed(shop, mart))
+    compaction, versions = table().metadata.current_snapshot_id, InputVersions.recorded(table())
+    shop.write("orders", order(8, amount="2.00", of=8))
+    shop.refresh(mart)
+    assert InputVersions.of_snapshot(table(), compaction) == versions != known
+
+
+@FILES
 def test_days_of_a_mart_that_is_refreshed_by_keys_are_refused(shop: Shop, mart: Mart) -> None:
     with pytest.raises(MartError, match="customers is not partitioned by day"):
         shop.refresh(mart, days=[TODAY])
@@ -222,15 +262,16 @@ def _dying(act: Callable[..., Any], *, first: bool) -> Callable[..., Any]:
 @FILES
 @pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 20))])
 def test_gold_equals_its_full_recompute_after_any_changes_and_crashes(
-    lake: Lake, mart: Mart, categories: Mart, amounts: Mart, seed: int, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, mart: Mart, categories: Mart, amounts: Mart, regions: Mart, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 3)
     random, shop = Random(seed), Shop(lake)
     shop.write("customers", *(customer(number) for number in range(10)))
     shop.write("products", product(1), product(2))
     shop.write("orders", *(order(number, of=number % 12, products=[1 + number % 3]) for number in range(20)))
-    marts = [mart, categories, amounts]
+    marts = [mart, categories, amounts, regions]
     done: Counter[str] = Counter()
+    shop.refresh(mart)
     for _ in range(10):
         for _ in range(random.randint(1, 3)):
             _chance(random, shop)
