@@ -10,7 +10,7 @@ import pytest
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.local.emulator import REGION
-from medallion_assets_tests.engines.differential.compare import ERROR, agree
+from medallion_assets_tests.engines.differential.compare import ERROR, Answer, agree
 from medallion_assets_tests.engines.differential.corpus import Item, corpus
 from medallion_assets_tests.engines.differential.recorded import read_recorded
 from medallion_assets_tests.real_engines.artifacts import TRINO_SERVER
@@ -37,13 +37,27 @@ def suite(trino: Trino, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Di
         yield Differential(trino, lake)
 
 
-def test_both_engines_agree_in_value_and_type(suite: Differential) -> None:
+@pytest.fixture(scope="module")
+def answers(suite: Differential) -> list[tuple[Item, Answer, Answer | None]]:
+    return suite.ask(corpus(NESTED))
+
+
+def test_both_engines_agree_in_value_and_type(answers: list[tuple[Item, Answer, Answer | None]]) -> None:
     different = [
         f"{item.sql}\n  DuckDB: {ours}\n  Trino:  {theirs}"
-        for item, ours, theirs in suite.ask(corpus(NESTED))
+        for item, ours, theirs in answers
         if theirs is not None and not agree(item, ours, theirs)
     ]
     assert not different, "\n".join(different)
+
+
+def test_a_mart_by_trino_receives_each_value_in_its_declared_type(
+    suite: Differential, answers: list[tuple[Item, Answer, Answer | None]]
+) -> None:
+    """Through the client, its reading and Arrow, as a refresh gets them."""
+    received = suite.received(answers)
+    assert not received.different, "\n".join(received.different)
+    assert received.equal > 0.9 * len(answers)
 
 
 def test_the_usual_selects_give_the_same_rows(suite: Differential) -> None:
