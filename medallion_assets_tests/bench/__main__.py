@@ -23,6 +23,7 @@ WORKS = {
     "merge-composite": ("merge", "merge_composite"),
     "merge-deletes": ("deletes", "run"),
     "gold-key": ("gold_key", "run"),
+    "scan": ("scan", "run"),
     "reconcile": ("reconcile", "run"),
     "freshness": ("freshness", "run"),
     "sensor": ("sensor", "run"),
