@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
@@ -53,13 +53,21 @@ class Stack:
             child.check()
 
 
+def directly(endpoint: str) -> AbstractContextManager[str]:
+    """Put nothing between a stack and its local AWS."""
+    return nullcontext(endpoint)
+
+
 @contextmanager
-def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
+def run_stack(
+    domain: str, *, state: Path, through: Callable[[str], AbstractContextManager[str]] = directly
+) -> Iterator[Stack]:
     """Run the whole stack while inside, for a shipped domain's name or a folder; everything starts empty.
 
-    All files are below `state`, and the next start removes them. Everything listens on free ports of 127.0.0.1. Raises
-    LocalStackError if a stack already runs on `state` or if something does not start, ExtraMissing, and ContractError
-    or MartError for a mistake in the domain.
+    All files are below `state`, and the next start removes them. Everything listens on free ports of 127.0.0.1.
+    `through` gets the URL of the local AWS and gives the one that the stack uses, for a test that puts something
+    between them. Raises LocalStackError if a stack already runs on `state` or if something does not start,
+    ExtraMissing, and ContractError or MartError for a mistake in the domain.
     """
     loaded = load_domain(domain)
     if find_spec("dagster_webserver") is None:
@@ -71,7 +79,7 @@ def run_stack(domain: str, *, state: Path) -> Iterator[Stack]:
     state = state.resolve()
     with only_stack(state), _signals() as ignore_signals, _Owned() as owned:
         try:
-            stack = _start(loaded, first_day, state / "stack", owned)
+            stack = _start(loaded, first_day, state / "stack", owned, through)
             announce(state, {name: value for name, value in os.environ.items() if name.startswith(_OURS)})
             yield stack
         finally:
@@ -98,11 +106,18 @@ class _Owned(ExitStack):
         return super().__exit__(kind, error, trace)
 
 
-def _start(domain: Domain, first_day: date, folder: Path, owned: _Owned) -> Stack:
+def _start(
+    domain: Domain,
+    first_day: date,
+    folder: Path,
+    owned: _Owned,
+    through: Callable[[str], AbstractContextManager[str]],
+) -> Stack:
     shutil.rmtree(folder, ignore_errors=True)
     emulator = owned.enter_context(run_emulator(folder / "aws"))
     env = {
         **emulator.client_env(),
+        "AWS_ENDPOINT_URL": owned.enter_context(through(emulator.endpoint)),
         # Whatever is configured for the user's real AWS stays out of reach.
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -26,6 +26,7 @@ WORKS = {
     "scan": ("scan", "run"),
     "reconcile": ("reconcile", "run"),
     "freshness": ("freshness", "run"),
+    "s3": ("s3", "run"),
     "sensor": ("sensor", "run"),
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
