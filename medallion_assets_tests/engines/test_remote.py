@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from medallion_assets.contracts.types import ColumnType, parse_type
-from medallion_assets.engines.engine import DayFilter, Input, Limits, TrinoSettings, open_engine
+from medallion_assets.engines.engine import DayFilter, Input, KeyFilter, Limits, TrinoSettings, open_engine
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.remote import collect, failure, require_types, select_statement
 from medallion_assets.engines.trino_client import TrinoEngine
@@ -40,7 +40,7 @@ def read(sql: str) -> Query:
     return read_query(sql, {"orders": ORDERS, "products": PRODUCTS}, where="test")
 
 
-def statement(sql: str, source: Input, *, days: DayFilter | None = None) -> str:
+def statement(sql: str, source: Input, *, days: DayFilter | KeyFilter | None = None) -> str:
     inputs = {"orders": source, "products": Input(PRODUCTS, None, None)}
     query = read(sql)
     return select_statement(
@@ -88,6 +88,24 @@ def test_only_the_days_are_read_and_returned(orders: Input) -> None:
         "WHERE (\"day\" BETWEEN DATE '2026-03-09' AND DATE '2026-03-10' OR "
         "\"day\" BETWEEN DATE '9999-12-31' AND DATE '9999-12-31')"
     )
+
+
+def test_only_the_keys_are_read(orders: Input) -> None:
+    sql = "SELECT count(*) AS n FROM silver.orders"
+    for keys, condition in (
+        (["it's", None], "(\"status\" IS NULL OR \"status\" IN ('it''s'))"),
+        ([None], '("status" IS NULL)'),
+        (["x" * 140_000], None),
+        (["nul\0"], None),
+    ):
+        text = statement(sql, orders, days=KeyFilter("n", pa.array(keys, pa.string()), "orders", "status"))
+        assert f" WHERE {condition}) AS" in text if condition else "WHERE" not in text
+
+
+def test_rows_of_other_keys_are_left_out() -> None:
+    batches = [pa.record_batch({"n": pa.array([1, None, 2], pa.int64())})] * 2
+    only = KeyFilter("n", pa.array([2, None], pa.int64()), "orders", "status")
+    assert collect(batches, N, only=only, limit_bytes=20_000).column("n").to_pylist() == [None, 2, None, 2]
 
 
 def test_a_snapshot_that_is_gone_is_planned_again(orders: Input) -> None:

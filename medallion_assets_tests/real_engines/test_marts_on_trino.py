@@ -21,7 +21,7 @@ from pyiceberg.table import Table
 from medallion_assets.contracts.types import ColumnType, parse_type
 from medallion_assets.engines.athena_client import unload_statement
 from medallion_assets.engines.embedded import EmbeddedEngine
-from medallion_assets.engines.engine import DayFilter, Engine, Input, Limits, TrinoSettings
+from medallion_assets.engines.engine import DayFilter, Engine, Input, KeyFilter, Limits, TrinoSettings
 from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.trino_client import TrinoEngine
 from medallion_assets.errors import LakeUnavailable, MartError, QueryFailed, SettingsError
@@ -29,6 +29,7 @@ from medallion_assets.gold.refresh import RefreshResult
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
+from medallion_assets.lake.replace import stage_replace
 from medallion_assets.local.emulator import REGION
 from medallion_assets.silver.table import VERSION, ensure_silver_table, silver_schema
 from medallion_assets_tests.fixtures import everything
@@ -101,7 +102,7 @@ class Twins:
 
 def happened(result: RefreshResult) -> tuple[Any, ...]:
     checks = [(one.name, one.passed, dict(one.numbers), list(one.examples)) for one in result.checks]
-    return (checks, result.published, result.changed, result.days, result.rows)
+    return (checks, result.published, result.changed, result.days, result.keys, result.rows)
 
 
 def gold(shop: Shop, name: str) -> tuple[pa.Schema, list[Row]]:
@@ -457,6 +458,76 @@ def test_days_that_lie_between_the_asked_ones_are_left_out(filled: Lake, trino: 
     only = DayFilter("day", [MONDAY, TODAY], "orders", "order_date", [MONDAY, TODAY])
     found = engine_on(trino, filled).compute(query, orders_of(filled), columns, today=TODAY, only=only)
     assert sorted(found.column("day").to_pylist()) == [MONDAY, TODAY]
+
+
+KEYS: dict[str, list[Any]] = {
+    "string": ["", "a", "A", "ä", "it's", "\\", "\0", "\n", "\U0001f600", "x" * 300],
+    "int": [-(2**31), -1, 0, 2**31 - 1],
+    "bigint": [-(2**63), -1, 0, 2**63 - 1],
+    "decimal(38,2)": [Decimal("-" + "9" * 36 + ".99"), Decimal("-0.01"), Decimal("0.00"), Decimal("1.50")],
+    "date": [date(1, 1, 1), date(1969, 12, 31), TODAY, date(9999, 12, 31)],
+    "binary": [b"", b"\x00", b"\xff\x00", b"a"],
+}
+
+
+def test_exactly_the_asked_keys_of_every_type_are_computed(files_lake: Lake, trino: Trino) -> None:
+    kinds = {f"k{number}": parse_type(text) for number, text in enumerate(KEYS)}
+    values = dict(zip(kinds, KEYS.values(), strict=True))
+    rows = [{name: one} for name, some in values.items() for one in some]
+    table = files_lake.ensure("silver", "things", pa.schema([(name, kind.arrow()) for name, kind in kinds.items()]))
+    stored = pa.Table.from_pylist(rows, schema=pa.schema([(name, kind.arrow()) for name, kind in kinds.items()]))
+    publish(files_lake, table, stage_replace(files_lake, table, stored, branch="audit-x"))
+    inputs = {"things": Input(kinds, table, table.metadata.current_snapshot_id)}
+    engines: list[Engine] = [engine_on(trino, files_lake), EmbeddedEngine(files_lake)]
+    for name, kind in kinds.items():
+        query = read_query(
+            f"SELECT {name} AS k, count(*) AS n FROM silver.things GROUP BY {name}", {"things": kinds}, where="test"
+        )
+        columns = {"k": kind, "n": parse_type("bigint")}
+        many = [f"many {number}" for number in range(20_000)] if name == "k0" else []
+        for chosen in (values[name], values[name][1:], [*values[name][:2], None], [None], [*values[name][3:], *many]):
+            only = KeyFilter("k", pa.array(chosen, kind.arrow()), "things", name)
+            found = [
+                {
+                    row["k"]: row["n"]
+                    for row in engine.compute(query, inputs, columns, today=TODAY, only=only).to_pylist()
+                }
+                for engine in engines
+            ]
+            nulls = len(rows) - len(values[name])
+            assert found[0] == found[1] == {one: 1 if one is not None else nulls for one in chosen if one not in many}
+
+
+@FILES
+def test_keys_of_a_mart_are_refreshed_by_trino_as_by_duckdb(twins: Twins, tmp_path: Path) -> None:
+    """Moved orders, orders without the key, a joined table, and keys that are gone."""
+    joins = {"customers": "customer_id"}
+    mart = mart_of(
+        tmp_path / "by_region",
+        """SELECT o.customer_region AS region, max(c.name) AS name, count(*) AS n, sum(o.total_amount) AS revenue
+        FROM silver.orders AS o LEFT JOIN silver.customers AS c ON c.customer_id = o.customer_id
+        GROUP BY o.customer_region""",
+        {"region": "string", "name": "string", "n": "bigint", "revenue": "decimal(38,2)"},
+        grain=["region"],
+        partition={"column": "region", "table": "orders", "key_of": "customer_region", "joins": joins},
+    )
+
+    def refreshed() -> int | None:
+        one, other = (shop.refresh(mart) for shop in (twins.trino, twins.duckdb))
+        assert happened(one) == happened(other)
+        assert one.published
+        assert twins.trino.gold(mart) == twins.duckdb.gold(mart)
+        return one.keys
+
+    twins.write("customers", *(customer(number) for number in range(4)))
+    twins.write("orders", *(order(number, of=number % 4, region=f"r{number}") for number in range(20)))
+    assert refreshed() == 20
+    twins.write("orders", order(1, of=1, region="r2"), order(3, region=None))
+    assert refreshed() == 4
+    twins.write("orders", delete=("o4",))
+    assert refreshed() == 1
+    twins.write("customers", {**customer(3), "name": "it's another"})
+    assert refreshed() == 4
 
 
 def replace_limits(**changed: int) -> Limits:
