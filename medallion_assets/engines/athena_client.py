@@ -153,7 +153,7 @@ class AthenaEngine:
                     raise QueryFailed(
                         f"Athena, query {query_id}: it is {status['State']} after "
                         f"{self._settings.limits.timeout_seconds} s, so it was stopped. Raise "
-                        "MEDALLION_ENGINE_TIMEOUT_SECONDS, or let the mart read less."
+                        "MEDALLION_ENGINE_TIMEOUT_SECONDS, or let it read less."
                     )
                 self._sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -279,7 +279,7 @@ def failure(*, engine: str, query_id: str | None, name: str, text: str, outage: 
         return kind(f"{said}. {advice}")
     if _TOO_LARGE.fullmatch(name):
         return QueryFailed(
-            f"{said}. Raise the engine's limit (for time: MEDALLION_ENGINE_TIMEOUT_SECONDS), or let the mart read less."
+            f"{said}. Raise the engine's limit (for time: MEDALLION_ENGINE_TIMEOUT_SECONDS), or let it read less."
         )
     if outage:
         return LakeUnavailable(f"{said}. {_AGAIN}")

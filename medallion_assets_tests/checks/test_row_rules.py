@@ -95,6 +95,12 @@ def test_a_rule_breaks_what_it_should(
     assert broken(connection, type_, rule, values) == expected
 
 
+def test_a_pattern_means_the_same_in_no_other_engine() -> None:
+    rules = [{"pattern": "a"}, {"required": True}, {"values": ["a"]}]
+    wanted = contract("Things", {"Id": "string", "V": {"type": "string", "rules": rules}}, key="Id")
+    assert [rule.portable for rule in row_rules(wanted, "block")] == [False, True, True]
+
+
 def test_a_reference_is_no_row_rule() -> None:
     wanted = contract(
         "Things", {"Id": "string", "V": {"type": "string", "rules": [{"references": "others"}]}}, key="Id"
