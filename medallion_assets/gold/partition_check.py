@@ -44,6 +44,9 @@ def _mistakes(
         what = type(mixed).__name__.upper()
         yield f"{what}: which rows are left depends on those of other {unit}s; expected joins and GROUP BY"
         return
+    if any(isinstance(nested.this, exp.Table) for nested in tree.find_all(exp.Subquery)):
+        yield "a join in parentheses: which rows an outer join completes is not followed into it; expected joins in a row"
+        return
     repeated = False
     for name, times in Counter(table_name(table) for table in tree.find_all(exp.Table)).items():
         if times > 1 and (name == partition.table or name not in keys):
@@ -81,7 +84,8 @@ def _wrong_nulls(tree: exp.Query, scope: Scope, partition: Partition, *, require
     if partition.unit == "key" and _may_be_null(tree, scope, partition, optional=False):
         yield (
             f"{partition.column} is null in rows that an outer join adds to those of {partition.table}, and they "
-            f"depend on every key; expected LEFT JOIN to {partition.table}, or WHERE {partition.column} IS NOT NULL"
+            f"depend on every key; expected {partition.table} on the left of LEFT JOIN, or WHERE {partition.column} IS "
+            "NOT NULL"
         )
     if partition.unit == "day" and not required and _may_be_null(tree, scope, partition, optional=True):
         yield (

@@ -223,6 +223,7 @@ def test_keys_that_are_independent_pass(sql: str) -> None:
         ("SELECT COALESCE(customer_region, '?') AS region FROM silver.orders", "expected customer_region of orders"),
         ("SELECT lower(customer_region) AS region FROM silver.orders", "expected customer_region of orders"),
         ("SELECT CAST(customer_region AS varchar) AS region FROM silver.orders", "expected customer_region of orders"),
+        ("SELECT CAST(customer_region AS date) AS region FROM silver.orders", "expected customer_region of orders"),
         ("SELECT MIN(customer_region) AS region FROM silver.orders", "expected customer_region of orders"),
         ("SELECT customer_name AS region FROM silver.orders", "expected customer_region of orders"),
         ("SELECT customer_region AS region, COUNT(*) AS n FROM silver.orders GROUP BY ROLLUP (1)", "is the key"),
@@ -251,6 +252,11 @@ def test_keys_that_are_independent_pass(sql: str) -> None:
             "SELECT o.customer_region AS region, v.n FROM (VALUES 1, 2) AS v (n) "
             "LEFT JOIN silver.orders AS o ON o.status = 'x'",
             "in rows that an outer join adds",
+        ),
+        (
+            "SELECT o.customer_region AS region, v.n FROM (VALUES 1, 2) AS v (n) LEFT JOIN (silver.orders AS o "
+            "JOIN silver.customers AS c ON c.customer_id = o.customer_id) ON o.status = 'x'",
+            "a join in parentheses",
         ),
         (
             "SELECT o.customer_region AS region, v.n FROM silver.orders AS o "
