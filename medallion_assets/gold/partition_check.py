@@ -45,7 +45,7 @@ def _mistakes(
         yield f"{what}: which rows are left depends on those of other {unit}s; expected joins and GROUP BY"
         return
     if any(isinstance(nested.this, exp.Table) for nested in tree.find_all(exp.Subquery)):
-        yield "a join in parentheses: which rows an outer join completes is not followed into it; expected joins in a row"
+        yield "a join in parentheses: what an outer join adds is not followed into it; expected joins after one another"
         return
     repeated = False
     for name, times in Counter(table_name(table) for table in tree.find_all(exp.Table)).items():
