@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,126}\Z")
 _MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
@@ -10,6 +11,7 @@ _TEAM = re.compile(r"team:\S.*")
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@cache
 def snake_case(attribute: str) -> str:
     """Return the lake's name for an attribute or table: `CustomerID` -> `customer_id`, `HTMLBody` -> `html_body`.
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
@@ -63,6 +64,7 @@ class Query:
             return tree.sql(dialect="duckdb", comments=False)
 
 
+@lru_cache(maxsize=256)
 def tables_in(sql: str) -> frozenset[str]:
     """Return the names of the tables that SQL has in FROM, with their schema (names); none if it is not readable."""
     try:
@@ -92,9 +94,11 @@ def read_query(
     Raises MartError that names every expression that is wrong, the reason and a way out, each in a line.
     """
     typed_tables: dict[str, dict[str, Mapping[str, exp.DataType]]] = {}
+    used = tables_in(sql)
     for name, columns in tables.items():
         schema, table = schema_and_table(name)
-        types = {column: trino_type(kind) for column, kind in columns.items()}
+        # Of the other tables only the names are needed: a domain may have hundreds of tables and dozens of queries.
+        types = {column: trino_type(kind) for column, kind in columns.items()} if name in used else {}
         typed_tables.setdefault(schema, {})[table] = types
     try:
         with refuse_recursion():

@@ -166,12 +166,13 @@ def load_marts(domain: Domain) -> tuple[Mart, ...]:
     found = {folder.name: _read_files(folder) for folder in folders}
     order = load_order({name: files.reads - {name} for name, files in found.items()})
     circles = {name: circle for circle in order.circles for name in circle}
+    silver = silver_sources(domain)
     marts: dict[str, Mart] = {}
     for name in order.names:
         unreadable = {other: _BROKEN for other in found if other not in marts}
         unreadable |= {other: _circle_reason(circles[name]) for other in circles.get(name, ())}
         unreadable[name] = _ITSELF
-        if (mart := _load(found[name], domain, marts.values(), unreadable=unreadable)) is not None:
+        if (mart := _load(found[name], silver, marts.values(), unreadable=unreadable)) is not None:
             marts[name] = mart
     mistakes: list[Exception] = [ContractError(mistake) for mistake in unread]
     _raise_all(mistakes + [one for files in found.values() for one in files.mistakes])
@@ -181,7 +182,7 @@ def load_marts(domain: Domain) -> tuple[Mart, ...]:
 def load_mart(folder: Path, domain: Domain, marts: Iterable[Mart] = ()) -> Mart:
     """Return the mart in `folder`, which may read the other `marts`. Raises like load_marts."""
     files = _read_files(folder)
-    mart = _load(files, domain, marts, unreadable={})
+    mart = _load(files, silver_sources(domain), marts, unreadable={})
     _raise_all(files.mistakes)
     if mart is None:
         raise ContractError(f"{folder}: not readable")
@@ -235,13 +236,16 @@ def _read_files(folder: Path) -> _Files:
     return files
 
 
-def _load(files: _Files, domain: Domain, marts: Iterable[Mart], *, unreadable: Mapping[str, str]) -> Mart | None:
-    """Return the mart of these files, which may read `marts`; None, and more mistakes in `files`, if it has any.
+def _load(
+    files: _Files, silver: Mapping[str, Source], marts: Iterable[Mart], *, unreadable: Mapping[str, str]
+) -> Mart | None:
+    """Return the mart of these files; None, and more mistakes in `files`, if it has any.
 
-    `unreadable` says of other marts, by name, why they cannot be read.
+    It may read the tables of `silver`, which are by lake name, and `marts`. `unreadable` says of other marts, by name,
+    why they cannot be read.
     """
     known = {mart.input_name: mart for mart in marts}
-    sources = silver_sources(domain) | {name: mart.source for name, mart in known.items()}
+    sources = {**silver, **{name: mart.source for name, mart in known.items()}}
     described, spec, query = files.described, files.spec, None
     if files.sql is not None:
         with _collect(files.mistakes):

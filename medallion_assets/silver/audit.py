@@ -314,7 +314,8 @@ class Audit:
             SELECT {keys}, {refers} AS _refers, {changed_at} > $grace_from AS _young, FALSE AS _published
             FROM batch"""
         parameters = {"grace_from": grace_from}
-        if self._audited_at is not None:
+        # All batches of one run have one time: only the first of them reads the table.
+        if self._audited_at is not None and self._audited_at < self._now:
             scope += f"""
                 UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
                 WHERE {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""

@@ -30,6 +30,7 @@ WORKS = {
     "sensor": ("sensor", "run"),
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
+    "definitions": ("definitions", "run"),
 }
 FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")
 
