@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
     from medallion_assets.lake.catalog import LakeSettings
 
+Freshness = Literal["seconds", "minutes", "hourly"]
+
 _S3: Final = re.compile(r"s3://[^/\s]")
 _TRINO_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?")
 _TRINO_CATALOG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -48,6 +50,7 @@ VARIABLES: Final = {
     "catalog": "MEDALLION_CATALOG",
     "region": "AWS_REGION",
     "read_capacity": "MEDALLION_READ_CAPACITY",
+    "freshness": "MEDALLION_FRESHNESS",
     "checkpoint": "MEDALLION_CHECKPOINT",
     "engine": "MEDALLION_ENGINE",
     "engine_timeout_seconds": "MEDALLION_ENGINE_TIMEOUT_SECONDS",
@@ -77,6 +80,10 @@ class DomainSettings(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description="Read capacity units a second that verifying may use of each DynamoDB table.",
+    )
+    freshness: Freshness = Field(
+        default="seconds",
+        description="How long changes may be gathered before a run takes them: seconds, minutes (one) or hourly.",
     )
     engine: Literal["duckdb", "trino", "athena"] = Field(
         default="duckdb", description="What computes the marts: duckdb in the run's own process, trino or athena."

@@ -41,6 +41,7 @@ class SettingsAttributes(dg.Resolvable, dg.Model):
     read_capacity: float | str | Variable = _setting("read_capacity")
     engine: str | Variable = _setting("engine")
     engine_timeout_seconds: int | str | Variable = _setting("engine_timeout_seconds")
+    freshness: str | Variable = _setting("freshness")
     engine_result_mb: int | str | Variable = _setting("engine_result_mb")
     trino_url: str | Variable = _setting("trino_url")
     trino_catalog: str | Variable = _setting("trino_catalog")

@@ -38,6 +38,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     catalog: Any = Field(description=DomainSettings.model_fields["catalog"].description)
     region: Any = Field(description=DomainSettings.model_fields["region"].description)
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
+    freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     engine: Any = Field(description=DomainSettings.model_fields["engine"].description)
     engine_timeout_seconds: Any = Field(description=DomainSettings.model_fields["engine_timeout_seconds"].description)
     engine_result_mb: Any = Field(description=DomainSettings.model_fields["engine_result_mb"].description)
@@ -60,6 +61,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         catalog: Text = dg.EnvVar(VARIABLES["catalog"]),
         region: Text = dg.EnvVar(VARIABLES["region"]),
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
+        freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         engine: Text = dg.EnvVar(VARIABLES["engine"]),
         engine_timeout_seconds: int | Text = dg.EnvVar(VARIABLES["engine_timeout_seconds"]),
         engine_result_mb: int | Text = dg.EnvVar(VARIABLES["engine_result_mb"]),
@@ -77,6 +79,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             catalog=catalog,
             region=region,
             read_capacity=read_capacity,
+            freshness=freshness,
             engine=engine,
             engine_timeout_seconds=engine_timeout_seconds,
             engine_result_mb=engine_result_mb,

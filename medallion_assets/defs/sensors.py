@@ -81,19 +81,24 @@ def arrivals_sensor(
                 return _skip(cursor, f"Run {run.run_id} is under way")
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, names, cursor)
-        if cursor.request is None:
-            due = next_look(cursor.looked_at, cursor.news_at, utc_now())
-            if due > utc_now() and not _wait(due, until):
-                return _skip(cursor, f"Bronze is looked at again at {due:%H:%M:%S} UTC")
+        freshness = pipeline.settings().freshness
+
+        def due() -> datetime:
+            return next_look(cursor.looked_at, cursor.news_at, utc_now(), freshness)
+
+        if cursor.request is None and not _wait(due(), until):
+            return _skip(cursor, f"Bronze is looked at again at {due():%H:%M:%S} UTC")
         store = pipeline.bronze_store()
         tables = _read_published(domain, pipeline)
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(store, domain.tables, positions, utc_now().date())
         cursor = _with_run_outcome(context.instance, names, cursor, run, pending)
         cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
+        if run is not None and not _wait(due(), until):
+            return _skip(cursor, f"Run {run.run_id} has ended. Bronze is looked at again at {due():%H:%M:%S} UTC")
         cursor = _looked(cursor, news=run is not None or cursor.news_at is None)
         while (request := plan_run(graph, cursor, pending, utc_now())) is None:
-            if not _wait(next_look(cursor.looked_at, cursor.news_at, utc_now()), until):
+            if time.monotonic() >= until or not _wait(due(), until):
                 return _skip(cursor, _skip_message(pending))
             pending = list_pending(store, domain.tables, positions, utc_now().date())
             cursor = _looked(cursor, news=False)
@@ -117,7 +122,9 @@ def arrivals_sensor(
 
 def _wait(due: datetime, until: float) -> bool:
     """Sleep until `due`, unless that is after `until` on the monotonic clock; return whether it is due."""
-    seconds = max((due - utc_now()).total_seconds(), 0.0)
+    seconds = (due - utc_now()).total_seconds()
+    if seconds <= 0:
+        return True
     if time.monotonic() + seconds >= until:
         return False
     time.sleep(seconds)

@@ -1,7 +1,7 @@
-"""How soon Bronze is looked at again: quick while changes arrive, slow when nothing does.
+"""How soon Bronze is looked at again: quick while changes arrive, slow when nothing does, or at a fixed pace.
 
-A look is a listing of each table and a request to the catalog for each; on S3 both cost money. Belongs here: the pause
-between two looks. Does not belong here: waiting for it (the sensor).
+A look is a listing of each table and a request to the catalog for each; on S3 both cost money, and a run that follows
+costs more. Belongs here: the pause between two looks. Does not belong here: waiting for it (the sensor).
 """
 
 from __future__ import annotations
@@ -9,20 +9,23 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from medallion_assets.settings import Freshness
+
 SHORTEST: Final = timedelta(seconds=1)
 LONGEST: Final = timedelta(seconds=30)
 SHARE: Final = 10
-"""The pause grows to a tenth of the time without news: what arrives after ten seconds is seen within one, what arrives
-after five quiet minutes within thirty."""
+"""With the freshness of seconds, the pause grows to a tenth of the time without news: what arrives after ten seconds is
+seen within one, what arrives after five quiet minutes within thirty."""
+
+GATHERED: Final = {"minutes": timedelta(minutes=1), "hourly": timedelta(hours=1)}
+"""With the others, changes are gathered for this long."""
 
 
-def pause_after(quiet: timedelta) -> timedelta:
-    """Return the pause before the next look; `quiet` is how long there has been no news."""
-    return min(max(quiet / SHARE, SHORTEST), LONGEST)
-
-
-def next_look(looked_at: datetime | None, news_at: datetime | None, now: datetime) -> datetime:
-    """Return when Bronze is to be looked at next: now, if it never was."""
+def next_look(looked_at: datetime | None, news_at: datetime | None, now: datetime, freshness: Freshness) -> datetime:
+    """Return when Bronze is to be looked at next: now, if it never was; `news_at` is when there was news last."""
     if looked_at is None:
         return now
-    return looked_at + pause_after(looked_at - (news_at or looked_at))
+    if freshness in GATHERED:
+        return looked_at + GATHERED[freshness]
+    quiet = looked_at - (news_at or looked_at)
+    return looked_at + min(max(quiet / SHARE, SHORTEST), LONGEST)

@@ -237,6 +237,7 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_CATALOG",
         "AWS_REGION",
         "MEDALLION_READ_CAPACITY",
+        "MEDALLION_FRESHNESS",
         "MEDALLION_ENGINE",
         "MEDALLION_ENGINE_TIMEOUT_SECONDS",
         "MEDALLION_ENGINE_RESULT_MB",

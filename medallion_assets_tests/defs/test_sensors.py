@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 @pytest.fixture
 def ticker(shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticker]:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now: now)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now, freshness: now)
     yield Ticker(shipped, instance)
 
 
@@ -257,44 +259,70 @@ def test_after_a_lost_cursor_nothing_that_is_merged_is_requested(ticker: Ticker)
     assert rows("silver", "orders") == before
 
 
+class Clock:
+    """The time of the sensor, which passes only when it sleeps or when a test lets it pass; and its looks at Bronze."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = datetime.now(UTC)
+        self.looks: list[datetime] = []
+        monkeypatch.setattr(sensors, "list_pending", self._looked)
+        monkeypatch.setattr(sensors, "utc_now", lambda: self.now)
+        monkeypatch.setattr("medallion_assets.defs.sensors.time.sleep", self.let_pass)
+        monkeypatch.setattr("medallion_assets.defs.sensors.time.monotonic", lambda: self.now.timestamp())
+
+    def let_pass(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def seconds_until(self, ticker: Ticker) -> tuple[float, dg.RunRequest]:
+        """Tick every second until a run is requested; return how long that took."""
+        start = self.now
+        while (request := ticker.tick()) is None:
+            self.let_pass(1.0)
+        return (self.now - start).total_seconds(), request
+
+    def _looked(self, *arguments: Any) -> Any:
+        self.looks.append(self.now)
+        return list_pending(*arguments)
+
+
 def test_looks_become_rare_while_nothing_arrives_and_quick_with_news(
     shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = [datetime.now(UTC)]
-    looks: list[datetime] = []
-
-    def looked(*arguments: object) -> dict[str, object]:
-        looks.append(clock[0])
-        return list_pending(*arguments)  # type: ignore[arg-type,return-value]
-
-    def pass_seconds(seconds: float) -> None:
-        clock[0] += timedelta(seconds=seconds)
-
-    monkeypatch.setattr(sensors, "list_pending", looked)
-    monkeypatch.setattr(sensors, "utc_now", lambda: clock[0])
-    monkeypatch.setattr("medallion_assets.defs.sensors.time.sleep", pass_seconds)
-    monkeypatch.setattr("medallion_assets.defs.sensors.time.monotonic", lambda: clock[0].timestamp())
-    ticker, start = Ticker(shipped, instance), clock[0]
-    while clock[0] < start + timedelta(minutes=10):
+    clock, ticker = Clock(monkeypatch), Ticker(shipped, instance)
+    start = clock.now
+    while clock.now < start + timedelta(minutes=10):
         assert ticker.tick() is None
-        pass_seconds(1.0)
-    in_minute = [
-        sum(1 for at in looks if start + timedelta(minutes=n) <= at < start + timedelta(minutes=n + 1))
-        for n in range(10)
-    ]
-    assert in_minute[0] >= 20
-    assert max(in_minute[6:]) <= 2
+        clock.let_pass(1.0)
+    in_minute = Counter((at - start) // timedelta(minutes=1) for at in clock.looks)
+    assert in_minute[0] >= 15
+    assert max(in_minute[minute] for minute in range(6, 10)) <= 2
     capture(customer("c1"))
-    seen = clock[0]
-    while (request := ticker.tick()) is None:
-        pass_seconds(1.0)
-    assert clock[0] - seen <= timedelta(seconds=31)
+    seconds, request = clock.seconds_until(ticker)
+    assert seconds <= 31
     ticker.run(request)
     capture(customer("c2"))
-    seen = clock[0]
-    while ticker.tick() is None:
-        pass_seconds(1.0)
-    assert clock[0] - seen <= timedelta(seconds=2)
+    seconds, _ = clock.seconds_until(ticker)
+    assert seconds <= 2
+
+
+@pytest.mark.parametrize(("freshness", "gathered"), [("minutes", 60), ("hourly", 3600)])
+def test_changes_are_gathered_for_as_long_as_the_setting_says(
+    shipped: dg.Definitions,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    freshness: str,
+    gathered: int,
+) -> None:
+    monkeypatch.setenv("MEDALLION_FRESHNESS", freshness)
+    clock, ticker = Clock(monkeypatch), Ticker(shipped, instance)
+    capture(customer("c1"))
+    seconds, request = clock.seconds_until(ticker)
+    assert seconds == 0
+    ticker.run(request)
+    capture(customer("c2"))
+    seconds, request = clock.seconds_until(ticker)
+    assert gathered - 10 <= seconds <= gathered + 5
+    assert len(clock.looks) <= 4
 
 
 def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
