@@ -109,6 +109,9 @@ class Orchestrator(Strict):
     )
     vpc_cidr: Annotated[str, AfterValidator(_network)]
     nat_gateways: Annotated[int, Field(ge=1, le=2)]
+    freshness: Literal["seconds", "minutes", "hourly"] = Field(
+        default="seconds", description="How long changes may be gathered before a run takes them."
+    )
     run_cpu: Annotated[int, Field(ge=256)]
     run_memory_mb: Annotated[int, Field(ge=512)]
     database_class: str

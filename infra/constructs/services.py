@@ -147,6 +147,7 @@ class Services(Construct):
             "MEDALLION_BRONZE": settings.bronze,
             "MEDALLION_WAREHOUSE": settings.warehouse,
             "MEDALLION_CATALOG": "glue",
+            "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
         }
 
     def _engine_env(self) -> dict[str, str]:
