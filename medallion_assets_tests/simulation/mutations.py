@@ -52,6 +52,8 @@ CAUGHT: Final[dict[str, int]] = {
     "treat_a_retry_as_new": 5,
     "lose_the_look_back": 0,
     "forget_the_day_a_row_was_of": 2,
+    "overlook_the_rows_of_a_mart": 1,
+    "overlook_a_mart_made_by_hand": 1,
     "skip_the_enrichment_refresh": 4,
     "acknowledge_before_the_write": 6,
     "float_instead_of_decimal": 2,
@@ -206,6 +208,27 @@ def forget_the_day_a_row_was_of() -> Iterator[None]:
 
 
 @contextmanager
+def overlook_the_rows_of_a_mart() -> Iterator[None]:
+    """A mart is refreshed for changes of Silver, not for those of the marts that it reads."""
+    real = gold_changes._affected_by
+
+    def affected(lake: Any, mart: Any, tables: Any, changed: str, **more: Any) -> Any:
+        return (
+            pa.chunked_array([], pa.null()) if changed in mart.upstream else real(lake, mart, tables, changed, **more)
+        )
+
+    with patched((gold_changes, "_affected_by", affected)):
+        yield
+
+
+@contextmanager
+def overlook_a_mart_made_by_hand() -> Iterator[None]:
+    """What follows a mart that a person or a new day computed is not refreshed."""
+    with patched((planner.Graph, "read", planner.Graph.tables)):
+        yield
+
+
+@contextmanager
 def skip_the_enrichment_refresh() -> Iterator[None]:
     """Only incoming rows get the referenced row's values."""
     with patched((batch, "find_outdated", lambda connection, lake, table, referenced: None)):
@@ -320,6 +343,8 @@ MUTATIONS: Final = {
         treat_a_retry_as_new,
         lose_the_look_back,
         forget_the_day_a_row_was_of,
+        overlook_the_rows_of_a_mart,
+        overlook_a_mart_made_by_hand,
         skip_the_enrichment_refresh,
         acknowledge_before_the_write,
         float_instead_of_decimal,

@@ -119,7 +119,7 @@ class Daemon:
             )
             cursor = apply_outcome(cursor, ended, pending, self._clock())  # type: ignore[arg-type]
         cursor = cursor.model_copy(update={"request": None})
-        latest = {node: made for node, (made, _) in self._made.items()}
+        latest = {node: made for node, (made, _) in self._made.items() if node in self._graph.read}
         own = {node for node, (_, by) in self._made.items() if run is not None and by == run.run_id}
         cursor = observe_materializations(cursor, self._graph, latest, own=own)
         runs = {run.run_id if run is not None else None, *(by for _, by in self._made.values())}
@@ -163,7 +163,11 @@ class Daemon:
 
     def recompute(self, mart: str, days: Sequence[date] | None) -> str | None:
         """A person materializes some days of a mart, or the new day all that it touches; like `rerun`."""
-        return self._step(self._refresh(mart, days), self._run_id())
+        run_id = self._run_id()
+        error = self._step(self._refresh(mart, days), run_id)
+        if error is None and f"gold/{mart}" in self._graph.read:
+            self._materialized(f"gold/{mart}", run_id)
+        return error
 
     def replay(self, table: str) -> str | None:
         """A person replays all that is held of a table, after its contract was mended; like `rerun`."""

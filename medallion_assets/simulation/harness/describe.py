@@ -14,6 +14,8 @@ def describe(history: History) -> Iterator[str]:
     capture = history.capture
     pace = ", ".join(f"{name} {value}" for name, value in capture.settings.items() if value)
     yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {pace}"
+    if history.layered:
+        yield "  with marts over marts"
     if capture.skew_s or capture.lag_s:
         yield f"  its clocks are up to {capture.skew_s} s off, an invocation takes up to {capture.lag_s} s"
     if capture.script is None and capture.fault_profile != "calm":

@@ -74,13 +74,17 @@ class Capture:
 
 @dataclass(frozen=True)
 class History:
-    """One history. `seed` decides everything random while it is played."""
+    """One history. `seed` decides everything random while it is played.
+
+    `layered`: it has the marts over marts, too.
+    """
 
     seed: int
     start: datetime
     shards: int
     capture: Capture
     acts: tuple[Act, ...]
+    layered: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return the history as JSON data."""
@@ -90,6 +94,7 @@ class History:
             "shards": self.shards,
             "capture": {**vars(self.capture), "script": _script_json(self.capture.script)},
             "acts": [{**vars(act), "script": _script_json(act.script)} for act in self.acts],
+            "layered": self.layered,
         }
 
     @classmethod
@@ -101,6 +106,7 @@ class History:
             shards=data["shards"],
             capture=Capture(**{**data["capture"], "script": _script(data["capture"]["script"])}),
             acts=tuple(Act(**{**act, "script": _script(act["script"])}) for act in data["acts"]),
+            layered=data["layered"],
         )
 
 
@@ -123,9 +129,11 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._dice = random.Random(f"history/{seed}")  # noqa: S311 - dice
+        self._layered = random.Random(f"layered/{seed}").random() < 0.25  # noqa: S311 - dice
         self._acts: list[Act] = []
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
+        self._marts = _marts(self._tables, layered=self._layered)
         self._items = _Items(self._dice, self._start)
         self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
@@ -159,6 +167,7 @@ class _Drawing:
             shards=dice.choice([1, 1, 2, 3]),
             capture=self._draw_capture(),
             acts=tuple(self._acts),
+            layered=self._layered,
         )
 
     def _draw_start(self) -> datetime:
@@ -199,7 +208,7 @@ class _Drawing:
         )
 
     def _act(self, do: str, **given: Any) -> None:
-        pipeline = do in {"tick", "rerun", "recompute", "maintain", "replay", "drop", "look", "verify"}
+        pipeline = do in {"tick", "rerun", "recompute", "maintain", "maintain_mart", "replay", "drop", "look", "verify"}
         fault_profile = self._dice.choice(self._fault_profiles) if pipeline else "calm"
         self._acts.append(Act(do, given, fault_profile, seed=self._dice.getrandbits(32) if pipeline else 0))
 
@@ -208,11 +217,13 @@ class _Drawing:
         if dice.random() < 0.25:
             self._act("rerun", table=dice.choice(self._tables), back=dice.choice([0, 0, 1]))
         if dice.random() < 0.1:
-            self._act("recompute", mart=dice.choice(_marts(self._tables)), back=dice.choice([None, 0, 1, 2]))
+            self._act("recompute", mart=dice.choice(self._marts), back=dice.choice([None, 0, 1, 2]))
         if dice.random() < 0.15:
             self._act(
                 "maintain", layer=dice.choice(["silver", "silver", "quarantine"]), table=dice.choice(self._tables)
             )
+        if self._layered and dice.random() < 0.25:
+            self._act("maintain_mart", mart=dice.choice(self._marts))
         if dice.random() < 0.3:
             self._act("look")
         if dice.random() < 0.03:
@@ -276,10 +287,11 @@ _PROFILE_SETS: Final = (
 )
 
 
-def _marts(tables: Sequence[str]) -> list[str]:
-    return (["daily_sales", "daily_tiers"] if "Orders" in tables else []) + (
-        ["device_summary"] if "Readings" in tables else []
-    ) or ["daily_sales"]
+def _marts(tables: Sequence[str], *, layered: bool) -> list[str]:
+    """Return the marts over these tables, also those that come from them through other marts."""
+    orders = ["daily_sales", "daily_tiers", *(["daily_totals", "share_of_all"] if layered else [])]
+    readings = ["device_summary", *(["fleet_summary"] if layered else [])]
+    return [*(orders if "Orders" in tables else []), *(readings if "Readings" in tables else [])]
 
 
 class _Items:

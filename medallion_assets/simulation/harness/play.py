@@ -165,7 +165,7 @@ class _Harness:
         self._warehouse.second_writer = self._second_writer
         self._daemon = Daemon(
             self._domain,
-            marts,
+            [mart for mart in marts if history.layered or not mart.upstream],
             warehouse=self._warehouse,
             store=lambda: FaultyStore(self._bronze, self._warehouse.faults),
             clock=self._meanwhile,
@@ -260,6 +260,9 @@ class _Harness:
 
     def _do_maintain(self, layer: str, table: str) -> None:
         self._daemon.maintain(layer, self._daemon.domain.by_source[table].lake_name)
+
+    def _do_maintain_mart(self, mart: str) -> None:
+        self._daemon.maintain("gold", mart)
 
     def _do_replay(self, table: str) -> None:
         self._daemon.replay(self._daemon.domain.by_source[table].lake_name)

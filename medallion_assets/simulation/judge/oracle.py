@@ -87,10 +87,6 @@ class _Silver:
         """Return the sequence number of the newest change of a key that was merged."""
         return max(self.numbers.get(key, NONE_YET), self.deleted.get(key, NONE_YET))
 
-    def rows_at(self, snapshot: int | None) -> list[str]:
-        """Return the live rows as text, in an order that does not depend on files."""
-        return sorted(map(repr, self.states[snapshot])) if snapshot is not None else []
-
 
 class Oracle:
     """Judges one history. Violations are collected in `violations`, in order; nothing is raised."""
@@ -120,6 +116,8 @@ class Oracle:
         self._silver: dict[str, _Silver] = {contract.lake_name: _Silver() for contract in domain.tables}
         self._quarantine: dict[str, dict[str, Row]] = {contract.lake_name: {} for contract in domain.tables}
         self._gold: dict[str, tuple[int | None, Mapping[str, str]]] = {}
+        self._gold_states: dict[str, dict[int, list[Row]]] = defaultdict(dict)
+        """By mart: the rows of each snapshot that was published, as others can read them."""
         self._verdicts: dict[tuple[int, str], Verdict] = {}
         self._dropping: tuple[str, str] | None = None
         self._ledger: dict[str, Row] = {}
@@ -265,9 +263,9 @@ class Oracle:
             self._judge_end(contract)
         for mart, (_, properties) in self._gold.items():
             for table, snapshot in json.loads(properties["medallion.input-snapshots"]).items():
-                known = self._silver[table]
-                if snapshot != known.snapshot and known.rows_at(snapshot) != known.rows_at(known.snapshot):
-                    self._wrong(f"end: gold.{mart} is of {table} at {snapshot}, Silver is at {known.snapshot}")
+                now = self._published(table)
+                if snapshot != now and self._rows_at(table, snapshot) != self._rows_at(table, now):
+                    self._wrong(f"end: gold.{mart} is of {table} at {snapshot}, which is at {now}")
             if properties["medallion.current-date"] not in {"", today.isoformat()}:
                 self._wrong(f"end: gold.{mart} is as of {properties['medallion.current-date']}, today is {today}")
 
@@ -671,6 +669,8 @@ class Oracle:
         rows = self._read(location) if main is not None else []
         for row in rows:
             del row["computed_at"]
+        if main is not None:
+            self._gold_states[mart][main] = _without_snapshots(rows)
         silver = basis["medallion.input-snapshots"]
         self._compare_mart(mart, rows, json.loads(silver), basis["medallion.current-date"])
         # A day that no news touched is as it was computed: whole, and from what its rows say.
@@ -689,7 +689,7 @@ class Oracle:
     ) -> None:
         states: dict[str, list[Row]] = {}
         for table, snapshot in told.items():
-            state = self._silver[table].states.get(snapshot) if snapshot is not None else []
+            state = self._states(table).get(snapshot) if snapshot is not None else []
             if state is None:
                 self._wrong(f"gold.{mart}: computed from {table} at {snapshot}, which was never published")
                 return
@@ -697,11 +697,24 @@ class Oracle:
         wanted = MARTS[mart](states, date.fromisoformat(as_of) if as_of else date.min)
         if day is not None:
             wanted = [row for row in wanted if row["day"] == day]
-        seen = [{name: value for name, value in row.items() if name != "silver_snapshots"} for row in rows]
+        seen = _without_snapshots(rows)
         missing = [row for row in wanted if row not in seen]
         surplus = [row for row in seen if row not in wanted]
         if missing or surplus or len(seen) != len(wanted):
             self._wrong(f"gold.{mart}: differs from its recompute: missing {missing}, surplus {surplus}, at {told}")
+
+    def _states(self, table: str) -> Mapping[int, list[Row]]:
+        """Return the rows of each published snapshot of a Silver table, or of a mart (`gold.daily_sales`)."""
+        gold, _, mart = table.rpartition(".")
+        return self._gold_states[mart] if gold else self._silver[table].states
+
+    def _published(self, table: str) -> int | None:
+        gold, _, mart = table.rpartition(".")
+        return self._gold.get(mart, (None, {}))[0] if gold else self._silver[table].snapshot
+
+    def _rows_at(self, table: str, snapshot: int | None) -> list[str]:
+        """Return the rows as text, in an order that does not depend on files."""
+        return sorted(map(repr, self._states(table)[snapshot])) if snapshot is not None else []
 
     def _judge_end(self, contract: Contract) -> None:
         """Check that the table is the source's final state as far as it is valid, and quarantine has the rest."""
@@ -796,6 +809,10 @@ class Oracle:
 
     def _wrong(self, what: str) -> None:
         self.violations.append(what)
+
+
+def _without_snapshots(rows: Sequence[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name != "silver_snapshots"} for row in rows]
 
 
 def _time(path: str) -> datetime:

@@ -1,4 +1,4 @@
-"""The marts of `shop` in plain Python: what each must hold, computed from all live Silver rows.
+"""The marts of `shop` in plain Python: what each must hold, computed from all live rows of what it reads.
 
 Belongs here: one function a mart. Does not belong here: which rows are published (oracle).
 """
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 Row = dict[str, Any]
 Tables = Mapping[str, Sequence[Row]]
-"""The live rows of each Silver table."""
+"""The live rows of each Silver table, and of each mart that others read (`gold.daily_sales`)."""
 
 _EXACT: Final = Context(prec=120, rounding=ROUND_HALF_UP)
 
@@ -77,10 +77,45 @@ def device_summary(tables: Tables, today: date) -> list[Row]:
     return result
 
 
+def daily_totals(tables: Tables, today: date) -> list[Row]:
+    """Return the orders of each day, from the mart of days and regions."""
+    return [
+        {
+            "day": day,
+            "orders": sum(row["orders"] for row in rows),
+            "revenue": _sum((row["revenue"] for row in rows), Decimal("0.00")),
+            "regions": len(rows),
+        }
+        for day, rows in _grouped(tables["gold.daily_sales"], lambda row: row["day"]).items()
+    ]
+
+
+def share_of_all(tables: Tables, today: date) -> list[Row]:
+    """Return the orders of each day, from the mart of days, next to the number of all live orders."""
+    count = len(tables["orders"])
+    return [{"day": row["day"], "orders": row["orders"], "all_orders": count} for row in tables["gold.daily_totals"]]
+
+
+def fleet_summary(tables: Tables, today: date) -> list[Row]:
+    """Return one row for all devices, of the day that the mart of devices is of."""
+    return [
+        {
+            "as_of": day,
+            "devices": len(rows),
+            "readings": sum(row["readings"] for row in rows),
+            "lately": sum(row["lately"] for row in rows),
+        }
+        for day, rows in _grouped(tables["gold.device_summary"], lambda row: row["as_of"]).items()
+    ]
+
+
 MARTS: Final[Mapping[str, Callable[[Tables, date], list[Row]]]] = {
     "daily_sales": daily_sales,
     "daily_tiers": daily_tiers,
     "device_summary": device_summary,
+    "daily_totals": daily_totals,
+    "share_of_all": share_of_all,
+    "fleet_summary": fleet_summary,
 }
 
 
