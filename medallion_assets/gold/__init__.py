@@ -1,1 +1,1 @@
-"""Silver to Gold: what a mart is, which days of it a change touches, and its refresh. No Dagster."""
+"""Silver to Gold: what a mart is and reads, which days or keys of it a change touches, its refresh. No Dagster."""

@@ -78,6 +78,22 @@ def test_a_table_that_is_not_there_yet_has_no_rows(orders: Input) -> None:
     assert 'WHERE false) AS "products" ON' in sql
 
 
+def test_a_mart_is_its_rows_in_the_snapshot_next_to_a_table_of_the_same_name(orders: Input) -> None:
+    columns = {"status": parse_type("string"), "day": parse_type("date")}
+    read_sql = (
+        "WITH o AS (SELECT silver.orders.status FROM silver.orders) "
+        "SELECT count(gold.orders.status) AS n FROM gold.orders WHERE status IN (SELECT status FROM o)"
+    )
+    query = read_query(read_sql, {"orders": ORDERS, "gold.orders": columns}, where="test")
+    assert query.tables == ("gold.orders", "orders")
+    inputs = {"orders": orders, "gold.orders": Input(columns, None, None)}
+    days = DayFilter("day", [MONDAY], "gold.orders", "day", [MONDAY])
+    sql = select_statement(query.sql, inputs, N, catalog="lake", today=TODAY, only=days)
+    assert "SELECT orders.status FROM (SELECT" in sql
+    assert f'"lake"."silver"."orders" FOR VERSION AS OF {orders.snapshot_id}) AS "orders")' in sql
+    assert 'count(orders.status) AS n FROM (SELECT CAST(NULL AS VARCHAR) AS "status", ' in sql
+
+
 def test_only_the_days_are_read_and_returned(orders: Input) -> None:
     wanted = [MONDAY, MONDAY + timedelta(days=1), date(9999, 12, 31)]
     days = DayFilter("day", wanted, "orders", "order_date", wanted)

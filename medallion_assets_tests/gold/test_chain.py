@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,53 @@ def test_only_the_days_of_the_mart_below_are_computed(shop: Shop, marts: dict[st
     shop.refresh(marts[SALES])
     assert shop.refresh(days).days == (MONDAY,)
     assert {row["day"]: row["n"] for row in shop.gold(days)} == {WEDNESDAY: 1}
+
+
+def test_a_key_of_a_mart_that_was_computed_is_a_changed_key_of_those_over_it(lake: Lake, tmp_path: Path) -> None:
+    spend, classes = marts_by_customer(tmp_path)
+    shop = Shop(lake)
+    shop.write("orders", *(order(number, MONDAY, "10.00", of=number % 12) for number in range(24)))
+
+    def refreshed() -> tuple[int | None, int | None]:
+        done = shop.refresh(spend).keys, shop.refresh(classes).keys
+        totals: dict[str, Decimal] = {}
+        for row in shop.rows["orders"].values():
+            totals[row["customer_id"]] = totals.get(row["customer_id"], Decimal(0)) + row["total_amount"]
+        assert {row["customer_id"]: row["spent"] for row in shop.gold(spend)} == totals
+        assert {row["customer_id"]: row["is_large"] for row in shop.gold(classes)} == {
+            name: spent > 20 for name, spent in totals.items()
+        }
+        return done
+
+    refreshed()
+    shop.write("orders", order(1, MONDAY, "99.00", of=1))
+    assert refreshed() == (1, 1)
+    shop.write("orders", order(1, MONDAY, "99.00", of=2))
+    assert refreshed() == (2, 2)
+    shop.write("orders", delete=["o3", "o15"])
+    assert refreshed() == (1, 1), "a customer without orders has no row"
+    assert refreshed() == (0, 0)
+
+
+def marts_by_customer(folder: Path) -> tuple[Mart, Mart]:
+    """Return customer_spend, by key over orders, and customer_class, by key over customer_spend."""
+    domain = chain_domain(folder)
+    write_mart(
+        domain.folder,
+        "customer_spend",
+        "SELECT customer_id, SUM(total_amount) AS spent FROM silver.orders GROUP BY customer_id",
+        """{owner: 'team:a', grain: [customer_id], columns: {customer_id: string, spent: 'decimal(38,2)'},
+        partition: {column: customer_id, table: orders, key_of: customer_id}}""",
+    )
+    write_mart(
+        domain.folder,
+        "customer_class",
+        "SELECT customer_id, spent > 20 AS is_large FROM gold.customer_spend",
+        """{owner: 'team:a', grain: [customer_id], columns: {customer_id: string, is_large: bool},
+        partition: {column: customer_id, table: gold.customer_spend, key_of: customer_id}}""",
+    )
+    marts = {mart.name: mart for mart in load_marts(domain)}
+    return marts["customer_spend"], marts["customer_class"]
 
 
 def mart_over(folder: Path, sql: str, partition: str) -> Mart:

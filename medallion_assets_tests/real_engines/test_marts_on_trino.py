@@ -26,6 +26,7 @@ from medallion_assets.engines.query import Query, read_query
 from medallion_assets.engines.trino_client import TrinoEngine
 from medallion_assets.errors import LakeUnavailable, MartError, QueryFailed, SettingsError
 from medallion_assets.gold.refresh import RefreshResult
+from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
@@ -33,6 +34,7 @@ from medallion_assets.lake.replace import stage_replace
 from medallion_assets.local.emulator import REGION
 from medallion_assets.silver.table import VERSION, ensure_silver_table, silver_schema
 from medallion_assets_tests.fixtures import everything
+from medallion_assets_tests.fixtures.chain import chain_domain, daily_share
 from medallion_assets_tests.gold.shop import (
     DOMAIN,
     MARTS,
@@ -105,13 +107,14 @@ def happened(result: RefreshResult) -> tuple[Any, ...]:
     return (checks, result.published, result.changed, result.days, result.keys, result.rows)
 
 
-def gold(shop: Shop, name: str) -> tuple[pa.Schema, list[Row]]:
+def gold(shop: Shop, name: str | Mart) -> tuple[pa.Schema, list[Row]]:
     """A mart as it is stored, with the types of its columns and of its values."""
-    table = shop.lake.table("gold", name)
+    mart = MARTS[name] if isinstance(name, str) else name
+    table = shop.lake.table("gold", mart.name)
     schema = table.schema().as_arrow()
     rows = [
         {column: (type(value).__name__, value) for column, value in row.items() if column != "silver_snapshots"}
-        for row in ordered(stored_rows(shop.lake, MARTS[name]), MARTS[name])
+        for row in ordered(stored_rows(shop.lake, mart), mart)
     ]
     return schema, rows
 
@@ -532,3 +535,27 @@ def test_keys_of_a_mart_are_refreshed_by_trino_as_by_duckdb(twins: Twins, tmp_pa
 
 def replace_limits(**changed: int) -> Limits:
     return LIMITS.model_copy(update=changed)
+
+
+@FILES
+def test_marts_over_marts_are_computed_from_the_snapshots_of_these(twins: Twins, tmp_path: Path) -> None:
+    marts = load_marts(chain_domain(tmp_path))
+
+    def refresh() -> dict[str, tuple[Any, ...]]:
+        done = {}
+        for mart in marts:
+            one, other = (shop.refresh(mart) for shop in (twins.trino, twins.duckdb))
+            assert happened(one) == happened(other)
+            assert gold(twins.trino, mart) == gold(twins.duckdb, mart)
+            done[mart.name] = one.days
+        return done
+
+    refresh()
+    fill(twins)
+    refresh()
+    twins.write("orders", order(1, MONDAY, "0.30"), order(9, TUESDAY, "3.00", region="south"))
+    assert refresh()["daily_share"]
+    twins.write("orders", delete=("o1", "o9"))
+    refresh()
+    share = next(mart for mart in marts if mart.name == "daily_share")
+    assert twins.trino.gold(share) == daily_share(daily_sales_by_region(twins.trino))

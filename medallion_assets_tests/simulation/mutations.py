@@ -51,7 +51,7 @@ CAUGHT: Final[dict[str, int]] = {
     "publish_whatever_the_audit_says": 51,
     "treat_a_retry_as_new": 5,
     "lose_the_look_back": 0,
-    "forget_the_day_a_row_was_of": 2,
+    "forget_the_day_a_row_was_of": 0,
     "overlook_the_rows_of_a_mart": 1,
     "overlook_a_mart_made_by_hand": 1,
     "skip_the_enrichment_refresh": 4,

@@ -129,7 +129,7 @@ class _Drawing:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._dice = random.Random(f"history/{seed}")  # noqa: S311 - dice
-        self._layered = random.Random(f"layered/{seed}").random() < 0.25  # noqa: S311 - dice
+        self._layered = random.Random(f"marts over marts/{seed}").random() < 0.25  # noqa: S311 - dice
         self._acts: list[Act] = []
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
