@@ -90,8 +90,7 @@ class Pipeline:
     def query(self, sql: str) -> list[dict[str, Any]]:
         """Return the rows of a SELECT (Trino's dialect) over silver.*, gold.* and quarantine.*. Raises MartError."""
         with Embedded(self._lake) as engine:
-            engine.show_published()
-            rows: list[dict[str, Any]] = engine.run(sql, today=self.now.date()).to_pylist()
+            rows: list[dict[str, Any]] = engine.run_published(sql, today=self.now.date()).to_pylist()
         return rows
 
     def _capture(self, event: Mapping[str, Any], _context: object) -> Mapping[str, Any]:

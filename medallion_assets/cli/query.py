@@ -39,8 +39,7 @@ def query(
     from medallion_assets.lake.catalog import Lake
 
     with Lake.open(settings().lake()) as lake, Embedded(lake) as engine:
-        engine.show_published()
-        found: pa.Table = engine.run(sql, today=datetime.now(UTC).date())
+        found: pa.Table = engine.run_published(sql, today=datetime.now(UTC).date())
     match Format.JSON if as_json else format_:
         case Format.JSON:
             print_json(found.to_pylist())

@@ -23,7 +23,7 @@ from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input, KeyFilter
 from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.names import schema_and_table
-from medallion_assets.engines.query import Query, read_any
+from medallion_assets.engines.query import Query, read_any, tables_in
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
@@ -122,6 +122,20 @@ class Embedded:
         query = read_any(sql, self._types())
         with _translate_query_errors():
             return self._execute(query.duckdb(today))
+
+    def run_published(self, sql: str, *, today: date) -> pa.Table:
+        """Run a user's SELECT as `run` does, over what is published now; only the tables that it names are read.
+
+        Raises as `run` does.
+        """
+        for schema, name in map(schema_and_table, sorted(tables_in(sql))):
+            if schema in NAMESPACES and (table := self._lake.find(schema, name)) is not None:
+                self.show(table)
+        try:
+            read_any(sql, self._types())
+        except MartError:
+            self.show_published()  # the error names every table that there is
+        return self.run(sql, today=today)
 
     def compute(self, query: Query, *, today: date, days: tuple[str, Sequence[date]] | None = None) -> pa.Table:
         """Return the rows of a checked query over the tables shown, with Arrow types that match its Trino types.

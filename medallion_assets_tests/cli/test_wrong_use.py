@@ -23,7 +23,7 @@ from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
 
 SERVICES = (
     ("status",),
-    ("query", "SELECT 1 AS one"),
+    ("query", "SELECT count(*) AS n FROM silver.orders"),
     ("verify",),
     ("repair", "trips", "--dry-run"),
     ("generate", "--count", "1"),

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from pyiceberg.table import Table
 
 from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.embedded import Embedded
@@ -45,6 +46,28 @@ def test_a_session_may_look_at_an_older_snapshot_beside_one_that_does_not(lake: 
         count = "SELECT COUNT(*) AS n FROM silver.products"
         assert old.run(count, today=TODAY).to_pylist() == [{"n": 1}]
         assert new.run(count, today=TODAY).to_pylist() == [{"n": 2}]
+
+
+def test_a_query_of_what_is_published_reads_only_the_tables_that_it_names(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(lake)
+    for table, row in (("products", product(1)), ("orders", order(1))):
+        shop.write(table, row)
+    read: list[str] = []
+    scan_sql = Lake.scan_sql
+
+    def counted(self: Lake, table: Table, snapshot_id: int | None) -> str:
+        read.append(table.name()[-1])
+        return scan_sql(self, table, snapshot_id)
+
+    monkeypatch.setattr(Lake, "scan_sql", counted)
+    with Embedded(lake) as session:
+        sql = "WITH o AS (SELECT * FROM silver.orders) SELECT COUNT(*) AS n FROM o"
+        assert session.run_published(sql, today=TODAY).to_pylist() == [{"n": 1}]
+    assert read == ["orders"]
+    with Embedded(lake) as session, pytest.raises(MartError, match=r"silver\.orders.*silver\.products"):
+        session.run_published("SELECT * FROM silver.machines, silver.orders", today=TODAY)
 
 
 def test_a_table_without_a_snapshot_has_no_rows(lake: Lake) -> None:
