@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Freshness(Enum):
+    """How long changes are gathered."""
+
+    SECONDS = "seconds"
+    MINUTES = "minutes"
+    HOURLY = "hourly"
 
 
 def cost(  # noqa: PLR0917 - typer reads the parameters as options
@@ -13,6 +22,9 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     item_bytes: Annotated[int, typer.Option(min=1, max=400_000, help="Bytes of an item.")] = 500,
     tables: Annotated[int, typer.Option(min=1, help="DynamoDB tables.")] = 3,
     dashboards: Annotated[int, typer.Option(min=0, help="Dashboards that are open during working hours.")] = 3,
+    freshness: Annotated[
+        Freshness, typer.Option(help="How long changes are gathered before a run takes them (MEDALLION_FRESHNESS).")
+    ] = Freshness.SECONDS,
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -24,6 +36,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     \b
     Examples:
       medallion cost --changes-per-day 1000000
+      medallion cost --changes-per-day 1000000 --freshness hourly
       medallion cost --changes-per-day 50000 --item-bytes 2000 --tables 12 --json
     """
     from dataclasses import asdict
@@ -33,7 +46,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     from medallion_assets.cost.model import ASSUMPTIONS, Load, bills
 
     listed, measured = load_prices(prices or PRICES), load_measured()
-    found = bills(Load(changes_per_day, item_bytes, tables, dashboards), listed, measured)
+    found = bills(Load(changes_per_day, item_bytes, tables, dashboards, freshness.value), listed, measured)
     if as_json:
         print_json(
             {
@@ -50,6 +63,10 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         ["item", "amount", "unit", "USD a month", "why"],
         [[line.item, round(line.amount, 1), line.unit, round(line.usd, 2), line.why] for line in ours.lines],
     )
+    typer.echo("The largest:")
+    for line in ours.largest(3):
+        moved_by = f"; moved by {line.moved_by}" if line.moved_by else ""
+        typer.echo(f"  {line.item}, {line.usd:.2f} USD a month{moved_by}")
     print_table(
         "Compared with others",
         ["way", "USD a month", "age of the numbers, at best", "not included"],

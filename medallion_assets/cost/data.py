@@ -70,13 +70,23 @@ class Prices(Strict):
         return self.prices[name]
 
 
+class Requests(Strict):
+    """The requests of an act. `read` are GET and HEAD, `catalog` those to Glue."""
+
+    put: Annotated[int, Field(ge=0)]
+    read: Annotated[int, Field(ge=0)]
+    list: Annotated[int, Field(ge=0)]
+    catalog: Annotated[int, Field(ge=0)]
+
+
 class Measured(Strict):
     """What `make bench ARGS="--only cost"` measured with items of `item_bytes`.
 
     - `capture_ms`: time of capture per change
     - `bronze_object_bytes`, `bronze_change_bytes`: size of a Bronze object without changes, and per change (two images)
     - `silver_row_bytes`: size of a row of Silver
-    - `silver_commit_files`, `gold_commit_files`: files that one commit writes
+    - `run`: requests of a run of three tables and three marts, without those that read Bronze
+    - `observe`: requests of a run of the job `observe` over them without news
     """
 
     measured_on: date
@@ -85,8 +95,8 @@ class Measured(Strict):
     bronze_object_bytes: Annotated[int, Field(ge=0)]
     bronze_change_bytes: Annotated[int, Field(gt=0)]
     silver_row_bytes: Annotated[int, Field(gt=0)]
-    silver_commit_files: Annotated[int, Field(gt=0)]
-    gold_commit_files: Annotated[int, Field(gt=0)]
+    run: Requests
+    observe: Requests
 
 
 def load_prices(path: Path = PRICES) -> Prices:

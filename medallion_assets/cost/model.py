@@ -6,10 +6,10 @@ arithmetic. Does not belong here: reading the numbers (data), printing (cli).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from medallion_assets.cost.data import Measured, Prices
 
@@ -48,17 +48,15 @@ ASSUMPTIONS: Final = {
         "90",
         "days that Bronze objects of 128 KB or more stay in S3 Standard; then as long in Standard-IA, then Glacier",
     ),
-    "run_seconds": _assumed(
-        "60", "time between the starts of two runs while there are changes: a task of ECS takes that long to start"
-    ),
+    "run_seconds": _assumed("60", "time that a run's task lives; ECS takes most of it to start"),
     "marts": _assumed("3", "marts; every run refreshes each of them"),
-    "gets_per_put": _assumed("3", "GET requests for each file that is written"),
-    "list_seconds": _assumed("1", "time between two listings of a table's prefix by the sensor"),
-    "catalog_per_commit": _assumed("6", "requests to Glue's catalog for a commit and its publication"),
+    "idle_looks": _assumed("120", "looks of the sensor an hour while nothing arrives, with the freshness of seconds"),
+    "observe_busy": _assumed("60", "runs of the job `observe` an hour while there are other runs"),
+    "observe_idle": _assumed("12", "runs of the job `observe` an hour while there are none"),
     "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, all month"),
     "service_gb": _assumed("5", "GB of memory of those three"),
     "run_vcpu": _assumed(
-        "1", "vCPU of a run's task; one is always there for the job `observe`, another one while there are changes"
+        "1", "vCPU of a run's task; one for the job `observe` and one for the run of the sensor, while they go on"
     ),
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
@@ -71,7 +69,6 @@ ASSUMPTIONS: Final = {
     "viewed_hours": _assumed("8", "hours a day that each dashboard is open"),
     "refresh_seconds": _assumed("60", "time between two refreshes of an open dashboard"),
     "panels": _assumed("16", "queries per dashboard: panels and annotations"),
-    "ops_commits": _assumed("3", "commits a minute to the ops tables, by the job `observe`"),
     "scan_mb": _assumed("10", "MB that a query is billed for: the minimum of Athena; a panel reads less"),
     "rules": _assumed("6", "alert rules, each with one query every 5 minutes"),
     "editors": _assumed("1", "editors in Managed Grafana"),
@@ -83,14 +80,30 @@ ASSUMPTIONS: Final = {
 }
 
 
+Freshness = Literal["seconds", "minutes", "hourly"]
+
+GATHERED_SECONDS: Final[Mapping[Freshness, int]] = {"seconds": 0, "minutes": 60, "hourly": 3600}
+"""How long changes are gathered before a run takes them (scheduling.pace); a run takes a minute more."""
+
+AT_BEST: Final[Mapping[Freshness, str]] = {
+    "seconds": "within a minute or two",
+    "minutes": "within two or three minutes",
+    "hourly": "within an hour",
+}
+
+
 @dataclass(frozen=True)
 class Load:
-    """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards."""
+    """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards.
+
+    `freshness` is the setting MEDALLION_FRESHNESS.
+    """
 
     changes_per_day: int
     item_bytes: int
     tables: int
     dashboards: int
+    freshness: Freshness = "seconds"
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,29 @@ class Line:
     unit: str
     usd: Decimal
     why: str
+
+    @property
+    def moved_by(self) -> str:
+        """What makes it more or less; empty where only the price does."""
+        return MOVED_BY.get(self.item, "")
+
+
+MOVED_BY: Final = {
+    "Bronze objects": "the batching window: a longer one makes fewer, larger objects",
+    "Bronze": "how long the system has run; an expiry of old objects",
+    "commits, files written": "the time between runs (--freshness), tables and marts",
+    "commits, files read": "the time between runs (--freshness), tables and marts",
+    "listings of Bronze": "tables, and the time between looks (--freshness)",
+    "catalog": "the time between runs (--freshness), tables and marts",
+    "Dagster, vCPU": "the time between runs (--freshness), and the sizes of the services",
+    "Dagster, memory": "the time between runs (--freshness), and the sizes of the services",
+    "NAT gateway": "a network of your own that has one already",
+    "nightly reconciliation": "items, and how often they are compared",
+    "Athena": "dashboards, the hours that they are open and how often they refresh",
+    "metrics": "Container Insights, which can be switched off",
+    "point-in-time recovery": "items; it is there already where the tables have it",
+}
+"""By the item of a line of this system's bill."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +154,10 @@ class Bill:
     def usd(self) -> Decimal:
         """The sum of all lines."""
         return sum((line.usd for line in self.lines), Decimal(0))
+
+    def largest(self, number: int) -> list[Line]:
+        """Return the lines that cost most, the largest first."""
+        return sorted(self.lines, key=lambda line: line.usd, reverse=True)[:number]
 
 
 def bills(load: Load, prices: Prices, measured: Measured) -> list[Bill]:
@@ -139,7 +179,7 @@ class _Month:
         capture = self._capture()
         return Bill(
             "This system",
-            "within a minute or two",
+            AT_BEST[self._load.freshness],
             [
                 *capture,
                 *self._storage(),
@@ -266,33 +306,57 @@ class _Month:
         ]
 
     def _runs(self) -> list[Line]:
-        """Return the lines of runs: one after the other while there are changes, at most one per change."""
-        runs = min(HOURS * 3600 / _of("run_seconds"), self._changes)
-        commits = runs * (self._load.tables + _of("marts"))
-        files = runs * (
-            self._load.tables * self._measured.silver_commit_files + _of("marts") * self._measured.gold_commit_files
-        )
-        listings = HOURS * 3600 / _of("list_seconds") * self._load.tables
-        ops_commits = HOURS * 60 * _of("ops_commits")
-        catalog = (commits + ops_commits) * _of("catalog_per_commit")
+        """Return the lines of runs and observers: their measured requests, in proportion to tables and marts."""
+        runs, observers = self._run_count(), self._observer_count()
+        run, observe = self._measured.run, self._measured.observe
+        assets = (self._load.tables + _of("marts")) / 6
+        tables = Decimal(self._load.tables) / 3
+
+        def requests(of_a_run: int, of_observers: int) -> Decimal:
+            return (runs * of_a_run + observers * of_observers) * assets
+
+        looks = runs + self._idle_hours() * _of("idle_looks") * (self._load.freshness == "seconds")
+        listings = (runs * run.list + observers * observe.list) * tables + looks * self._load.tables
         return [
-            self._line("s3_put", "commits, files written", files, "measured files per commit"),
-            self._line(
-                "s3_get", "commits, files read", files * _of("gets_per_put"), "the reads of a merge and a refresh"
-            ),
             self._line(
                 "s3_put",
-                "ledger and health, files written",
-                ops_commits * self._measured.gold_commit_files,
-                "measured files per commit",
+                "commits, files written",
+                requests(run.put, observe.put),
+                "measured requests of runs and observers",
             ),
-            self._line("s3_put", "listings of Bronze", listings, "one listing a second of each table's prefix"),
-            self._line("glue_requests", "catalog", catalog, "every commit and its publication"),
+            self._line(
+                "s3_get",
+                "commits, files read",
+                requests(run.read, observe.read),
+                "measured requests of runs and observers",
+            ),
+            self._line("s3_get", "Bronze objects, read", self._invocations() * 2, "once by a run, once by the ledger"),
+            self._line("s3_put", "listings of Bronze", listings, "by looks of the sensor, runs and observers"),
+            self._line(
+                "glue_requests",
+                "catalog",
+                requests(run.catalog, observe.catalog) + looks * self._load.tables,
+                "measured requests of runs and observers, and looks",
+            ),
         ]
 
+    def _run_count(self) -> Decimal:
+        """Return the runs in the month: one after the other while there are changes, at most one per change."""
+        between = _of("run_seconds") + GATHERED_SECONDS[self._load.freshness]
+        return min(HOURS * 3600 / between, self._changes)
+
+    def _observer_count(self) -> Decimal:
+        """Return the runs of `observe`: many in minutes with another run, few in the others."""
+        busy = min(Decimal(1), self._run_count() * 2 / (HOURS * 60))
+        return HOURS * (_of("observe_idle") + (_of("observe_busy") - _of("observe_idle")) * busy)
+
+    def _idle_hours(self) -> Decimal:
+        """Return the hours of the month without a run of the sensor."""
+        return max(HOURS - self._run_count() * _of("run_seconds") / 3600, Decimal(0))
+
     def _orchestrator(self) -> list[Line]:
-        busy = min(Decimal(1), self._changes * _of("run_seconds") / (HOURS * 3600))
-        tasks = 1 + busy
+        seconds = (self._run_count() + self._observer_count()) * _of("run_seconds")
+        tasks = min(Decimal(2), seconds / (HOURS * 3600))
         vcpu, memory = _of("service_vcpu") + tasks * _of("run_vcpu"), _of("service_gb") + tasks * _of("run_gb")
         return [
             self._line("fargate_vcpu_hours", "Dagster, vCPU", vcpu * HOURS, "three services, and the tasks of runs"),

@@ -1,4 +1,4 @@
-"""What `medallion cost` takes as measured: sizes of Bronze and Silver, files of a commit, time of a change in capture.
+"""What `medallion cost` takes as measured: sizes of Bronze and Silver, requests of runs, time of a change in capture.
 
 Writes them to `medallion_assets/cost/measured.yaml`. What is made of them is `medallion_assets.cost`.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,17 +20,18 @@ from medallion_assets.cost.data import MEASURED
 from medallion_assets.lake.catalog import Lake, LakeSettings
 from medallion_assets.silver.batches import merge_pending
 from medallion_assets_tests.bench.capture import BATCH_SIZE, _measured, _records
-from medallion_assets_tests.gold.shop import DOMAIN, TODAY, Shop, order
+from medallion_assets_tests.gold.shop import DOMAIN
+from medallion_assets_tests.round_trips.acts import count_acts, open_shop
 
 MEANT_BYTES = 326
 """The image of `_records`, as DynamoDB counts it: names and values, without the marks of types."""
 
-BATCHES, FEW = 50, 20
+BATCHES = 50
 
 
 def run() -> list[dict[str, Any]]:
     """Measure, write the file and give the figures."""
-    found: dict[str, Any] = {"item_bytes": MEANT_BYTES, **_bronze(), **_lake()}
+    found: dict[str, Any] = {"item_bytes": MEANT_BYTES, **_bronze(), **_lake(), **_requests()}
     found["capture_ms"] = f"{1000 / _measured('ours')['records_s']:.4f}"
     MEASURED.write_text(
         '# Written by `make bench ARGS="--only cost"`; what each means is said in data.py.\n'
@@ -61,7 +62,7 @@ def _bronze() -> dict[str, int]:
 
 
 def _lake() -> dict[str, int]:
-    """Bytes of a Silver row after a bulk load of captured orders, and the files that a commit of a few rows writes."""
+    """Bytes of a Silver row after a bulk load of captured orders."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Lake.open(LakeSettings(warehouse=f"{folder}/lake", catalog="sqlite", region="us-east-1")) as lake,
@@ -74,18 +75,23 @@ def _lake() -> dict[str, int]:
         list(merge_pending(lake, store, contract, DOMAIN, day=now.date(), run_id="bench", now=now))
         table = lake.table("silver", "orders")
         data_bytes = sum(task.file.file_size_in_bytes for task in table.scan().plan_files())
+    return {"silver_row_bytes": round(data_bytes / (BATCHES * BATCH_SIZE))}
 
-        shop = Shop(lake)
-        shop.refresh("daily_sales_by_region")
-        before = _files(Path(folder))
-        shop.write("orders", *(order(n, TODAY, "11.00") for n in range(FEW)))
-        between = _files(Path(folder))
-        shop.refresh("daily_sales_by_region")
-        after = _files(Path(folder))
+
+def _requests() -> dict[str, dict[str, int]]:
+    """The requests of a run and of the observers, without those that read Bronze."""
+    with open_shop() as shop:
+        found = count_acts(shop)
+    acts = {"run": "run of six assets, 9 new objects", "observe": "run of `observe` without news"}
+    return {name: _by_kind(found[act]) for name, act in acts.items()}
+
+
+def _by_kind(counts: Counter[str]) -> dict[str, int]:
+    kinds = {"put": ("s3 PUT",), "read": ("s3 GET", "s3 HEAD"), "list": ("s3 LIST",), "catalog": ("glue ",)}
+    without_bronze = {asked: number for asked, number in counts.items() if asked != "s3 GET bronze"}
     return {
-        "silver_row_bytes": round(data_bytes / (BATCHES * BATCH_SIZE)),
-        "silver_commit_files": between - before,
-        "gold_commit_files": after - between,
+        kind: sum(number for asked, number in without_bronze.items() if asked.startswith(starts))
+        for kind, starts in kinds.items()
     }
 
 
@@ -107,7 +113,3 @@ def _orders(batch: int) -> list[dict[str, Any]]:
             "SequenceNumber": str(4421584500000000017450439091 + number),
         }
     return records
-
-
-def _files(folder: Path) -> int:
-    return sum(1 for file in folder.rglob("*") if file.is_file() and file.suffix in {".parquet", ".avro", ".json"})

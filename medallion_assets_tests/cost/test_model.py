@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medallion_assets.cost.data import Prices, load_measured, load_prices
-from medallion_assets.cost.model import ASSUMPTIONS, DAYS, SMALLEST_MOVED, Bill, Line, Load, bills
+from medallion_assets.cost.model import ASSUMPTIONS, DAYS, MOVED_BY, SMALLEST_MOVED, Bill, Freshness, Line, Load, bills
 from medallion_assets.errors import ContractError, SettingsError
 from medallion_assets_tests.cli.conftest import medallion
 
@@ -89,8 +90,23 @@ def test_bronze_is_as_much_whatever_it_is_stored_in(load: Load) -> None:
 
 def test_runs_do_not_outnumber_changes() -> None:
     idle = ours(Load(changes_per_day=1, item_bytes=500, tables=1, dashboards=0))
-    files = MEASURED.silver_commit_files + 3 * MEASURED.gold_commit_files
-    assert amount(idle, "commits, files written") == Decimal(730) / 24 * files
+    month = Decimal(730) / 24
+    observers = 730 * 12 + 48 * month * 2 / 60
+    files = (month * MEASURED.run.put + observers * MEASURED.observe.put) * 4 / 6
+    assert amount(idle, "commits, files written") == pytest.approx(files, rel=Decimal("1e-20"))
+
+
+@pytest.mark.parametrize(("quicker", "slower"), [("seconds", "minutes"), ("minutes", "hourly")])
+def test_who_can_wait_pays_less(quicker: Freshness, slower: Freshness) -> None:
+    assert ours(replace(MILLION, freshness=slower)).usd < ours(replace(MILLION, freshness=quicker)).usd
+
+
+def test_the_largest_lines_are_named_with_what_moves_them() -> None:
+    shown = medallion("cost", "--changes-per-day", "1000000").stdout
+    largest = ours(MILLION).largest(3)
+    assert all(line.moved_by for line in largest)
+    assert all(f"  {line.item}, {line.usd:.2f} USD a month; moved by {line.moved_by}" in shown for line in largest)
+    assert set(MOVED_BY) <= {line.item for line in ours(MILLION).lines}
 
 
 def test_a_line_costs_its_amount_by_its_price() -> None:
