@@ -33,9 +33,18 @@ GRAPH = Graph(
     }
 )
 
+LAYERED = Graph(
+    {
+        **GRAPH.upstream,
+        "gold/totals": frozenset({"gold/sales", "silver/products"}),
+        "gold/share": frozenset({"gold/sales", "gold/totals"}),
+    }
+)
+"""With marts over marts."""
 
-def ask(cursor: Cursor, pending: Pending, now: datetime = NOW) -> Request:
-    request = plan_run(GRAPH, cursor, pending, now)
+
+def ask(cursor: Cursor, pending: Pending, now: datetime = NOW, graph: Graph = GRAPH) -> Request:
+    request = plan_run(graph, cursor, pending, now)
     assert request is not None
     return request
 
@@ -93,6 +102,42 @@ def test_marts_over_a_failing_table_wait_until_it_succeeds() -> None:
     cursor = ended(cursor, alone)
     assert cursor.backoffs == {} and cursor.stale == frozenset()
     assert "gold/stock" in ask(cursor, {"silver/orders": {TUESDAY: ["o"]}}).nodes
+
+
+def test_a_mart_over_marts_is_in_the_run_of_each_change_behind_it() -> None:
+    request = ask(Cursor(), {"silver/orders": {TUESDAY: ["o"]}}, graph=LAYERED)
+    assert request.nodes == ("silver/orders", "gold/sales", "gold/stock", "gold/totals", "gold/share")
+    assert LAYERED.read == [*LAYERED.tables, "gold/sales", "gold/totals"]
+
+
+def test_marts_over_a_failing_mart_wait_for_its_next_attempt_and_others_do_not() -> None:
+    orders: Pending = {"silver/orders": {TUESDAY: ["o"]}}
+    request = ask(Cursor(), orders, graph=LAYERED)
+    cursor = ended(Cursor(), request, gold_sales="failed", gold_totals="not_run", gold_share="not_run")
+    products: Pending = {"silver/products": {TUESDAY: ["p"]}}
+    assert ask(cursor, products, graph=LAYERED).nodes == ("silver/products", "gold/stock")
+    again = ask(cursor, {}, NOW + timedelta(seconds=6), graph=LAYERED)
+    assert again.nodes == ("gold/sales", "gold/totals", "gold/share")
+
+
+def test_marts_over_a_failing_table_wait_also_behind_another_mart() -> None:
+    orders: Pending = {"silver/orders": {TUESDAY: ["bad"]}}
+    cursor = ended(
+        Cursor(), ask(Cursor(), orders, graph=LAYERED), pending=orders, silver_orders="failed", gold_totals="not_run"
+    )
+    products: Pending = {**orders, "silver/products": {TUESDAY: ["p"]}}
+    assert ask(cursor, products, graph=LAYERED).nodes == ("silver/products",)
+
+
+def test_a_mart_made_by_hand_makes_the_marts_over_it_stale() -> None:
+    made = {"gold/sales": 7, "silver/orders": 3}
+    known = Cursor(materializations={"silver/orders": 3})
+    cursor = observe_materializations(known, LAYERED, made, own=())
+    assert ask(cursor, {}, graph=LAYERED).nodes == ("gold/totals", "gold/share")
+    # It may have read what was there before something upstream was made by hand, too.
+    cursor = observe_materializations(Cursor(), LAYERED, made, own=())
+    assert ask(cursor, {}, graph=LAYERED).nodes == ("gold/sales", "gold/stock", "gold/totals", "gold/share")
+    assert observe_materializations(Cursor(), LAYERED, made, own=set(made)).stale == frozenset()
 
 
 def test_pauses_double_up_to_ten_minutes() -> None:
@@ -162,30 +207,32 @@ OUTCOMES = st.sampled_from(["succeeded", "succeeded", "failed", "not_run"])
 @given(
     arrivals=st.lists(st.tuples(st.sampled_from(GRAPH.tables), st.sampled_from([MONDAY, TUESDAY])), max_size=8),
     outcomes=st.lists(OUTCOMES, max_size=30),
+    graph=st.sampled_from([GRAPH, LAYERED]),
+    pause=st.sampled_from([LAST_RETRY, timedelta(seconds=90)]),
 )
 def test_whatever_fails_in_between_every_object_is_merged_and_every_mart_follows(
-    arrivals: list[tuple[str, date]], outcomes: list[Outcome]
+    arrivals: list[tuple[str, date]], outcomes: list[Outcome], graph: Graph, pause: timedelta
 ) -> None:
     pending: dict[str, dict[date, list[str]]] = {}
     stale = set()
     for number, (node, day) in enumerate(arrivals):
         pending.setdefault(node, {}).setdefault(day, []).append(f"{number:02d}")
     cursor, now, left = Cursor(), NOW, list(outcomes)
-    for _ in range(80):
-        request = plan_run(GRAPH, cursor, pending, now)
-        now += LAST_RETRY
+    for _ in range(400):
+        request = plan_run(graph, cursor, pending, now)
+        now += pause
         if request is None:
             continue
         fared: dict[str, Outcome] = {}
         for node in request.nodes:
-            blocked = any(fared.get(up, "succeeded") != "succeeded" for up in GRAPH.upstream[node])
+            blocked = any(fared.get(up, "succeeded") != "succeeded" for up in graph.upstream[node])
             fared[node] = "not_run" if blocked else (left.pop() if left else "succeeded")
             if fared[node] == "succeeded":
                 if node in request.oldest_pending:
                     older = [day for day in pending[node] if day < request.day]
                     assert not older
                     del pending[node][request.day]
-                    stale |= GRAPH.downstream({node})
+                    stale |= graph.downstream({node})
                 stale.discard(node)
         cursor = apply_outcome(cursor.model_copy(update={"request": request}), fared, pending, now)
     assert not any(pending.values())
