@@ -1,7 +1,8 @@
 """A refresh by key beside the full recompute of the same mart: some keys of a million, in a lake on files.
 
-Each side runs in a process of its own, so that the peak is its own. Both refresh after the same number of changed
-orders, which are of customers all over the table. Belongs here: the refresh, from its plan to the published rows.
+Each side runs in a process of its own, so that processor time and peak are its own. Both refresh after the same number
+of changed orders, which are of customers all over the table. Time is the processor's, of all threads: what else the
+machine does does not count. Belongs here: the refresh, from its plan to the published rows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +24,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.gold import refresh as refresh_module
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake.catalog import Lake, LakeSettings
@@ -74,8 +77,8 @@ def _figure(work: str, affected: int) -> dict[str, Any]:
         "work": work,
         "ours": round(ours["seconds"], 3),
         "other": round(whole["seconds"], 3),
-        "unit": "s",
-        "ratio": round(whole["seconds"] / ours["seconds"], 1),
+        "unit": "processor s",
+        "ratio": round(whole["seconds"] / ours["seconds"], 2),
         "peak_mb": ours["peak_mb"],
         "what_other_is": f"the full recompute of the mart of {KEYS:,} keys; ours computes {affected:,} of them; "
         f"peak {whole['peak_mb']} MB",
@@ -124,9 +127,10 @@ def _side(side: str, folder: Path, affected: int) -> dict[str, Any]:
             _build(lake, mart)
             return {}
         _change(lake, lake.table("silver", "orders"), affected)
-        start = time.perf_counter()
-        result = refresh(lake, mart, today=NOW.date(), now=NOW, run_id=side, whole=side == "whole")
-        seconds = time.perf_counter() - start
+        start = time.process_time()
+        with patch.object(refresh_module, "MOST_KEYS", 0.0 if side == "whole" else refresh_module.MOST_KEYS):
+            result = refresh(lake, mart, today=NOW.date(), now=NOW, run_id=side)
+        seconds = time.process_time() - start
         if result.keys != (KEYS if side == "whole" else affected) or not result.published:
             raise RuntimeError(f"expected the refresh of {affected} keys or of all, saw {result.keys}")
         return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
