@@ -26,6 +26,7 @@ from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
+from medallion_assets.gold import refresh
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake import maintenance, retry
 from medallion_assets.reconciliation.catch_up import CatchUp
@@ -50,6 +51,8 @@ from medallion_assets.simulation.table import Table, Write, transact
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk in memory where there is one
 _COMMITS_BETWEEN: Final = 3
 """Compaction runs after so many commits, so that a short history has some."""
+_MOST_KEYS: Final = 1000.0
+"""A mart of a few keys is refreshed by them, too."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def play(history: History) -> Played:
         held.enter_context(one_thread())
         held.enter_context(quick_avro())
         held.enter_context(patched((maintenance, "COMMITS_BETWEEN", _COMMITS_BETWEEN)))
+        held.enter_context(patched((refresh, "MOST_KEYS", _MOST_KEYS)))
         folder = tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None, prefix="simulated-")
         harness = _Harness(history, Path(held.enter_context(folder)), held)
         held.enter_context(patched((retry, "back_off", lambda failures: harness.wait(0.1 * failures))))

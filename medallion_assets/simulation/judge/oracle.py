@@ -45,6 +45,8 @@ from medallion_assets.simulation.judge.reference_decoder import (
 )
 
 # A batch may hold this many bad rows: five in a hundred, and a smaller batch counts as a hundred.
+_UNITS: Final = {"region_totals": "region"}
+"""By mart: the column of the parts that it is refreshed by; of the others it is the day."""
 _SMALLEST_BATCH: Final = 100
 _LATE: Final = timedelta(minutes=15)
 _STAMP: Final = re.compile(r".*/(\d{8}T\d{12})Z_[^/]*\.parquet")
@@ -673,19 +675,25 @@ class Oracle:
             self._gold_states[mart][main] = _without_snapshots(rows)
         silver = basis["medallion.input-snapshots"]
         self._compare_mart(mart, rows, json.loads(silver), basis["medallion.current-date"])
-        # A day that no news touched is as it was computed: whole, and from what its rows say.
+        # A day or key that no news touched is as it was computed: whole, and from what its rows say.
+        unit = _UNITS.get(mart, "day")
         groups: dict[tuple[Any, str], list[Row]] = defaultdict(list)
         for row in rows:
-            if "day" in row:
-                groups[row["day"], row["silver_snapshots"]].append(row)
-        if len({day for day, _ in groups}) != len(groups):
-            self._wrong(f"gold.{mart}: a day is computed from several states of Silver")
-        for (day, told), group in groups.items():
+            if unit in row:
+                groups[row[unit], row["silver_snapshots"]].append(row)
+        if len({value for value, _ in groups}) != len(groups):
+            self._wrong(f"gold.{mart}: a {unit} is computed from several states of Silver")
+        for (value, told), group in groups.items():
             if told != silver:
-                self._compare_mart(mart, group, json.loads(told), "", day=day)
+                self._compare_mart(mart, group, json.loads(told), "", only=(unit, value))
 
     def _compare_mart(
-        self, mart: str, rows: Sequence[Row], told: Mapping[str, int | None], as_of: str, day: date | None = None
+        self,
+        mart: str,
+        rows: Sequence[Row],
+        told: Mapping[str, int | None],
+        as_of: str,
+        only: tuple[str, Any] | None = None,
     ) -> None:
         states: dict[str, list[Row]] = {}
         for table, snapshot in told.items():
@@ -695,8 +703,8 @@ class Oracle:
                 return
             states[table] = state
         wanted = MARTS[mart](states, date.fromisoformat(as_of) if as_of else date.min)
-        if day is not None:
-            wanted = [row for row in wanted if row["day"] == day]
+        if only is not None:
+            wanted = [row for row in wanted if row[only[0]] == only[1]]
         seen = _without_snapshots(rows)
         missing = [row for row in wanted if row not in seen]
         surplus = [row for row in seen if row not in wanted]

@@ -90,6 +90,19 @@ def daily_totals(tables: Tables, today: date) -> list[Row]:
     ]
 
 
+def region_totals(tables: Tables, today: date) -> list[Row]:
+    """Return the orders of each region, from the mart of days and regions."""
+    return [
+        {
+            "region": region,
+            "days": len(rows),
+            "revenue": _sum((row["revenue"] for row in rows), Decimal("0.00")),
+            "latest": max(row["day"] for row in rows),
+        }
+        for region, rows in _grouped(tables["gold.daily_sales"], lambda row: row["region"]).items()
+    ]
+
+
 def share_of_all(tables: Tables, today: date) -> list[Row]:
     """Return the orders of each day, from the mart of days, next to the number of all live orders."""
     count = len(tables["orders"])
@@ -114,6 +127,7 @@ MARTS: Final[Mapping[str, Callable[[Tables, date], list[Row]]]] = {
     "daily_tiers": daily_tiers,
     "device_summary": device_summary,
     "daily_totals": daily_totals,
+    "region_totals": region_totals,
     "share_of_all": share_of_all,
     "fleet_summary": fleet_summary,
 }

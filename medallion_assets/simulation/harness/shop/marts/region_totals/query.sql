@@ -1,0 +1,7 @@
+SELECT
+    region,
+    COUNT(*) AS days,
+    SUM(revenue) AS revenue,
+    MAX(day) AS latest
+FROM gold.daily_sales
+GROUP BY region
