@@ -26,6 +26,7 @@ from medallion_assets.capture.position import Position
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.gold import changes as gold_changes
+from medallion_assets.gold import refresh as gold_refresh
 from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
@@ -52,6 +53,7 @@ CAUGHT: Final[dict[str, int]] = {
     "treat_a_retry_as_new": 5,
     "lose_the_look_back": 0,
     "forget_the_day_a_row_was_of": 0,
+    "keep_the_rows_of_a_key_that_is_gone": 21,
     "overlook_the_rows_of_a_mart": 1,
     "overlook_a_mart_made_by_hand": 1,
     "skip_the_enrichment_refresh": 4,
@@ -208,6 +210,20 @@ def forget_the_day_a_row_was_of() -> Iterator[None]:
 
 
 @contextmanager
+def keep_the_rows_of_a_key_that_is_gone() -> Iterator[None]:
+    """A refresh by keys replaces the rows of the keys that it has computed rows of, not of those that have none now."""
+    real = gold_refresh.stage_replace  # type: ignore[attr-defined]
+
+    def staged(lake: Any, table: Any, rows: Any, *, only: Any, **more: Any) -> Any:
+        if only is not None and table.name()[1] == "region_totals":
+            only = (only[0], pc.unique(rows[only[0]]))
+        return real(lake, table, rows, only=only, **more)
+
+    with patched((gold_refresh, "stage_replace", staged)):
+        yield
+
+
+@contextmanager
 def overlook_the_rows_of_a_mart() -> Iterator[None]:
     """A mart is refreshed for changes of Silver, not for those of the marts that it reads."""
     real = gold_changes._affected_by
@@ -343,6 +359,7 @@ MUTATIONS: Final = {
         treat_a_retry_as_new,
         lose_the_look_back,
         forget_the_day_a_row_was_of,
+        keep_the_rows_of_a_key_that_is_gone,
         overlook_the_rows_of_a_mart,
         overlook_a_mart_made_by_hand,
         skip_the_enrichment_refresh,
