@@ -1,21 +1,22 @@
 """What deletions and updates cost a reader of Silver: DuckDB, pyiceberg, and Trino and Spark where Java is found.
 
 Two tables hold the same live rows: Silver, from which deleted rows are gone, and one with tombstones, whose deleted
-rows stay and are left out by `WHERE NOT _deleted`. Both are made by our own merges, and are read before and after our
+rows stay and are left out by `WHERE NOT is_deleted`. Both are made by our own merges, and are read before and after our
 own compaction. Each engine runs in a process of its own; its peak memory is that process's.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,40 +52,30 @@ _QUERIES = {
 _STATES = ("merged", "compacted")
 _TABLES = ("orders", "tombstones")
 
-Ask = Callable[[str], object]
+Reader = Callable[[str, str, int], Callable[[], object]]
+"""From a query, a table and a snapshot to what runs it."""
 
 
-def run() -> list[dict[str, Any]]:
+def run() -> Iterator[dict[str, Any]]:
     """Read 3.8 million live rows, with 20 % updated and 5 % deleted, by every engine that is there."""
     with tempfile.TemporaryDirectory() as folder:
         _side("build", folder)
-        measured = {engine: _side(engine, folder) for engine in ENGINES if _is_there(engine)}
-    figures = []
-    for engine, found in measured.items():
-        seconds, peak_mb = found["seconds"], found["peak_mb"]
-        for query in _QUERIES:
-            if f"orders merged {query}" not in seconds:
-                continue
-            figures.append(
-                _figure(
-                    f"scan-{engine}-{query}",
-                    seconds[f"orders merged {query}"],
-                    seconds[f"orders compacted {query}"],
-                    peak_mb,
-                    "the same table after our compaction",
-                )
-            )
-            if engine != "pyiceberg":
-                figures.append(
-                    _figure(
-                        f"scan-{engine}-{query}-tombstones",
-                        seconds[f"orders compacted {query}"],
-                        seconds[f"tombstones compacted {query}"],
-                        peak_mb,
-                        "the same live rows, deleted ones kept and left out by NOT _deleted; both compacted",
-                    )
-                )
-    return figures
+        for engine in filter(_is_there, ENGINES):
+            found = _side(engine, folder)
+            yield from _figures(engine, found["seconds"], found["peak_mb"])
+
+
+def _figures(engine: str, seconds: Mapping[str, float], peak_mb: int) -> Iterator[dict[str, Any]]:
+    for query in _QUERIES:
+        work, ours = f"scan-{engine}-{query}", {state: seconds.get(f"orders {state} {query}") for state in _STATES}
+        if ours["merged"] is not None and ours["compacted"] is not None:
+            what = "the same table after our compaction"
+            yield _figure(work, ours["merged"], ours["compacted"], peak_mb, what)
+        for state in _STATES:
+            one, other = ours[state], seconds.get(f"tombstones {state} {query}")
+            if one is not None and other is not None:
+                what = f"the same live rows, deleted ones kept and left out by NOT is_deleted; both {state}"
+                yield _figure(f"{work}-{state}-tombstones", one, other, peak_mb, what)
 
 
 def _figure(work: str, ours: float, other: float, peak_mb: int, what: str) -> dict[str, Any]:
@@ -129,7 +120,7 @@ def _build_table(lake: Lake, name: str) -> list[int]:
     with duckdb.connect() as source:
 
         def rows(numbers: str, sequence: str, *, deleted: bool = False) -> pa.Table:
-            more = f", {deleted} AS _deleted" if kept else ""
+            more = f", {deleted} AS is_deleted" if kept else ""
             sql = _ROW.format(number="i", sequence=sequence) + f"{more} FROM range({numbers}) r(i)"
             return source.execute(sql).to_arrow_table()
 
@@ -161,61 +152,77 @@ def _merge(lake: Lake, table: Table, rows: pa.Table, *, removals: pa.Table | Non
     publish(lake, table, stage_merge(lake, table, rows, key=["id"], branch="audit", removals=removals))
 
 
-def _measure(engine: str, lake: Lake, folder: Path) -> dict[str, float]:
+def _measure(engine: str, lake: Lake, folder: Path) -> tuple[dict[str, float], int]:
+    """Return the median of several rounds over everything, and the peak memory in MB.
+
+    In rounds, so that other work on the machine falls on all alike.
+    """
     snapshots: dict[str, list[int]] = json.loads((folder / "snapshots.json").read_text())
-    seconds = {}
-    with _asking(engine, lake, folder) as (ask, place):
-        for name, numbers in snapshots.items():
-            for state, number in zip(_STATES, numbers, strict=True):
-                rows = place(name, number)
-                where = " WHERE NOT _deleted" if name == "tombstones" else ""
-                for query, sql in _QUERIES.items():
-                    if engine == "pyiceberg" and (query != "count" or where):
-                        continue
-                    seconds[f"{name} {state} {query}"] = _seconds(
-                        ask, sql.format(rows=f"(SELECT * FROM {rows}{where}) r")
-                    )
-    return seconds
-
-
-def _seconds(ask: Ask, sql: str) -> float:
-    """Return the median of several runs; one before them is not counted."""
-    ask(sql)
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        ask(sql)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    times: dict[str, list[float]] = {}
+    with _reader(engine, lake, folder) as reader:
+        cases = {
+            f"{name} {state} {query}": reader(query, name, number)
+            for name, numbers in snapshots.items()
+            for state, number in zip(_STATES, numbers, strict=True)
+            for query in _QUERIES
+            if engine != "pyiceberg" or (name, query) == ("orders", "count")
+        }
+        for repeat in range(REPEATS + 1):
+            for case, read in cases.items():
+                start = time.perf_counter()
+                read()
+                if repeat:  # the first round warms up
+                    times.setdefault(case, []).append(time.perf_counter() - start)
+        peak_mb = _peak_mb()
+    return {case: statistics.median(measured) for case, measured in times.items()}, peak_mb
 
 
 @contextmanager
-def _asking(engine: str, lake: Lake, folder: Path) -> Iterator[tuple[Ask, Callable[[str, int], str]]]:
-    """Yield a function that runs SQL, and one from a table and a snapshot to the SQL of its rows."""
+def _reader(engine: str, lake: Lake, folder: Path) -> Iterator[Reader]:
     match engine:
         case "duckdb":
             with lake.duckdb() as connection:
-                yield (
-                    lambda sql: connection.execute(sql).fetchall(),
-                    lambda name, snapshot: lake.scan_sql(lake.table("silver", name), snapshot),
+
+                def run_sql(sql: str) -> object:
+                    return connection.execute(sql).fetchall()
+
+                yield lambda query, name, snapshot: partial(
+                    run_sql, _sql(query, name, lake.scan_sql(lake.table("silver", name), snapshot))
                 )
         case "pyiceberg":
-            chosen: dict[str, Callable[[], int]] = {}
-
-            def place(name: str, snapshot: int) -> str:
-                chosen["count"] = lake.table("silver", name).scan(snapshot_id=snapshot).count
-                return name
-
-            yield lambda sql: chosen["count"](), place
+            yield lambda _, name, snapshot: lake.table("silver", name).scan(snapshot_id=snapshot).count
         case "trino":
             with run_trino(folder / "trino") as trino:
                 catalog = trino.add_lake(lake.settings)
-                yield trino.run, lambda name, snapshot: f"{catalog}.silver.{name} FOR VERSION AS OF {snapshot}"
+                yield lambda query, name, snapshot: partial(
+                    trino.run, _sql(query, name, f"{catalog}.silver.{name} FOR VERSION AS OF {snapshot}")
+                )
         case _:
             (folder / "spark").mkdir()
             with run_spark(folder / "spark") as spark:
                 spark.use(lake.settings)
-                yield spark.run, lambda name, snapshot: f"lake.silver.{name} VERSION AS OF {snapshot}"
+                yield lambda query, name, snapshot: partial(
+                    spark.run, _sql(query, name, f"lake.silver.{name} VERSION AS OF {snapshot}")
+                )
+
+
+def _peak_mb() -> int:
+    """Return the greatest peak of this process and of those that it started, such as an engine's Java."""
+    parents, peaks = {}, {}
+    for file in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):  # it has just ended
+            said = dict(line.split(":", 1) for line in file.read_text().splitlines())
+            parents[int(said["Pid"])] = int(said["PPid"])
+            peaks[int(said["Pid"])] = int(said.get("VmHWM", "0 kB").split()[0]) // 1024
+    ours = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return max(peaks[pid] for pid in ours)
+
+
+def _sql(query: str, name: str, rows: str) -> str:
+    where = " WHERE NOT is_deleted" if name == "tombstones" else ""
+    return _QUERIES[query].format(rows=f"(SELECT * FROM {rows}{where}) r")
 
 
 def main() -> None:
@@ -226,10 +233,8 @@ def main() -> None:
             (folder / "snapshots.json").write_text(json.dumps(_build(lake)))
             json.dump({}, sys.stdout)
             return
-        seconds = _measure(side, lake, folder)
-    # An engine of Java is the only child of this process, and has ended.
-    who = resource.RUSAGE_CHILDREN if side in {"trino", "spark"} else resource.RUSAGE_SELF
-    json.dump({"seconds": seconds, "peak_mb": resource.getrusage(who).ru_maxrss // 1024}, sys.stdout)
+        seconds, peak_mb = _measure(side, lake, folder)
+    json.dump({"seconds": seconds, "peak_mb": peak_mb}, sys.stdout)
 
 
 if __name__ == "__main__":
