@@ -17,6 +17,7 @@ from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
 from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
+from medallion_assets.errors import LakeUnavailable
 from medallion_assets.gold.spec import Mart
 from medallion_assets.scheduling.pace import next_look
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
@@ -72,8 +73,14 @@ def arrivals_sensor(
         description="Starts a run for the tables with new objects in Bronze, and for the marts over them.",
     )
     def bronze_arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        pipeline = resource_of(context, names)
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
+        try:
+            return look(context, cursor)
+        except LakeUnavailable as outage:  # passes by itself: the next tick looks again
+            return _skip(cursor, str(outage).rstrip("."))
+
+    def look(context: dg.SensorEvaluationContext, cursor: Cursor) -> dg.SensorResult:
+        pipeline = resource_of(context, names)
         until = time.monotonic() + WATCH_SECONDS
         run = _run(context.instance, names, cursor)
         while run is not None and not run.is_finished:

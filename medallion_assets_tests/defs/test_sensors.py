@@ -18,6 +18,7 @@ from medallion_assets.capture.file_store import FileStore
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
+from medallion_assets.errors import LakeUnavailable
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.scheduling.pending import list_pending
@@ -257,6 +258,21 @@ def test_after_a_lost_cursor_nothing_that_is_merged_is_requested(ticker: Ticker)
     ticker.cursor = None
     ticker.run_until_idle()
     assert rows("silver", "orders") == before
+
+
+def test_an_outage_is_a_skipped_tick_that_says_why_and_the_next_one_goes_on(
+    ticker: Ticker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture(customer("c1"))
+    with monkeypatch.context() as outage:
+
+        def down(*_: object, **__: object) -> Iterator[str]:
+            raise LakeUnavailable("S3 did not answer for s3://lake/bronze: timed out. Try again.")
+
+        outage.setattr(FileStore, "list", down)
+        assert ticker.tick() is None
+        assert ticker.skipped == "S3 did not answer for s3://lake/bronze: timed out. Try again."
+    assert "silver/customers" in keys(ticker.tick())
 
 
 class Clock:
