@@ -13,6 +13,7 @@ from zoneinfo import available_timezones
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     TypeAdapter,
@@ -86,6 +87,8 @@ class Partition(Strict):
 
     Exactly one of `day_of` and `key_of` is given.
     """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["day_of"]}, {"required": ["key_of"]}]})
 
     column: str = Field(description="The mart's column that holds the day (a date) or the key.")
     table: str = Field(description="The Silver table, or the mart as gold.<mart>, whose rows belong to days or keys.")
