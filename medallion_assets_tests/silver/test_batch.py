@@ -178,6 +178,29 @@ def test_many_objects_are_merged_in_several_commits(bench: Bench, monkeypatch: p
     assert bench.merge_pending("orders") == []
 
 
+def test_a_batch_has_as_many_chunks_as_its_decoded_rows_allow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_BYTES", 1)  # chunks of 16 objects
+    for number in range(40):
+        bench.put(order(number + 1, f"o{number % 7}", str(number)))
+    bench.put(order(1, "o0", "0"), order(50, "o9", "9"))
+    (whole,) = bench.merge_pending("orders")
+    assert (len(whole.objects), whole.rows_in, whole.redelivered, whole.superseded) == (41, 42, 1, 33)
+    assert amounts(bench) == {**{f"o{number % 7}": number for number in range(40)}, "o9": 9}
+    monkeypatch.setattr("medallion_assets.silver.changes.MAX_DECODED_BYTES", 1)
+    assert [len(result.objects) for result in bench.remerge_day("orders")] == [16, 16, 9]
+
+
+def test_what_was_read_before_a_corrupt_object_is_merged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_BYTES", 1)
+    for number in range(17):
+        bench.put(order(number + 1, f"o{number}", str(number)))
+    last = max(bench.store.list("Orders"))
+    bench.store.put(last, bench.store.read(last)[:-9])
+    with pytest.raises(CorruptObject, match=last):
+        bench.merge_pending("orders")
+    assert len(amounts(bench)) == 16
+
+
 def test_an_order_has_its_customers_current_region_whenever_the_customer_arrives(either: Bench) -> None:
     either.put(order(1, "a", "1"), order(2, "b", "2", of="c2"))
     either.merge_pending("orders")
