@@ -6,8 +6,10 @@ Belongs here: which definitions a domain has. Does not belong here: what they do
 
 from __future__ import annotations
 
+import gc
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -29,6 +31,20 @@ from medallion_assets.defs.silver import silver_asset, silver_checks
 from medallion_assets.gold.spec import load_marts
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Pause Python's search for circles of garbage: loading makes none, and the search takes a sixth of its time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_without_garbage_collection()
 def build_defs(
     domain: Domain | str | Path,
     *,
