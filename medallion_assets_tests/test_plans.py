@@ -32,7 +32,10 @@ from medallion_assets_tests.fixtures.everything import Shop, order
 QUADRATIC: Final = frozenset(
     {"BLOCKWISE_NL_JOIN", "NESTED_LOOP_JOIN", "CROSS_PRODUCT", "PIECEWISE_MERGE_JOIN", "IE_JOIN"}
 )
-"""The operators whose work, or whose result, may grow with the product of their inputs."""
+"""The operators whose work, or whose result, may grow with the product of their inputs.
+
+Only a cross product with at most one row is allowed: so DuckDB joins the value of a subquery, as in a mart's SQL.
+"""
 
 ROWS: Final = 20
 BAD: Final = 5
@@ -80,7 +83,11 @@ def test_no_plan_compares_all_rows_with_all_rows(
     shop = Shop.on(files_lake, tmp_path)
     _play(shop)
     joins = [join for query, plan in plans for join in _joins(query, plan)]
-    assert not {query: kind for kind, _, query in joins if kind in QUADRATIC}
+    assert not {
+        query: (kind, rows)
+        for kind, rows, query in joins
+        if kind in QUADRATIC and (kind != "CROSS_PRODUCT" or min(rows) > 1)
+    }
     assert sum(kind == "HASH_JOIN" and min(rows) > 0 for kind, rows, _ in joins) > 100, "the history joins tables"
 
 
