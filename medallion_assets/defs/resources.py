@@ -111,16 +111,18 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     def lake(self, *, remember_tables: bool = False) -> Iterator[Lake]:
         """Open the lake, once for all steps of a run: with DuckDB's extensions it takes a quarter of a second.
 
-        With `remember_tables`, the steps together ask the catalog once for each table.
+        With `remember_tables`, the steps together ask the catalog once for each table, and for the ledger first: it
+        must not say more of a Silver table than the run reads of it.
 
         If the caller leaves with an error, the lake is closed, so that another attempt opens a new one. Raises
         SettingsError, LakeUnavailable.
         """
         from medallion_assets.lake.catalog import Lake
+        from medallion_assets.ops.tables import LEDGER, OPS
 
         if self._lake is None:
             self._lake = Lake.open(self.settings().lake())
-        self._lake.remember_tables(remember_tables)
+        self._lake.remember_tables(remember_tables, first=(OPS, LEDGER.name))
         try:
             yield self._lake
         except BaseException:

@@ -116,10 +116,13 @@ class Lake:
     ) -> None:
         self.close()
 
-    def remember_tables(self, wanted: bool) -> None:
-        """Ask the catalog only once for each table from now on, or again each time; see memory."""
+    def remember_tables(self, wanted: bool, *, first: tuple[str, str] | None = None) -> None:
+        """Ask the catalog only once for each table from now on, and for `first` before all; or again each time.
+
+        See memory.
+        """
         if wanted != (self._catalog.memory is not None):
-            self._catalog.memory = TableMemory() if wanted else None
+            self._catalog.memory = TableMemory(first) if wanted else None
 
     @translate_outages()
     def table(self, namespace: str, name: str) -> Table:

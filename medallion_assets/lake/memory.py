@@ -5,14 +5,15 @@ within one run would be of no use: what a commit was planned on is compared with
 later state is the next run's. Belongs here: remembering, and when it ends. Does not belong here: who wants it (defs).
 
 All tables are forgotten together. So a table that is asked for after another is never remembered from before it: the
-tombstones, which are read after Silver, are at least as new as Silver.
+tombstones, which are read after Silver, are at least as new as Silver. A table that must not be newer than the others
+is asked for first: what the ledger says of a Silver table is true of the table as it was then, and later.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
 
 from pyiceberg.catalog import MetastoreCatalog
@@ -35,9 +36,10 @@ class Seen(NamedTuple):
 
 
 class TableMemory:
-    """The tables that were seen, by identifier; None for one that did not exist."""
+    """The tables that were seen, by identifier; None for one that did not exist. `first` is asked for before others."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Identifier | None = None) -> None:
+        self.first = first
         self._tables: dict[Identifier, Seen | None] = {}
         self._since = time.monotonic()
 
@@ -64,6 +66,9 @@ class RemembersTables(MetastoreCatalog):
         if self.memory is None:
             return super().load_table(identifier)  # type: ignore[safe-super]
         name, tables = self.identifier_to_tuple(identifier), self.memory.tables()
+        if not tables and self.memory.first not in {None, name}:
+            with suppress(NoSuchTableError):
+                self.load_table(self.memory.first)
         if name not in tables:
             try:
                 table = super().load_table(identifier)  # type: ignore[safe-super]
