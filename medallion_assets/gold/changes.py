@@ -89,9 +89,13 @@ class InputVersions:
         }
 
 
-def find_inputs(lake: Lake, mart: Mart) -> dict[str, Table | None]:
-    """Return the tables that a mart reads, by input; None for one that is not there yet. Raises LakeUnavailable."""
-    return {name: lake.find(*schema_and_table(name)) for name in mart.inputs}
+def find_inputs(lake: Lake, mart: Mart, *, recorded: InputVersions | None = None) -> dict[str, Table | None]:
+    """Return the tables that a mart reads, by input; None for one that is not there yet.
+
+    None of them is as it was before the mart read it for the versions `recorded`. Raises LakeUnavailable.
+    """
+    read = recorded.snapshots if recorded is not None else {}
+    return {name: lake.find_since(*schema_and_table(name), read.get(name)) for name in mart.inputs}
 
 
 def unread_snapshots(

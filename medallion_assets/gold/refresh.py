@@ -130,13 +130,6 @@ def _refresh_once(
     partition = mart.spec.partition
     # Before the tables: what is said of an input is true of every later snapshot of it.
     inputs_complete_to = read_inputs_complete_to(lake, mart)
-    tables = find_inputs(lake, mart)
-    inputs = InputVersions(
-        snapshots={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
-        current_date=today if mart.uses_current_date else None,
-        code_version=mart.code_version,
-    )
-    properties = inputs.to_properties() | Computation(now, inputs_complete_to).to_properties()
     table = lake.ensure(
         GOLD,
         mart.name,
@@ -144,6 +137,13 @@ def _refresh_once(
         partition_by=[(partition.column, "day")] if partition is not None and partition.unit == "day" else [],
     )
     recorded = InputVersions.recorded(table)
+    tables = find_inputs(lake, mart, recorded=recorded)
+    inputs = InputVersions(
+        snapshots={name: table.metadata.current_snapshot_id if table else None for name, table in tables.items()},
+        current_date=today if mart.uses_current_date else None,
+        code_version=mart.code_version,
+    )
+    properties = inputs.to_properties() | Computation(now, inputs_complete_to).to_properties()
     affected = None if whole else affected_partitions(lake, mart, tables, before=recorded, now=inputs)
     if affected is not None and requested:
         # Never alone: the next refresh would not know of rows that came to a requested day and left it.

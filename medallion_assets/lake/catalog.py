@@ -145,6 +145,20 @@ class Lake:
         except (UnicodeDecodeError, PydanticValidationError, ValidationError) as broken:
             raise damaged(f"the metadata of {namespace}.{name} is not the JSON of an Iceberg table") from broken
 
+    def find_since(self, namespace: str, name: str, snapshot_id: int | None) -> Table | None:
+        """Return the table as `find` does, but not as it was remembered before it had a snapshot.
+
+        Somebody has read that snapshot, so a state from before it would take the reader's work back. None: any state.
+        Raises LakeUnavailable, LakeDamaged.
+        """
+        table = self.find(namespace, name)
+        memory = self._catalog.memory
+        known = table is not None and snapshot_id is not None and table.snapshot_by_id(snapshot_id) is not None
+        if snapshot_id is None or known or memory is None:
+            return table
+        memory.forget()
+        return self.find(namespace, name)
+
     @translate_outages()
     def tables(self, namespace: str) -> list[str]:
         """Return the names of the namespace's tables, sorted; none if there is no such namespace."""

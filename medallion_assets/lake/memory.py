@@ -6,7 +6,8 @@ later state is the next run's. Belongs here: remembering, and when it ends. Does
 
 All tables are forgotten together. So a table that is asked for after another is never remembered from before it: the
 tombstones, which are read after Silver, are at least as new as Silver. A table that must not be newer than the others
-is asked for first: what the ledger says of a Silver table is true of the table as it was then, and later.
+is asked for first: what the ledger says of a Silver table is true of the table as it was then, and later. A table that
+another one was computed from is asked for again, if that was done from a later state (`Lake.find_since`).
 """
 
 from __future__ import annotations

@@ -62,8 +62,9 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
         source = domain.by_name[part.table]
         (key,) = source.key_names
         copied = [source.by_name[name] for name in dict.fromkeys([key, *part.columns.values()])]
-        published = lake.find(SILVER, source.lake_name)
-        since = table.properties.get(f"{ENRICHED_FROM}{part.table}")
+        enriched_from = table.properties.get(f"{ENRICHED_FROM}{part.table}")
+        since = int(enriched_from) if enriched_from else None
+        published = lake.find_since(SILVER, source.lake_name, since)
         referenced.append(
             ReferencedTable(
                 part=part,
@@ -71,7 +72,7 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
                 columns=pa.schema([(column.name, column.type.arrow()) for column in copied]),
                 table=published,
                 snapshot_id=published.metadata.current_snapshot_id if published is not None else None,
-                since=int(since) if since else None,
+                since=since,
             )
         )
     return tuple(referenced)

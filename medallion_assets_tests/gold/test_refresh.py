@@ -153,6 +153,23 @@ def test_a_day_in_a_time_zone_is_refreshed_exactly_across_its_changes(shop: Shop
 
 
 @FILES
+@pytest.mark.parametrize("mart", [DAILY, "key_metrics"])
+def test_a_run_that_remembers_older_silver_does_not_take_a_mart_back(lake: Lake, mart: str) -> None:
+    shop = Shop(lake)
+    shop.write("customers", customer(1))
+    shop.write("orders", order(1))
+    shop.refresh(mart)
+    with Lake.open(lake.settings) as remembering:
+        remembering.remember_tables(True)
+        remembering.table("silver", "orders")
+        shop.write("orders", order(2))
+        shop.refresh(mart)
+        before = shop.gold(mart)
+        assert not refresh(remembering, MARTS[mart], today=TODAY, now=NOW, run_id="remembering").changed
+    assert shop.gold(mart) == before
+
+
+@FILES
 def test_rows_say_when_and_from_what_they_were_computed(shop: Shop) -> None:
     silver = shop.lake.table("silver", "orders").metadata.current_snapshot_id
     for row in stored_rows(shop.lake, MARTS[DAILY]):

@@ -97,3 +97,20 @@ def test_it_forgets_after_a_while(lake: Lake, other: Lake, monkeypatch: pytest.M
     _write(other, "customers", "b", 1)
     monkeypatch.setattr(memory, "SECONDS", -1.0)
     assert _keys(lake, "customers") == ["b"]
+
+
+def test_a_table_is_not_remembered_from_before_a_snapshot_that_somebody_has_read(lake: Lake, other: Lake) -> None:
+    _write(lake, "orders", "a", 1)
+    lake.remember_tables(True)
+    first = lake.table("silver", "orders").metadata.current_snapshot_id
+    _write(other, "orders", "b", 1)
+    later = other.table("silver", "orders").metadata.current_snapshot_id
+
+    def found(since: int | None) -> int | None:
+        table = lake.find_since("silver", "orders", since)
+        assert table is not None
+        return table.metadata.current_snapshot_id
+
+    assert (found(None), found(first)) == (first, first)
+    assert found(later) == later
+    assert found(first) == later

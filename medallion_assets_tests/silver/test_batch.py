@@ -201,6 +201,22 @@ def test_what_was_read_before_a_corrupt_object_is_merged(bench: Bench, monkeypat
     assert len(amounts(bench)) == 16
 
 
+def test_a_run_that_remembers_older_customers_does_not_take_a_region_back(bench: Bench) -> None:
+    bench.put(customer(1, "c1", "EU"), order(2, "a", "1"))
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
+    with Lake.open(bench.lake.settings) as remembering:
+        remembering.remember_tables(True)
+        remembering.table(SILVER, "customers")
+        bench.put(customer(3, "c1", "US"))
+        bench.merge_pending("customers")
+        bench.merge_pending("orders")
+        bench.put(order(4, "b", "2"))
+        slow = Bench(remembering, bench.store, bench.domain)
+        assert [result.published for result in slow.merge_pending("orders")] == [True]
+    assert regions(bench) == {"a": "US", "b": "US"}
+
+
 def test_an_order_has_its_customers_current_region_whenever_the_customer_arrives(either: Bench) -> None:
     either.put(order(1, "a", "1"), order(2, "b", "2", of="c2"))
     either.merge_pending("orders")
