@@ -16,6 +16,9 @@ JOB: Final = "observe"
 QUIET_INTERVAL: Final = timedelta(minutes=4, seconds=30)
 """Between two runs of the job while there is no other run: five minutes, less what the daemon may be late."""
 
+# Dagster's times of runs are in whole seconds in some storages.
+_SLACK: Final = timedelta(seconds=2)
+
 _ENDED_BADLY: Final = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
 
@@ -57,5 +60,5 @@ def observe_schedule(names: Names) -> dg.ScheduleDefinition:
 
 def _others(instance: dg.DagsterInstance, job: str, last: dg.RunRecord) -> bool:
     """Return whether a run of another job went on after this one began."""
-    found = instance.get_runs(dg.RunsFilter(updated_after=last.create_timestamp))
+    found = instance.get_runs(dg.RunsFilter(updated_after=last.create_timestamp - _SLACK))
     return any(run.job_name != job for run in found)
