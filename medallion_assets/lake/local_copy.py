@@ -14,6 +14,7 @@ import threading
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile, write_manifest_list
@@ -21,30 +22,41 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
+KEPT: Final = 2000
+"""Copies of snapshots in a folder. When it is full, a new one is begun and the one before it removed, so that a process
+that runs for weeks keeps no more than two."""
+
 
 class LocalCopies:
-    """A folder of copies, made when the first one is asked for. Close it: that removes the folder."""
+    """Folders of copies, made when the first one is asked for. Close it: that removes them."""
 
     def __init__(self) -> None:
         self._folder: TemporaryDirectory[str] | None = None
+        self._before: TemporaryDirectory[str] | None = None
         self._known: dict[tuple[str, int], str] = {}
         self._manifests: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Remove all copies."""
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._folder = None
-        self._known, self._manifests = {}, {}
+        self._begin_folder()
+        self._begin_folder()
 
     def metadata(self, table: Table, snapshot: Snapshot) -> str:
         """Return the path of a metadata file whose only snapshot is this one. Raises what the table's `io` raises."""
         key = (table.metadata_location, snapshot.snapshot_id)
         with self._lock:
             if key not in self._known:
+                if len(self._known) >= KEPT:
+                    self._begin_folder()
                 self._known[key] = self._write(table, snapshot)
             return self._known[key]
+
+    def _begin_folder(self) -> None:
+        if self._before is not None:
+            self._before.cleanup()
+        self._before, self._folder = self._folder, None
+        self._known, self._manifests = {}, {}
 
     def _write(self, table: Table, snapshot: Snapshot) -> str:
         if self._folder is None:

@@ -1,0 +1,56 @@
+"""Copies of a snapshot's metadata for DuckDB: what they read, and that they do not stay."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from medallion_assets.lake import local_copy
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.merge import stage_merge
+from medallion_assets.lake.publish import publish
+
+SCHEMA = pa.schema([pa.field("id", pa.string(), nullable=False), ("n", pa.int64())])
+
+
+def _write(lake: Lake, *keys: str, n: int) -> str:
+    """Merge rows and return SQL that reads the snapshot."""
+    table = lake.ensure("silver", "orders", SCHEMA, key=["id"])
+    rows = pa.table({"id": list(keys), "n": [n] * len(keys)}, schema=SCHEMA)
+    publish(lake, table, stage_merge(lake, table, rows, key=["id"], branch="audit-test", order_by=["n"]))
+    return lake.scan_sql(lake.table("silver", "orders"), None)
+
+
+def _read(lake: Lake, scan: str) -> list[tuple[str, int]]:
+    with lake.duckdb() as connection:
+        return connection.execute(f"SELECT id, n FROM {scan} ORDER BY id").fetchall()
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_every_snapshot_has_its_own_rows_and_nothing_stays_after_closing(glue_lake: Lake, folders: Path) -> None:
+    first = _write(glue_lake, "a", "b", n=1)
+    second = _write(glue_lake, "b", "c", n=2)
+    assert _read(glue_lake, first) == [("a", 1), ("b", 1)]
+    assert _read(glue_lake, second) == [("a", 1), ("b", 2), ("c", 2)]
+    assert len(list(folders.iterdir())) == 1
+    glue_lake.close()
+    assert list(folders.iterdir()) == []
+
+
+def test_a_process_that_goes_on_keeps_two_folders(
+    glue_lake: Lake, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_copy, "KEPT", 1)
+    scans = [_write(glue_lake, "a", n=number) for number in range(4)]
+    assert len(list(folders.iterdir())) == 2
+    assert _read(glue_lake, scans[-2]) == [("a", 2)]
+    assert _read(glue_lake, scans[-1]) == [("a", 3)]
