@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +151,10 @@ def test_maintenance_that_dies_is_finished_by_the_next(lake: Lake, monkeypatch: 
     delete = maintenance._delete
     step = 0
     while True:
-        with dying_at(step) as steps:
-            try:
-                maintain()
-                break
-            except Died:
-                assert read(lake, lake.table("silver", "orders"), ["id", "_sequence_number"]) == before, steps
+        with dying_at(step) as steps, suppress(Died):
+            maintain()
+            break
+        assert read(lake, lake.table("silver", "orders"), ["id", "_sequence_number"]) == before, steps
         step += 1
     assert step >= 7
     merge(lake, table, rows(ORDERS, order("hot", 9)))
