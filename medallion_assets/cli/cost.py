@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-
-class Freshness(Enum):
-    """How long changes are gathered."""
-
-    SECONDS = "seconds"
-    MINUTES = "minutes"
-    HOURLY = "hourly"
 
 
 def cost(  # noqa: PLR0917 - typer reads the parameters as options
@@ -23,8 +14,9 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     tables: Annotated[int, typer.Option(min=1, help="DynamoDB tables.")] = 3,
     dashboards: Annotated[int, typer.Option(min=0, help="Dashboards that are open during working hours.")] = 3,
     freshness: Annotated[
-        Freshness, typer.Option(help="How long changes are gathered before a run takes them (MEDALLION_FRESHNESS).")
-    ] = Freshness.SECONDS,
+        Literal["seconds", "minutes", "hourly"],
+        typer.Option(help="How long changes are gathered before a run takes them (MEDALLION_FRESHNESS)."),
+    ] = "seconds",
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -46,7 +38,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     from medallion_assets.cost.model import ASSUMPTIONS, Load, bills
 
     listed, measured = load_prices(prices or PRICES), load_measured()
-    found = bills(Load(changes_per_day, item_bytes, tables, dashboards, freshness.value), listed, measured)
+    found = bills(Load(changes_per_day, item_bytes, tables, dashboards, freshness), listed, measured)
     if as_json:
         print_json(
             {

@@ -86,7 +86,7 @@ class Measured(Strict):
     - `bronze_object_bytes`, `bronze_change_bytes`: size of a Bronze object without changes, and per change (two images)
     - `silver_row_bytes`: size of a row of Silver
     - `run`: requests of a run of three tables and three marts, without those that read Bronze
-    - `observe`: requests of a run of the job `observe` over them without news
+    - `observe`: requests of a run of the job `observe` over them when nothing has changed
     """
 
     measured_on: date

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final
 
 from medallion_assets.cost.data import Measured, Prices
+from medallion_assets.scheduling.pace import GATHERED, LONGEST
+from medallion_assets.settings import Freshness
 
 HOURS: Final = Decimal(730)
 DAYS: Final = HOURS / 24
@@ -50,7 +53,6 @@ ASSUMPTIONS: Final = {
     ),
     "run_seconds": _assumed("60", "time that a run's task lives; ECS takes most of it to start"),
     "marts": _assumed("3", "marts; every run refreshes each of them"),
-    "idle_looks": _assumed("120", "looks of the sensor an hour while nothing arrives, with the freshness of seconds"),
     "observe_busy": _assumed("60", "runs of the job `observe` an hour while there are other runs"),
     "observe_idle": _assumed("12", "runs of the job `observe` an hour while there are none"),
     "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, all month"),
@@ -79,11 +81,6 @@ ASSUMPTIONS: Final = {
     "spark_dpu": _assumed("2", "DPUs of a streaming job, the minimum; one job per table, all month"),
 }
 
-
-Freshness = Literal["seconds", "minutes", "hourly"]
-
-GATHERED_SECONDS: Final[Mapping[Freshness, int]] = {"seconds": 0, "minutes": 60, "hourly": 3600}
-"""How long changes are gathered before a run takes them (scheduling.pace); a run takes a minute more."""
 
 AT_BEST: Final[Mapping[Freshness, str]] = {
     "seconds": "within a minute or two",
@@ -315,7 +312,9 @@ class _Month:
         def requests(of_a_run: int, of_observers: int) -> Decimal:
             return (runs * of_a_run + observers * of_observers) * assets
 
-        looks = runs + self._idle_hours() * _of("idle_looks") * (self._load.freshness == "seconds")
+        looks = runs
+        if self._load.freshness not in GATHERED:
+            looks += self._idle_hours() * Decimal(timedelta(hours=1) / LONGEST)
         listings = (runs * run.list + observers * observe.list) * tables + looks * self._load.tables
         return [
             self._line(
@@ -342,7 +341,8 @@ class _Month:
 
     def _run_count(self) -> Decimal:
         """Return the runs in the month: one after the other while there are changes, at most one per change."""
-        between = _of("run_seconds") + GATHERED_SECONDS[self._load.freshness]
+        gathered = GATHERED.get(self._load.freshness, timedelta(0))
+        between = _of("run_seconds") + Decimal(gathered / timedelta(seconds=1))
         return min(HOURS * 3600 / between, self._changes)
 
     def _observer_count(self) -> Decimal:

@@ -91,7 +91,7 @@ def arrivals_sensor(
         freshness = pipeline.settings().freshness
 
         def due() -> datetime:
-            return next_look(cursor.looked_at, cursor.news_at, utc_now(), freshness)
+            return next_look(cursor.looked_at, cursor.busy_at, utc_now(), freshness)
 
         if cursor.request is None and not _wait(due(), until):
             return _skip(cursor, f"Bronze is looked at again at {due():%H:%M:%S} UTC")
@@ -103,13 +103,13 @@ def arrivals_sensor(
         cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
         if run is not None and not _wait(due(), until):
             return _skip(cursor, f"Run {run.run_id} has ended. Bronze is looked at again at {due():%H:%M:%S} UTC")
-        cursor = _looked(cursor, news=run is not None or cursor.news_at is None)
+        cursor = _looked(cursor, busy=run is not None or cursor.busy_at is None)
         while (request := plan_run(graph, cursor, pending, utc_now())) is None:
             if time.monotonic() >= until or not _wait(due(), until):
                 return _skip(cursor, _skip_message(pending))
             pending = list_pending(store, domain.tables, positions, utc_now().date())
-            cursor = _looked(cursor, news=False)
-        cursor = _looked(cursor, news=True)
+            cursor = _looked(cursor, busy=False)
+        cursor = _looked(cursor, busy=True)
         cursor = cursor.model_copy(update={"request": request})
         keys = _selected(request, names)
         graph_now = context.repository_def.asset_graph if context.repository_def else None
@@ -138,10 +138,10 @@ def _wait(due: datetime, until: float) -> bool:
     return True
 
 
-def _looked(cursor: Cursor, *, news: bool) -> Cursor:
+def _looked(cursor: Cursor, *, busy: bool) -> Cursor:
     """Return the cursor after a look at Bronze."""
     now = utc_now()
-    return cursor.model_copy(update={"looked_at": now, "news_at": now if news else cursor.news_at})
+    return cursor.model_copy(update={"looked_at": now, "busy_at": now if busy else cursor.busy_at})
 
 
 def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, PublishedTable]:

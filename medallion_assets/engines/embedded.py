@@ -83,7 +83,7 @@ class Embedded:
         """Show a table under its own name, at a snapshot (None: the published one).
 
         `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files. With
-        `keys` = (column, values, of which null is one) it has exactly the rows of these values.
+        `keys` = (column, values; null may be among them) it has exactly the rows of these values.
         """
         namespace, name = table.name()
         scan = self._lake.scan_sql(table, snapshot_id)

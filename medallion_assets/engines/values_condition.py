@@ -18,7 +18,7 @@ _MAX_BYTES: Final = 128 * 1024
 
 
 def values_condition(column: str, values: pa.Array) -> str | None:
-    """Return the condition that `column` (quoted) has one of these values, of which null may be one.
+    """Return the condition that `column` (quoted) has one of these values; null may be among them.
 
     The values are texts, integers, decimals, dates or binary. Returns None if it would be too long, or if a text has
     the character NUL, which DuckDB takes for the end of the statement.

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
@@ -22,36 +23,42 @@ from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+T = TypeVar("T")
+
 KEPT_SUFFIXES: Final = (".metadata.json", ".avro")
 KEPT_BYTES: Final = 64 * 1024 * 1024
-"""How much is kept: the metadata of a hundred tables. What was not read for longest goes first."""
+"""How much is kept: the metadata of a hundred tables."""
 
 
-class KeptFiles:
-    """The bytes of files by location, of bounded size. Threads may share it."""
+class Kept(Generic[T]):
+    """What was read, by the location of its file, of bounded size; what was not asked for longest goes first.
 
-    def __init__(self, limit: int = KEPT_BYTES) -> None:
+    Threads may share it.
+    """
+
+    def __init__(self, limit: int, size: Callable[[T], int]) -> None:
         self._limit = limit
-        self._files: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        self._size = size
+        self._kept: OrderedDict[str, T] = OrderedDict()
+        self._total = 0
         self._lock = threading.Lock()
 
-    def get(self, location: str) -> bytes | None:
-        """Return the bytes of a file, None if it is not kept."""
+    def get(self, location: str) -> T | None:
+        """Return what is kept of a file; None if nothing is."""
         with self._lock:
-            found = self._files.get(location)
+            found = self._kept.get(location)
             if found is not None:
-                self._files.move_to_end(location)
+                self._kept.move_to_end(location)
             return found
 
-    def keep(self, location: str, content: bytes) -> None:
-        """Keep a file."""
+    def keep(self, location: str, content: T) -> None:
+        """Keep the content of a file."""
         with self._lock:
             self._forget(location)
-            self._files[location] = content
-            self._bytes += len(content)
-            while self._bytes > self._limit:
-                self._forget(next(iter(self._files)))
+            self._kept[location] = content
+            self._total += self._size(content)
+            while self._total > self._limit:
+                self._forget(next(iter(self._kept)))
 
     def forget(self, location: str) -> None:
         """Keep a file no longer, if it is kept."""
@@ -59,11 +66,11 @@ class KeptFiles:
             self._forget(location)
 
     def _forget(self, location: str) -> None:
-        content = self._files.pop(location, None)
-        self._bytes -= len(content) if content is not None else 0
+        content = self._kept.pop(location, None)
+        self._total -= self._size(content) if content is not None else 0
 
 
-_kept = KeptFiles()
+_files: Kept[bytes] = Kept(KEPT_BYTES, len)
 
 
 class S3FileIO(PyArrowFileIO):
@@ -73,7 +80,7 @@ class S3FileIO(PyArrowFileIO):
         super().__init__()
         self._filesystem = filesystem
         self._client = client
-        self._kept = _kept
+        self._kept = _files
 
     def _initialize_fs(self, scheme: str, netloc: str | None = None) -> FileSystem:
         if scheme not in {"s3", "s3a", "s3n"}:
@@ -113,7 +120,7 @@ class _NewFile(PyArrowFile):
 class _KeptFile(_NewFile):
     """A small file that is read and written as a whole."""
 
-    kept: KeptFiles
+    kept: Kept[bytes]
     client: S3Client
 
     def __len__(self) -> int:

@@ -6,8 +6,6 @@ of a lake on files, and what a lake does with its tables (catalog).
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
@@ -19,7 +17,7 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import EMPTY_DICT, Properties
 
 from medallion_assets.lake.duck import Keys
-from medallion_assets.lake.file_io import S3FileIO
+from medallion_assets.lake.file_io import Kept, S3FileIO
 from medallion_assets.lake.memory import RemembersTables
 
 if TYPE_CHECKING:
@@ -27,7 +25,9 @@ if TYPE_CHECKING:
     from mypy_boto3_glue import GlueClient
     from mypy_boto3_glue.type_defs import TableTypeDef
 
-PARSED_TABLES: Final = 300
+_parsed: Final[Kept[TableMetadata]] = Kept(300, size=lambda _: 1)
+"""The metadata of tables by the location of its file."""
+
 _CONNECT_SECONDS, _REQUEST_SECONDS, _ATTEMPTS = 5, 30, 4
 
 
@@ -62,30 +62,6 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
             io=self._io,
             catalog=self,
         )
-
-
-class _ParsedMetadata:
-    """The metadata of tables by the location of its file, of a bounded number of files."""
-
-    def __init__(self) -> None:
-        self._tables: OrderedDict[str, TableMetadata] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, location: str) -> TableMetadata | None:
-        with self._lock:
-            found = self._tables.get(location)
-            if found is not None:
-                self._tables.move_to_end(location)
-            return found
-
-    def keep(self, location: str, metadata: TableMetadata) -> None:
-        with self._lock:
-            self._tables[location] = metadata
-            while len(self._tables) > PARSED_TABLES:
-                self._tables.popitem(last=False)
-
-
-_parsed = _ParsedMetadata()
 
 
 def open_glue(

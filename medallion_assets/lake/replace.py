@@ -41,7 +41,7 @@ def stage_replace(
 ) -> Staged:
     """Stage one snapshot in which `rows` replace the rows that `only` names, or the whole table if it is None.
 
-    `only` = (column, values): the rows whose column has one of these values, of which null may be one. If the table is
+    `only` = (column, values): the rows whose column has one of these values; null may be among them. If the table is
     partitioned by the day of that column, whole files go; otherwise rows are deleted by position, so that other rows
     are not written again. With nothing to remove and nothing to add, nothing is committed and Staged.changed is False.
     Raises ValueError for a row of another value, CommitConflict if another writer was first.

@@ -14,18 +14,21 @@ from medallion_assets.settings import Freshness
 SHORTEST: Final = timedelta(seconds=1)
 LONGEST: Final = timedelta(seconds=30)
 SHARE: Final = 10
-"""With the freshness of seconds, the pause grows to a tenth of the time without news: what arrives after ten seconds is
+"""With the freshness of seconds, the pause grows to a tenth of the quiet time: what arrives after ten seconds is
 seen within one, what arrives after five quiet minutes within thirty."""
 
 GATHERED: Final = {"minutes": timedelta(minutes=1), "hourly": timedelta(hours=1)}
 """With the others, changes are gathered for this long."""
 
 
-def next_look(looked_at: datetime | None, news_at: datetime | None, now: datetime, freshness: Freshness) -> datetime:
-    """Return when Bronze is to be looked at next: now, if it never was; `news_at` is when there was news last."""
+def next_look(looked_at: datetime | None, busy_at: datetime | None, now: datetime, freshness: Freshness) -> datetime:
+    """Return when Bronze is to be looked at next: now, if it never was.
+
+    `busy_at` is when a run was requested or ended last.
+    """
     if looked_at is None:
         return now
     if freshness in GATHERED:
         return looked_at + GATHERED[freshness]
-    quiet = looked_at - (news_at or looked_at)
+    quiet = looked_at - (busy_at or looked_at)
     return looked_at + min(max(quiet / SHARE, SHORTEST), LONGEST)

@@ -116,11 +116,11 @@ class Cursor(_Value):
     - backoffs: the nodes whose last attempt failed
     - materializations: by node that others read, the id of the last known materialization
     - commits: by Silver node, the last known snapshot that changed rows
-    - news_at, looked_at: when there was news last, and when Bronze was looked at last; see pace
+    - busy_at, looked_at: when a run was requested or ended last, and when Bronze was looked at last; see pace
     """
 
     request: Request | None = None
-    news_at: datetime | None = None
+    busy_at: datetime | None = None
     looked_at: datetime | None = None
     stale: frozenset[str] = frozenset()
     backoffs: dict[str, Backoff] = {}

@@ -82,7 +82,7 @@ def _requests() -> dict[str, dict[str, int]]:
     """The requests of a run and of the observers, without those that read Bronze."""
     with open_shop() as shop:
         found = count_acts(shop)
-    acts = {"run": "run of six assets, 9 new objects", "observe": "run of `observe` without news"}
+    acts = {"run": "run of six assets, 9 new objects", "observe": "run of `observe` with nothing new"}
     return {name: _by_kind(found[act]) for name, act in acts.items()}
 
 

@@ -13,8 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medallion_assets.cost.data import Prices, load_measured, load_prices
-from medallion_assets.cost.model import ASSUMPTIONS, DAYS, MOVED_BY, SMALLEST_MOVED, Bill, Freshness, Line, Load, bills
+from medallion_assets.cost.model import ASSUMPTIONS, DAYS, MOVED_BY, SMALLEST_MOVED, Bill, Line, Load, bills
 from medallion_assets.errors import ContractError, SettingsError
+from medallion_assets.settings import Freshness
 from medallion_assets_tests.cli.conftest import medallion
 
 PRICES = load_prices()

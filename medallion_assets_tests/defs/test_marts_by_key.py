@@ -50,7 +50,7 @@ def test_a_mart_by_key_has_no_partitions_and_says_how_many_keys_it_computed(
     by_key: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now, freshness: now)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, busy_at, now, freshness: now)
     ticker = Ticker(by_key, instance)
     assert by_key.resolve_asset_graph().get(KEY).partitions_def is None
     capture(customer("c1"), product("p1"), *(order(f"o{number}", customer=f"c{number}") for number in range(8)))

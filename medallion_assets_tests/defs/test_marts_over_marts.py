@@ -34,7 +34,7 @@ def chain(domain: Domain) -> dg.Definitions:
 @pytest.fixture
 def ticker(chain: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Ticker:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now, freshness: now)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, busy_at, now, freshness: now)
     return Ticker(chain, instance)
 
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 @pytest.fixture
 def ticker(shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticker]:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
-    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now, freshness: now)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, busy_at, now, freshness: now)
     yield Ticker(shipped, instance)
 
 

@@ -179,7 +179,7 @@ def test_days_of_an_earlier_beginning_are_reported_too(instance: dg.DagsterInsta
 
 @pytest.fixture
 def ticker(recent: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Ticker:
-    monkeypatch.setattr(sensors, "next_look", lambda looked_at, news_at, now, freshness: now)
+    monkeypatch.setattr(sensors, "next_look", lambda looked_at, busy_at, now, freshness: now)
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
     return Ticker(recent, instance)
 

@@ -218,9 +218,9 @@ def count_acts(shop: Shop) -> dict[str, Counter[str]]:
     shop.run(capture_batch)
     found = {"run of six assets, 9 new objects": shop.count(run_six_assets)}
     found["run of `observe` after it"] = shop.count(run_observers)
-    found["run of six assets without news"] = shop.count(run_six_assets)
-    found["tick of the sensor without news"] = shop.count(tick_the_sensor)
-    found["run of `observe` without news"] = shop.count(run_observers)
+    found["run of six assets with nothing new"] = shop.count(run_six_assets)
+    found["tick of the sensor with nothing new"] = shop.count(tick_the_sensor)
+    found["run of `observe` with nothing new"] = shop.count(run_observers)
     found["`medallion status`"] = shop.count(status_command)
     found["`medallion query` of one mart"] = shop.count(query_command)
     shop.run(capture_batch)
