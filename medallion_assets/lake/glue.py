@@ -6,6 +6,8 @@ of a lake on files, and what a lake does with its tables (catalog).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
@@ -45,8 +47,13 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
     def _is_s3tables_database(self, database_name: str) -> bool:
         # What a database is never changes, and every commit asks.
         if database_name not in self._s3tables:
-            self._s3tables[database_name] = super()._is_s3tables_database(database_name)
+            with _whole_answer():
+                self._s3tables[database_name] = super()._is_s3tables_database(database_name)
         return self._s3tables[database_name]
+
+    def _get_glue_table(self, database_name: str, table_name: str) -> TableTypeDef:
+        with _whole_answer():
+            return super()._get_glue_table(database_name, table_name)
 
     def _convert_glue_to_iceberg(self, glue_table: TableTypeDef) -> Table:
         location = glue_table.get("Parameters", {}).get("metadata_location")
@@ -62,6 +69,15 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
             io=self._io,
             catalog=self,
         )
+
+
+@contextmanager
+def _whole_answer() -> Iterator[None]:
+    """Raise OSError for an answer that was cut off: boto3 takes it for an empty one, pyiceberg looks for its parts."""
+    try:
+        yield
+    except KeyError as missing:
+        raise OSError(f"Glue's answer was cut off before its part {missing}") from missing
 
 
 def open_glue(

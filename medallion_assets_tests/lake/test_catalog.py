@@ -163,3 +163,10 @@ def test_a_closed_lake_leaves_nothing_open(tmp_path: Path) -> None:
 def test_each_librarys_failure_is_told_apart(failure: Exception, expected: type[Exception]) -> None:
     with pytest.raises(expected), translate_outages():
         raise failure
+
+
+def test_an_answer_of_glue_that_was_cut_off_is_an_outage(glue_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    glue = glue_lake._catalog.glue  # type: ignore[attr-defined]
+    monkeypatch.setattr(glue, "get_table", lambda **_: {})
+    with pytest.raises(LakeUnavailable, match="Glue's answer was cut off"):
+        glue_lake.find("silver", "orders")
