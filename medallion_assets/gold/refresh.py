@@ -33,7 +33,7 @@ from medallion_assets.gold.local_days import utc_days
 from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH, Staged
+from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
@@ -150,10 +150,10 @@ def _refresh_once(
         affected = pc.unique(pa.concat_arrays([affected, pa.array(requested, affected.type)]))
     if affected is not None and mart.is_keyed and _is_most(affected, table):
         affected = None
-    main, branch = table.metadata.current_snapshot_id, f"{AUDIT_BRANCH}{run_id}"
+    main = table.metadata.current_snapshot_id
     if affected is not None and not len(affected):
         if recorded != inputs:
-            publish(lake, table, Staged(".".join(table.name()), branch, main, main), properties=properties)
+            publish(lake, table, Staged(".".join(table.name()), main), properties=properties)
         complete_to = published_complete_to(mart, table, tables, inputs_complete_to)
         return RefreshResult((), True, False, *_computed(mart, affected), 0, main, inputs.snapshots, complete_to)
 
@@ -166,12 +166,11 @@ def _refresh_once(
         lake,
         table,
         rows,
-        branch=branch,
         only=(partition.column, affected) if partition is not None and affected is not None else None,
         properties={RUN_ID: run_id, **{name: properties[name] for name in (INPUT_SNAPSHOTS, CURRENT_DATE)}},
         sort_by=mart.sort_order,
     )
-    checks = audit_mart(EmbeddedEngine(lake), lake, table, mart, snapshot_id=staged.snapshot_id, only=affected)
+    checks = audit_mart(EmbeddedEngine(lake), lake, staged.applied_to(table), mart, snapshot_id=None, only=affected)
     published = not any(check.blocks_publish for check in checks)
     if published:
         publish(lake, table, staged, properties=properties)

@@ -90,7 +90,7 @@ def _write(
         written = len(rows)
         return Change(rows, {RUNS_COUNTED_TO: max(since, until).isoformat()} if rows else {})
 
-    upsert_planned(lake, table, plan, run_id=f"health-{until:%Y%m%dT%H%M%S%f}")
+    upsert_planned(lake, table, plan)
     return written
 
 

@@ -32,7 +32,6 @@ from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
-from medallion_assets.lake.file_io import S3FileIO
 from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.local_copy import LocalCopies
 from medallion_assets.lake.memory import LakeSqlCatalog, RemembersTables, TableMemory
@@ -277,10 +276,7 @@ class Lake:
             raise TableMissing(
                 f"{'.'.join(table.name())} has no snapshot {wanted}: it has expired, or is another table's."
             )
-        location = table.metadata_location
-        if isinstance(table.io, S3FileIO):
-            location = self._copies.metadata(table, snapshot)
-        source = duck.literal(location)
+        source = duck.literal(self._copies.metadata(table, snapshot))
         if wanted == current:
             return f"iceberg_scan({source})"
         scan = f"iceberg_scan({source}, snapshot_from_id={wanted})"

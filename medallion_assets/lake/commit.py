@@ -1,15 +1,16 @@
-"""Commit written files as a snapshot on a branch, with pyiceberg's manifest classes.
+"""Make a snapshot of written files, with pyiceberg's manifest classes, and commit to the catalog.
 
 pyiceberg 0.12 writes no delete manifests, and it repeats a commit that lost a race on top of the winner, which would be
 wrong for position deletes: they point into files that may be gone. So this module builds the snapshot itself, and a
 lost race is a CommitConflict. Belongs here: manifests, snapshots, one catalog commit. Does not belong here: which files
-a change adds and removes (merge, replace, maintenance).
+a change adds and removes (merge, replace, maintenance), when a snapshot is committed (publish).
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
@@ -40,6 +41,7 @@ from pyiceberg.table.update import (
     SetSnapshotRefUpdate,
     TableRequirement,
     TableUpdate,
+    update_table_metadata,
 )
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch
@@ -51,17 +53,17 @@ log = logging.getLogger(__name__)
 # Every query and every merge reads all manifests. Once there are this many small ones, the next commit merges them.
 SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
 FORMAT_VERSION = 2
-AUDIT_BRANCH = "audit-"
-"""A run stages on the branch of this name plus its run id."""
 
 COMPRESSION: Literal["deflate"] = "deflate"  # Iceberg's default for manifests
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A snapshot on a branch that no reader sees yet, or the unchanged main if there was nothing to write.
+    """A snapshot whose files are written and which the catalog does not know yet, or nothing to write.
 
     - `base_snapshot_id`: main when it was planned; None for a table without a snapshot
+    - `snapshot`: the staged snapshot; None if there was nothing to write
+    - `files`: the locations of all files that were written for it
     - `inserted`, `updated`: rows with a new key, and rows that replace one
     - `removed`: rows of the table that are removed
     - `superseded`: rows and removals that lost, because the table has a newer row of their key
@@ -70,9 +72,9 @@ class Staged:
     """
 
     table_id: str
-    branch: str
     base_snapshot_id: int | None
-    snapshot_id: int | None
+    snapshot: Snapshot | None = None
+    files: tuple[str, ...] = ()
     inserted: int = 0
     updated: int = 0
     removed: int = 0
@@ -83,24 +85,34 @@ class Staged:
     @property
     def changed(self) -> bool:
         """Whether publishing moves main."""
-        return self.snapshot_id != self.base_snapshot_id
+        return self.snapshot is not None
+
+    @property
+    def snapshot_id(self) -> int | None:
+        """What main will be once this is published."""
+        return self.base_snapshot_id if self.snapshot is None else self.snapshot.snapshot_id
+
+    def applied_to(self, table: Table) -> Table:
+        """Return `table` with this snapshot as main, for the audit. Only this process can read it."""
+        if self.snapshot is None:
+            return table
+        metadata = update_table_metadata(table.metadata, make_main(self.snapshot))
+        return Table(table.name(), metadata, table.metadata_location, table.io, table.catalog)
 
 
 def stage_snapshot(
     table: Table,
     base: Contents,
     *,
-    branch: str,
     operation: Operation,
     added: Collection[DataFile],
     removed: Collection[DataFile] = (),
     properties: Mapping[str, str] = {},
-) -> int:
-    """Commit one snapshot on `branch` on top of main, and return its id. It replaces what was on the branch.
+) -> Staged:
+    """Write the manifests of one snapshot on top of main, and return it. Its counts are zero.
 
     `base` is the contents of main. `added` has data files and position-delete files, `removed` files that are live in
-    `base`. Raises CommitConflict if another writer committed since `table` was loaded, SchemaMismatch if one made it a
-    table of another version of Iceberg's format.
+    `base`. Raises SchemaMismatch if another writer made it a table of another version of Iceberg's format.
     """
     metadata = table.metadata
     if metadata.format_version != FORMAT_VERSION:
@@ -131,37 +143,34 @@ def stage_snapshot(
         summary=_summary(table, operation, added, removed, properties),
         schema_id=metadata.current_schema_id,
     )
-    commit(
-        table,
-        (
-            AddSnapshotUpdate(snapshot=snapshot),
-            move_branch(branch, snapshot_id),
-        ),
-        expected_main=main,
-        landed=lambda now: branch in now.refs and now.refs[branch].snapshot_id == snapshot_id,
-    )
-    return snapshot_id
+    written = [one.manifest_path for one in manifests if one.added_snapshot_id == snapshot_id]
+    files = (*(file.file_path for file in added), *written, manifest_list)
+    return Staged(".".join(table.name()), main, snapshot, files)
 
 
-def stage_unchanged(table: Table, *, branch: str, properties: Mapping[str, str] = {}) -> int:
-    """Commit a snapshot with the contents of main on `branch`, and return its id.
+def stage_unchanged(table: Table, *, properties: Mapping[str, str] = {}) -> Staged:
+    """Stage a snapshot with the contents of main.
 
     Publishing it changes no row, but every commit that was planned on main before is then a conflict. Raises as
     stage_snapshot does.
     """
     contents = Contents.of(table, table.metadata.current_snapshot_id)
-    return stage_snapshot(table, contents, branch=branch, operation=Operation.APPEND, added=[], properties=properties)
+    return stage_snapshot(table, contents, operation=Operation.APPEND, added=[], properties=properties)
 
 
-def move_branch(name: str, snapshot_id: int) -> SetSnapshotRefUpdate:
-    """Return the update that creates or moves a branch. Main is a branch, too."""
-    return SetSnapshotRefUpdate(
-        ref_name=name,
-        type=SnapshotRefType.BRANCH,
-        snapshot_id=snapshot_id,
-        max_ref_age_ms=None,
-        max_snapshot_age_ms=None,
-        min_snapshots_to_keep=None,
+def make_main(snapshot: Snapshot) -> tuple[TableUpdate, ...]:
+    """Return the updates that add a staged snapshot to a table and make it main, at the time of now."""
+    published = snapshot.model_copy(update={"timestamp_ms": int(time.time() * 1000)})
+    return (
+        AddSnapshotUpdate(snapshot=published),
+        SetSnapshotRefUpdate(
+            ref_name=MAIN_BRANCH,
+            type=SnapshotRefType.BRANCH,
+            snapshot_id=snapshot.snapshot_id,
+            max_ref_age_ms=None,
+            max_snapshot_age_ms=None,
+            min_snapshots_to_keep=None,
+        ),
     )
 
 

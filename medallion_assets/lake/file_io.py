@@ -9,16 +9,18 @@ Belongs here: bytes by name. Does not belong here: which file is the current one
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
 from pyarrow.fs import FileSystem, S3FileSystem
-from pyiceberg.io import InputStream, OutputStream
+from pyiceberg.io import FileIO, InputStream, OutputStream
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
+from pyiceberg.utils.concurrent import ExecutorFactory
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -71,6 +73,16 @@ class Kept(Generic[T]):
 
 
 _files: Kept[bytes] = Kept(KEPT_BYTES, len)
+
+
+def delete_files(io: FileIO, locations: Iterable[str]) -> None:
+    """Delete files, several at a time. One that is gone already is no error."""
+
+    def delete(location: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            io.delete(location)
+
+    list(ExecutorFactory.get_or_create().map(delete, locations))
 
 
 class S3FileIO(PyArrowFileIO):

@@ -6,7 +6,6 @@ Belongs here: what happens to one table. Does not belong here: which tables, whe
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import logging
 from collections import Counter, defaultdict
@@ -18,15 +17,14 @@ from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.table.refs import SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
-from pyiceberg.table.update import RemoveSnapshotRefUpdate, RemoveSnapshotsUpdate
+from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.typedef import Record
-from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, commit, stage_snapshot
+from medallion_assets.lake.commit import Staged, commit, stage_snapshot
+from medallion_assets.lake.file_io import delete_files
 from medallion_assets.lake.files import AT, at_sql, deleted_counts, deletes_sql, rows_sql
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import publish
@@ -35,7 +33,6 @@ from medallion_assets.lake.write import write_data, write_deletes
 
 log = logging.getLogger(__name__)
 
-BRANCH = "compaction"
 COMMITS_BETWEEN = 16
 # This many files of about one size are folded into one, so that a row is rewritten once per size and not with every
 # compaction. All files below the smallest size are one class; a file of the largest size or more stays.
@@ -94,14 +91,7 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str], sort_by: Sequenc
             return None
         added += write_deletes(table, _positions(connection, delete_files, kept), kept)
     removed = [*(file for file in data_files if file.file_path in folded), *delete_files]
-    staged = Staged(
-        table_id=".".join(table.name()),
-        branch=BRANCH,
-        base_snapshot_id=main,
-        snapshot_id=stage_snapshot(
-            table, contents, branch=BRANCH, operation=Operation.REPLACE, added=added, removed=removed
-        ),
-    )
+    staged = stage_snapshot(table, contents, operation=Operation.REPLACE, added=added, removed=removed)
     publish(lake, table, staged)
     log.info("compacted %s: %d files are now %d", staged.table_id, len(removed), len(added))
     return staged
@@ -133,38 +123,9 @@ def expire(
         expected_main=table.metadata.current_snapshot_id,
         landed=lambda now: gone.isdisjoint(snapshot.snapshot_id for snapshot in now.snapshots),
     )
-    _delete(table, unneeded)
+    delete_files(table.io, unneeded)
     log.info("expired %d snapshots of %s and %d files", len(gone), ".".join(table.name()), len(unneeded))
     return len(gone)
-
-
-@translate_outages()
-def drop_branches(lake: Lake, table: Table, *, older_than: dt.timedelta = ABANDONED) -> int:
-    """Drop the branches that writers staged on and never published or discarded; return how many.
-
-    The next expiry removes their snapshots and files. Branches with other names are not ours and stay.
-    """
-    table.refresh()
-    horizon = _before(older_than)
-    staged = {
-        snapshot.snapshot_id for snapshot in table.snapshots() if snapshot.timestamp_ms < horizon.timestamp() * 1000
-    }
-    stale = [
-        name
-        for name, reference in table.refs().items()
-        if reference.snapshot_ref_type is SnapshotRefType.BRANCH
-        and (name == BRANCH or name.startswith(AUDIT_BRANCH))
-        and reference.snapshot_id in staged
-    ]
-    if stale:
-        commit(
-            table,
-            tuple(RemoveSnapshotRefUpdate(ref_name=name) for name in stale),
-            expected_main=table.metadata.current_snapshot_id,
-            landed=lambda now: now.refs.keys().isdisjoint(stale),
-        )
-        log.warning("dropped %d branches of %s that dead writers left", len(stale), ".".join(table.name()))
-    return len(stale)
 
 
 @translate_outages()
@@ -176,7 +137,7 @@ def remove_orphans(lake: Lake, table: Table, *, older_than: dt.timedelta = ABAND
     found = _written_before(table, _before(older_than))  # listed first: later commits add only younger files
     table.refresh()
     orphans = found - _metadata_files(table) - _files_of(table, table.snapshots())
-    _delete(table, orphans)
+    delete_files(table.io, orphans)
     if orphans:
         log.warning("removed %d files of %s that dead writers left", len(orphans), ".".join(table.name()))
     return len(orphans)
@@ -287,11 +248,3 @@ def _files_only_of(table: Table, expired: Collection[Snapshot], remaining: Itera
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False)
     }
     return ({snapshot.manifest_list for snapshot in expired} | manifests.keys() | files) - needed
-
-
-def _delete(table: Table, paths: Iterable[str]) -> None:
-    def delete(path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            table.io.delete(path)
-
-    list(ExecutorFactory.get_or_create().map(delete, paths))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
@@ -38,7 +39,6 @@ def stage_merge(
     rows: pa.Table,
     *,
     key: Sequence[str],
-    branch: str,
     removals: pa.Table | None = None,
     properties: Mapping[str, str] = {},
     rewrite_equal: bool = False,
@@ -49,9 +49,8 @@ def stage_merge(
     `rows` has the table's columns. `removals` has the key, `order_by` and possibly other columns; each removes the
     table's row of its key unless that is newer. A key stands once in both together. The columns of `order_by` are
     compared one after the other; null is older than every value. A row whose `order_by` is equal changes nothing,
-    unless `rewrite_equal` is set and another column differs. If nothing wins, nothing is committed and Staged.changed
-    is False. Raises SchemaMismatch if the columns are not the table's, CommitConflict if another writer was first,
-    ValueError for a null or repeated key.
+    unless `rewrite_equal` is set and another column differs. If nothing wins, nothing is written and Staged.changed
+    is False. Raises SchemaMismatch if the columns are not the table's, ValueError for a null or repeated key.
     """
     table.refresh()
     schema, main = table.schema(), table.metadata.current_snapshot_id
@@ -90,23 +89,19 @@ def stage_merge(
             "SELECT file_path, pos FROM found JOIN decided USING (row) WHERE decided.verdict = 'older'"
         ).to_arrow_table()
     winners = _without(rows, losers, first=0)
-    snapshot_id = main
+    staged = Staged(".".join(table.name()), main)
     if winners.num_rows or replaced.num_rows:
         added = write_data(table, winners, sort_by=key, prune_by=ordered) if winners.num_rows else []
         deletes = write_deletes(table, replaced, candidates)
-        snapshot_id = stage_snapshot(
+        staged = stage_snapshot(
             table,
             contents,
-            branch=branch,
             operation=Operation.APPEND if not deletes else Operation.OVERWRITE if added else Operation.DELETE,
             added=[*added, *deletes],
             properties=properties,
         )
-    staged = Staged(
-        table_id=".".join(table.name()),
-        branch=branch,
-        base_snapshot_id=main,
-        snapshot_id=snapshot_id,
+    staged = replace(
+        staged,
         inserted=rows.num_rows - sum(number for (_, is_row), number in counts.items() if is_row),
         updated=counts["older", True],
         removed=counts["older", False],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,7 +35,6 @@ def stage_replace(
     table: Table,
     rows: pa.Table,
     *,
-    branch: str,
     only: tuple[str, pa.Array] | None = None,
     properties: Mapping[str, str] = {},
     sort_by: Sequence[str] = (),
@@ -43,8 +43,8 @@ def stage_replace(
 
     `only` = (column, values): the rows whose column has one of these values; null may be among them. If the table is
     partitioned by the day of that column, whole files go; otherwise rows are deleted by position, so that other rows
-    are not written again. With nothing to remove and nothing to add, nothing is committed and Staged.changed is False.
-    Raises ValueError for a row of another value, CommitConflict if another writer was first.
+    are not written again. With nothing to remove and nothing to add, nothing is written and Staged.changed is False.
+    Raises ValueError for a row of another value.
     """
     table.refresh()
     main = table.metadata.current_snapshot_id
@@ -54,12 +54,11 @@ def stage_replace(
     if only is not None:
         _refuse_others(rows, *only)
         removed, positions = _find(lake, table, contents, *only)
-    snapshot_id = main
+    staged = Staged(".".join(table.name()), main)
     if removed or positions.num_rows or rows.num_rows:
-        snapshot_id = stage_snapshot(
+        staged = stage_snapshot(
             table,
             contents,
-            branch=branch,
             operation=Operation.OVERWRITE if removed or positions.num_rows else Operation.APPEND,
             added=[
                 *write_data(table, rows, sort_by=sort_by, prune_by=sort_by),
@@ -68,7 +67,7 @@ def stage_replace(
             removed=removed,
             properties=properties,
         )
-    return Staged(".".join(table.name()), branch, main, snapshot_id, inserted=rows.num_rows)
+    return replace(staged, inserted=rows.num_rows)
 
 
 _NO_POSITIONS = pa.table({"file_path": pa.array([], pa.string()), "pos": pa.array([], pa.int64())})

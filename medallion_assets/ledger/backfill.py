@@ -28,7 +28,7 @@ def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, a
     captures again; a repair that started before that does not close it.
     Raises LakeUnavailable, SettingsError, CommitConflict.
     """
-    record_gaps(lake, unrecorded_gaps(lake, store, contract), run_id=run_id)
+    record_gaps(lake, unrecorded_gaps(lake, store, contract))
     heartbeat = read_heartbeat(store, contract.table, now=at)
     started_at = heartbeat.started_at if heartbeat else None
 
@@ -39,7 +39,7 @@ def close_repaired_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, a
     found = list_open_gaps(lake, contract.lake_name)
     close_gaps(lake, [gap for gap in found if is_fixed(gap)], at=at, run_id=run_id)
     repaired = {repaired_property(contract.lake_name): at.isoformat()}
-    upsert(lake, LEDGER, [], run_id=run_id, properties=repaired)
+    upsert(lake, LEDGER, [], properties=repaired)
     return [gap for gap in found if not is_fixed(gap)]
 
 

@@ -30,24 +30,24 @@ def read_gap_history(lake: Lake) -> dict[str, datetime | None]:
     return {row["gap"]: row["closed_at"] for row in _rows(lake, None)}
 
 
-def record_gaps(lake: Lake, gaps: Iterable[Gap], *, run_id: str) -> None:
+def record_gaps(lake: Lake, gaps: Iterable[Gap]) -> None:
     """Record new gaps. Raises LakeUnavailable, CommitConflict."""
-    _write(lake, gaps, closed_at=None, closed_by=None, run_id=run_id)
+    _write(lake, gaps, closed_at=None, closed_by=None)
 
 
 def close_gaps(lake: Lake, gaps: Iterable[Gap], *, at: datetime, run_id: str) -> None:
     """Record that gaps are closed. Raises LakeUnavailable, CommitConflict."""
-    _write(lake, gaps, closed_at=at, closed_by=run_id, run_id=run_id)
+    _write(lake, gaps, closed_at=at, closed_by=run_id)
 
 
-def _write(lake: Lake, gaps: Iterable[Gap], *, closed_at: datetime | None, closed_by: str | None, run_id: str) -> None:
+def _write(lake: Lake, gaps: Iterable[Gap], *, closed_at: datetime | None, closed_by: str | None) -> None:
     rows = []
     for gap in gaps:
         row = asdict(gap)
         row["table_name"] = row.pop("table")
         rows.append({**row, "closed_at": closed_at, "closed_by": closed_by})
     if rows:
-        upsert(lake, GAPS, rows, run_id=run_id)
+        upsert(lake, GAPS, rows)
 
 
 def _rows(lake: Lake, table: str | None) -> list[dict[str, Any]]:

@@ -57,11 +57,11 @@ def update_ledger(
     found, properties = _inspect(lake, store, domain, cursors=cursors, now=now)
     inspections = found.values()
     # New gaps first: an object that is recorded is not found again. Closed gaps last: their objects are read no more.
-    record_gaps(lake, [gap for one in inspections for gap in one.new_gaps], run_id=run_id)
+    record_gaps(lake, [gap for one in inspections for gap in one.new_gaps])
     rows = [row for one in inspections for row in one.rows]
     if rows or any(_is_due(one.offset, FollowerOffset.read(properties, name)) for name, one in found.items()):
         offsets = {FollowerOffset.property_name(name): one.offset.to_json() for name, one in found.items()}
-        upsert(lake, LEDGER, rows, run_id=run_id, properties=offsets)
+        upsert(lake, LEDGER, rows, properties=offsets)
         log.info("recorded %d Bronze objects", len(rows))
     close_gaps(lake, [gap for one in inspections for gap in one.closed_gaps], at=now, run_id=run_id)
     for one in inspections:

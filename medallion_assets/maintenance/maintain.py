@@ -14,7 +14,7 @@ from medallion_assets.engines.names import schema_and_table
 from medallion_assets.gold.changes import INPUT_SNAPSHOTS
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.maintenance import ABANDONED, compact, drop_branches, expire, remove_orphans
+from medallion_assets.lake.maintenance import ABANDONED, compact, expire, remove_orphans
 from medallion_assets.ledger.offset import FollowerOffset, read_properties
 from medallion_assets.silver.table import ENRICHED_FROM, SILVER
 
@@ -31,7 +31,7 @@ def maintain(
 ) -> int:
     """Compact one table and expire its snapshots older than `older_than`. Return how many expired; 0 without a table.
 
-    Branches and files that a dead writer left are removed at the age `abandoned`. A Silver table or a mart keeps its
+    Files that a dead writer left are removed at the age `abandoned`. A Silver table or a mart keeps its
     history back to the snapshots that marts and enriched tables were last computed from, a Silver table also back to
     the ledger's offset. Raises LakeUnavailable, CommitConflict.
     """
@@ -42,7 +42,6 @@ def maintain(
     keep = _read_by_marts(lake, marts, layer, name)
     if layer == SILVER:
         keep |= _read_by_silver(lake, domain, name)
-    drop_branches(lake, table, older_than=abandoned)
     expired = expire(lake, table, keep=keep, older_than=older_than)
     remove_orphans(lake, table, older_than=abandoned)
     return expired

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import discard, publish
@@ -35,18 +34,16 @@ def upsert(
     table: OpsTable,
     rows: Sequence[Mapping[str, Any]],
     *,
-    run_id: str,
     properties: Mapping[str, str] = {},
 ) -> None:
     """Write rows and set table properties in one commit, then compact. Creates the table if it does not exist.
 
-    `run_id` names the writer: two writers with one id at the same time would stage on the same branch. Raises
-    LakeUnavailable, and CommitConflict if other writers were first every time.
+    Raises LakeUnavailable, and CommitConflict if other writers were first every time.
     """
-    upsert_planned(lake, table, lambda current: Change(rows, properties), run_id=run_id)
+    upsert_planned(lake, table, lambda current: Change(rows, properties))
 
 
-def upsert_planned(lake: Lake, table: OpsTable, plan: Callable[[Mapping[str, str]], Change], *, run_id: str) -> None:
+def upsert_planned(lake: Lake, table: OpsTable, plan: Callable[[Mapping[str, str]], Change]) -> None:
     """Like `upsert`, for rows that depend on the table's properties: `plan` makes them from the current ones.
 
     It is called again after each conflict, so that no two writers plan on the same properties.
@@ -61,7 +58,6 @@ def upsert_planned(lake: Lake, table: OpsTable, plan: Callable[[Mapping[str, str
             stored,
             pa.Table.from_pylist([dict(row) for row in change.rows], schema=table.schema),
             key=[table.key],
-            branch=f"{AUDIT_BRANCH}{run_id}",
             rewrite_equal=True,
             order_by=[table.order_by],
         )

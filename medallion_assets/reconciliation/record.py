@@ -33,4 +33,4 @@ def record_reconciliation(lake: Lake, found: Reconciliation, *, run_id: str) -> 
         "behind": counts.behind,
         "read_units": found.units,
     }
-    upsert(lake, RECONCILIATIONS, [row], run_id=run_id)
+    upsert(lake, RECONCILIATIONS, [row])

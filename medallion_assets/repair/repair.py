@@ -147,7 +147,7 @@ class _Amending:
         """Write all amendments. Yield the name of each object."""
         objects = self._objects(differences)
         while some := list(islice(objects, _OBJECTS_PER_COMMIT)):
-            upsert(self.lake, REPAIRS, [row for one in some for row in one.repairs], run_id=self.run_id)
+            upsert(self.lake, REPAIRS, [row for one in some for row in one.repairs])
             for one in some:
                 self.store.put(one.name, to_parquet(one.rows, captured_at=one.at))
                 yield one.name

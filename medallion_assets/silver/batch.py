@@ -27,7 +27,7 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH, Staged, stage_unchanged
+from medallion_assets.lake.commit import Staged, stage_unchanged
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
@@ -184,7 +184,6 @@ class Merger:
         if nothing_new and stale is None:
             return None
         plan = self._plan(connection, changes, stale, referenced)
-        branch = f"{AUDIT_BRANCH}{self.run_id}"
         summary = {
             OBJECTS: json.dumps(changes.objects),
             RUN_ID: self.run_id,
@@ -197,7 +196,6 @@ class Merger:
             removals=plan.deletions,
             key=self.contract.key_names,
             order_by=VERSION,
-            branch=branch,
             properties=summary,
             rewrite_equal=self.whole or plan.enriched > 0,
         )
@@ -215,7 +213,8 @@ class Merger:
         deletions = _new_deletions(staged, recorded)
         if deletions is not None and deletions.num_rows and not staged.changed:
             # Another writer may have read the tombstones before these are published: its commit must be a conflict.
-            staged = replace(staged, snapshot_id=stage_unchanged(table, branch=branch, properties=summary))
+            unchanged = stage_unchanged(table, properties=summary)
+            staged = replace(staged, snapshot=unchanged.snapshot, files=unchanged.files)
         result = self._result(changes, plan, staged, deleted=deletions.num_rows if deletions is not None else 0)
         checks, row_counts = self._audit(connection, table, result, rows=plan.rows, changes=changes, staged=staged)
         result = replace(result, checks=checks)
@@ -372,6 +371,8 @@ class Merger:
         staged: Staged,
     ) -> tuple[list[CheckResult], RowCounts]:
         audited_at = table.properties.get(AUDITED_AT)
+        row_counts = RowCounts.read(table.properties.get(ROW_COUNT))
+        table = staged.applied_to(table)
         whole = None
         if self.whole:
             engine = EmbeddedEngine(self.lake)
@@ -400,7 +401,7 @@ class Merger:
             deletions=staged.removals if staged.removals is not None else rows.slice(0, 0),
             rejected=changes.newly_rejected,
         )
-        return audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
+        return audit.run(batch, row_counts)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.condition import Condition, read_condition
 from medallion_assets.errors import CommitConflict, MartError
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.duck import identifier, literal
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
@@ -347,7 +346,6 @@ def _write(
             table,
             rows,
             key=["event_id"],
-            branch=f"{AUDIT_BRANCH}{run_id}",
             properties={RUN_ID: run_id},
             rewrite_equal=True,
             order_by=["sequence_number"],

@@ -24,7 +24,6 @@ import pyarrow as pa
 
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.lookup import rows_of_keys
 from medallion_assets.lake.maintenance import compact
@@ -138,7 +137,6 @@ def _write(lake: Lake, contract: Contract, rows: pa.Table, removals: pa.Table | 
             removals=removals,
             key=contract.key_names,
             order_by=VERSION,
-            branch=f"{AUDIT_BRANCH}{run_id}",
             properties={RUN_ID: run_id},
         )
         if staged.changed:

@@ -28,7 +28,7 @@ from medallion_assets.gold import refresh as refresh_module
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -103,8 +103,7 @@ def _build(lake: Lake, mart: Mart) -> None:
     table = ensure_silver_table(lake, CONTRACT, silver_schema(CONTRACT, DOMAIN))
     files = write_data(table, _orders(f"range({ORDERS})", 0), sort_by=CONTRACT.key_names, prune_by=CONTRACT.key_names)
     contents = Contents.of(table, None)
-    snapshot = stage_snapshot(table, contents, branch="build", operation=Operation.APPEND, added=files)
-    publish(lake, table, Staged("silver.orders", "build", None, snapshot))
+    publish(lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
     refresh(lake, mart, today=NOW.date(), now=NOW, run_id="build")
 
 
@@ -113,7 +112,7 @@ def _change(lake: Lake, table: Table, affected: int) -> None:
     version = 1 + len(table.snapshots())
     step = KEYS // affected
     rows = _orders(f"(SELECT {version % step} + {step} * n FROM range({affected}) numbers(n))", version)
-    staged = stage_merge(lake, table, rows, key=CONTRACT.key_names, order_by=VERSION, branch="audit")
+    staged = stage_merge(lake, table, rows, key=CONTRACT.key_names, order_by=VERSION)
     publish(lake, table, staged)
 
 

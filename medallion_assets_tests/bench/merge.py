@@ -20,7 +20,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -115,10 +115,9 @@ def _build(lake: Lake, size: int) -> None:
 
 
 def _append(lake: Lake, table: Table, rows: pa.Table) -> None:
-    contents, main = Contents.of(table, table.metadata.current_snapshot_id), table.metadata.current_snapshot_id
+    contents = Contents.of(table, table.metadata.current_snapshot_id)
     files = write_data(table, rows, sort_by=["id"], prune_by=["id", "_sequence_number"])
-    snapshot = stage_snapshot(table, contents, branch="build", operation=Operation.APPEND, added=files)
-    publish(lake, table, Staged("silver.orders", "build", main, snapshot))
+    publish(lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
 
 
 def _changes(size: int, count: int) -> pa.Table:
@@ -143,7 +142,7 @@ def _side(side: str, folder: str, size: int) -> dict[str, Any]:
         if side.startswith("merge"):
             rows = _changes(size, COMPOSITE_CHANGES if composite else CHANGES)
             start = time.perf_counter()
-            staged = stage_merge(lake, table, rows, key=key, branch="audit")
+            staged = stage_merge(lake, table, rows, key=key)
             publish(lake, table, staged)
             seconds = time.perf_counter() - start
             changed = (staged.inserted, staged.updated)

@@ -28,7 +28,7 @@ from pyiceberg.table.snapshots import Operation
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
@@ -189,10 +189,9 @@ def _build(lake: Lake, wanted: Contract, select: str, drift: str, rows: int) -> 
                 SELECT * EXCLUDE (i), {_META} FROM ({some}) WHERE i <> {DRIFTED}
                 UNION ALL SELECT * EXCLUDE (i) REPLACE ({drift}), {_META} FROM ({some}) WHERE i = {DRIFTED}
             """).to_arrow_table()
-            contents, main = Contents.of(table, table.metadata.current_snapshot_id), table.metadata.current_snapshot_id
+            contents = Contents.of(table, table.metadata.current_snapshot_id)
             files = write_data(table, made, sort_by=wanted.key_names, prune_by=[*wanted.key_names, "_sequence_number"])
-            staged = stage_snapshot(table, contents, branch="build", operation=Operation.APPEND, added=files)
-            publish(lake, table, Staged(".".join(table.name()), "build", main, staged))
+            publish(lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
 
 
 def _write_pages(file: Path, rows: int) -> None:

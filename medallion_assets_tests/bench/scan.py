@@ -149,7 +149,7 @@ def _build_table(lake: Lake, name: str) -> list[int]:
 
 
 def _merge(lake: Lake, table: Table, rows: pa.Table, *, removals: pa.Table | None = None) -> None:
-    publish(lake, table, stage_merge(lake, table, rows, key=["id"], branch="audit", removals=removals))
+    publish(lake, table, stage_merge(lake, table, rows, key=["id"], removals=removals))
 
 
 def _measure(engine: str, lake: Lake, folder: Path) -> tuple[dict[str, float], int]:

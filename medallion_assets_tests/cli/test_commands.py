@@ -61,7 +61,7 @@ def test_status_names_the_check_that_blocks_a_table(fleet: Fleet) -> None:
     row = {"id": "1", "observed_at": at, "layer": "silver", "table_name": "trips", "check_name": "quarantine_rate"}
     row |= {"blocking": True, "passed": False, "evaluations": 1, "failures": 1, "run_id": "run"}
     with Lake.open(fleet.settings.lake()) as lake:
-        upsert(lake, CHECKS, [row], run_id="test")
+        upsert(lake, CHECKS, [row])
     found = json.loads(medallion("status", "--json").stdout)
     assert {one["table"]: one["blocked_by"] for one in found["tables"]} == {
         "vehicles": None,

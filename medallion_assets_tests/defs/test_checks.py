@@ -15,6 +15,7 @@ import pytest
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs.build import build_defs
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.publish import publish
 from medallion_assets.lake.replace import stage_replace
 from medallion_assets.settings import Settings
 from medallion_assets.silver.audit import RowCounts
@@ -41,7 +42,7 @@ def rewrite(key: str, sql: str) -> None:
     with Lake.open(Settings.load().lake()) as lake, lake.duckdb() as connection:
         table = lake.table(*key.split("/"))
         rows = connection.execute(f"WITH rows AS (FROM {lake.scan_sql(table, None)}) {sql}").to_arrow_table()
-        stage_replace(lake, table, rows, branch="main")
+        publish(lake, table, stage_replace(lake, table, rows))
 
 
 def drop_column(key: str, name: str) -> None:

@@ -146,7 +146,7 @@ def test_a_filter_on_a_time_before_1970_finds_its_rows(lake: Lake, transform: st
     schema = pa.schema([pa.field("id", pa.int64()), pa.field("seen", pa.timestamp("us", tz="UTC"))])
     table = lake.ensure("silver", "visits", schema, partition_by=[("seen", transform)])
     rows = pa.table({"id": range(len(times)), "seen": times}, schema=schema)
-    publish(lake, table, stage_replace(lake, table, rows, branch="audit-x"))
+    publish(lake, table, stage_replace(lake, table, rows))
     with Embedded(lake) as session:
         session.show_published()
         for number, time in enumerate(times):

@@ -59,7 +59,6 @@ class Shop:
             removals=pa.Table.from_pylist(deleted, schema=removed),
             key=[key],
             order_by=VERSION,
-            branch="audit-test",
         )
         publish(self.lake, stored, staged)
 

@@ -46,7 +46,7 @@ def ledger_says(lake: Lake, complete_to: datetime) -> None:
     """Make the ledger say that every table is complete up to then."""
     offset = FollowerOffset(complete_to=complete_to).to_json()
     properties = {FollowerOffset.property_name(name): offset for name in DOMAIN.by_name}
-    upsert(lake, LEDGER, [], run_id="ledger", properties=properties)
+    upsert(lake, LEDGER, [], properties=properties)
 
 
 def status(lake: Lake, bronze: Path, *, marts: Iterable[Mart] = MARTS.values(), at: datetime = NOW) -> Status:
@@ -116,7 +116,6 @@ def test_a_mart_contains_what_was_captured_before_the_oldest_object_that_it_has_
         stored,
         pa.Table.from_pylist(rows, schema=silver_schema(DOMAIN.by_name["orders"], DOMAIN)),
         key=["order_id"],
-        branch="audit-test",
         properties={OBJECTS: json.dumps(objects)},
     )
     publish(lake, stored, staged)

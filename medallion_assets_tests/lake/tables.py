@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 from pyiceberg.table import Table
 
@@ -41,7 +43,7 @@ def order(id: str, number: int, **more: Any) -> dict[str, Any]:
 
 def merge(lake: Lake, table: Table, changes: pa.Table, *, key: Sequence[str] = ("id",), **options: Any) -> Staged:
     """Stage and publish."""
-    staged = stage_merge(lake, table, changes, key=key, branch="audit", **options)
+    staged = stage_merge(lake, table, changes, key=key, **options)
     publish(lake, table, staged)
     return staged
 
@@ -56,3 +58,13 @@ def read(lake: Lake, table: Table, columns: Iterable[str], snapshot_id: int | No
         by_duckdb = connection.execute(f"SELECT {listed} FROM {lake.scan_sql(table, snapshot_id)}").fetchall()
     assert sorted(by_duckdb, key=repr) == by_pyiceberg
     return by_pyiceberg
+
+
+def stored(lake: Lake) -> set[str]:
+    """Return the locations of all files of the tables, those of metadata included."""
+    if lake.settings.catalog == "sqlite":
+        return {str(path) for path in Path(lake.settings.warehouse, "silver").rglob("*") if path.is_file()}
+    bucket = lake.settings.warehouse.split("/")[2]
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = (found["Key"] for page in pages for found in page.get("Contents", []))
+    return {f"s3://{bucket}/{key}" for key in keys if not key.endswith("/")}

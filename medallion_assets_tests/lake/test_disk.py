@@ -10,7 +10,7 @@ from pyiceberg.table import Table
 
 from medallion_assets.errors import LakeUnavailable, SettingsError
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.maintenance import drop_branches, expire, remove_orphans
+from medallion_assets.lake.maintenance import expire, remove_orphans
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets_tests.fixtures.disk import Disk, disk
@@ -32,7 +32,7 @@ def large(number: int) -> list[dict[str, object]]:
 
 def staged_before(lake: Lake, table: Table) -> Callable[[], None]:
     """Only the publishing is left to do."""
-    staged = stage_merge(lake, table, rows(ORDERS, *large(2)), key=["id"], branch="audit-run")
+    staged = stage_merge(lake, table, rows(ORDERS, *large(2)), key=["id"])
     return lambda: publish(lake, table, staged)
 
 
@@ -56,7 +56,6 @@ def test_a_full_disk_is_told_and_what_was_published_stays_until_the_next_try(
     assert read(lake, table, ["id"]) == [("o00000",)]
     act()
     assert len(read(lake, table, ["id"])) == 5_000
-    drop_branches(lake, table, older_than=dt.timedelta(0))
     expire(lake, table, older_than=dt.timedelta(0))
     remove_orphans(lake, table, older_than=dt.timedelta(0))
     assert len(read(lake, table, ["id"])) == 5_000

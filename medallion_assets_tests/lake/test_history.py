@@ -56,7 +56,7 @@ def test_a_replaced_day_is_old_and_new_rows(lake: Lake) -> None:
     ids = []
     for n in (10, 20):
         new = pa.table({"day": days[: n // 10], "n": [n] * (n // 10)}, schema=schema)
-        staged = stage_replace(lake, table, new, branch="audit", only=("day", pa.array(days[: n // 10])))
+        staged = stage_replace(lake, table, new, only=("day", pa.array(days[: n // 10])))
         publish(lake, table, staged)
         ids.append(staged.snapshot_id)
     assert changes(lake, table, ids[0], ids[1], ["day", "n"]) == [

@@ -20,7 +20,7 @@ def _write(lake: Lake, *keys: str, n: int) -> str:
     """Merge rows and return SQL that reads the snapshot."""
     table = lake.ensure("silver", "orders", SCHEMA, key=["id"])
     rows = pa.table({"id": list(keys), "n": [n] * len(keys)}, schema=SCHEMA)
-    publish(lake, table, stage_merge(lake, table, rows, key=["id"], branch="audit-test", order_by=["n"]))
+    publish(lake, table, stage_merge(lake, table, rows, key=["id"], order_by=["n"]))
     return lake.scan_sql(lake.table("silver", "orders"), None)
 
 

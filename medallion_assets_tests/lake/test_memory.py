@@ -28,7 +28,7 @@ def other(lake: Lake) -> Iterator[Lake]:
 def _write(lake: Lake, name: str, key: str, n: int, *, table: object = None) -> None:
     found = lake.ensure("silver", name, SCHEMA, key=["id"]) if table is None else table
     rows = pa.table({"id": [key], "n": [n]}, schema=SCHEMA)
-    publish(lake, found, stage_merge(lake, found, rows, key=["id"], branch="audit-test", order_by=["n"]))  # type: ignore[arg-type]
+    publish(lake, found, stage_merge(lake, found, rows, key=["id"], order_by=["n"]))  # type: ignore[arg-type]
 
 
 def _keys(lake: Lake, name: str) -> list[str]:

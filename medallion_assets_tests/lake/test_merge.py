@@ -212,7 +212,7 @@ def test_a_floating_key_is_refused(lake: Lake) -> None:
         lake.ensure("silver", "floats", schema, key=["id"])
     table = lake.ensure("silver", "floats", schema)
     with pytest.raises(SchemaMismatch, match="decimal, bigint or string"):
-        stage_merge(lake, table, rows(schema, {"id": 1.5, "_sequence_number": 1}), key=["id"], branch="audit")
+        stage_merge(lake, table, rows(schema, {"id": 1.5, "_sequence_number": 1}), key=["id"])
 
 
 def test_text_too_long_for_bounds_does_not_hide_rows_from_readers(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_rows_that_are_not_the_tables_are_refused(lake: Lake) -> None:
         (good.set_column(2, "amount", pa.array([True])), "amount"),
     ):
         with pytest.raises(SchemaMismatch, match=word):
-            stage_merge(lake, table, bad, key=["id"], branch="audit")
+            stage_merge(lake, table, bad, key=["id"])
     assert table.snapshots() == []
 
 
@@ -245,9 +245,9 @@ def test_a_null_or_repeated_key_is_refused(lake: Lake) -> None:
     table = lake.ensure("silver", "orders", ORDERS)
     with pytest.raises(ValueError, match="id is null in 1 of 2 rows"):
         nulls = rows(ORDERS, order("a", 1), {"id": None, "_sequence_number": 1})
-        stage_merge(lake, table, nulls, key=["id"], branch="audit")
+        stage_merge(lake, table, nulls, key=["id"])
     with pytest.raises(ValueError, match="1 keys occur more than once"):
-        stage_merge(lake, table, rows(ORDERS, order("a", 1), order("a", 2)), key=["id"], branch="audit")
+        stage_merge(lake, table, rows(ORDERS, order("a", 1), order("a", 2)), key=["id"])
 
 
 def test_files_are_sorted_compressed_and_carry_field_ids(lake: Lake) -> None:
@@ -286,7 +286,7 @@ def test_many_commits_leave_few_manifests(lake: Lake, monkeypatch: pytest.Monkey
 def test_a_snapshot_says_what_it_was_staged_with(lake: Lake) -> None:
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     properties = {"medallion.objects": '["x"]', "medallion.run-id": "r1"}
-    staged = stage_merge(lake, table, rows(ORDERS, order("a", 1)), key=["id"], branch="audit", properties=properties)
+    staged = stage_merge(lake, table, rows(ORDERS, order("a", 1)), key=["id"], properties=properties)
     publish(lake, table, staged, properties={"medallion.position": "{}"})
     reread = lake.table("silver", "orders")
     snapshot = reread.current_snapshot()

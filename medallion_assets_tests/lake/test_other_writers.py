@@ -18,6 +18,7 @@ from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.duck import wrong_columns
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.maintenance import compact
+from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
 
@@ -133,7 +134,7 @@ def test_files_that_we_do_not_read_are_refused_with_the_way_out(
     )
     file.spec_id = 0
     base = Contents.of(table, table.metadata.current_snapshot_id)
-    stage_snapshot(table, base, branch="main", operation=Operation.OVERWRITE, added=[file])
+    publish(files_lake, table, stage_snapshot(table, base, operation=Operation.OVERWRITE, added=[file]))
     with pytest.raises(
         SchemaMismatch, match=rf"silver.orders has {words} that another writer made.*rewrite_data_files"
     ):

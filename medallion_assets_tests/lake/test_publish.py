@@ -13,9 +13,10 @@ from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import CommitConflict, LakeUnavailable
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import discard, publish
-from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
+from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows, stored
 
 
 @pytest.fixture
@@ -32,20 +33,22 @@ def other_lake(lake: Lake) -> Iterator[Lake]:
         yield opened
 
 
-def stage(lake: Lake, table: Table, *changes: dict[str, Any], branch: str = "audit") -> Any:
-    return stage_merge(lake, table, rows(ORDERS, *changes), key=["id"], branch=branch)
+def stage(lake: Lake, table: Table, *changes: dict[str, Any]) -> Staged:
+    return stage_merge(lake, table, rows(ORDERS, *changes), key=["id"])
 
 
 @pytest.mark.both_lakes
 def test_nobody_sees_a_staged_row_before_it_is_published(lake: Lake, table: Table, other_lake: Lake) -> None:
     staged = stage(lake, table, order("a", 2, amount=Decimal(1)), order("b", 1))
-    assert read(lake, table, ["id", "amount"], staged.snapshot_id) == [("a", Decimal("1.00")), ("b", None)]
+    assert read(lake, staged.applied_to(table), ["id", "amount"]) == [("a", Decimal("1.00")), ("b", None)]
     assert read(other_lake, other_lake.table("silver", "orders"), ["id", "amount"]) == [("a", None)]
     publish(lake, table, staged, properties={"medallion.position": "p1"})
     seen = other_lake.table("silver", "orders")
     assert read(other_lake, seen, ["id", "amount"]) == [("a", Decimal("1.00")), ("b", None)]
     assert seen.properties["medallion.position"] == "p1"
-    assert set(seen.refs()) == {"main"}, "the branch went in the same commit"
+    assert len(seen.metadata.metadata_log) == 2, (
+        "one commit for the staged rows, after the one that made the table and the first rows"
+    )
 
 
 def test_the_first_rows_of_a_table_are_staged_too(lake: Lake, other_lake: Lake) -> None:
@@ -53,7 +56,7 @@ def test_the_first_rows_of_a_table_are_staged_too(lake: Lake, other_lake: Lake) 
     staged = stage(lake, table, order("a", 1))
     assert staged.base_snapshot_id is None
     assert read(other_lake, other_lake.table("silver", "empty"), ["id"]) == []
-    assert read(lake, table, ["id"], staged.snapshot_id) == [("a",)]
+    assert read(lake, staged.applied_to(table), ["id"]) == [("a",)]
     publish(lake, table, staged)
     assert read(other_lake, other_lake.table("silver", "empty"), ["id"]) == [("a",)]
 
@@ -62,32 +65,15 @@ def test_the_first_rows_of_a_table_are_staged_too(lake: Lake, other_lake: Lake) 
 def test_main_that_moved_meanwhile_is_a_conflict_and_planning_again_loses_nothing(
     lake: Lake, table: Table, other_lake: Lake
 ) -> None:
-    mine = stage(lake, table, order("a", 3), order("mine", 1), branch="mine")
+    mine = stage(lake, table, order("a", 3), order("mine", 1))
     merge(other_lake, other_lake.table("silver", "orders"), rows(ORDERS, order("a", 2), order("theirs", 1)))
     with pytest.raises(CommitConflict, match="try again"):
         publish(lake, table, mine, properties={"medallion.position": "lost"})
     assert "medallion.position" not in lake.table("silver", "orders").properties
-    again = stage(lake, table, order("a", 3), order("mine", 1), branch="mine")
+    again = stage(lake, table, order("a", 3), order("mine", 1))
     publish(lake, table, again)
     assert [id for (id,) in read(lake, table, ["id"])] == ["a", "mine", "theirs"]
     assert again.updated == 1
-
-
-def test_a_stage_planned_on_a_state_that_is_gone_is_a_conflict(
-    lake: Lake, table: Table, other_lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other writer commits after this one has planned and before it commits: the catalog must notice."""
-    commit = Table._do_commit
-
-    def late(self: Table, *args: Any) -> None:
-        monkeypatch.setattr(Table, "_do_commit", commit)
-        merge(other_lake, other_lake.table("silver", "orders"), rows(ORDERS, order("theirs", 1)))
-        commit(self, *args)
-
-    monkeypatch.setattr(Table, "_do_commit", late)
-    with pytest.raises(CommitConflict):
-        stage(lake, table, order("mine", 1), branch="mine")
-    assert [id for (id,) in read(lake, lake.table("silver", "orders"), ["id"])] == ["a", "theirs"]
 
 
 @pytest.mark.both_lakes
@@ -95,9 +81,9 @@ def test_two_publishers_at_the_same_moment_do_not_both_win(
     lake: Lake, table: Table, other_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both have seen main as it was; only the catalog's own comparison can tell them apart."""
-    mine = stage(lake, table, order("mine", 1), branch="mine")
+    mine = stage(lake, table, order("mine", 1))
     theirs = other_lake.table("silver", "orders")
-    their_staged = stage(other_lake, theirs, order("theirs", 1), branch="theirs")
+    their_staged = stage(other_lake, theirs, order("theirs", 1))
     commit = Table._do_commit
 
     def late(self: Table, *args: Any) -> None:
@@ -123,7 +109,7 @@ def test_writers_racing_with_retries_lose_no_row(lake: Lake, table: Table) -> No
                     changes = [order(f"w{writer}-{number}", 1), order("a", 10 * number + writer + 2)]
                     while True:
                         try:
-                            publish(own, handle, stage(own, handle, *changes, branch=f"w{writer}"))
+                            publish(own, handle, stage(own, handle, *changes))
                             break
                         except CommitConflict as conflict:
                             conflicts.append(conflict)
@@ -145,23 +131,22 @@ def test_writers_racing_with_retries_lose_no_row(lake: Lake, table: Table) -> No
     assert int(found[0][1]) == 24, "the highest sequence number of all writers won"
 
 
-def test_a_branch_left_by_a_crash_is_replaced(lake: Lake, table: Table) -> None:
+def test_what_a_crash_left_staged_cannot_be_published_later(lake: Lake, table: Table) -> None:
     left = stage(lake, table, order("never", 1))
-    staged = stage(lake, table, order("b", 1))
-    publish(lake, table, staged)
-    assert [id for (id,) in read(lake, table, ["id"])] == ["a", "b"]
+    publish(lake, table, stage(lake, table, order("b", 1)))
     with pytest.raises(CommitConflict):
         publish(lake, table, left)
+    assert [id for (id,) in read(lake, table, ["id"])] == ["a", "b"]
 
 
-def test_a_discarded_stage_is_gone_and_a_later_one_of_the_same_name_is_not(lake: Lake, table: Table) -> None:
-    first = stage(lake, table, order("b", 1))
-    discard(lake, table, first)
-    assert set(table.refs()) == {"main"}
-    second = stage(lake, table, order("c", 1))
-    discard(lake, table, first)
-    assert set(table.refs()) == {"main", "audit"}
-    publish(lake, table, second)
+@pytest.mark.both_lakes
+def test_a_discarded_stage_leaves_no_file_and_the_table_as_it_was(lake: Lake, table: Table) -> None:
+    before = stored(lake)
+    staged = stage(lake, table, order("a", 2), order("b", 1))
+    assert stored(lake) - before == set(staged.files) and len(staged.files) == 5, "data, deletes, two manifests, a list"
+    discard(lake, table, staged)
+    assert stored(lake) == before
+    publish(lake, table, stage(lake, table, order("c", 1)))
     assert [id for (id,) in read(lake, table, ["id"])] == ["a", "c"]
 
 
@@ -187,10 +172,9 @@ def test_publishing_twice_is_once(lake: Lake, table: Table) -> None:
 
 
 @pytest.mark.both_lakes
-@pytest.mark.parametrize("step", ["stage", "publish"])
 @pytest.mark.parametrize("landed", [True, False])
 def test_a_commit_whose_answer_is_lost_is_looked_up(
-    lake: Lake, table: Table, monkeypatch: pytest.MonkeyPatch, step: str, landed: bool
+    lake: Lake, table: Table, monkeypatch: pytest.MonkeyPatch, landed: bool
 ) -> None:
     commit = Table._do_commit
     lost: dict[str, Exception] = {
@@ -204,15 +188,14 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(
             commit(lake.table("silver", "orders"), *args)
         raise lost[lake.settings.catalog]
 
-    staged = stage(lake, table, order("b", 1)) if step == "publish" else None
+    staged = stage(lake, table, order("b", 1))
     monkeypatch.setattr(Table, "_do_commit", answer_lost)
     if landed:
-        staged = staged or stage(lake, table, order("b", 1))
         publish(lake, table, staged)
         assert [id for (id,) in read(lake, table, ["id"])] == ["a", "b"]
     else:
         with pytest.raises(LakeUnavailable):
-            publish(lake, table, staged or stage(lake, table, order("b", 1)))
+            publish(lake, table, staged)
         assert [id for (id,) in read(lake, lake.table("silver", "orders"), ["id"])] == ["a"]
 
 

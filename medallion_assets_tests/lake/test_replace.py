@@ -25,7 +25,7 @@ def sales(*values: tuple[dt.date | None, str, str]) -> pa.Table:
 
 def replace(lake: Lake, table: Any, new: pa.Table, days: list[dt.date | None] | None) -> Any:
     only = ("day", pa.array(days, pa.date32())) if days is not None else None
-    staged = stage_replace(lake, table, new, branch="audit", only=only)
+    staged = stage_replace(lake, table, new, only=only)
     publish(lake, table, staged)
     return staged
 
@@ -123,7 +123,7 @@ def test_exactly_the_rows_of_the_given_keys_are_replaced(lake: Lake, kind: str) 
         chosen = random.sample(keys, random.randint(1, len(keys))) if version else keys
         present = [key for key in chosen if random.random() < 0.8]
         only = ("key", pa.array(chosen, type_)) if version else None
-        staged = stage_replace(lake, table, rows_of(present, version), branch="audit", only=only, sort_by=["key"])
+        staged = stage_replace(lake, table, rows_of(present, version), only=only, sort_by=["key"])
         publish(lake, table, staged)
         expected = {key: old for key, old in expected.items() if key not in chosen} | dict.fromkeys(present, version)
         wanted = [(key, line, version) for key, version in expected.items() for line in range(3)]
@@ -141,11 +141,9 @@ def test_few_keys_of_a_large_file_are_deleted_by_position_and_a_file_of_nothing_
 
     def replace_keys(*keys: int) -> None:
         new = pa.table({"key": keys}, schema=schema)
-        publish(
-            lake, table, stage_replace(lake, table, new, branch="audit", only=("key", pa.array(keys)), sort_by=["key"])
-        )
+        publish(lake, table, stage_replace(lake, table, new, only=("key", pa.array(keys)), sort_by=["key"]))
 
-    publish(lake, table, stage_replace(lake, table, pa.table({"key": range(1000)}, schema=schema), branch="audit"))
+    publish(lake, table, stage_replace(lake, table, pa.table({"key": range(1000)}, schema=schema)))
     replace_keys(3, 900)
     assert files() == [[2, 1000], [2]]
     replace_keys(3, 900)

@@ -48,7 +48,7 @@ def test_two_writers_at_once_lose_no_row_of_any_table(lake: Lake, table: OpsTabl
         try:
             with Lake.open(lake.settings) as own:
                 for number in range(3):
-                    upsert(own, table, [row(table, f"{writer}-{number}")], run_id=f"writer-{writer}")
+                    upsert(own, table, [row(table, f"{writer}-{number}")])
         except BaseException as failure:
             failures.append(failure)
             raise
@@ -63,16 +63,16 @@ def test_two_writers_at_once_lose_no_row_of_any_table(lake: Lake, table: OpsTabl
 
 
 def test_a_row_replaces_the_row_with_its_key_unless_that_is_newer(lake: Lake) -> None:
-    upsert(lake, GAPS, [row(GAPS, "a", reason="first"), row(GAPS, "b", reason="first")], run_id="run-1")
-    upsert(lake, GAPS, [row(GAPS, "a", reason="second")], run_id="run-2")
+    upsert(lake, GAPS, [row(GAPS, "a", reason="first"), row(GAPS, "b", reason="first")])
+    upsert(lake, GAPS, [row(GAPS, "a", reason="second")])
     earlier = NOON - timedelta(seconds=1)
-    upsert(lake, GAPS, [row(GAPS, "b", reason="older", detected_at=earlier)], run_id="run-3")
+    upsert(lake, GAPS, [row(GAPS, "b", reason="older", detected_at=earlier)])
     assert [one["reason"] for one in stored(lake, GAPS)] == ["second", "first"]
 
 
 def test_properties_are_set_with_and_without_rows(lake: Lake) -> None:
-    upsert(lake, GAPS, [], run_id="run-1", properties={"medallion.test": "1"})
-    upsert(lake, GAPS, [row(GAPS, "a")], run_id="run-2", properties={"medallion.test": "2"})
+    upsert(lake, GAPS, [], properties={"medallion.test": "1"})
+    upsert(lake, GAPS, [row(GAPS, "a")], properties={"medallion.test": "2"})
     assert lake.table(OPS, GAPS.name).properties["medallion.test"] == "2"
     assert len(stored(lake, GAPS)) == 1
 
@@ -90,12 +90,12 @@ def test_a_plan_is_made_again_from_the_properties_that_another_writer_left(
     def late(*args: Any, **more: Any) -> None:
         monkeypatch.setattr(upsert_module, "publish", publish)
         with Lake.open(lake.settings) as other:
-            upsert_planned(other, HEALTH, plan, run_id="other")
+            upsert_planned(other, HEALTH, plan)
         publish(*args, **more)
 
-    upsert_planned(lake, HEALTH, plan, run_id="run")
+    upsert_planned(lake, HEALTH, plan)
     monkeypatch.setattr(upsert_module, "publish", late)
-    upsert_planned(lake, HEALTH, plan, run_id="run")
+    upsert_planned(lake, HEALTH, plan)
     assert seen == [None, "1", "1", "2"]
     assert [one["id"] for one in stored(lake, HEALTH)] == ["row-0", "row-1", "row-2"]
 
@@ -108,4 +108,4 @@ def test_a_writer_that_always_loses_is_an_error(lake: Lake, monkeypatch: pytest.
     monkeypatch.setattr("medallion_assets.lake.retry.MAX_ATTEMPTS", 3)
     monkeypatch.setattr(upsert_module, "publish", lose)
     with pytest.raises(CommitConflict, match="another writer"):
-        upsert(lake, GAPS, [row(GAPS, "a")], run_id="run")
+        upsert(lake, GAPS, [row(GAPS, "a")])

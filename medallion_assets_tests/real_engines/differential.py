@@ -236,7 +236,7 @@ def _ours(session: Embedded, sql: str) -> SelectAnswer | str:
 def write_table(lake: Lake, name: str, rows: pa.Table) -> None:
     """Write a Silver table with these rows."""
     table = lake.ensure("silver", name, rows.schema)
-    publish(lake, table, stage_replace(lake, table, rows, branch="audit-x"))
+    publish(lake, table, stage_replace(lake, table, rows))
 
 
 def figures(answers: Sequence[tuple[Item, Answer, Answer | None]]) -> Counter[str]:

@@ -20,6 +20,7 @@ from medallion_assets.engines.engine import Engine
 from medallion_assets.gold import published as gold
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import stage_snapshot
+from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.silver import published as silver
@@ -107,7 +108,7 @@ def append(lake: Lake, name: tuple[str, str], change: Callable[[pa.Table], pa.Ta
         rows = connection.execute(f"SELECT * FROM {lake.scan_sql(table, None)}").to_arrow_table()
     files = write_data(table, change(rows).cast(table.schema().as_arrow()))
     contents = Contents.of(table, table.metadata.current_snapshot_id)
-    stage_snapshot(table, contents, branch="main", operation=Operation.APPEND, added=files)
+    publish(lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
 
 
 def by_both(audit: Callable[[Engine], list[CheckResult]], trino: Engine, lake: Lake) -> dict[str, CheckResult]:

@@ -263,7 +263,7 @@ def test_a_snapshot_has_the_columns_of_now(twins: Twins) -> None:
 def merge_row(shop: Shop, table: Table, row: Row) -> None:
     schema = pa.schema([pa.field(one.name, one.type) for one in table.schema().as_arrow()])
     rows = pa.Table.from_pylist([{**row, **shop._meta()}], schema=schema)
-    staged = stage_merge(shop.lake, table, rows, key=["order_id"], order_by=VERSION, branch="audit-test")
+    staged = stage_merge(shop.lake, table, rows, key=["order_id"], order_by=VERSION)
     publish(shop.lake, table, staged)
 
 
@@ -479,7 +479,7 @@ def test_exactly_the_asked_keys_of_every_type_are_computed(files_lake: Lake, tri
     rows = [{name: one} for name, some in values.items() for one in some]
     table = files_lake.ensure("silver", "things", pa.schema([(name, kind.arrow()) for name, kind in kinds.items()]))
     stored = pa.Table.from_pylist(rows, schema=pa.schema([(name, kind.arrow()) for name, kind in kinds.items()]))
-    publish(files_lake, table, stage_replace(files_lake, table, stored, branch="audit-x"))
+    publish(files_lake, table, stage_replace(files_lake, table, stored))
     inputs = {"things": Input(kinds, table, table.metadata.current_snapshot_id)}
     engines: list[Engine] = [engine_on(trino, files_lake), EmbeddedEngine(files_lake)]
     for name, kind in kinds.items():

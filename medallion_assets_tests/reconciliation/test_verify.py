@@ -235,7 +235,7 @@ def test_a_silver_value_that_was_tampered_with_is_found(source: Source) -> None:
             f"SELECT * REPLACE (total_amount + 0.01 AS total_amount, repeat('9', 40) AS _sequence_number) "
             f"FROM {lake.scan_sql(table, None)} WHERE order_id = 'o1'"
         ).to_arrow_table()
-    publish(lake, table, stage_merge(lake, table, rows, key=["order_id"], branch="audit-tamper"))
+    publish(lake, table, stage_merge(lake, table, rows, key=["order_id"]))
     assert source.comparison("silver/orders").different == 1
     assert source.comparison("gold/daily_sales_by_region").agrees  # Gold was not refreshed from it
 
@@ -247,7 +247,6 @@ def test_a_gold_row_that_was_tampered_with_is_found(source: Source) -> None:
         lake,
         table,
         table.scan().to_arrow().slice(0, 0),
-        branch="audit-tamper",
         only=("order_date", pa.array([DAY, date(2026, 3, 2)])),
     )
     publish(lake, table, staged)
@@ -288,7 +287,7 @@ def test_a_wrong_enriched_column_is_found(source: Source) -> None:
             f"SELECT * REPLACE ('nowhere' AS customer_region, _sequence_number || '+0000000000000001' AS "
             f"_sequence_number) FROM {lake.scan_sql(table, None)} WHERE order_id = 'o1'"
         ).to_arrow_table()
-    publish(lake, table, stage_merge(lake, table, rows, key=["order_id"], branch="audit-tamper"))
+    publish(lake, table, stage_merge(lake, table, rows, key=["order_id"]))
     found = source.comparison("silver/orders")
     assert (found.different, found.equal) == (1, 2)
     assert found.differences == ["o1: customer_region: source 'north', lake 'nowhere'"]
@@ -334,7 +333,7 @@ def test_a_mart_over_marts_is_computed_from_the_source_and_not_from_their_publis
         assert source.verify().agrees
 
         table = lake.table("gold", "region_totals")
-        staged = stage_replace(lake, table, table.scan().to_arrow().slice(0, 0), branch="audit-tamper", only=None)
+        staged = stage_replace(lake, table, table.scan().to_arrow().slice(0, 0), only=None)
         publish(lake, table, staged)
         source.refresh("daily_share")
         found = {one.name: one for one in source.verify().marts}

@@ -18,6 +18,7 @@ from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import DEFAULT_GRACE_MINUTES
 from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.lake.commit import stage_snapshot
+from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets.silver.audit import Audit, Batch, RowCounts, check_names
@@ -116,7 +117,7 @@ def test_a_repeated_key_is_found(bench: Bench, whole: bool) -> None:
         again = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)} WHERE r = 1").to_arrow_table()
     files = write_data(table, again)
     contents = Contents.of(table, table.metadata.current_snapshot_id)
-    stage_snapshot(table, contents, branch="main", operation=Operation.APPEND, added=files)
+    publish(bench.lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
     found = audited(bench, whole=whole, batch={"rows": again})["keys"]
     assert (found.blocks_publish, found.numbers["repeated_keys"], list(found.examples)) == (True, 1, ["h/1"])
 

@@ -157,7 +157,7 @@ def test_an_amendment_is_newer_than_what_it_amends_and_older_than_what_follows(b
             UNION ALL
             SELECT * REPLACE ('b' AS id, lpad('4', 40, '0') || '+1772366400000000' AS _sequence_number) FROM ({base})
         """).to_arrow_table()
-    publish(bench.lake, table, stage_merge(bench.lake, table, amended, key=["id"], branch="audit-repair"))
+    publish(bench.lake, table, stage_merge(bench.lake, table, amended, key=["id"]))
     correct(bench)
     done = bench.replay("orders")
     assert (done.resolved, done.superseded) == (1, 1)

@@ -145,8 +145,7 @@ def advance_the_position_before_the_commit() -> Iterator[None]:
     def merge_(self: Any, changes: Any, *, advance: Callable[[Position], Position]) -> Any:
         table = ensure_silver_table(self.lake, self.contract, self.schema)
         at = Position.from_json(text) if (text := table.properties.get(POSITION)) else Position.start()
-        main = table.metadata.current_snapshot_id
-        nothing = Staged(".".join(table.name()), "audit-none", main, main)
+        nothing = Staged(".".join(table.name()), table.metadata.current_snapshot_id)
         publish(self.lake, table, nothing, properties={POSITION: advance(at).to_json()})
         return real(self, changes, advance=advance)
 
@@ -159,11 +158,10 @@ def publish_before_the_audit() -> Iterator[None]:
     """Readers see a batch, then it is audited."""
     real = batch.Merger._audit
 
-    def audit(self: Any, connection: Any, table: Any, result: Any, **more: Any) -> Any:
-        main = table.metadata.current_snapshot_id
-        staged = Staged(".".join(table.name()), f"audit-{self.run_id}", main, result.snapshot_id)
+    def audit(self: Any, connection: Any, table: Any, result: Any, *, staged: Staged, **more: Any) -> Any:
+        as_planned = self.lake.table(*table.name())
         publish(self.lake, table, staged)
-        return real(self, connection, table, result, **more)
+        return real(self, connection, as_planned, result, staged=staged, **more)
 
     with patched((batch.Merger, "_audit", audit)):
         yield

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -27,8 +27,7 @@ from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.commit import AUDIT_BRANCH
-from medallion_assets.lake.maintenance import drop_branches, expire, remove_orphans
+from medallion_assets.lake.maintenance import expire, remove_orphans
 from medallion_assets.local.demo import OBSERVE_SECONDS, Demo
 from medallion_assets.local.processes import Child
 from medallion_assets.local.stack import Stack, run_stack
@@ -56,7 +55,6 @@ class Report:
     killed: Counter[str] = field(default_factory=Counter)
     killed_in: Counter[str] = field(default_factory=Counter)
     runs: Counter[str] = field(default_factory=Counter)
-    branches_left: int = 0
     files_left: int = 0
     objects: int = 0
     caught_up_seconds: float = 0.0
@@ -152,7 +150,7 @@ class Killer:
         if victim == WORKER:
             time.sleep(self._dice.uniform(0, self._typical_seconds(step)))
             step = self._step_at_work(run) or "between two steps"
-        elif not self._has_staged(step, run.run_id):
+        elif not self._has_staged(step):
             return False
         try:
             os.kill(int(run.tags[PID_TAG]), signal.SIGKILL)
@@ -183,13 +181,21 @@ class Killer:
         ]
         return sum(took) / len(took) if took else 1.0
 
-    def _has_staged(self, step: str, run_id: str) -> bool:
-        """Whether the run has staged a snapshot that is not published yet."""
+    def _has_staged(self, step: str) -> bool:
+        """Whether a manifest list was written just now whose snapshot the table does not know."""
         layer, _, name = step.partition("__")
         try:
-            return f"{AUDIT_BRANCH}{run_id}" in self._lake.table(layer, name).refs()
+            table = self._lake.table(layer, name)
         except TableMissing:
             return False
+        bucket, _, prefix = table.location().removeprefix("s3://").partition("/")
+        found = boto3.client("s3").list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/metadata/snap-")
+        known = {f"snap-{snapshot.snapshot_id}" for snapshot in table.snapshots()}
+        just_now = datetime.now(UTC) - timedelta(seconds=5)
+        return any(
+            one["LastModified"] > just_now and not one["Key"].rpartition("/")[2].startswith(tuple(known))
+            for one in found.get("Contents", [])
+        )
 
     def _note(self, victim: str, step: str | None = None) -> None:
         self._report.killed[victim] += 1
@@ -250,16 +256,13 @@ def _look_at_bronze(stack: Stack, report: Report) -> None:
 
 
 def _clean(stack: Stack, lake: Lake, report: Report, say: Callable[[str], None]) -> None:
-    """What the dead left: branches nobody published and files nobody needs. The daemon is stopped: nobody writes."""
+    """What the dead left: files nobody needs. The daemon is stopped: nobody writes."""
     next(child for child in stack.children if child.name == DAEMON).stop()
     marts = load_marts(stack.domain)
     tables = [("silver", contract.lake_name) for contract in stack.domain.tables] + [("gold", m.name) for m in marts]
     now = timedelta(0)
     for layer, name in tables:
         table = lake.table(layer, name)
-        report.branches_left += drop_branches(lake, table, older_than=now)
         expire(lake, table, older_than=now)
         report.files_left += remove_orphans(lake, table, older_than=now)
-        if any(branch.startswith(AUDIT_BRANCH) for branch in table.refs()):
-            report.wrong.append(f"{layer}.{name} still has a staged branch")
-    say(f"removed {report.branches_left} staged branches and {report.files_left} files of the dead")
+    say(f"removed {report.files_left} files of the dead")

@@ -76,7 +76,7 @@ def write(settings: LakeSettings, writer: int, writers: int, commits: int) -> tu
             def once() -> None:
                 nonlocal planned
                 planned += 1
-                staged = stage_merge(lake, table, changes, key=["id"], branch=f"audit-writer-{writer}")  # noqa: B023
+                staged = stage_merge(lake, table, changes, key=["id"])  # noqa: B023
                 publish(lake, table, staged)
 
             try:
