@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -37,6 +37,8 @@ _FARGATE = {
     16_384: tuple(range(32_768, 122_881, 8192)),
 }
 """The memory in MB that Fargate pairs with each number of CPU units."""
+SMALLEST_STORAGE_GB: Final = 20
+"""The disk of every Fargate task; more is a setting."""
 
 
 def _network(written: str) -> str:
@@ -114,6 +116,12 @@ class Orchestrator(Strict):
     )
     run_cpu: Annotated[int, Field(ge=256)]
     run_memory_mb: Annotated[int, Field(ge=512)]
+    run_storage_gb: int = Field(
+        default=SMALLEST_STORAGE_GB,
+        ge=SMALLEST_STORAGE_GB,
+        le=200,
+        description="The disk of a run, for what does not fit in memory.",
+    )
     database_class: str
     database_multi_az: bool
     database_backup_days: Annotated[int, Field(ge=1, le=35)]

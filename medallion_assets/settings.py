@@ -51,6 +51,8 @@ VARIABLES: Final = {
     "region": "AWS_REGION",
     "read_capacity": "MEDALLION_READ_CAPACITY",
     "freshness": "MEDALLION_FRESHNESS",
+    "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
+    "spill_folder": "MEDALLION_SPILL_FOLDER",
     "checkpoint": "MEDALLION_CHECKPOINT",
     "engine": "MEDALLION_ENGINE",
     "engine_timeout_seconds": "MEDALLION_ENGINE_TIMEOUT_SECONDS",
@@ -84,6 +86,15 @@ class DomainSettings(BaseModel):
     freshness: Freshness = Field(
         default="seconds",
         description="How long changes may be gathered before a run takes them: seconds, minutes (one) or hourly.",
+    )
+    duckdb_memory_mb: int | None = Field(
+        default=None,
+        ge=128,
+        description="Memory in MB that DuckDB may use in a process; what does not fit goes to disk. Left out, it is "
+        "four fifths of the machine's. In a container: half of the container's.",
+    )
+    spill_folder: str | None = Field(
+        default=None, description="A directory for what does not fit in memory. Left out, the system's temporary one."
     )
     engine: Literal["duckdb", "trino", "athena"] = Field(
         default="duckdb", description="What computes the marts: duckdb in the run's own process, trino or athena."
@@ -129,6 +140,13 @@ class DomainSettings(BaseModel):
     def _require_place(cls, value: str) -> str:
         if not _S3.match(value) and not Path(value).is_absolute():
             raise ValueError("expected s3://bucket/prefix or an absolute directory")
+        return value
+
+    @field_validator("spill_folder")
+    @classmethod
+    def _require_folder(cls, value: str | None) -> str | None:
+        if value is not None and not (Path(value).is_absolute() and Path(value).is_dir()):
+            raise ValueError("expected an absolute directory that exists")
         return value
 
     @field_validator("trino_url")
@@ -220,6 +238,8 @@ class DomainSettings(BaseModel):
             catalog=self.catalog,
             region=self.region,
             s3_endpoint=_configured_s3_endpoint(self.region) if self.warehouse.startswith("s3://") else None,
+            duckdb_memory_mb=self.duckdb_memory_mb,
+            spill_folder=self.spill_folder,
         )
 
     def distributed_engine(self) -> TrinoSettings | AthenaSettings | None:

@@ -131,6 +131,8 @@ def test_a_missing_setting_is_named_with_its_variable(name: str, monkeypatch: py
             "sqlite",
             "The catalog is sqlite and the warehouse s3://lake/.*choose the catalog glue",
         ),
+        ("MEDALLION_DUCKDB_MEMORY_MB", "1", "MEDALLION_DUCKDB_MEMORY_MB is '1'.*greater than or equal to 128"),
+        ("MEDALLION_SPILL_FOLDER", "/not/there", "MEDALLION_SPILL_FOLDER is '/not/there'.*directory that exists"),
         ("AWS_REGION", "", "AWS_REGION is ''"),
         ("AWS_REGION", "Europe (Frankfurt)", "AWS_REGION is 'Europe"),
         ("MEDALLION_CHECKPOINT", "", "MEDALLION_CHECKPOINT is ''.*expected a name or a path"),

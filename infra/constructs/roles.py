@@ -62,8 +62,8 @@ def daemon_role(
         access.grant(
             "StartRuns",
             ["ecs:RunTask"],
-            [family, f"{family}:*"],
-            "every deployment makes a new revision; the daemon starts the family's newest",
+            [f"{family}:*"],
+            "a deployment makes a new revision, which the daemon starts",
             {"ArnEquals": {"ecs:cluster": cluster.cluster_arn}},
         ),
         access.grant(

@@ -26,9 +26,10 @@ from infra.constructs.network import CODE_PORT, WEB_PORT, Network
 from infra.constructs.roles import daemon_role, operator_role, pipeline_role, webserver_role
 from infra.findings import acknowledge
 from infra.log_groups import log_group
-from infra.settings import AthenaEngine, Environment, TrinoEngine
+from infra.settings import SMALLEST_STORAGE_GB, AthenaEngine, Environment, TrinoEngine
 from medallion_assets.contracts.loader import Domain
 
+_SERVICE_MEMORY_MB: Final = 2048
 _EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - in a container of its own, behind its security group
 _WORKSPACE: Final = ("-w", "/opt/dagster/home/workspace.yaml")
 
@@ -73,7 +74,9 @@ class Services(Construct):
         code = self._code(pipeline)
         service_env = {
             "DAGSTER_CODE_HOST": f"code.{self._namespace.namespace_name}",
-            "DAGSTER_RUN_TASK_DEFINITION": run.family,
+            # A revision, not the family: the launcher looks up a family's newest revision once, when it starts, and the
+            # next deployment deregisters that one. With a revision here, a deployment starts the service anew.
+            "DAGSTER_RUN_TASK_DEFINITION": run.task_definition_arn,
         }
         daemon = self._daemon(daemon_role(self, settings, run=run, cluster=self._cluster), service_env)
         # Its sensors ask the code server; a run is started in the daemon's own network, with its group.
@@ -83,31 +86,42 @@ class Services(Construct):
     def _operator(self, role: iam.Role) -> None:
         """A task that a person starts with a command of `medallion`."""
         orchestrator = self._settings.orchestrator
-        task = self._task("operator", role, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
-        self._container(task, "operator", ["medallion", "status"], environment=self._pipeline_env())
+        task = self._run_task("operator", role)
+        environment = self._pipeline_env(orchestrator.run_memory_mb)
+        self._container(task, "operator", ["medallion", "status"], environment=environment)
 
     def _run(self, role: iam.Role) -> ecs.FargateTaskDefinition:
         """The task definition that the launcher starts every run from; it gives the command."""
         orchestrator = self._settings.orchestrator
-        task = self._task("run", role, cpu=orchestrator.run_cpu, memory_mb=orchestrator.run_memory_mb)
+        task = self._run_task("run", role)
         self._container(
             task,
             "run",
             ["dagster", "--version"],
-            environment=self._pipeline_env() | self._engine_env(),
+            environment=self._pipeline_env(orchestrator.run_memory_mb) | self._engine_env(),
             secrets=self._engine_secrets(),
         )
         return task
 
+    def _run_task(self, name: str, role: iam.IRole) -> ecs.FargateTaskDefinition:
+        orchestrator = self._settings.orchestrator
+        return self._task(
+            name,
+            role,
+            cpu=orchestrator.run_cpu,
+            memory_mb=orchestrator.run_memory_mb,
+            storage_gb=orchestrator.run_storage_gb,
+        )
+
     def _code(self, role: iam.Role) -> ecs.FargateService:
-        task = self._task("code", role, cpu=512, memory_mb=2048)
+        task = self._task("code", role, cpu=512, memory_mb=_SERVICE_MEMORY_MB)
         serve = ["dagster", "api", "grpc", "-h", _EVERY_ADDRESS, "-p", str(CODE_PORT)]
         self._container(
             task,
             "code",
             [*serve, "-m", "medallion_assets.definitions"],
-            environment=self._pipeline_env(),
-            health=["dagster", "api", "grpc-health-check", "-p", str(CODE_PORT)],
+            environment=self._pipeline_env(_SERVICE_MEMORY_MB),
+            health=["code", str(CODE_PORT)],
         )
         service = self._service("code", task)
         service.enable_cloud_map(
@@ -119,13 +133,13 @@ class Services(Construct):
         return service
 
     def _daemon(self, role: iam.Role, environment: Mapping[str, str]) -> ecs.FargateService:
-        task = self._task("daemon", role, cpu=512, memory_mb=2048)
+        task = self._task("daemon", role, cpu=512, memory_mb=_SERVICE_MEMORY_MB)
         self._container(
             task,
             "daemon",
             ["dagster-daemon", "run", *_WORKSPACE],
             environment=environment,
-            health=["dagster-daemon", "liveness-check"],
+            health=["daemon"],
         )
         return self._service("daemon", task)
 
@@ -140,7 +154,8 @@ class Services(Construct):
         )
         return self._service("webserver", task, replicas_while_deploying=True)
 
-    def _pipeline_env(self) -> dict[str, str]:
+    def _pipeline_env(self, memory_mb: int) -> dict[str, str]:
+        """Return the variables of a container with this memory that opens the lake."""
         settings = self._settings
         return {
             "AWS_REGION": settings.region,
@@ -148,6 +163,9 @@ class Services(Construct):
             "MEDALLION_WAREHOUSE": settings.warehouse,
             "MEDALLION_CATALOG": "glue",
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
+            # DuckDB would take four fifths of the host's memory. The other half is for Python, Arrow and Dagster.
+            "MEDALLION_DUCKDB_MEMORY_MB": str(memory_mb // 2),
+            "MEDALLION_SPILL_FOLDER": "/tmp",  # noqa: S108 - the task's own disk
         }
 
     def _engine_env(self) -> dict[str, str]:
@@ -178,13 +196,16 @@ class Services(Construct):
             case _:
                 return {}
 
-    def _task(self, name: str, role: iam.IRole, *, cpu: int, memory_mb: int) -> ecs.FargateTaskDefinition:
+    def _task(
+        self, name: str, role: iam.IRole, *, cpu: int, memory_mb: int, storage_gb: int = SMALLEST_STORAGE_GB
+    ) -> ecs.FargateTaskDefinition:
         task = ecs.FargateTaskDefinition(
             self,
             f"Task{name}",
             family=f"{self._settings.prefix}-{name}",
             cpu=cpu,
             memory_limit_mib=memory_mb,
+            ephemeral_storage_gib=storage_gb if storage_gb > SMALLEST_STORAGE_GB else None,
             task_role=role,
             runtime_platform=ecs.RuntimePlatform(
                 cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
@@ -214,6 +235,7 @@ class Services(Construct):
             container_name=name,
             image=self._image,
             command=list(command),
+            memory_limit_mib=int(str(task.memory_mib)),
             environment={
                 "AWS_DEFAULT_REGION": self._settings.region,
                 "DAGSTER_DB_HOST": self._database.address,
@@ -231,8 +253,8 @@ class Services(Construct):
             ),
             port_mappings=[ecs.PortMapping(container_port=port)] if port else None,
             health_check=ecs.HealthCheck(
-                command=["CMD", *health],
-                interval=Duration.seconds(30),
+                command=["CMD", "python", "/opt/dagster/home/probe.py", *health],
+                interval=Duration.seconds(60),
                 timeout=Duration.seconds(20),
                 start_period=Duration.seconds(120),
             )

@@ -39,6 +39,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     region: Any = Field(description=DomainSettings.model_fields["region"].description)
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
+    duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
+    spill_folder: Any = Field(description=DomainSettings.model_fields["spill_folder"].description)
     engine: Any = Field(description=DomainSettings.model_fields["engine"].description)
     engine_timeout_seconds: Any = Field(description=DomainSettings.model_fields["engine_timeout_seconds"].description)
     engine_result_mb: Any = Field(description=DomainSettings.model_fields["engine_result_mb"].description)
@@ -62,6 +64,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         region: Text = dg.EnvVar(VARIABLES["region"]),
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
+        duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
+        spill_folder: Text = dg.EnvVar(VARIABLES["spill_folder"]),
         engine: Text = dg.EnvVar(VARIABLES["engine"]),
         engine_timeout_seconds: int | Text = dg.EnvVar(VARIABLES["engine_timeout_seconds"]),
         engine_result_mb: int | Text = dg.EnvVar(VARIABLES["engine_result_mb"]),
@@ -80,6 +84,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             region=region,
             read_capacity=read_capacity,
             freshness=freshness,
+            duckdb_memory_mb=duckdb_memory_mb,
+            spill_folder=spill_folder,
             engine=engine,
             engine_timeout_seconds=engine_timeout_seconds,
             engine_result_mb=engine_result_mb,

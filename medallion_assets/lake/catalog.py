@@ -59,7 +59,10 @@ TABLE_PROPERTIES = {
 
 
 class LakeSettings(BaseModel):
-    """Where the lake is. Credentials come from boto3's own chain. The endpoints are URLs, and None on AWS."""
+    """Where the lake is. Credentials come from boto3's own chain. The endpoints are URLs, and None on AWS.
+
+    `duckdb_memory_mb` and `spill_folder` are as in duck.connect.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +71,8 @@ class LakeSettings(BaseModel):
     region: str
     s3_endpoint: str | None = None
     glue_endpoint: str | None = None
+    duckdb_memory_mb: int | None = None
+    spill_folder: str | None = None
 
     @field_validator("warehouse")
     @classmethod
@@ -250,7 +255,9 @@ class Lake:
         """
         with self._opening:
             if self._database is None:
-                self._database = duck.connect()
+                self._database = duck.connect(
+                    memory_mb=self.settings.duckdb_memory_mb, spill_folder=self.settings.spill_folder
+                )
             if self._session is not None:
                 # Credentials of a role expire within the hour, so each connection gets those that are valid now.
                 bucket = self.settings.warehouse.removeprefix("s3://").split("/")[0]

@@ -238,6 +238,8 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "AWS_REGION",
         "MEDALLION_READ_CAPACITY",
         "MEDALLION_FRESHNESS",
+        "MEDALLION_DUCKDB_MEMORY_MB",
+        "MEDALLION_SPILL_FOLDER",
         "MEDALLION_ENGINE",
         "MEDALLION_ENGINE_TIMEOUT_SECONDS",
         "MEDALLION_ENGINE_RESULT_MB",

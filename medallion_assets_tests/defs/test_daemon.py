@@ -9,19 +9,24 @@ import json
 import os
 import shutil
 import signal
+import socket
+import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from infra.docker import probe
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.defs import sensors
@@ -299,3 +304,24 @@ def test_the_new_day_sensor_is_on_and_evaluates(stack: Stack) -> None:
     assert ticks
     assert all(tick.error is None for tick in ticks)
     assert datetime.now(UTC).timestamp() - ticks[0].timestamp < 60
+
+
+def test_the_containers_health_checks_see_the_real_code_server_and_daemon(stack: Stack) -> None:
+    home = Path(os.environ["DAGSTER_HOME"])
+    port = yaml.safe_load((home / "workspace.yaml").read_text())["load_from"][0]["grpc_server"]["port"]
+    with closing(socket.socket()) as closed:
+        closed.bind(("127.0.0.1", 0))
+        deaf = closed.getsockname()[1]
+        assert [probe.main("code", str(one)) for one in (port, deaf)] == [0, 1]
+    (history,) = home.rglob("runs.db")
+    with closing(sqlite3.connect(history)) as database:
+        eventually(lambda: probe.daemon_fault(database, datetime.now(UTC)) is None, "a daemon that reports")
+        later = datetime.now(UTC) + probe.LONGEST_SILENCE
+        fault = probe.daemon_fault(database, later + timedelta(minutes=1))
+        assert fault is not None and "SENSOR" in fault
+        database.execute(
+            "INSERT INTO daemon_heartbeats (daemon_type, daemon_id, timestamp) VALUES ('GONE', 'an earlier one', ?)",
+            ["2026-01-01 00:00:00"],
+        )
+        assert probe.daemon_fault(database, datetime.now(UTC)) is None, "a loop of an earlier version does not count"
+        database.rollback()

@@ -59,7 +59,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     """Environments like `dev`, each with something else.
 
     - dev: one more contract and mart
-    - open: a page that one range of the internet may open
+    - open: a page that one range of the internet may open, and runs with a disk of 100 GB
     - athena, trino: that engine computes the marts
     """
 
@@ -67,7 +67,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         shop = Path(shutil.copytree(domain_folder("ecommerce"), build / "shop"))
         (shop / "tables" / "invoices.yaml").write_text(INVOICES)
         shutil.copytree(shop / "marts" / "key_metrics", shop / "marts" / "same_metrics")
-        page = {"reachable_from": ["203.0.113.0/24"]}
+        page = {"reachable_from": ["203.0.113.0/24"], "run_storage_gb": 100}
         more = write_environment(build / "one", "dev", domain=str(shop))
         opened = write_environment(build / "two", "dev", environment="open", orchestrator=page)
         athena = write_environment(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+import yaml
+from dagster_aws.ecs import EcsRunLauncher
 
 from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
 from medallion_assets.settings import VARIABLES, DomainSettings
-from medallion_assets_tests.infra.assembly import Assembly
+from medallion_assets_tests.infra.assembly import PROJECT, Assembly
 from medallion_assets_tests.infra.conftest import TRINO
 
 ACCOUNT = "111111111111"
@@ -75,11 +79,94 @@ def test_code_server_and_runs_know_the_lake_and_the_others_do_not(assembly: Asse
         assert ("DAGSTER_RUN_TASK_DEFINITION" in known) == (name in {"daemon", "webserver"})
 
 
-def test_the_run_task_is_the_one_that_the_launcher_is_told(assembly: Assembly) -> None:
-    families = {task["Family"] for task in assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition")}
-    told = {entry["Name"]: entry["Value"] for entry in containers(assembly)["daemon"]["Environment"]}
-    assert told["DAGSTER_RUN_TASK_DEFINITION"] in families
-    assert "run" in containers(assembly)
+class Ecs:
+    """ECS with the revisions of one task definition, of which a deployment leaves the newest alone."""
+
+    def __init__(self) -> None:
+        self.revisions: list[str] = []
+        self.started: list[str] = []
+
+    def deploy(self) -> str:
+        """Register a revision, deregister the others, and return what CloudFormation's Ref gives."""
+        number = len(self.started) + 41
+        self.revisions = [f"arn:aws:ecs:eu-central-1:{ACCOUNT}:task-definition/medallion-dev-run:{number}"]
+        return self.revisions[0]
+
+    def describe_task_definition(self, taskDefinition: str) -> dict[str, Any]:
+        (found,) = [one for one in self.revisions if taskDefinition in {one, one.partition("/")[2].partition(":")[0]}]
+        return {"taskDefinition": {"taskDefinitionArn": found, "containerDefinitions": [{"name": "run"}]}}
+
+    def run_task(self, **task: Any) -> dict[str, Any]:
+        assert task["taskDefinition"] in self.revisions, "TaskDefinition is inactive"
+        self.started.append(task["taskDefinition"])
+        return {"tasks": [{"taskArn": "arn:task", "clusterArn": "arn:cluster"}]}
+
+
+def test_a_deployment_that_changes_the_run_task_starts_the_launchers_anew(assembly: Assembly) -> None:
+    """The launcher keeps the revision that it finds when it starts. So the revision is in its service's own task."""
+    tasks = assembly["Orchestrator"].resources("AWS::ECS::TaskDefinition")
+    (run,) = [name for name, task in tasks.items() if task["Properties"]["Family"].endswith("-run")]
+    for name in ("daemon", "webserver"):
+        told = {entry["Name"]: entry["Value"] for entry in containers(assembly)[name]["Environment"]}
+        assert told["DAGSTER_RUN_TASK_DEFINITION"] == {"Ref": run}
+
+
+def test_the_launcher_starts_the_revision_it_is_told_and_none_that_a_deployment_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the test before rests on, in the launcher's own code."""
+    ecs = Ecs()
+    monkeypatch.setattr("boto3.client", lambda service, **options: ecs)
+    monkeypatch.setenv("DAGSTER_RUN_TASK_DEFINITION", ecs.deploy())
+    configured = yaml.safe_load((PROJECT / "infra" / "docker" / "dagster.yaml").read_text())["run_launcher"]["config"]
+
+    def start(launcher: EcsRunLauncher) -> None:
+        ecs.run_task(taskDefinition=launcher.task_definition)
+
+    before = EcsRunLauncher(**configured)
+    start(before)
+    monkeypatch.setenv("DAGSTER_RUN_TASK_DEFINITION", ecs.deploy())
+    with pytest.raises(AssertionError, match="inactive"):
+        start(before)
+    start(EcsRunLauncher(**configured))
+    assert len(set(ecs.started)) == 2
+
+
+@pytest.mark.parametrize("name", ["run", "code", "operator"])
+def test_duckdb_gets_half_of_the_containers_memory_and_the_tasks_disk(assembly: Assembly, name: str) -> None:
+    tasks = assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition")
+    (task,) = [one for one in tasks if one["ContainerDefinitions"][0]["Name"] == name]
+    (container,) = task["ContainerDefinitions"]
+    assert container["Memory"] == int(task["Memory"]), "else the container sees the memory of its host"
+    given = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+    assert int(given["MEDALLION_DUCKDB_MEMORY_MB"]) == container["Memory"] // 2
+    assert given["MEDALLION_SPILL_FOLDER"] == "/tmp"
+
+
+def test_the_disk_of_runs_is_a_setting(variants: dict[str, Assembly], dev: Assembly) -> None:
+    def disks(assembly: Assembly) -> dict[str, int]:
+        tasks = assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition")
+        return {
+            task["ContainerDefinitions"][0]["Name"]: task["EphemeralStorage"]["SizeInGiB"]
+            for task in tasks
+            if "EphemeralStorage" in task
+        }
+
+    assert disks(dev) == {}
+    assert disks(variants["open"]) == {"run": 100, "operator": 100}
+
+
+def test_health_checks_ask_once_a_minute_without_importing_dagster(assembly: Assembly) -> None:
+    for name in ("code", "daemon"):
+        check = containers(assembly)[name]["HealthCheck"]
+        assert check["Command"][:3] == ["CMD", "python", "/opt/dagster/home/probe.py"]
+        assert check["Command"][3] == name and check["Interval"] == 60
+    imported = (
+        "import sys; from infra.docker import probe; probe.main('code', '1'); "
+        "print([name for name in sys.modules if name.startswith('dagster')])"
+    )
+    done = subprocess.run([sys.executable, "-c", imported], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert done.stdout.strip() == "[]"
 
 
 def test_the_database_is_encrypted_isolated_and_backed_up(assemblies: dict[str, Assembly]) -> None:
