@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ from medallion_assets.local.traffic import Traffic
 OBSERVE_SECONDS = 2.0
 """Observing takes about 0.2 s of one core, and the runs need both cores of a small machine."""
 PATIENCE_SECONDS = 120.0
+BLOCKED_SECONDS = 20.0
+"""How long nothing may come closer to Gold once a check blocks a table or mart. Others need a few seconds for a run."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Progress:
     def caught_up(self) -> bool:
         """Return whether traffic has stopped and every change is in Silver and Gold."""
         return not self.writing and self.emitted == self.captured and self.status.caught_up
+
+    @property
+    def behind(self) -> tuple[Mapping[str, int], Sequence[int], Sequence[Sequence[str]]]:
+        """Return what is captured, how many objects of each table wait, and what each mart lacks."""
+        waiting = [table.pending_objects for table in self.status.tables]
+        return self.captured, waiting, [mart.behind for mart in self.status.marts]
 
 
 class Demo:
@@ -64,8 +72,8 @@ class Demo:
     def catch_up(self) -> Iterator[Progress]:
         """Yield the progress every two seconds until Gold has caught up with what is written.
 
-        Raises LocalStackError if a process ended. If Gold has not caught up after two minutes, raises AuditFailed if
-        a blocking check is the reason, and else NotCaughtUp; the stack goes on then.
+        Raises LocalStackError if a process ended; AuditFailed if a check blocks a table or mart and nothing else is
+        left to do; NotCaughtUp if Gold has not caught up after two minutes. The stack goes on then.
         """
         return self._follow(lambda: True)
 
@@ -78,7 +86,8 @@ class Demo:
             yield from self._follow(written.done)
 
     def _follow(self, written: Callable[[], bool]) -> Iterator[Progress]:
-        deadline = None
+        ended = None
+        behind, moved = None, time.monotonic()
         while True:
             began = time.monotonic()
             self._stack.check()
@@ -86,29 +95,32 @@ class Demo:
             yield progress
             if progress.caught_up:
                 return
+            if progress.behind != behind:
+                behind, moved = progress.behind, began
             if written():
-                deadline = deadline or time.monotonic() + PATIENCE_SECONDS
-                if time.monotonic() > deadline:
-                    raise self._reason(progress.status)
+                ended = ended or began
+                self._give_up(progress.status, waited=began - ended, still=began - max(moved, ended))
             time.sleep(max(0.0, OBSERVE_SECONDS - (time.monotonic() - began)))
 
-    def _reason(self, status: Status) -> AuditFailed | NotCaughtUp:
-        """Return why Gold has not caught up: the checks that block tables and marts, as far as they are recorded.
+    def _give_up(self, status: Status, *, waited: float, still: float) -> None:
+        """Raise why Gold has not caught up, if waiting longer makes no sense. Times in seconds.
 
-        The job `observe` records the results of checks once a minute.
+        `waited` is since the last write, `still` since anything came closer to Gold. The job `observe` records once a
+        minute which checks block.
         """
-        late = f"Gold has not caught up {PATIENCE_SECONDS:.0f} s after the last write."
         blocked = [f"  silver/{table.table}: {table.blocked_by}" for table in status.tables if table.blocked_by]
         blocked += [f"  gold/{mart.mart}: {mart.blocked_by}" for mart in status.marts if mart.blocked_by]
-        if blocked:
+        late = f"Gold has not caught up {waited:.0f} s after the last write."
+        if blocked and still > BLOCKED_SECONDS:
             listed = "\n".join(blocked)
-            return AuditFailed(
+            raise AuditFailed(
                 f"{late} A check blocks the publication, and what depends on it waits:\n{listed}\n"
                 f"Correct the data or the contract, then rerun that day on {self._stack.dagster_url}."
             )
-        return NotCaughtUp(
-            f"{late} The failed runs are on {self._stack.dagster_url}, the logs in {self._stack.folder}."
-        )
+        if waited > PATIENCE_SECONDS:
+            raise NotCaughtUp(
+                f"{late} The failed runs are on {self._stack.dagster_url}, the logs in {self._stack.folder}."
+            )
 
     @contextmanager
     def writing(self, *, rate: float, count: int | None = None) -> Iterator[Future[None]]:

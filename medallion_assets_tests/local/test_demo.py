@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from medallion_assets.cli.main import app
 from medallion_assets.errors import AuditFailed, LocalStackError, MedallionError, NotCaughtUp
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.local import demo
 from medallion_assets.local.dagster_jobs import start_job
 from medallion_assets.local.demo import Demo
 from medallion_assets.local.processes import free_port
@@ -32,7 +31,6 @@ def test_a_blocked_table_is_named_with_its_check(tmp_path: Path, monkeypatch: py
     assert "{min: 0}" in text
     text = text.replace("{min: 0}", "{min: 1000}")  # no battery has so much: every row is quarantined
     contract.write_text(text if "quarantine_share" in text else text + "rules:\n  quarantine_share: {max: 0.05}\n")
-    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 150.0)  # health is recorded once a minute
     with run_stack(str(domain), state=tmp_path / ".medallion") as stack, Lake.open(stack.settings.lake()) as lake:
         acts = Demo(stack, lake, seed=1)
         acts.load()
