@@ -69,6 +69,9 @@ class Staged:
     - `superseded`: rows and removals that lost, because the table has a newer row of their key
     - `unchanged`: rows that are in the table already
     - `removals`: the removals that did not lose, whether or not the table had a row to remove
+    - `matched`: the positions of the base's rows with an incoming key (row, file_path, pos); `row` counts the incoming
+      rows first and `removals` after them. None if nobody looked
+    - `more_rows`: how many rows more than the base the snapshot has
     """
 
     table_id: str
@@ -81,6 +84,8 @@ class Staged:
     superseded: int = 0
     unchanged: int = 0
     removals: pa.Table | None = None
+    matched: pa.Table | None = None
+    more_rows: int = 0
 
     @property
     def changed(self) -> bool:

@@ -48,13 +48,26 @@ AT = "((t.file_index::BIGINT << 40) + t.file_row_number)"
 
 def at_sql(files: Sequence[DataFile], positions: str) -> str:
     """Return SQL of the positions (file_path, pos, ...) in these files, with `at`: the row's number by `AT`."""
-    numbered = f"(SELECT unnest({_paths(files)}) AS file_path, unnest(range({len(files)})) AS number)"
-    return f"(SELECT p.*, (n.number << 40) + p.pos AS at FROM {positions} p JOIN {numbered} n USING (file_path))"
+    return (
+        f"(SELECT p.*, (n.number << 40) + p.pos AS at FROM {positions} p JOIN {_numbered(files)} n USING (file_path))"
+    )
+
+
+def positions_sql(files: Sequence[DataFile], numbers: str) -> str:
+    """Return SQL of rows that have `at`, a row's number by `AT`, with the position (file_path, pos) in its place."""
+    return (
+        f'(SELECT r.* EXCLUDE ("at"), n.file_path, r.at & {2**40 - 1} AS pos '
+        f"FROM {numbers} r JOIN {_numbered(files)} n ON n.number = r.at >> 40)"
+    )
 
 
 def by_field_id(rows: pa.Table, schema: Schema) -> pa.Table:
     """Return the rows with the column names of `rows_sql`."""
     return rows.rename_columns([f"c{schema.find_field(name).field_id}" for name in rows.column_names])
+
+
+def _numbered(files: Sequence[DataFile]) -> str:
+    return f"(SELECT unnest({_paths(files)}) AS file_path, unnest(range({len(files)})) AS number)"
 
 
 def _paths(files: Sequence[DataFile]) -> str:

@@ -22,7 +22,8 @@ from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
-from medallion_assets.lake.files import AT, at_sql, by_field_id, deletes_sql, rows_sql
+from medallion_assets.lake.files import AT, at_sql, rows_sql
+from medallion_assets.lake.lookup import column_ids, find_rows, numbered
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.prune import files_surely_older, files_with_keys
 from medallion_assets.lake.schema import conform, refuse_floating_key
@@ -85,6 +86,7 @@ def stage_merge(
         ).fetchall():
             counts[verdict, is_row] = number
         losers = connection.execute("SELECT row FROM decided WHERE verdict <> 'older'").to_arrow_table()["row"]
+        matched = connection.execute("SELECT row, file_path, pos FROM found").to_arrow_table()
         replaced = connection.execute(
             "SELECT file_path, pos FROM found JOIN decided USING (row) WHERE decided.verdict = 'older'"
         ).to_arrow_table()
@@ -108,6 +110,8 @@ def stage_merge(
         superseded=counts["newer", True] + counts["newer", False],
         unchanged=counts["equal", True],
         removals=_without(removals, losers, first=rows.num_rows) if removals is not None else None,
+        matched=_renumbered(matched, incoming.num_rows, losers, first_removal=rows.num_rows),
+        more_rows=winners.num_rows - replaced.num_rows,
     )
     log.info("merge into %s read %d of %d files: %s", staged.table_id, len(candidates), len(data_files), staged)
     return staged
@@ -115,9 +119,8 @@ def stage_merge(
 
 def _register(connection: duckdb.DuckDBPyConnection, schema: Schema, rows: pa.Table, incoming: pa.Table) -> None:
     """Register `incoming` (key and order of rows and removals) and `rows`, with row numbers; removals come last."""
-    numbers = pa.arange(0, incoming.num_rows)
-    connection.register("incoming", by_field_id(incoming, schema).append_column("row", numbers))
-    connection.register("rows", by_field_id(rows, schema).append_column("row", numbers.slice(0, rows.num_rows)))
+    connection.register("incoming", numbered(incoming, schema))
+    connection.register("rows", numbered(rows, schema))
 
 
 def _without(rows: pa.Table, numbers: pa.ChunkedArray, *, first: int) -> pa.Table:
@@ -126,6 +129,14 @@ def _without(rows: pa.Table, numbers: pa.ChunkedArray, *, first: int) -> pa.Tabl
         return rows
     own = pa.arange(first, first + rows.num_rows)
     return rows.filter(pc.invert(pc.is_in(own, numbers.combine_chunks())))
+
+
+def _renumbered(matched: pa.Table, incoming: int, losers: pa.ChunkedArray, *, first_removal: int) -> pa.Table:
+    """Return the positions without those of removals that lost; the other removals are numbered anew."""
+    numbers = pa.table({"row": pa.arange(0, incoming)})
+    kept = [numbers.slice(0, first_removal), _without(numbers.slice(first_removal), losers, first=first_removal)]
+    number = pc.index_in(matched["row"], value_set=pa.concat_tables(kept)["row"].combine_chunks())
+    return matched.set_column(0, "row", number.cast(pa.int64())).filter(pc.is_valid(number))
 
 
 def _match(
@@ -144,26 +155,18 @@ def _match(
     per incoming row. The verdict says what the table's row is in `order_by`: 'older' than the incoming one, 'equal' or
     'newer'.
     """
-    older = files_surely_older(schema, candidates, incoming, order_by)
-    contested = [file for file in candidates if file not in older]
-    same_key = " AND ".join(f"t.{column} = i.{column}" for column in _columns(schema, key))
-    parts = [
-        f"""WHEN t.{order} IS DISTINCT FROM i.{order}
-            THEN CASE WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
-        for order in _columns(schema, order_by)
-    ]
-    compared = f"CASE {' '.join(parts)} ELSE 'equal' END"
-    selects = [
-        f"SELECT i.row, t.filename AS file_path, t.file_row_number AS pos, {verdict} AS verdict "
-        f"FROM {rows_sql(connection, schema, files)} t JOIN incoming i ON {same_key}"
-        for files, verdict in ((older, "'older'"), (contested, compared))
-        if files
-    ]
-    matches = " UNION ALL ".join(selects) or "SELECT 0 AS row, '' AS file_path, 0 AS pos, '' AS verdict WHERE false"
-    connection.execute(f"""
-        CREATE TEMP TABLE found AS
-        SELECT m.* FROM ({matches}) m ANTI JOIN {deletes_sql(delete_files)} d USING (file_path, pos)
-    """)
+    if not candidates:
+        connection.execute("CREATE TEMP TABLE found (row BIGINT, file_path VARCHAR, pos BIGINT, verdict VARCHAR)")
+    else:
+        older = files_surely_older(schema, candidates, incoming, order_by)
+        contested = [file for file in candidates if file not in older]
+        parts = [
+            f"""WHEN t.{order} IS DISTINCT FROM i.{order}
+                THEN CASE WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
+            for order in column_ids(schema, order_by)
+        ]
+        compared = f"CASE {' '.join(parts)} ELSE 'equal' END AS verdict"
+        find_rows(connection, schema, [(older, "'older' AS verdict"), (contested, compared)], delete_files, key=key)
     # If another writer left two rows of one key in the table, the newest of them decides.
     connection.execute("""
         CREATE TEMP TABLE decided AS
@@ -184,7 +187,7 @@ def _let_different_win(
     files = [file for file in candidates if file.file_path in holding]
     if not files:
         return
-    differs = " OR ".join(f"t.{column} IS DISTINCT FROM i.{column}" for column in _columns(schema, columns))
+    differs = " OR ".join(f"t.{column} IS DISTINCT FROM i.{column}" for column in column_ids(schema, columns))
     connection.execute(f"""
         UPDATE decided SET verdict = 'older' WHERE verdict = 'equal' AND row IN (
             SELECT f.row FROM {rows_sql(connection, schema, files)} t
@@ -199,12 +202,8 @@ def _refuse_bad_keys(connection: duckdb.DuckDBPyConnection, rows: pa.Table, key:
     for name in key:
         if rows.column(name).null_count:
             raise ValueError(f"the key column {name} is null in {rows.column(name).null_count} of {rows.num_rows} rows")
-    columns = ", ".join(_columns(schema, key))
+    columns = ", ".join(column_ids(schema, key))
     query = f"SELECT count(*) FROM (SELECT 1 FROM incoming GROUP BY {columns} HAVING count(*) > 1)"
     ((repeated,),) = connection.execute(query).fetchall()
     if repeated:
         raise ValueError(f"{repeated} keys occur more than once; pass only the latest row of each key")
-
-
-def _columns(schema: Schema, names: Sequence[str]) -> list[str]:
-    return [f"c{schema.find_field(name).field_id}" for name in names]

@@ -52,6 +52,23 @@ def files_surely_older(
     return [file for file, bounds in newest if None not in bounds and bounds < oldest]
 
 
+def files_with_null(schema: Schema, files: Sequence[DataFile], names: Sequence[str]) -> list[DataFile]:
+    """Return the files in which one of these columns may be null."""
+    fields = [schema.find_field(name) for name in names]
+    return [file for file in files if any(_may_have_null(file, field) for field in fields)]
+
+
+def greatest(schema: Schema, files: Sequence[DataFile], name: str) -> tuple[bool, Any]:
+    """Return whether the bounds of all files show the greatest value of a column, and that value, None without any.
+
+    It is as in Iceberg's bounds: microseconds since 1970 for timestamps. Deleted rows count, too.
+    """
+    field = schema.find_field(name)
+    having = [file for file in files if (file.null_value_counts or {}).get(field.field_id) != file.record_count]
+    values = [_bounds(file, field)[1] for file in having]
+    return None not in values, max(values, default=None) if None not in values else None
+
+
 class _SortedValues:
     """A column as a sorted sequence of Python values; a binary search converts only the values it reads.
 

@@ -3,31 +3,37 @@
 Belongs here: what is checked and when it fails. Does not belong here: staging and publishing (batch), changes that
 cannot be merged at all (quarantine).
 
-The audit of a batch checks the batch's own rows and keys: the rest of the table passed the same audit before. Only
-references are looked at again, once they have reached the age at which a missing one is an error. With `whole` the
-whole table is checked (whole_table). Both read the snapshot itself, a batch's through DuckDB.
+The audit of a batch checks the batch's own rows and keys: the rest of the table passed the same audit before. So it
+reads the files that may have the batch's keys, and of the rest only what the metadata says. Only references are looked
+at again, once they have reached the age at which a missing one is an error. With `whole` the whole table is checked
+(whole_table). Both read the snapshot itself, a batch's through DuckDB.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from functools import cached_property
+from typing import Any, Final, cast
 
 import duckdb
 import pyarrow as pa
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Operation, ancestors_of
 
 from medallion_assets.checks.results import MAX_EXAMPLES, CheckResult
 from medallion_assets.checks.row_rules import row_rules
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract, Rule, Severity
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.lake.duck import identifier, wrong_columns
-from medallion_assets.silver.table import SILVER, VERSION, version_sql
+from medallion_assets.lake.duck import identifier, timestamp_literal, wrong_columns
+from medallion_assets.lake.prune import files_with_null, greatest
+from medallion_assets.lake.snapshot import Contents
+from medallion_assets.silver.batch_keys import NOTHING_MATCHED, BatchKeys, look_up
+from medallion_assets.silver.table import CAPTURED_AT, CHANGED_AT, SILVER
 from medallion_assets.silver.whole_table import WholeTable
 
 # The share of a few changes says little: one bad change must not stop the good ones beside it. A batch of fewer changes
@@ -43,6 +49,10 @@ class Batch:
     - rows: the rows that it staged, or merged
     - deletions: the deletions that it staged, or merged, with key and version
     - rejected: the changes that it brings to quarantine, as `decode` returns them
+    - merged_into: the snapshot that it was merged into; None if there was none
+    - matched: the rows of `merged_into` with the keys of the batch, as `Staged.matched` has them; None if they are not
+      known: then the keys are read from all files that may have them
+    - more_rows: how many rows more than `merged_into` the audited snapshot has
     """
 
     rows_in: int
@@ -55,15 +65,22 @@ class Batch:
     rows: pa.Table
     deletions: pa.Table
     rejected: pa.Table
+    merged_into: int | None = None
+    matched: pa.Table | None = None
+    more_rows: int = 0
 
 
 @dataclass(frozen=True)
 class RowCounts:
-    """How many live rows a table has, and had at the end of the last day before `day` on which it was published."""
+    """How many live rows a table has, and had at the end of the last day before `day` on which it was published.
+
+    `snapshot_id` is the snapshot that has `rows`; None if that is not known.
+    """
 
     day: date
     rows: int
     day_before: int | None
+    snapshot_id: int | None = None
 
     @classmethod
     def read(cls, text: str | None) -> RowCounts | None:
@@ -71,19 +88,19 @@ class RowCounts:
         if text is None:
             return None
         fields = json.loads(text)
-        return cls(date.fromisoformat(fields["day"]), fields["rows"], fields["day_before"])
+        return cls(date.fromisoformat(fields["day"]), fields["rows"], fields["day_before"], fields.get("snapshot_id"))
 
     @property
     def text(self) -> str:
         """The counts as JSON, for a table property."""
-        return json.dumps({"day": self.day.isoformat(), "rows": self.rows, "day_before": self.day_before})
+        return json.dumps({**asdict(self), "day": self.day.isoformat()})
 
     @classmethod
-    def after(cls, before: RowCounts | None, *, today: date, rows: int) -> RowCounts:
+    def after(cls, before: RowCounts | None, *, today: date, rows: int, snapshot_id: int | None = None) -> RowCounts:
         """Return the counts after a snapshot of `rows` live rows is published `today`."""
         if before is None or before.day > today:
-            return cls(today, rows, None)
-        return cls(today, rows, before.day_before if before.day == today else before.rows)
+            return cls(today, rows, None, snapshot_id)
+        return cls(today, rows, before.day_before if before.day == today else before.rows, snapshot_id)
 
 
 def check_names(contract: Contract) -> list[tuple[str, Severity]]:
@@ -125,6 +142,8 @@ class Audit:
     ) -> None:
         self._connection = connection
         self._lake = lake
+        self._table = table
+        self._snapshot_id = snapshot_id or table.metadata.current_snapshot_id
         self._snapshot = lake.scan_sql(table, snapshot_id)
         self._contract = contract
         self._domain = domain
@@ -138,64 +157,90 @@ class Audit:
         """Return the results, in the order of `check_names`, and the row counts to publish with the snapshot."""
         self._connection.register("batch", batch.rows)
         try:
-            keys = self._compare_keys(batch)
-            counts = RowCounts.after(before, today=self._now.astimezone(UTC).date(), rows=keys.rows)
+            keys = look_up(
+                self._connection,
+                self._table.schema(),
+                self._contents,
+                rows=batch.rows,
+                deletions=batch.deletions,
+                key=self._contract.key_names,
+                before=Contents.of(self._table, batch.merged_into) if batch.matched is not None else Contents([]),
+                matched=batch.matched if batch.matched is not None else NOTHING_MATCHED,
+            )
+            table = self._read_table(batch, before) if self._whole is None else self._read_whole(self._whole)
+            today = self._now.astimezone(UTC).date()
+            counts = RowCounts.after(before, today=today, rows=table.rows, snapshot_id=self._snapshot_id)
             checks = [
-                self._check_keys(keys),
+                self._check_keys(table, keys),
                 self._check_columns(),
                 self._check_bronze_counts(batch, keys),
                 self._check_quarantine_rate(batch),
                 *self._check_row_rules(),
                 *self._check_references(),
                 *self._check_row_count(counts),
-                *self._check_freshness(keys.newest_change),
+                *self._check_freshness(table.newest_change),
             ]
         finally:
             self._connection.unregister("batch")
         return checks, counts
 
-    def _compare_keys(self, batch: Batch) -> _ComparedKeys:
-        """Compare the keys of the batch with the snapshot, which is read once, and count its rows.
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents.of(self._table, self._snapshot_id)
 
-        For an audit of the whole table, its engine counts the rows and the repeated keys.
+    def _read_whole(self, whole: WholeTable) -> _TableKeys:
+        rows, null_keys, newest = whole.count()
+        repeated, examples = whole.repeated_keys()
+        return _TableKeys(rows, null_keys, newest, repeated, examples)
+
+    def _read_table(self, batch: Batch, before: RowCounts | None) -> _TableKeys:
+        """Return what the metadata says of the whole table; the table itself is read where that is not enough."""
+        schema, files = self._table.schema(), self._contents.data_files()
+        rows = self._count_rows(batch, before)
+        if rows is None:
+            ((rows,),) = self._query(f"SELECT count(*) FROM {self._snapshot}")
+        null_keys = 0
+        if files_with_null(schema, files, self._contract.key_names):
+            null = " OR ".join(f"{key} IS NULL" for key in self._keys)
+            ((null_keys,),) = self._query(f"SELECT count(*) FROM {self._snapshot} WHERE {null}")
+        newest = None
+        if self._contract.rules.freshness is not None:
+            newest = self._newest_change()
+        return _TableKeys(rows, null_keys, newest, 0, [])
+
+    def _count_rows(self, batch: Batch, before: RowCounts | None) -> int | None:
+        """Return how many rows the batch leaves, if they were counted in the snapshot that it was merged into.
+
+        A compaction changes no row. Any other snapshot since then is another writer's.
         """
-        keys = ", ".join(self._keys)
-        keyless = " OR ".join(f"s.{key} IS NULL" for key in self._keys)
-        same_key = " AND ".join(f"s.{key} = w.{key}" for key in self._keys)
-        others = "LEFT" if self._whole is None else ""
-        self._connection.register("deletions", batch.deletions.select([*self._contract.key_names, *VERSION]))
-        ((rows, null_keys, newest, missing, surviving, repeated, examples),) = self._query(f"""
-            WITH changed AS (SELECT {keys}, {", ".join(VERSION)}, FALSE AS _is_deletion FROM batch
-                UNION ALL SELECT {keys}, {", ".join(VERSION)}, TRUE FROM deletions),
-            wanted AS MATERIALIZED (SELECT *, row_number() OVER () AS _row FROM changed),
-            -- One group for each wanted key that is there, and one, without _row, for all other rows.
-            there AS (SELECT w._row, count(*) AS _times, count(*) FILTER ({keyless}) AS _keyless,
-                    max(s._changed_at) AS _changed_at,
-                    bool_or({version_sql("s")} >= {version_sql("w")}) AS _reached,
-                    bool_or({version_sql("s")} > {version_sql("w")}) AS _passed
-                FROM {self._snapshot} s {others} JOIN wanted w ON {same_key} GROUP BY w._row),
-            compared AS (SELECT {keys}, _times, _keyless, _changed_at,
-                    NOT _is_deletion AND coalesce(NOT _reached, TRUE) AS _missing,
-                    _is_deletion AND coalesce(NOT _passed, FALSE) AS _surviving,
-                    _is_deletion IS NOT NULL AND _times > 1 AS _repeated
-                FROM wanted FULL JOIN there USING (_row))
-            SELECT coalesce(sum(_times), 0)::BIGINT, coalesce(sum(_keyless), 0)::BIGINT, max(_changed_at),
-                count(*) FILTER (_missing), count(*) FILTER (_surviving), count(*) FILTER (_repeated),
-                {self._examples("_missing OR _surviving OR _repeated")} FROM compared""")
-        self._connection.unregister("deletions")
-        if self._whole is not None:
-            rows, null_keys, newest = self._whole.count()
-            repeated, examples = self._whole.repeated_keys()
-        return _ComparedKeys(rows, null_keys, newest, missing, surviving, repeated, examples or [])
+        if before is None or before.snapshot_id is None:
+            return None
+        for snapshot in ancestors_of(self._table.snapshot_by_id(batch.merged_into or -1), self._table.metadata):
+            if snapshot.snapshot_id == before.snapshot_id:
+                return before.rows + batch.more_rows
+            if snapshot.summary is None or snapshot.summary.operation is not Operation.REPLACE:
+                return None
+        return None
 
-    def _check_keys(self, keys: _ComparedKeys) -> CheckResult:
+    def _newest_change(self) -> datetime | None:
+        """Return the greatest time of a change; that of a row which is deleted by now counts, too."""
+        known, newest = greatest(self._table.schema(), self._contents.data_files(), CHANGED_AT)
+        if known:
+            return None if newest is None else datetime.fromtimestamp(0, UTC) + timedelta(microseconds=newest)
+        ((found,),) = self._query(f"SELECT max({CHANGED_AT}) FROM {self._snapshot}")
+        return None if found is None else cast(datetime, found)
+
+    def _check_keys(self, table: _TableKeys, keys: BatchKeys) -> CheckResult:
+        repeated, examples = keys.repeated, keys.examples
+        if self._whole is not None:
+            repeated, examples = table.repeated, table.examples
         return CheckResult(
             "keys",
-            not keys.null_keys and not keys.repeated,
+            not table.null_keys and not repeated,
             "block",
             f"Every {' + '.join(self._contract.key_names)} is in the table once and is never null.",
-            {"rows": keys.rows, "null_keys": keys.null_keys, "repeated_keys": keys.repeated},
-            keys.examples if keys.repeated else (),
+            {"rows": table.rows, "null_keys": table.null_keys, "repeated_keys": repeated},
+            examples if repeated else (),
         )
 
     def _check_columns(self) -> CheckResult:
@@ -209,7 +254,7 @@ class Audit:
             wrong[:MAX_EXAMPLES],
         )
 
-    def _check_bronze_counts(self, batch: Batch, keys: _ComparedKeys) -> CheckResult:
+    def _check_bronze_counts(self, batch: Batch, keys: BatchKeys) -> CheckResult:
         counts = {
             "redelivered": batch.redelivered,
             "merged": batch.merged,
@@ -308,35 +353,47 @@ class Audit:
         if self._whole is not None:
             failed, pending, examples = self._whole.missing_references(column, rule, grace_from=grace_from)
             return _MissingReferences(failed, 0, pending, examples)
-        keys, name, changed_at = ", ".join(self._keys), identifier(column), "coalesce(_changed_at, _captured_at)"
+        keys, name = ", ".join(self._keys), identifier(column)
         refers = f"unnest({name})" if self._contract.by_name[column].type.element is not None else name
-        scope = f"""
-            SELECT {keys}, {refers} AS _refers, {changed_at} > $grace_from AS _young, FALSE AS _published
-            FROM batch"""
-        parameters = {"grace_from": grace_from}
+        young = f"coalesce({CHANGED_AT}, {CAPTURED_AT}) > {timestamp_literal(grace_from)}"
+        scope = f"SELECT {keys}, {refers} AS _refers, {young} AS _young, FALSE AS _published FROM batch"
         # All batches of one run have one time: only the first of them reads the table.
         if self._audited_at is not None and self._audited_at < self._now:
-            scope += f"""
-                UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
-                WHERE {changed_at} > $last_grace_from AND {changed_at} <= $grace_from"""
-            parameters["last_grace_from"] = self._audited_at - rule.grace
-        referenced = self._domain.by_name[str(rule.references)]
-        table, existing = self._lake.find(SILVER, referenced.lake_name), "SELECT NULL AS existing WHERE FALSE"
-        if table is not None:
-            key = identifier(referenced.key_names[0])
-            existing = f"SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)}"
-        found = self._connection.execute(
-            f"""
-            WITH pairs AS MATERIALIZED ({scope}),
-            unknown AS (FROM (SELECT DISTINCT _refers FROM pairs WHERE _refers IS NOT NULL)
-                ANTI JOIN ({existing}) ON existing = _refers),
-            missing AS (SELECT DISTINCT {keys}, _young, _published FROM pairs SEMI JOIN unknown USING (_refers))
+            since, until = (timestamp_literal(time) for time in (self._audited_at - rule.grace, grace_from))
+            # Two conditions on one column each, so that files of other times are not read.
+            for time in (CHANGED_AT, f"{CHANGED_AT} IS NULL AND {CAPTURED_AT}"):
+                scope += f"""
+                    UNION ALL SELECT {keys}, {refers}, FALSE, TRUE FROM {self._snapshot} ANTI JOIN batch USING ({keys})
+                    WHERE {time} > {since} AND {time.rpartition(" ")[2]} <= {until}"""
+        unknown = self._without_existing(self._domain.by_name[str(rule.references)], scope)
+        if not unknown.num_rows:
+            return _MissingReferences(0, 0, 0, [])
+        self._connection.register("unknown", unknown)
+        ((failed, failed_later, pending, examples),) = self._query(f"""
+            WITH missing AS (SELECT DISTINCT {keys}, _young, _published
+                FROM ({scope}) SEMI JOIN unknown USING (_refers))
             SELECT count(*) FILTER (NOT _young AND NOT _published), count(*) FILTER (NOT _young AND _published),
-                count(*) FILTER (_young), {self._examples("NOT _young")} FROM missing""",
-            parameters,
-        ).fetchall()
-        ((failed, failed_later, pending, examples),) = found
+                count(*) FILTER (_young), {self._examples("NOT _young")} FROM missing""")
+        self._connection.unregister("unknown")
         return _MissingReferences(failed, failed_later, pending, examples or [])
+
+    def _without_existing(self, referenced: Contract, scope: str) -> pa.Table:
+        """Return each `_refers` of `scope` that the referenced table does not have."""
+        refers = self._connection.execute(
+            f"SELECT DISTINCT _refers FROM ({scope}) WHERE _refers IS NOT NULL"
+        ).to_arrow_table()
+        table = self._lake.find(SILVER, referenced.lake_name)
+        if table is None:
+            return refers
+        key = identifier(referenced.key_names[0])
+        self._connection.register("referred", refers)
+        try:
+            # The semi join builds its hash table of the batch's keys; that of the other join is as small then.
+            return self._connection.execute(f"""
+                FROM referred ANTI JOIN (SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)}
+                    SEMI JOIN referred ON {key} = _refers) ON existing = _refers""").to_arrow_table()
+        finally:
+            self._connection.unregister("referred")
 
     def _check_row_count(self, counts: RowCounts) -> list[CheckResult]:
         rule = self._contract.rules.row_count
@@ -385,22 +442,17 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class _ComparedKeys:
-    """The rows of a snapshot, and the keys of a batch that are wrong in it.
+class _TableKeys:
+    """The rows and keys of a whole table.
 
     - rows, null_keys: how many rows it has, and how many of them have a null in their key
     - newest_change: the greatest `_changed_at`; None if there is none
-    - missing: keys that it lacks or has with an older change
-    - surviving: deleted keys that it has
-    - repeated: keys that it has twice
-    - examples: some of all these
+    - repeated: keys that it has twice, and some of them; of a batch's audit, none
     """
 
     rows: int
     null_keys: int
     newest_change: datetime | None
-    missing: int
-    surviving: int
     repeated: int
     examples: list[str]
 

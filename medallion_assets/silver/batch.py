@@ -400,6 +400,9 @@ class Merger:
             rows=rows,
             deletions=staged.removals if staged.removals is not None else rows.slice(0, 0),
             rejected=changes.newly_rejected,
+            merged_into=staged.base_snapshot_id,
+            matched=staged.matched,
+            more_rows=staged.more_rows,
         )
         return audit.run(batch, row_counts)
 

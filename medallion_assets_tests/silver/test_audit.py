@@ -17,6 +17,7 @@ from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import DEFAULT_GRACE_MINUTES
 from medallion_assets.engines.embedded import EmbeddedEngine
+from medallion_assets.lake import maintenance, merge
 from medallion_assets.lake.commit import stage_snapshot
 from medallion_assets.lake.publish import publish
 from medallion_assets.lake.snapshot import Contents
@@ -108,18 +109,84 @@ def test_a_good_batch_passes_everything(bench: Bench) -> None:
     assert all(check.passed for check in audited(bench, whole=True, batch={}).values())
 
 
+def write_again(bench: Bench, key: int) -> pa.Table:
+    """Let another writer append the row of a key a second time, and return that row."""
+    table = bench.lake.table(SILVER, "things")
+    with bench.lake.duckdb() as connection:
+        sql = f"SELECT * FROM {bench.lake.scan_sql(table, None)} WHERE r = {key}"
+        again = connection.execute(sql).to_arrow_table()
+    contents = Contents.of(table, table.metadata.current_snapshot_id)
+    publish(bench.lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=write_data(table, again)))
+    return again
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_repeated_key_is_found(bench: Bench, whole: bool) -> None:
     bench.put(thing(1, 1), thing(2, 2))
     merged(bench)
-    table = bench.lake.table(SILVER, "things")
-    with bench.lake.duckdb() as connection:
-        again = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)} WHERE r = 1").to_arrow_table()
-    files = write_data(table, again)
-    contents = Contents.of(table, table.metadata.current_snapshot_id)
-    publish(bench.lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
+    again = write_again(bench, 1)
     found = audited(bench, whole=whole, batch={"rows": again})["keys"]
     assert (found.blocks_publish, found.numbers["repeated_keys"], list(found.examples)) == (True, 1, ["h/1"])
+
+
+def test_a_repeated_key_that_the_batch_does_not_replace_stops_it(bench: Bench) -> None:
+    bench.put(thing(5, 1), thing(6, 2))
+    merged(bench)
+    write_again(bench, 1)
+    bench.put(thing(7, 2))
+    found = merged(bench)
+    assert (found["keys"].passed, found["keys"].numbers["rows"]) == (True, 3), "the other key is not of the batch"
+    bench.put(thing(4, 1), thing(8, 2))
+    found = merged(bench)
+    assert (found["keys"].blocks_publish, list(found["keys"].examples)) == (True, ["h/1"])
+    assert not found["bronze_counts"].blocks_publish
+
+
+@pytest.mark.parametrize(
+    ("lost", "check", "number"),
+    [("write_data", "bronze_counts", "missing_keys"), ("write_deletes", "keys", "repeated_keys")],
+)
+def test_what_a_merge_did_not_write_is_found(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lost: str, check: str, number: str
+) -> None:
+    bench.put(thing(1, 1), thing(2, 2))
+    merged(bench)
+    monkeypatch.setattr(merge, lost, lambda *_, **__: [])
+    bench.put(thing(3, 2), thing(4, 3))
+    found = merged(bench)[check]
+    assert found.blocks_publish
+    assert found.numbers[number] == (2 if lost == "write_data" else 1)
+
+
+def test_a_deletion_that_a_merge_did_not_write_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(thing(1, 1), thing(2, 2))
+    merged(bench)
+    monkeypatch.setattr(merge, "write_deletes", lambda *_, **__: [])
+    gone = record("Things", 4, {"H": {"S": "h"}, "R": {"N": "2"}}, None)
+    bench.put(record("Things", 3, {"H": {"S": "h"}, "R": {"N": "9"}}, None), gone, thing(5, 3))
+    found = merged(bench)["bronze_counts"]
+    assert (found.blocks_publish, found.numbers["surviving_keys"]) == (True, 1)
+
+
+def test_rows_are_counted_from_the_last_count_until_another_writer_comes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 2)
+    monkeypatch.setattr(maintenance, "FOLD_FILES", 2)
+
+    def rows_after(*records: Any) -> object:
+        bench.put(*records)
+        return merged(bench)["keys"].numbers["rows"]
+
+    assert rows_after(thing(1, 1), thing(2, 2)) == 2
+    assert rows_after(thing(3, 2), thing(4, 3), record("Things", 5, {"H": {"S": "h"}, "R": {"N": "1"}}, None)) == 2
+    table = bench.lake.table(SILVER, "things")
+    operations = [one.summary.operation for one in table.snapshots() if one.summary is not None]
+    assert operations[-1] is Operation.REPLACE, "the batch was followed by a compaction"
+    assert rows_after(thing(6, 4)) == 3
+    table = bench.lake.table(SILVER, "things")
+    table.delete("r = 4")
+    assert rows_after(thing(7, 5), thing(8, 6)) == 4
 
 
 def test_a_column_of_another_type_is_found(bench: Bench) -> None:
