@@ -379,21 +379,13 @@ class Audit:
 
     def _without_existing(self, referenced: Contract, scope: str) -> pa.Table:
         """Return each `_refers` of `scope` that the referenced table does not have."""
-        refers = self._connection.execute(
-            f"SELECT DISTINCT _refers FROM ({scope}) WHERE _refers IS NOT NULL"
-        ).to_arrow_table()
-        table = self._lake.find(SILVER, referenced.lake_name)
-        if table is None:
-            return refers
-        key = identifier(referenced.key_names[0])
-        self._connection.register("referred", refers)
-        try:
-            # The semi join builds its hash table of the batch's keys; that of the other join is as small then.
-            return self._connection.execute(f"""
-                FROM referred ANTI JOIN (SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)}
-                    SEMI JOIN referred ON {key} = _refers) ON existing = _refers""").to_arrow_table()
-        finally:
-            self._connection.unregister("referred")
+        table, existing = self._lake.find(SILVER, referenced.lake_name), "SELECT NULL AS existing WHERE FALSE"
+        if table is not None:
+            key = identifier(referenced.key_names[0])
+            existing = f"SELECT {key} AS existing FROM {self._lake.scan_sql(table, None)}"
+        return self._connection.execute(f"""
+            FROM (SELECT DISTINCT _refers FROM ({scope}) WHERE _refers IS NOT NULL)
+                ANTI JOIN ({existing}) ON existing = _refers""").to_arrow_table()
 
     def _check_row_count(self, counts: RowCounts) -> list[CheckResult]:
         rule = self._contract.rules.row_count
