@@ -85,6 +85,14 @@ def delete_files(io: FileIO, locations: Iterable[str]) -> None:
     list(ExecutorFactory.get_or_create().map(delete, locations))
 
 
+def read_file(io: FileIO, location: str) -> bytes:
+    """Return the content of a file, in one request, and do not keep it. For a file that is needed as a whole."""
+    if isinstance(io, S3FileIO):
+        return io.fetch(location)
+    with io.new_input(location).open() as stream:
+        return stream.read()
+
+
 class S3FileIO(PyArrowFileIO):
     """pyiceberg's file access to S3. `client` reads metadata files: Arrow would ask for their size first."""
 
@@ -112,6 +120,11 @@ class S3FileIO(PyArrowFileIO):
         name = location if isinstance(location, str) else location.location
         self._kept.forget(name)
         super().delete(name)
+
+    def fetch(self, location: str) -> bytes:
+        """Return the content of a file from S3."""
+        _, _, path = self.parse_location(location, self.properties)
+        return _fetch(self._client, path, location)
 
     def _file(self, location: str) -> PyArrowFile:
         scheme, netloc, path = self.parse_location(location, self.properties)
@@ -145,21 +158,22 @@ class _KeptFile(_NewFile):
     def open(self, seekable: bool = True) -> InputStream:
         content = self.kept.get(self.location)
         if content is None:
-            content = self._fetch()
+            content = _fetch(self.client, self._path, self.location)
             self.kept.keep(self.location, content)
         return cast(InputStream, pa.BufferReader(content))
 
     def create(self, overwrite: bool = False) -> OutputStream:
         return cast(OutputStream, _Written(self, super().create()))
 
-    def _fetch(self) -> bytes:
-        bucket, _, key = self._path.partition("/")
-        try:
-            return self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except ClientError as answer:
-            if answer.response["Error"]["Code"] == "NoSuchKey":
-                raise FileNotFoundError(f"{self.location} does not exist") from answer
-            raise
+
+def _fetch(client: S3Client, path: str, location: str) -> bytes:
+    bucket, _, key = path.partition("/")
+    try:
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as answer:
+        if answer.response["Error"]["Code"] == "NoSuchKey":
+            raise FileNotFoundError(f"{location} does not exist") from answer
+        raise
 
 
 class _Written:

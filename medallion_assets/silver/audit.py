@@ -32,7 +32,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, timestamp_literal, wrong_columns
 from medallion_assets.lake.prune import files_with_null, greatest
 from medallion_assets.lake.snapshot import Contents
-from medallion_assets.silver.batch_keys import NOTHING_MATCHED, BatchKeys, look_up
+from medallion_assets.silver.batch_keys import BatchKeys, look_up
 from medallion_assets.silver.table import CAPTURED_AT, CHANGED_AT, SILVER
 from medallion_assets.silver.whole_table import WholeTable
 
@@ -159,13 +159,13 @@ class Audit:
         try:
             keys = look_up(
                 self._connection,
-                self._table.schema(),
+                self._table,
                 self._contents,
                 rows=batch.rows,
                 deletions=batch.deletions,
                 key=self._contract.key_names,
-                before=Contents.of(self._table, batch.merged_into) if batch.matched is not None else Contents([]),
-                matched=batch.matched if batch.matched is not None else NOTHING_MATCHED,
+                before=Contents.of(self._table, batch.merged_into),
+                matched=batch.matched,
             )
             table = self._read_table(batch, before) if self._whole is None else self._read_whole(self._whole)
             today = self._now.astimezone(UTC).date()

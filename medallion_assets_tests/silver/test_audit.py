@@ -116,7 +116,9 @@ def write_again(bench: Bench, key: int) -> pa.Table:
         sql = f"SELECT * FROM {bench.lake.scan_sql(table, None)} WHERE r = {key}"
         again = connection.execute(sql).to_arrow_table()
     contents = Contents.of(table, table.metadata.current_snapshot_id)
-    publish(bench.lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=write_data(table, again)))
+    publish(
+        bench.lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=write_data(table, again))
+    )
     return again
 
 
