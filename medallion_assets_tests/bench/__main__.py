@@ -27,6 +27,7 @@ WORKS = {
     "reconcile": ("reconcile", "run"),
     "freshness": ("freshness", "run"),
     "s3": ("s3", "run"),
+    "sustained": ("sustained", "run"),
     "sensor": ("sensor", "run"),
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),

@@ -119,19 +119,22 @@ def _write(store: BronzeStore, changes: int) -> None:
     keys = {table: changes * share // 100 // 2 for table, share in SHARES.items()}
     with duckdb.connect() as source:
         for table, count in keys.items():
-            for number, rows in enumerate(_rows(source, table, count, keys)):
+            for number, rows in enumerate(changes_of(source, table, count, keys, rows=OBJECT_ROWS)):
                 at = MIDNIGHT + timedelta(milliseconds=2 * number)
                 name = ObjectName(table, at, int(rows[0].sequence_number), f"{number:016x}")
                 store.put(name.path, to_parquet(rows, captured_at=at))
 
 
-def _rows(source: duckdb.DuckDBPyConnection, table: str, keys: int, all_keys: dict[str, int]) -> Iterator[list[Row]]:
+def changes_of(
+    source: duckdb.DuckDBPyConnection, table: str, keys: int, all_keys: dict[str, int], *, rows: int
+) -> Iterator[list[Row]]:
+    """Yield the changes of a table, as many at a time as an object has `rows`."""
     image = _NEW_IMAGES[table].format(customers=all_keys["Customers"], products=all_keys["Products"])
     arn = f"arn:aws:dynamodb:eu-central-1:123456789012:table/{table}/stream/2026-02-01T00:00:00.000"
-    for first in range(0, 2 * keys, OBJECT_ROWS):
+    for first in range(0, 2 * keys, rows):
         found = source.execute(f"""
             WITH numbers AS (SELECT i, i % {keys} AS n, i // {keys} AS again, '{table[0]}' || md5(n::VARCHAR) AS id
-                FROM range({first}, {min(first + OBJECT_ROWS, 2 * keys)}) r(i)),
+                FROM range({first}, {min(first + rows, 2 * keys)}) r(i)),
             images AS (SELECT *, again = 1 AND n % 50 = 7 AS gone, {image} AS image FROM numbers)
             SELECT md5('{table}' || i), CASE WHEN gone THEN 'REMOVE' WHEN again = 1 THEN 'MODIFY' ELSE 'INSERT' END,
                 '{table}', (1000000000000000000000 + i)::HUGEINT::VARCHAR,
