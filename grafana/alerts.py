@@ -28,6 +28,8 @@ EXPRESSION: Final = "__expr__"
 
 STALE_SECONDS: Final = 3600
 HALF: Final = 0.5
+SMALLEST_SHARE: Final = 0.001
+"""Of bad changes, that an alert compares with."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
         Alert(
             name="revenue-weekday",
             title="Revenue far from the same weekday",
-            summary="Yesterday's revenue differs by more than half from the mean of eight such weekdays.",
+            summary="Yesterday's revenue differs by more than half from the mean of this weekday in the weeks before.",
             runbook="Revenue is far from the same weekday",
             sql=f"""
             WITH days AS (
@@ -155,13 +157,14 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
             compared AS (
                 SELECT
                     SUM(CASE WHEN age = 1 THEN revenue ELSE 0 END) AS yesterday,
-                    SUM(CASE WHEN age > 1 THEN revenue END) / 8 AS usual
+                    AVG(CASE WHEN age > 1 THEN revenue END) AS usual,
+                    COUNT(CASE WHEN age > 1 THEN 1 END) AS weeks
                 FROM days
                 WHERE age % 7 = 1
             )
             SELECT ABS(yesterday - usual) / usual AS difference
             FROM compared
-            WHERE usual > 0
+            WHERE usual > 0 AND weeks >= 3
             """,
             above=HALF,
             pending="0s",
@@ -171,12 +174,15 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
 
 
 def _allowed(domain: Domain) -> str:
-    """SQL: the share of bad changes that a table's contract allows; a table that allows none alerts at a thousandth."""
+    """SQL: the share of bad changes that a table's contract allows; a table that allows none alerts at a thousandth.
+
+    So does a table that the domain does not have: without a number its rule would never fire.
+    """
     branches = " ".join(
-        f"WHEN '{contract.lake_name}' THEN {max(float(contract.rules.quarantine_share.max), 0.001)}e0"
+        f"WHEN '{contract.lake_name}' THEN {max(float(contract.rules.quarantine_share.max), SMALLEST_SHARE)}e0"
         for contract in domain.tables
     )
-    return f"CASE table_name {branches} END"
+    return f"CASE table_name {branches} ELSE {SMALLEST_SHARE}e0 END"
 
 
 def rule(alert: Alert, environment: Environment) -> dict[str, Any]:

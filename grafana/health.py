@@ -28,7 +28,7 @@ def health(assets: Sequence[str], environment: Environment) -> dashboard.Dashboa
         description="From the change in DynamoDB to Gold: fresh, complete, quick, and what went wrong.",
         assets=assets,
         rows=[
-            ("Every table now", [_now()]),
+            ("Every table now", [_held(), _now()]),
             ("Freshness and latency", _freshness()),
             ("Throughput", _throughput()),
             ("Trouble", _trouble()),
@@ -65,6 +65,75 @@ def _table_choice() -> layout.Variable:
         "table",
         "Table",
         "SELECT DISTINCT table_name FROM ops.health WHERE observed_at >= current_date - INTERVAL '1' DAY ORDER BY 1",
+    )
+
+
+def _held() -> layout.Panel:
+    return panels.rows(
+        "Published or held",
+        "Red: a blocking check failed when it was last evaluated, so readers see what was published before; which "
+        "check, since when, and the run that found it. Green: the last run on it.",
+        """
+        WITH checked AS (
+            SELECT
+                layer,
+                table_name,
+                check_name,
+                max_by(passed, observed_at) AS passed,
+                max(CASE WHEN passed THEN observed_at END) AS passed_at
+            FROM ops.checks
+            WHERE observed_at >= current_date - INTERVAL '30' DAY AND blocking
+            GROUP BY layer, table_name, check_name
+        ),
+        failing AS (
+            SELECT
+                c.layer,
+                c.table_name,
+                c.check_name,
+                min(c.observed_at) AS since,
+                max_by(c.run_id, c.observed_at) AS run_id
+            FROM ops.checks c
+            JOIN checked k ON c.layer = k.layer AND c.table_name = k.table_name AND c.check_name = k.check_name
+            WHERE c.observed_at >= current_date - INTERVAL '30' DAY
+              AND NOT k.passed
+              AND (k.passed_at IS NULL OR c.observed_at > k.passed_at)
+            GROUP BY c.layer, c.table_name, c.check_name
+        ),
+        held AS (
+            SELECT
+                layer,
+                table_name,
+                min_by(check_name, since) AS check_name,
+                min(since) AS since,
+                min_by(run_id, since) AS run_id
+            FROM failing
+            GROUP BY layer, table_name
+        )
+        SELECT
+            h.layer || '/' || h.table_name AS asset,
+            CASE WHEN held.since IS NULL THEN 'published' ELSE 'held' END AS state,
+            held.check_name,
+            held.since,
+            COALESCE(held.run_id, h.last_run_id) AS run
+        FROM ops.health h
+        LEFT JOIN held ON h.layer = held.layer AND h.table_name = held.table_name
+        WHERE h.observed_at >= current_date - INTERVAL '1' DAY
+          AND h.observed_at = (
+              SELECT MAX(observed_at) FROM ops.health WHERE observed_at >= current_date - INTERVAL '1' DAY
+          )
+          AND h.layer <> 'bronze'
+          AND h.table_name IN (${table:sqlstring})
+        ORDER BY held.since IS NULL, held.since, 1
+        """,
+        columns={
+            "asset": panels.Column("Asset", link=f"{layout.DAGSTER}/assets/${{__value.raw}}", width=210),
+            "state": panels.Column("State", texts={"published": panels.GREEN, "held": panels.RED}),
+            "check_name": panels.Column("Held by"),
+            "since": panels.Column("Since"),
+            "run": panels.Column("Run", link=f"{layout.DAGSTER}/runs/${{__value.raw}}"),
+        },
+        width=24,
+        height=8,
     )
 
 

@@ -19,6 +19,8 @@ from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard
 
 PLUGIN: Final = "grafana-athena-datasource"
+OLDEST_PLUGIN: Final = (2, 17, 5)
+"""The first version that reads times with six digits of a second, which Iceberg's are."""
 ENVIRONMENT: Final = dashboard.DataSourceRef(type_val=PLUGIN, uid="${environment}")
 """The data source that the variable `environment` chooses."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -24,6 +25,7 @@ import yaml
 
 from grafana.environment import COMMITTED, Environment
 from grafana.files import DATA_SOURCE, generated
+from grafana.panels import OLDEST_PLUGIN
 from medallion_assets.errors import MedallionError, SettingsError
 
 TOKEN: Final = "GRAFANA_TOKEN"  # noqa: S105 - the variable's name
@@ -86,15 +88,28 @@ class GrafanaApi:
 
     def _data_source(self, source: Mapping[str, Any]) -> Iterator[str]:
         plugin, uid = source["type"], source["uid"]
-        if self._call("GET", f"/api/plugins/{plugin}/settings") is None:
+        installed = self._call("GET", f"/api/plugins/{plugin}/settings")
+        if installed is None:
             self._call("POST", f"/api/plugins/{plugin}/install", {})
             yield f"plugin {plugin}"
+        else:
+            self._check_version(plugin, installed)
         wanted = {name: value for name, value in source.items() if name != "editable"}
         if self._call("GET", f"/api/datasources/uid/{uid}") is None:
             self._call("POST", "/api/datasources", wanted)
         else:
             self._call("PUT", f"/api/datasources/uid/{uid}", wanted)
         yield f"data source {source['name']}"
+
+    def _check_version(self, plugin: str, installed: Mapping[str, Any]) -> None:
+        found = str(installed.get("info", {}).get("version", ""))
+        numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", found)
+        oldest = ".".join(map(str, OLDEST_PLUGIN))
+        if numbers is None or tuple(map(int, numbers.groups())) < OLDEST_PLUGIN:
+            raise SettingsError(
+                f"{self._url}: its plugin {plugin} has the version {found or 'unknown'}; expected {oldest} or newer, "
+                "which reads times with six digits of a second. Update it under Administration, Plugins"
+            )
 
     def _folder(self, uid: str, title: str) -> Iterator[str]:
         if self._call("GET", f"/api/folders/{uid}") is None:

@@ -153,6 +153,30 @@ def query(settings: Environment, workgroup: str, results_bucket: str, prefix: st
     ]
 
 
+def browse_athena(settings: Environment, workgroup: str) -> list[Grant]:
+    """See what there is to query, as an editor of queries shows it: workgroups, catalogues, databases, tables."""
+    here = f"arn:aws:athena:{settings.region}:{settings.account}"
+    return [
+        grant(
+            "ListWorkgroups",
+            ["athena:ListWorkGroups", "athena:ListDataCatalogs"],
+            ["*"],
+            "IAM knows no resource for these actions; they give names only",
+        ),
+        grant(
+            "Browse",
+            [
+                "athena:GetDataCatalog",
+                "athena:ListDatabases",
+                "athena:GetDatabase",
+                "athena:ListTableMetadata",
+                "athena:GetTableMetadata",
+            ],
+            [f"{here}:datacatalog/AwsDataCatalog", f"{here}:workgroup/{workgroup}"],
+        ),
+    ]
+
+
 def compute_in_athena(settings: Environment) -> list[Grant]:
     """Read Silver and Gold through Athena in the workgroup of the marts, and delete the results that were read."""
     workgroup, results = settings.marts_workgroup, settings.global_name("athena")

@@ -45,6 +45,7 @@ class DashboardsStack(Stack):
         access.grant_to(
             role,
             *access.query(settings, name, settings.global_name("athena"), name),
+            *access.browse_athena(settings, name),
             *access.read_layers(settings, READS),
             access.alert(settings),
         )

@@ -12,9 +12,13 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from grafana.alerts import SMALLEST_SHARE, _allowed
 from grafana.files import FOLDER
 from medallion_assets.engines.embedded import Embedded
-from medallion_assets_tests.gold.shop import DOMAIN, MARTS
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ops.tables import CHECKS, HEALTH
+from medallion_assets.ops.upsert import upsert
+from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order
 from medallion_assets_tests.grafana.athena import NUMBER, TEXT, TIME, Range, expand, field_kind
 from medallion_assets_tests.grafana.shop import REGIONS
 
@@ -135,3 +139,54 @@ def test_the_rules_fire_on_what_they_are_about_and_on_nothing_else(engine: Embed
         if any(value is not None and value > above for value in found[number].to_pylist()):
             firing.add(rule["uid"])
     assert firing == {"medallion-dev-stock-critical"}
+
+
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_a_young_shop_is_compared_with_the_weeks_that_it_has(lake: Lake, now: datetime) -> None:
+    """Weeks before the first order are no weeks without revenue; and two weeks are no habit."""
+    (rule,) = [rule for rule in RULES if rule["uid"].endswith("revenue-weekday")]
+    shop = Shop(lake)
+    shop.write("customers", customer(1))
+    found = []
+    for week in range(6):
+        day = now.date() - timedelta(days=1 + 7 * (5 - week))
+        shop.write("orders", order(week, day, "100.00", hour=0))
+        shop.refresh("daily_sales_by_region", today=day + timedelta(days=1))
+        with Embedded(lake) as session:
+            session.show_published()
+            rows = run(session, rule["data"][0]["model"]["rawSQL"], now - timedelta(days=7 * (5 - week)))
+        found.append(rows["difference"].to_pylist())
+    assert found == [[], [], [], [0.0], [0.0], [0.0]]
+
+
+def test_a_table_of_another_domain_has_a_share_to_be_compared_with(engine: Embedded, now: datetime) -> None:
+    sql = f"SELECT {_allowed(DOMAIN)} AS share FROM (SELECT 'vans' AS table_name)"
+    assert engine.run(sql, today=now.date())["share"].to_pylist() == [SMALLEST_SHARE]
+
+
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_a_table_is_red_since_its_check_began_to_fail_and_leads_to_the_run(lake: Lake, now: datetime) -> None:
+    (panel,) = (each for board in dashboards() for each in board["panels"] if each["title"] == "Published or held")
+
+    def check(minutes: int, *, passed: bool, name: str = "keys") -> dict[str, Any]:
+        row = {column.name: None for column in CHECKS.columns}
+        named = {"layer": "silver", "table_name": "orders", "check_name": name, "run_id": f"run-{minutes}"}
+        counts = {"blocking": True, "passed": passed, "evaluations": 1, "failures": int(not passed)}
+        at = now - timedelta(minutes=minutes)
+        return {**row, **named, **counts, "id": f"{at}/{name}", "observed_at": at}
+
+    def health(table: str) -> dict[str, Any]:
+        row = {column.name: None if column.type in {"time", "string"} else 0 for column in HEALTH.columns}
+        named = {"layer": "silver", "table_name": table, "last_run_id": "run-last"}
+        return {**row, **named, "id": table, "observed_at": now}
+
+    failing = [check(minutes, passed=minutes in {60, 50}) for minutes in (60, 50, 40, 20)]
+    upsert(lake, CHECKS, [*failing, check(30, passed=False, name="columns"), check(10, passed=True, name="columns")])
+    upsert(lake, HEALTH, [health("orders"), health("customers")])
+    with Embedded(lake) as session:
+        session.show_published()
+        found = run(session, panel["targets"][0]["rawSQL"], now).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        ("silver/orders", "held", "keys", now - timedelta(minutes=40), "run-20"),
+        ("silver/customers", "published", None, None, "run-last"),
+    ]

@@ -50,7 +50,7 @@ class Grafana(ThreadingHTTPServer):
             "/api/dashboards/db": lambda: f"/api/dashboards/uid/{body['dashboard']['uid']}",
         }.get(path)
         if method == "POST" and (install := re.fullmatch("(/api/plugins/.*)/install", path)):
-            self.kept[install[1] + "/settings"] = {}
+            self.kept[install[1] + "/settings"] = {"info": {"version": "2.18.0"}}
             return 200, None
         if method == "POST" and where is not None:
             return self._create(where(), path, body)
@@ -112,6 +112,20 @@ def grafana() -> Iterator[Grafana]:
         yield stub
         stub.shutdown()
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("version", "new_enough"), [("2.17.4", False), ("2.9.9", False), ("2.17.5", True), ("3.0.0", True)]
+)
+def test_a_plugin_that_misreads_times_is_refused(grafana: Grafana, version: str, new_enough: bool) -> None:
+    grafana.kept[f"/api/plugins/{PLUGIN}/settings"] = {"info": {"version": version}}
+    api = GrafanaApi(grafana.url, SECRET)
+    if new_enough:
+        assert list(api.send(FILES))
+    else:
+        with pytest.raises(SettingsError, match=rf"{PLUGIN} has the version {version}; expected 2\.17\.5 or newer"):
+            list(api.send(FILES))
+        assert not grafana.calls, "nothing is sent"
 
 
 def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Grafana) -> None:
