@@ -5,6 +5,8 @@ Belongs here: what a step needs of the world outside. Does not belong here: whic
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from medallion_assets.defs.names import Names
     from medallion_assets.engines.engine import Engine
     from medallion_assets.lake.catalog import Lake
+    from medallion_assets.lake.memory import TableMemory
 
 Text: TypeAlias = str | Mapping[str, str]
 """A value, or where to read it when it is needed: `dg.EnvVar("NAME")`, in YAML `{env: NAME}`."""
@@ -52,8 +55,12 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     athena_output: Any = Field(description=DomainSettings.model_fields["athena_output"].description)
     athena_catalog: Any = Field(description=DomainSettings.model_fields["athena_catalog"].description)
 
-    _lake: Lake | None = PrivateAttr(default=None)
+    # The open lakes, one that remembers tables and one that asks each time, and how many callers each has.
+    _lakes: dict[bool, Lake] = PrivateAttr(default_factory=dict)
+    _callers: Counter[Lake] = PrivateAttr(default_factory=Counter)
+    _memory: TableMemory | None = PrivateAttr(default=None)
     _store: HandingStore | None = PrivateAttr(default=None)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
 
     def __init__(
         self,
@@ -120,20 +127,40 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         With `remember_tables`, the steps together ask the catalog once for each table, and for the ledger first: it
         must not say more of a Silver table than the run reads of it.
 
-        If the caller leaves with an error, the lake is closed, so that another attempt opens a new one. Raises
-        SettingsError, LakeUnavailable.
+        If a caller leaves with an error, another attempt opens a new lake and everything that was remembered is
+        forgotten. The lake is closed when the last caller has left it. Raises SettingsError, LakeUnavailable.
         """
+        with self._lock:
+            lake = self._lakes.get(remember_tables)
+            if lake is None:
+                lake = self._lakes[remember_tables] = self._open(remember_tables)
+            self._callers[lake] += 1
+        try:
+            yield lake
+        except BaseException:
+            with self._lock:
+                if self._lakes.get(remember_tables) is lake:
+                    del self._lakes[remember_tables]
+            if self._memory is not None:
+                self._memory.forget()
+            raise
+        finally:
+            with self._lock:
+                self._callers[lake] -= 1
+                left = not self._callers[lake] and self._lakes.get(remember_tables) is not lake
+            if left:
+                lake.close()
+
+    def _open(self, remember_tables: bool) -> Lake:
         from medallion_assets.lake.catalog import Lake
+        from medallion_assets.lake.memory import TableMemory
         from medallion_assets.ops.tables import LEDGER, OPS
 
-        if self._lake is None:
-            self._lake = Lake.open(self.settings().lake())
-        self._lake.remember_tables(remember_tables, first=(OPS, LEDGER.name))
-        try:
-            yield self._lake
-        except BaseException:
-            self.close()
-            raise
+        lake = Lake.open(self.settings().lake())
+        if remember_tables:
+            self._memory = self._memory or TableMemory(first=(OPS, LEDGER.name))
+            lake.remember_tables(self._memory)
+        return lake
 
     def open_engine(self, lake: Lake) -> Engine:
         """Return what computes marts and audits whole tables. Raises SettingsError, ExtraMissing."""
@@ -148,16 +175,18 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         """
         if not hand_on:
             return open_store(self.settings().bronze)
-        if self._store is None:
-            self._store = HandingStore(open_store(self.settings().bronze))
-        return self._store
+        with self._lock:
+            if self._store is None:
+                self._store = HandingStore(open_store(self.settings().bronze))
+            return self._store
 
     def close(self) -> None:
-        """Close the lake, if it is open, and let go of what was read of Bronze."""
-        if self._lake is not None:
-            self._lake.close()
-            self._lake = None
-        self._store = None
+        """Close the lake, if it is open, and let go of what was read of it and of Bronze. Nobody uses it any more."""
+        for lake in self._lakes.values():
+            lake.close()
+        self._lakes.clear()
+        self._callers.clear()
+        self._memory = self._store = None
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Close the lake at the end of a run or of a tick."""

@@ -120,13 +120,9 @@ class Lake:
     ) -> None:
         self.close()
 
-    def remember_tables(self, wanted: bool, *, first: tuple[str, str] | None = None) -> None:
-        """Ask the catalog only once for each table from now on, and for `first` before all; or again each time.
-
-        See memory.
-        """
-        if wanted != (self._catalog.memory is not None):
-            self._catalog.memory = TableMemory(first) if wanted else None
+    def remember_tables(self, memory: TableMemory | None) -> None:
+        """Ask the catalog only for tables that `memory` does not have yet; with None each time. See memory."""
+        self._catalog.memory = memory
 
     @translate_outages()
     def table(self, namespace: str, name: str) -> Table:

@@ -21,8 +21,8 @@ from medallion_assets.lake.schema import holds
 # avro first: iceberg needs it, and would try to download it.
 EXTENSIONS = ("avro", "iceberg", "httpfs")
 
-# Two threads that replace a secret at the same time fail with a write-write conflict.
-_granting = threading.Lock()
+# Two threads that replace a secret, or load an extension, at the same time fail with a write-write conflict.
+_changing = threading.Lock()
 
 
 class Keys(NamedTuple):
@@ -49,15 +49,16 @@ def connect(
         f":memory:{name}",
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )
-    if memory_mb is not None:
-        connection.execute(f"SET GLOBAL memory_limit = '{memory_mb}MiB'")
-    # Of each process its own, because DuckDB's temporary files have the same names in all. DuckDB removes it.
-    folder = f"{spill_folder or tempfile.gettempdir()}/medallion-spill-{os.getpid()}-{name}"
-    connection.execute(f"SET GLOBAL temp_directory = {literal(folder)}")
-    for extension in EXTENSIONS:
-        package = importlib.resources.files(f"duckdb_extension_{extension}")
-        file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
-        connection.execute(f"LOAD {literal(str(file))}")
+    with _changing:
+        if memory_mb is not None:
+            connection.execute(f"SET GLOBAL memory_limit = '{memory_mb}MiB'")
+        # Of each process its own, because DuckDB's temporary files have the same names in all. DuckDB removes it.
+        folder = f"{spill_folder or tempfile.gettempdir()}/medallion-spill-{os.getpid()}-{name}"
+        connection.execute(f"SET GLOBAL temp_directory = {literal(folder)}")
+        for extension in EXTENSIONS:
+            package = importlib.resources.files(f"duckdb_extension_{extension}")
+            file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"
+            connection.execute(f"LOAD {literal(str(file))}")
     # GLOBAL, so that cursors have it too. The default is the time zone of the machine.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET GLOBAL preserve_insertion_order = false")
@@ -88,7 +89,7 @@ def allow_s3(connection: duckdb.DuckDBPyConnection, bucket: str, keys: Keys, reg
         scheme, _, host = endpoint.rstrip("/").partition("://")
         options |= {"ENDPOINT": literal(host), "URL_STYLE": "'path'", "USE_SSL": str(scheme == "https").lower()}
     secret = ", ".join(f"{option} {value}" for option, value in options.items())
-    with _granting:
+    with _changing:
         connection.execute(f"CREATE OR REPLACE SECRET {identifier(bucket)} ({secret})")
 
 

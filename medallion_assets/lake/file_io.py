@@ -22,6 +22,8 @@ from pyiceberg.io import FileIO, InputStream, OutputStream
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 from pyiceberg.utils.concurrent import ExecutorFactory
 
+from medallion_assets.lake.one_at_a_time import OneAtATime
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -44,6 +46,7 @@ class Kept(Generic[T]):
         self._kept: OrderedDict[str, T] = OrderedDict()
         self._total = 0
         self._lock = threading.Lock()
+        self._reading = OneAtATime()
 
     def get(self, location: str) -> T | None:
         """Return what is kept of a file; None if nothing is."""
@@ -52,6 +55,15 @@ class Kept(Generic[T]):
             if found is not None:
                 self._kept.move_to_end(location)
             return found
+
+    def get_or_read(self, location: str, read: Callable[[], T]) -> T:
+        """Return what is kept of a file; else what `read` returns, which one thread does while others wait for it."""
+        with self._reading.alone(location):
+            content = self.get(location)
+            if content is None:
+                content = read()
+                self.keep(location, content)
+            return content
 
     def keep(self, location: str, content: T) -> None:
         """Keep the content of a file."""
@@ -156,10 +168,7 @@ class _KeptFile(_NewFile):
         return self.kept.get(self.location) is not None or super().exists()
 
     def open(self, seekable: bool = True) -> InputStream:
-        content = self.kept.get(self.location)
-        if content is None:
-            content = _fetch(self.client, self._path, self.location)
-            self.kept.keep(self.location, content)
+        content = self.kept.get_or_read(self.location, lambda: _fetch(self.client, self._path, self.location))
         return cast(InputStream, pa.BufferReader(content))
 
     def create(self, overwrite: bool = False) -> OutputStream:

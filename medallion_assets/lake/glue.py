@@ -21,6 +21,7 @@ from pyiceberg.typedef import EMPTY_DICT, Properties
 from medallion_assets.lake.duck import Keys
 from medallion_assets.lake.file_io import Kept, S3FileIO
 from medallion_assets.lake.memory import RemembersTables
+from medallion_assets.lake.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
     import boto3
@@ -40,16 +41,18 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
         super().__init__("lake", client=client, warehouse=warehouse)
         self._io = io
         self._s3tables: dict[str, bool] = {}
+        self._asking = OneAtATime()
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
         return self._io
 
     def _is_s3tables_database(self, database_name: str) -> bool:
         # What a database is never changes, and every commit asks.
-        if database_name not in self._s3tables:
-            with _whole_answer():
-                self._s3tables[database_name] = super()._is_s3tables_database(database_name)
-        return self._s3tables[database_name]
+        with self._asking.alone(database_name):
+            if database_name not in self._s3tables:
+                with _whole_answer():
+                    self._s3tables[database_name] = super()._is_s3tables_database(database_name)
+            return self._s3tables[database_name]
 
     def _get_glue_table(self, database_name: str, table_name: str) -> TableTypeDef:
         with _whole_answer():

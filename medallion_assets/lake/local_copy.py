@@ -22,6 +22,8 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
+from medallion_assets.lake.one_at_a_time import OneAtATime
+
 KEPT: Final = 2000
 """Copies of snapshots in a folder. When it is full, a new one is begun and the one before it removed, so that a process
 that runs for weeks keeps no more than two."""
@@ -31,42 +33,58 @@ class LocalCopies:
     """Folders of copies, made when the first one is asked for. Close it: that removes them."""
 
     def __init__(self) -> None:
-        self._folder: TemporaryDirectory[str] | None = None
-        self._before: TemporaryDirectory[str] | None = None
-        self._known: dict[tuple[str, int], str] = {}
-        self._manifests: dict[str, str] = {}
+        self._folder: _Folder | None = None
+        self._before: _Folder | None = None
         self._lock = threading.Lock()
+        self._copying = OneAtATime()
 
     def close(self) -> None:
         """Remove all copies."""
-        self._begin_folder()
-        self._begin_folder()
+        with self._lock:
+            self._begin_folder()
+            self._begin_folder()
 
     def metadata(self, table: Table, snapshot: Snapshot) -> str:
         """Return the path of a metadata file whose only snapshot is this one. Raises what the table's `io` raises."""
         key = (table.metadata_location, snapshot.snapshot_id)
-        with self._lock:
-            if key not in self._known:
-                if len(self._known) >= KEPT:
+        with self._copying.alone(key):
+            with self._lock:
+                if self._folder is not None and key not in self._folder.known and len(self._folder.known) >= KEPT:
                     self._begin_folder()
-                self._known[key] = self._write(table, snapshot)
-            return self._known[key]
+                if self._folder is None:
+                    self._folder = _Folder()
+                folder = self._folder
+            if key not in folder.known:
+                folder.known[key] = folder.copy(table, snapshot)
+            return folder.known[key]
 
     def _begin_folder(self) -> None:
         if self._before is not None:
-            self._before.cleanup()
+            self._before.remove()
         self._before, self._folder = self._folder, None
-        self._known, self._manifests = {}, {}
 
-    def _write(self, table: Table, snapshot: Snapshot) -> str:
-        if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="medallion-lake-")
+
+class _Folder:
+    """A temporary folder of copies. `known` has their paths by metadata location and snapshot. Threads may share it."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, int], str] = {}
+        self._folder = TemporaryDirectory(prefix="medallion-lake-")
+        self._manifests: dict[str, str] = {}
+
+    def remove(self) -> None:
+        """Remove the folder with all copies."""
+        self._folder.cleanup()
+
+    def copy(self, table: Table, snapshot: Snapshot) -> str:
+        """Copy a snapshot; return the path of its metadata."""
         folder = Path(self._folder.name)
         manifests = snapshot.manifests(table.io)
         new = [one.manifest_path for one in manifests if one.manifest_path not in self._manifests]
 
         def copy(location: str) -> str:
-            path = folder / location.rpartition("/")[2]
+            # A name of its own, because another thread may copy the same manifest for another snapshot.
+            path = folder / f"{uuid.uuid4()}.avro"
             with table.io.new_input(location).open() as stream:
                 path.write_bytes(stream.read())
             return str(path)

@@ -12,6 +12,7 @@ another one was computed from is asked for again, if that was done from a later 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
 
+from medallion_assets.lake.one_at_a_time import OneAtATime
+
 SECONDS: Final = 20.0
 """How long a table is remembered, so that a run of many batches sees what others do meanwhile."""
 
@@ -37,22 +40,42 @@ class Seen(NamedTuple):
 
 
 class TableMemory:
-    """The tables that were seen, by identifier; None for one that did not exist. `first` is asked for before others."""
+    """The tables that were seen, by identifier; None for one that did not exist. `first` is asked for before others.
+
+    Several lakes and threads may share it.
+    """
 
     def __init__(self, first: Identifier | None = None) -> None:
         self.first = first
+        self.one_at_a_time = OneAtATime()
         self._tables: dict[Identifier, Seen | None] = {}
         self._since = time.monotonic()
+        self._lock = threading.Lock()
 
     def tables(self) -> dict[Identifier, Seen | None]:
-        """Return what is remembered now."""
-        now = time.monotonic()
-        if now - self._since > SECONDS:
-            self.forget()
-        return self._tables
+        """Return what is remembered now. What is put into it counts until all is forgotten."""
+        with self._lock:
+            if time.monotonic() - self._since > SECONDS:
+                self._forget()
+            return self._tables
 
     def forget(self) -> None:
         """Forget all tables."""
+        with self._lock:
+            self._forget()
+
+    def committed(self, name: Identifier, seen: Seen, *, since: dict[Identifier, Seen | None]) -> None:
+        """Remember a table as a commit left it, unless all was forgotten `since` the commit began.
+
+        Then what was asked for first may be newer already.
+        """
+        with self._lock:
+            if self._tables is since:
+                self._tables[name] = seen
+            else:
+                self._tables.pop(name, None)
+
+    def _forget(self) -> None:
         self._tables = {}
         self._since = time.monotonic()
 
@@ -64,21 +87,23 @@ class RemembersTables(MetastoreCatalog):
 
     def load_table(self, identifier: str | Identifier) -> Table:
         """Return a table as it is remembered, or else as it is now."""
-        if self.memory is None:
+        memory = self.memory
+        if memory is None:
             return super().load_table(identifier)  # type: ignore[safe-super]
-        name, tables = self.identifier_to_tuple(identifier), self.memory.tables()
-        if not tables and self.memory.first not in {None, name}:
+        name, tables = self.identifier_to_tuple(identifier), memory.tables()
+        if memory.first is not None and memory.first not in {name, *tables}:
             with suppress(NoSuchTableError):
-                self.load_table(self.memory.first)
-        if name not in tables:
-            try:
-                table = super().load_table(identifier)  # type: ignore[safe-super]
-            except NoSuchTableError:
-                tables[name] = None
-                raise
-            tables[name] = Seen(table.metadata, table.metadata_location)
-            return table
-        seen = tables[name]
+                self.load_table(memory.first)
+        with memory.one_at_a_time.alone(name):
+            if name not in tables:
+                try:
+                    table = super().load_table(identifier)  # type: ignore[safe-super]
+                except NoSuchTableError:
+                    tables[name] = None
+                    raise
+                tables[name] = Seen(table.metadata, table.metadata_location)
+                return table
+            seen = tables[name]
         if seen is None:
             raise NoSuchTableError(f"Table does not exist: {'.'.join(name)}")
         return Table(name, seen.metadata, seen.location, self._load_file_io(location=seen.location), self)
@@ -92,24 +117,30 @@ class RemembersTables(MetastoreCatalog):
         self, table: Table, requirements: tuple[TableRequirement, ...], updates: tuple[TableUpdate, ...]
     ) -> CommitTableResponse:
         """Commit on the table as it is in the catalog, and remember it as it is then."""
-        with self._changing(table.name()):
+        with self._changing(table.name()) as tables:
             done = super().commit_table(table, requirements, updates)  # type: ignore[safe-super]
-        if self.memory is not None:
-            self.memory.tables()[table.name()] = Seen(done.metadata, done.metadata_location)
+            if self.memory is not None and tables is not None:
+                self.memory.committed(table.name(), Seen(done.metadata, done.metadata_location), since=tables)
         return done
 
     @contextmanager
-    def _changing(self, name: Identifier) -> Iterator[None]:
-        """Forget the table; forget all if the change fails, because then another writer was here."""
-        if self.memory is None:
-            yield
+    def _changing(self, name: Identifier) -> Iterator[dict[Identifier, Seen | None] | None]:
+        """Forget the table; forget all if the change fails, because then another writer was here.
+
+        Other threads that ask for the table wait for the change.
+        """
+        memory = self.memory
+        if memory is None:
+            yield None
             return
-        self.memory.tables().pop(name, None)
-        try:
-            yield
-        except BaseException:
-            self.memory.forget()
-            raise
+        with memory.one_at_a_time.alone(name):
+            tables = memory.tables()
+            tables.pop(name, None)
+            try:
+                yield tables
+            except BaseException:
+                memory.forget()
+                raise
 
 
 class LakeSqlCatalog(RemembersTables, SqlCatalog):

@@ -7,6 +7,7 @@ how a batch is merged (batch).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, datetime
 
 from medallion_assets.capture.naming import ObjectName
@@ -76,17 +77,18 @@ def remerge_day(
 def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
     if not names and (result := merger.merge(merger.no_changes, advance=lambda position: position)) is not None:
         yield result
-    for changes in read_changes(merger.lake, store, merger.contract, names, whole=merger.whole):
+    with closing(read_changes(merger.lake, store, merger.contract, names, whole=merger.whole)) as batches:
+        for changes in batches:
 
-        def advance(position: Position, taken: tuple[str, ...] = changes.objects) -> Position:
-            return position.advance(taken) if may_advance else position
+            def advance(position: Position, taken: tuple[str, ...] = changes.objects) -> Position:
+                return position.advance(taken) if may_advance else position
 
-        if (result := merger.merge(changes, advance=advance)) is not None:
-            yield result
-            if not result.published:
-                return
-            # A commit every few seconds would leave thousands of small files.
-            compact(merger.lake, merger.lake.table(SILVER, merger.contract.lake_name))
+            if (result := merger.merge(changes, advance=advance)) is not None:
+                yield result
+                if not result.published:
+                    return
+                # A commit every few seconds would leave thousands of small files.
+                compact(merger.lake, merger.lake.table(SILVER, merger.contract.lake_name))
 
 
 def _day(name: str) -> date:

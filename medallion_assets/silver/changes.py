@@ -6,7 +6,9 @@ already. Does not belong here: how a row is decoded (decode), merging (batch).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -28,6 +30,12 @@ from medallion_assets.silver.table import CAPTURED_AT, DROPPED, EVENT_ID, OPEN, 
 # bronze.MAX_OBJECTS objects. The commit, the audit and reading the keys of the table cost about the same for 1,000
 # changes as for 300,000; more rows at once would only take more memory.
 MAX_DECODED_BYTES: Final = 64 * 1024 * 1024
+
+# The steps of a run share a process. Up to this size their batches are decoded and merged at the same time, which takes
+# some 30 MB each; of larger ones there is one at a time, which takes up to 900 MB, while each of the others waits with
+# at most two chunks of bronze.MAX_BYTES.
+SMALL_BYTES: Final = 8 * 1024 * 1024
+_large_batches: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -70,18 +78,24 @@ class Changes:
 
 def read_changes(
     lake: Lake, store: BronzeStore, contract: Contract, names: Sequence[str], *, whole: bool
-) -> Iterator[Changes]:
+) -> Generator[Changes]:
     """Decode the objects of `store`, in the given order, in batches of bounded size.
 
     With `whole`, all rejected changes count as quarantined, because a day that is merged again is judged as a whole.
     Otherwise those do not count that an object outside the batch has brought to quarantine, or that Silver contains.
     Raises CorruptObject for an object that cannot be read, and for an image that is not JSON, after the changes before
     it were yielded; LakeUnavailable.
+
+    Close the iterator: in one process only one that yields large batches goes on at a time.
     """
     parts: list[_Part] = []
-    with lake.duckdb() as connection:
+    with lake.duckdb() as connection, ExitStack() as turn:
+        waited = False
         try:
             for chunk in read_chunks(store, names):
+                if chunk.rows.nbytes > SMALL_BYTES and not waited:
+                    turn.enter_context(_large_batches)
+                    waited = True
                 parts.append(_decode(connection, store, contract, chunk))
                 del chunk  # a merge needs the memory
                 if _is_full(parts):

@@ -19,6 +19,7 @@ from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart, load_mart
 from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.memory import TableMemory
 from medallion_assets.lake.publish import publish
 from medallion_assets_tests.gold.shop import (
     DOMAIN,
@@ -160,7 +161,7 @@ def test_a_run_that_remembers_older_silver_does_not_take_a_mart_back(lake: Lake,
     shop.write("orders", order(1))
     shop.refresh(mart)
     with Lake.open(lake.settings) as remembering:
-        remembering.remember_tables(True)
+        remembering.remember_tables(TableMemory())
         remembering.table("silver", "orders")
         shop.write("orders", order(2))
         shop.refresh(mart)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +15,7 @@ from pyiceberg.catalog import MetastoreCatalog
 from medallion_assets.errors import CommitConflict, TableMissing
 from medallion_assets.lake import memory
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.memory import TableMemory
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 
@@ -39,16 +43,16 @@ def _keys(lake: Lake, name: str) -> list[str]:
 
 def test_a_table_is_as_it_was_when_it_was_first_asked_for(lake: Lake, other: Lake) -> None:
     _write(lake, "orders", "a", 1)
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     assert _keys(lake, "orders") == ["a"]
     _write(other, "orders", "b", 1)
     assert _keys(lake, "orders") == ["a"]
-    lake.remember_tables(False)
+    lake.remember_tables(None)
     assert _keys(lake, "orders") == ["a", "b"]
 
 
 def test_own_commits_are_seen_at_once(lake: Lake) -> None:
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     assert lake.find("silver", "orders") is None
     _write(lake, "orders", "a", 1)
     _write(lake, "orders", "b", 1)
@@ -66,7 +70,7 @@ def test_a_table_is_asked_for_once_whether_or_not_it_exists(lake: Lake, monkeypa
         return load(self, identifier)
 
     monkeypatch.setattr(kind, "load_table", counted)
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     for _ in range(3):
         lake.table("silver", "orders")
         assert lake.find("silver", "customers") is None
@@ -76,7 +80,7 @@ def test_a_table_is_asked_for_once_whether_or_not_it_exists(lake: Lake, monkeypa
 def test_a_lost_race_makes_it_forget_every_table(lake: Lake, other: Lake) -> None:
     for name in ("orders", "customers"):
         _write(lake, name, "a", 1)
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     orders = lake.table("silver", "orders")
     lake.table("silver", "customers")
     for name in ("orders", "customers"):
@@ -90,7 +94,7 @@ def test_a_lost_race_makes_it_forget_every_table(lake: Lake, other: Lake) -> Non
 
 def test_it_forgets_after_a_while(lake: Lake, other: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(lake, "orders", "a", 1)
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     with pytest.raises(TableMissing):
         lake.table("silver", "customers")
     lake.table("silver", "orders")
@@ -101,7 +105,7 @@ def test_it_forgets_after_a_while(lake: Lake, other: Lake, monkeypatch: pytest.M
 
 def test_a_table_is_not_remembered_from_before_a_snapshot_that_somebody_has_read(lake: Lake, other: Lake) -> None:
     _write(lake, "orders", "a", 1)
-    lake.remember_tables(True)
+    lake.remember_tables(TableMemory())
     first = lake.table("silver", "orders").metadata.current_snapshot_id
     _write(other, "orders", "b", 1)
     later = other.table("silver", "orders").metadata.current_snapshot_id
@@ -114,3 +118,66 @@ def test_a_table_is_not_remembered_from_before_a_snapshot_that_somebody_has_read
     assert (found(None), found(first)) == (first, first)
     assert found(later) == later
     assert found(first) == later
+
+
+def _at_once(*acts: Callable[[], object]) -> None:
+    """Run acts in threads, which begin together."""
+    together = threading.Barrier(len(acts))
+
+    def begin(act: Callable[[], object]) -> None:
+        together.wait(30)
+        act()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        list(pool.map(begin, acts))
+
+
+def test_steps_at_once_ask_for_a_table_once_and_for_the_first_one_before(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(lake, "orders", "a", 1)
+    asked: list[object] = []
+    kind: Any = next(one for one in type(lake._catalog).__mro__[2:] if "load_table" in vars(one))
+    load = kind.load_table
+
+    def slow(self: MetastoreCatalog, identifier: object) -> Any:
+        time.sleep(0.02)
+        found = load(self, identifier)
+        asked.append(identifier)
+        return found
+
+    monkeypatch.setattr(kind, "load_table", slow)
+    first = ("silver", "orders")
+    _write(lake, "customers", "a", 1)
+    asked.clear()
+    lake.remember_tables(TableMemory(first))
+    _at_once(*[lambda: lake.table("silver", "customers"), lambda: lake.find("silver", "orders")] * 3)
+    assert asked == [first, ("silver", "customers")]
+
+
+def test_steps_at_once_remember_each_table_as_it_was_committed_last(lake: Lake) -> None:
+    names = ["orders", "customers", "products"]
+    lake.remember_tables(TableMemory())
+
+    def writes(name: str) -> None:
+        for key in "abc":
+            _write(lake, name, key, 1)
+
+    def reads() -> None:
+        for name in names * 5:
+            lake.find("silver", name)
+
+    _at_once(*[lambda name=name: writes(name) for name in names], reads, reads)
+    assert [_keys(lake, name) for name in names] == [["a", "b", "c"]] * 3
+
+
+def test_what_a_step_committed_after_all_was_forgotten_is_asked_for_again() -> None:
+    seen: Any = object()
+    tables = TableMemory()
+    since = tables.tables()
+    tables.committed(("silver", "orders"), seen, since=since)
+    assert tables.tables() == {("silver", "orders"): seen}
+    tables.forget()
+    tables.tables()[("silver", "orders")] = seen  # as another step read it before the commit
+    tables.committed(("silver", "orders"), seen, since=since)
+    assert tables.tables() == {}

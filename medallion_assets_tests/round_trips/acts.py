@@ -124,6 +124,7 @@ def merge_one_table() -> None:
     from medallion_assets.capture.store import open_store
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.lake.catalog import Lake
+    from medallion_assets.lake.memory import TableMemory
     from medallion_assets.settings import Settings
     from medallion_assets.silver.batches import merge_pending
 
@@ -131,7 +132,7 @@ def merge_one_table() -> None:
     domain = load_domain(chosen.domain)
     contract = domain.by_name["products"]
     with Lake.open(chosen.lake()) as lake:
-        lake.remember_tables(True)
+        lake.remember_tables(TableMemory())
         store = open_store(chosen.bronze)
         found = merge_pending(lake, store, contract, domain, day=_today(), run_id="one", now=datetime.now(UTC))
         if not all(result.published for result in found):
@@ -144,12 +145,13 @@ def refresh_one_mart() -> None:
     from medallion_assets.gold.refresh import refresh
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.lake.catalog import Lake
+    from medallion_assets.lake.memory import TableMemory
     from medallion_assets.settings import Settings
 
     chosen = Settings.load()
     (mart,) = (one for one in load_marts(load_domain(chosen.domain)) if one.name == "product_performance")
     with Lake.open(chosen.lake()) as lake:
-        lake.remember_tables(True)
+        lake.remember_tables(TableMemory())
         refresh(lake, mart, today=_today(), now=datetime.now(UTC), run_id="one")
 
 

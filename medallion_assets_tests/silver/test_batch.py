@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +24,10 @@ from medallion_assets.lake import retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.maintenance import COMMITS_BETWEEN
+from medallion_assets.lake.memory import TableMemory
 from medallion_assets.lake.publish import publish
 from medallion_assets.silver import batch as batch_module
-from medallion_assets.silver.batch import BatchResult
+from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.table import CAPTURE_DAY, DELETED, OBJECTS, POSITION, QUARANTINE, RUN_ID, SILVER
 from medallion_assets_tests.silver.changes import (
     DAY,
@@ -201,12 +203,44 @@ def test_what_was_read_before_a_corrupt_object_is_merged(bench: Bench, monkeypat
     assert len(amounts(bench)) == 16
 
 
+def test_of_large_batches_there_is_one_at_a_time_and_a_failed_one_gives_its_turn_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = threading.Lock()
+    monkeypatch.setattr("medallion_assets.silver.changes._large_batches", turn)
+    taken: list[bool] = []
+    merge = Merger.merge
+
+    def watched(*args: Any, **named: Any) -> BatchResult | None:
+        taken.append(turn.locked())
+        return merge(*args, **named)
+
+    monkeypatch.setattr(Merger, "merge", watched)
+
+    bench.put(order(1, "o1", "1"))
+    bench.merge_pending("orders")
+    monkeypatch.setattr("medallion_assets.silver.changes.SMALL_BYTES", 0)
+    bench.put(order(2, "o2", "2"))
+    bench.merge_pending("orders")
+    assert taken == [False, True]
+    assert not turn.locked()
+
+    def fails(*_: object, **__: object) -> None:
+        raise CommitConflict("another writer was faster")
+
+    monkeypatch.setattr(Merger, "merge", fails)
+    bench.put(order(3, "o3", "3"))
+    with pytest.raises(CommitConflict):
+        bench.merge_pending("orders")
+    assert not turn.locked()
+
+
 def test_a_run_that_remembers_older_customers_does_not_take_a_region_back(bench: Bench) -> None:
     bench.put(customer(1, "c1", "EU"), order(2, "a", "1"))
     bench.merge_pending("customers")
     bench.merge_pending("orders")
     with Lake.open(bench.lake.settings) as remembering:
-        remembering.remember_tables(True)
+        remembering.remember_tables(TableMemory())
         remembering.table(SILVER, "customers")
         bench.put(customer(3, "c1", "US"))
         bench.merge_pending("customers")

@@ -23,6 +23,7 @@ from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionEr
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.memory import TableMemory
 from medallion_assets.ledger.update import update_ledger
 from medallion_assets.ledger.view import ScanCursor
 from medallion_assets.maintenance.maintain import maintain
@@ -265,7 +266,7 @@ class Daemon:
 
     def _merge(self, merge: Callable[..., Iterator[BatchResult]], table: str, day: date) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:
-            lake.remember_tables(True)
+            lake.remember_tables(TableMemory())
             done = merge(
                 lake,
                 self._store(),
@@ -281,7 +282,7 @@ class Daemon:
 
     def _refresh(self, name: str, days: Sequence[date] | None) -> Act:
         def act(lake: Lake, run_id: str) -> str | None:
-            lake.remember_tables(True)
+            lake.remember_tables(TableMemory())
             now = self._clock()
             result = refresh(lake, self.marts[name], today=now.date(), now=now, run_id=run_id, days=days)
             return None if result.published else _held(result.checks)
