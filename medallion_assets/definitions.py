@@ -14,7 +14,8 @@ def defs() -> dg.Definitions:
     """Return the definitions of the domain. Raises ContractError or MartError naming file and field, SettingsError."""
     from medallion_assets.contracts.loader import default_domain, load_domain, with_configured_since
     from medallion_assets.defs.build import build_defs
+    from medallion_assets.defs.executor import side_by_side_executor
 
     # One process per run: a run is short, and starting a process per step would cost more than its work.
     domain = with_configured_since(load_domain(default_domain()))
-    return dg.Definitions.merge(build_defs(domain), dg.Definitions(executor=dg.in_process_executor))
+    return dg.Definitions.merge(build_defs(domain), dg.Definitions(executor=side_by_side_executor))

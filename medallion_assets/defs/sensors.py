@@ -13,6 +13,7 @@ import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
+from medallion_assets.defs.executor import side_by_side_executor
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
@@ -60,7 +61,7 @@ def arrivals_sensor(
     job = dg.define_asset_job(
         names.definition("refresh"),
         selection=dg.AssetSelection.assets(*map(names.node_key, nodes)) - dg.AssetSelection.checks(*own_checks),
-        executor_def=dg.in_process_executor,
+        executor_def=side_by_side_executor,
         description="What the sensor on Bronze starts: the tables with new objects, and the marts over them.",
     )
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any, TypeAlias
 
 import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
 
 from medallion_assets.defs import sensors
 from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
 from medallion_assets.defs.run_config import incremental_run_config
+
+Result: TypeAlias = dg.ExecuteInProcessResult | dg.JobExecutionResult
 
 LAYERS = ("bronze", "silver", "gold")
 
@@ -18,16 +23,29 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> dg.ExecuteInProcessResult:
+def launched_run(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    *,
+    partition_key: str | None,
+    run_config: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> dg.JobExecutionResult:
+    """Run a job with the executor that it names, as a launched process does. `execute_in_process` has its own one."""
+    partition = {"dagster/partition": partition_key} if partition_key is not None else {}
+    run = instance.create_run_for_job(job, run_config=run_config, tags={**tags, **partition})
+    return execute_run(InMemoryJob(job), run, instance)
+
+
+def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, day: date) -> dg.JobExecutionResult:
     """Run all layers as the sensor launches it."""
     job = definitions.resolve_job_def("refresh")
-    keys = job.asset_layer.executable_asset_keys
-    return job.execute_in_process(
-        instance=instance,
+    return launched_run(
+        job,
+        instance,
         partition_key=day.isoformat(),
-        run_config=incremental_run_config(keys),
+        run_config=incremental_run_config(job.asset_layer.executable_asset_keys),
         tags={SENSOR_NAME_TAG: sensors.SENSOR},
-        raise_on_error=False,
     )
 
 
@@ -73,7 +91,7 @@ def check_run(
     return {one.check_name: one for one in result.get_asset_check_evaluations()}
 
 
-def fared(result: dg.ExecuteInProcessResult) -> dict[str, set[str]]:
+def fared(result: Result) -> dict[str, set[str]]:
     """Return the steps that succeeded and those that failed, by asset. Skipped steps are in neither."""
     found: dict[str, set[str]] = {"SUCCESS": set(), "FAILURE": set()}
     for event in result.all_events:
@@ -83,7 +101,7 @@ def fared(result: dg.ExecuteInProcessResult) -> dict[str, set[str]]:
     return found
 
 
-def failure(result: dg.ExecuteInProcessResult, key: str) -> str:
+def failure(result: Result, key: str) -> str:
     """Return the message of the failed step of an asset."""
     data = result.failure_data_for_node(key.replace("/", "__"))
     assert data is not None
@@ -92,9 +110,7 @@ def failure(result: dg.ExecuteInProcessResult, key: str) -> str:
     return str(data.error.message if data.error else "")
 
 
-def checks(
-    instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult, key: str
-) -> dict[str, dg.AssetCheckEvaluation]:
+def checks(instance: dg.DagsterInstance, result: Result, key: str) -> dict[str, dg.AssetCheckEvaluation]:
     """Return the last results of an asset's checks that the run recorded, also those of a step that failed then."""
     records = instance.get_records_for_run(result.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     found = [record.event_log_entry.get_dagster_event().asset_check_evaluation_data for record in records]

@@ -20,7 +20,7 @@ from medallion_assets.lake.replace import stage_replace
 from medallion_assets.settings import Settings
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import ROW_COUNT
-from medallion_assets_tests.defs.runs import LAYERS, check_run, incremental_run, page_run, today
+from medallion_assets_tests.defs.runs import LAYERS, Result, check_run, incremental_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -179,9 +179,11 @@ def test_a_stopped_batch_fails_its_check_in_a_run_of_the_sensor_and_in_one_from_
 ) -> None:
     capture(*(order(f"bad-{number}", amount="-1") for number in range(30)))
     for attempt in ("sensor", "page"):
-        if attempt == "sensor":
-            run = incremental_run(published, instance, today())
-        else:
-            run = page_run(published, instance, ORDERS, SALES, days=[today()])
+        by_sensor = attempt == "sensor"
+        run: Result = (
+            incremental_run(published, instance, today())
+            if by_sensor
+            else page_run(published, instance, ORDERS, SALES, days=[today()])
+        )
         assert not run.success
         assert statuses(instance, ORDERS, "quarantine_rate") == {"quarantine_rate": "FAILED"}

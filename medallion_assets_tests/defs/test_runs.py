@@ -12,7 +12,7 @@ import pytest
 from medallion_assets.defs import failures
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.lake.catalog import Lake
-from medallion_assets_tests.defs.runs import checks, failure, fared, incremental_run, page_run, today
+from medallion_assets_tests.defs.runs import Result, checks, failure, fared, incremental_run, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
 
 TABLES = [("silver", "customers"), ("silver", "products"), ("silver", "orders")]
@@ -35,7 +35,7 @@ def late_order(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dat
     return old
 
 
-def sales_days(result: dg.ExecuteInProcessResult) -> list[str]:
+def sales_days(result: Result) -> list[str]:
     """Return the days of the sales mart that a run materialized."""
     return [str(one.partition) for one in result.get_asset_materialization_events() if one.asset_key == SALES]
 

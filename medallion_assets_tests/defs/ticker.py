@@ -7,6 +7,7 @@ import dagster as dg
 from medallion_assets.defs import sensors
 from medallion_assets.defs.dagster_private import RUN_KEY_TAG, SENSOR_NAME_TAG
 from medallion_assets.defs.resources import MedallionResource
+from medallion_assets_tests.defs.runs import launched_run
 
 
 def launched(request: dg.RunRequest) -> dict[str, str]:
@@ -36,18 +37,18 @@ class Ticker:
         self.skipped = result.skip_message or ""
         return result.run_requests[0] if result.run_requests else None
 
-    def run(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    def run(self, request: dg.RunRequest) -> dg.JobExecutionResult:
         job = self.definitions.resolve_job_def("refresh")
         assert request.asset_selection is not None and request.asset_check_keys is not None
         subset = job.get_subset(
             asset_selection=set(request.asset_selection), asset_check_selection=set(request.asset_check_keys)
         )
-        return subset.execute_in_process(
-            instance=self.instance,
+        return launched_run(
+            subset,
+            self.instance,
             partition_key=request.partition_key,
             run_config=request.run_config,
             tags=launched(request),
-            raise_on_error=False,
         )
 
     def run_until_idle(self, *, ticks: int = 10) -> None:
