@@ -3,6 +3,7 @@
 Belongs here: the calls to S3, and its errors as ours. Does not belong here: the meaning of keys (naming).
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -36,6 +37,7 @@ class S3Store:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._cached_client = client
+        self._creating = threading.Lock()
 
     def put(self, path: str, data: bytes) -> None:
         """Put one object; S3 makes it visible as a whole."""
@@ -77,21 +79,10 @@ class S3Store:
 
     @property
     def _client(self) -> "S3Client":
-        if self._cached_client is None:
-            import boto3
-            from botocore.config import Config
-
-            # The retries of one call end within three minutes; a reader waits 15 minutes for late names.
-            self._cached_client = boto3.client(
-                "s3",
-                config=Config(
-                    retries={"mode": "standard", "total_max_attempts": 5},
-                    connect_timeout=5,
-                    read_timeout=30,
-                    max_pool_connections=50,
-                ),
-            )
-        return self._cached_client
+        with self._creating:  # boto3 creates clients of one session in one thread at a time
+            if self._cached_client is None:
+                self._cached_client = _create_client()
+            return self._cached_client
 
     @contextmanager
     def _translate_errors(self, what: str) -> Iterator[None]:
@@ -113,3 +104,19 @@ class S3Store:
             ) from error
         except BotoCoreError as error:
             raise LakeUnavailable(f"S3 did not answer for {self.uri(what)}: {error} Try again.") from error
+
+
+def _create_client() -> "S3Client":
+    import boto3
+    from botocore.config import Config
+
+    # The retries of one call end within three minutes; a reader waits 15 minutes for late names.
+    return boto3.client(
+        "s3",
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 5},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=50,
+        ),
+    )

@@ -63,7 +63,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
         ):
             settings = pipeline.settings()
             source = DynamoTable(
-                boto3.client("dynamodb", region_name=settings.region),
+                boto3.Session(region_name=settings.region).client("dynamodb"),
                 contract.table,
                 read_capacity=settings.read_capacity,
             )
