@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -50,11 +51,14 @@ def connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
     )
     with _changing:
-        if memory_mb is not None:
-            connection.execute(f"SET GLOBAL memory_limit = '{memory_mb}MiB'")
-        # Of each process its own, because DuckDB's temporary files have the same names in all. DuckDB removes it.
-        folder = f"{spill_folder or tempfile.gettempdir()}/medallion-spill-{os.getpid()}-{name}"
-        connection.execute(f"SET GLOBAL temp_directory = {literal(folder)}")
+        # Of each process its own, because DuckDB's temporary files have the same names in all. DuckDB removes it. Once
+        # something was written there, DuckDB refuses to set the folder, also to the same one.
+        folder = Path(spill_folder or tempfile.gettempdir(), f"medallion-spill-{os.getpid()}-{name}")
+        ((present,),) = connection.execute("SELECT current_setting('temp_directory')").fetchall()
+        if Path(present).name != folder.name:
+            connection.execute(f"SET GLOBAL temp_directory = {literal(str(folder))}")
+            if memory_mb is not None:
+                connection.execute(f"SET GLOBAL memory_limit = '{memory_mb}MiB'")
         for extension in EXTENSIONS:
             package = importlib.resources.files(f"duckdb_extension_{extension}")
             file = package / "extensions" / f"v{duckdb.__version__}" / f"{extension}.duckdb_extension"

@@ -18,7 +18,8 @@ SALES = "daily_sales_by_region"
 
 
 def test_the_ledger_of_a_run_is_not_newer_than_the_tables_that_it_remembers(lake_on_files: Path) -> None:
-    with Lake.open(Settings.load().lake()) as theirs, MedallionResource().lake(remember_tables=True) as lake:
+    resource = MedallionResource()
+    with Lake.open(Settings.load().lake()) as theirs, resource.lake(remember_tables=True) as lake:
         other, before = Shop(theirs), NOW - timedelta(hours=1)
         other.write("orders", order(1))
         ledger_says(theirs, before)
@@ -29,6 +30,7 @@ def test_the_ledger_of_a_run_is_not_newer_than_the_tables_that_it_remembers(lake
         run.refresh(SALES)
         assert [row["order_count"] for row in run.gold(SALES)] == [1], "the table as it is remembered"
         assert Computation.recorded(theirs.table("gold", SALES)) == Computation(NOW, {"orders": before})
+    resource.close()
 
 
 def test_a_step_that_fails_does_not_close_the_lake_of_the_others(lake_on_files: Path) -> None:

@@ -53,3 +53,15 @@ def test_a_connection_that_closes_leaves_the_others_and_the_last_ends_the_databa
         assert kept.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
     with duck.connect("closing") as again:
         assert again.execute("SELECT count(*) FROM duckdb_tables()").fetchone() == (0,)
+
+
+def test_a_database_that_has_written_to_its_folder_takes_further_connections() -> None:
+    with duck.connect("spilling", memory_mb=64) as first:
+        first.execute("CREATE TEMP TABLE wide AS SELECT repeat(hash(range)::VARCHAR, 20) AS text FROM range(400_000)")
+        ((spilled,),) = first.execute("SELECT count(*) FROM duckdb_temporary_files()").fetchall()
+        assert spilled
+        with duck.connect("spilling", memory_mb=128) as second:
+            settings = second.execute("SELECT current_setting('memory_limit'), current_setting('temp_directory')")
+            limit, folder = settings.fetchall()[0]
+        assert limit == "64.0 MiB", "the first connection decides"
+        assert folder.endswith("-spilling")
