@@ -148,11 +148,7 @@ def content_hash(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for column in zip(*rows, strict=True):
         # A line feed separates the values: JSON escapes it, the others have none. No image is the text None.
-        try:
-            texts = "\n".join(column)
-        except TypeError:  # some are no text; to ask before would take as long as to join them
-            texts = "\n".join(map(str, column))
-        digest.update(texts.encode())
+        digest.update("\n".join(map(str, column)).encode())
         digest.update(b"\n\n")
     return digest.hexdigest()[:16]
 

@@ -54,7 +54,7 @@ def measure(lake: Lake, store: BronzeStore, domain: Domain, marts: Sequence[Mart
         readers = [mart for mart in marts if contract.lake_name in mart.tables]
         if not readers:
             continue
-        reached = _gold_times(lake, contract, readers)
+        reached = gold_times(lake, contract, readers)
         for created, objects in _changes(lake, store, contract, since):
             times = [reached[name] for name in objects if name in reached]
             if times:
@@ -93,7 +93,7 @@ def _changes(lake: Lake, store: BronzeStore, contract: Contract, since: datetime
     return [(created, [paths[uri] for uri in uris]) for created, uris in found]
 
 
-def _gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict[str, datetime]:
+def gold_times(lake: Lake, contract: Contract, readers: Sequence[Mart]) -> dict[str, datetime]:
     """Return when all of the readers first contained each Bronze object; objects that one lacks are left out."""
     place_of_snapshot, place_of_object = _silver_order(lake.table(SILVER, contract.lake_name))
     published = [_published(lake, mart, contract.lake_name, place_of_snapshot) for mart in readers]

@@ -48,7 +48,7 @@ _SCHEMA: Final = pa.schema(
 # a commit names its objects: 500 take about 60 KB. An object is at most one capture batch, so a chunk exceeds the
 # limits by little.
 MAX_OBJECTS: Final = 500
-MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 _CONCURRENCY: Final = 16
 
 
