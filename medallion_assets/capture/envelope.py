@@ -90,7 +90,7 @@ def envelope(record: Mapping[str, Any]) -> Row:
     if isinstance(record, MalformedRecord):
         raise CaptureError(
             f"stream record is not DynamoDB JSON ({record.reason}); expected attribute values with one type tag each. "
-            "Inspect it in the dead-letter queue."
+            "Inspect it in its dead letter."
         )
     try:
         change = record["dynamodb"]
@@ -110,8 +110,17 @@ def envelope(record: Mapping[str, Any]) -> Row:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CaptureError(
             f"stream record cannot be enveloped ({type(error).__name__}: {error}); expected the shape that DynamoDB "
-            "Streams documents, with text that is valid UTF-8. Inspect it in the dead-letter queue."
+            "Streams documents, with text that is valid UTF-8. Inspect it in its dead letter."
         ) from error
+
+
+def refusal(record: Mapping[str, Any]) -> str | None:
+    """Return why a record has no envelope, None if it has one."""
+    try:
+        envelope(record)
+    except CaptureError as error:
+        return str(error)
+    return None
 
 
 def sequence_number(record: Mapping[str, Any]) -> str:

@@ -79,6 +79,14 @@ class FileStore:
                     f"Bronze object {self._root / path} is missing; restore it. Readers stop here and skip nothing"
                 ) from error
 
+    def remove(self, path: str) -> None:
+        """Unlink a file and sync its directory."""
+        with self._translate_errors(path, "removed"):
+            target = self._root / path
+            with suppress(FileNotFoundError):
+                target.unlink()
+                _sync_directory(target.parent)
+
     def uri(self, path: str) -> str:
         """Return the absolute file path."""
         return str(self._root / path)

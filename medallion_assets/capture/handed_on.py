@@ -50,6 +50,11 @@ class HandingStore:
                 self._bytes += len(data)
         return data
 
+    def remove(self, path: str) -> None:
+        """Remove an object from the store."""
+        self._take(path)
+        self._store.remove(path)
+
     def uri(self, path: str) -> str:
         """Return the object's address."""
         return self._store.uri(path)

@@ -1,27 +1,74 @@
 """The Lambda function of a DynamoDB stream: `medallion_assets.capture.handler.handler`.
 
-Belongs here: Lambda's event and its response. Does not belong here: anything else; `write_bronze` does the work.
-The event source mapping must enable ReportBatchItemFailures; otherwise Lambda ignores the response.
+Belongs here: Lambda's event, and that no record blocks its shard. Does not belong here: what a record becomes
+(write_bronze), and what Lambda does after an error (mapping).
 """
 
+import json
+import logging
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
+from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
+from medallion_assets.capture.envelope import refusal
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.errors import SettingsError
+from medallion_assets.errors import LakeUnavailable, SettingsError
+
+log = logging.getLogger(__name__)
+
+NAMESPACE: Final = "Medallion"
+"""The CloudWatch namespace of the metrics that the function sends."""
+
+DEAD_LETTERS: Final = "DeadLetters"
+"""The metric: records that an invocation set aside. It is sent only if there are any."""
 
 
-def handler(event: Mapping[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
-    """Write the event's records to Bronze and report those that failed; Lambda redelivers from the lowest of them.
+def handler(event: Mapping[str, Any], context: object) -> None:
+    """Write the event's records to Bronze; set aside as dead letters those that cannot be written, and go on.
 
-    Raises SettingsError without MEDALLION_BRONZE, and what the store raises: Lambda then retries the batch.
+    Raises SettingsError without MEDALLION_BRONZE, and what the store raises: Lambda then calls again with the same
+    batch. Any other error is raised for a batch of several records, so that Lambda halves it; a record that is alone
+    then is set aside.
     """
-    failures = write_bronze(event["Records"], store=_store(), captured_at=datetime.now(UTC))
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in failures]}
+    records: Sequence[Mapping[str, Any]] = event["Records"]
+    store, letters = _store(), 0
+    while records:
+        try:
+            failed = write_bronze(records, store=store, captured_at=datetime.now(UTC))
+        except (LakeUnavailable, SettingsError):
+            raise
+        except Exception as error:
+            if len(records) > 1:
+                raise
+            at, reason, logged = 0, f"{type(error).__name__}: {error}", type(error).__name__
+        else:
+            if not failed:
+                break
+            at = next(i for i, record in enumerate(records) if record["dynamodb"]["SequenceNumber"] == failed[0])
+            reason = logged = refusal(records[at]) or "reported as failed"
+        letter = DeadLetter(failed_at=datetime.now(UTC), reason=reason, record=records[at])
+        log.error("a record was set aside as %s: %s", store.uri(write_dead_letter(store, letter)), logged)
+        letters += 1
+        records = records[at + 1 :]
+    if letters:
+        _send_metric(letters, context)
+
+
+def _send_metric(letters: int, context: object) -> None:
+    """Write a line in CloudWatch's embedded metric format: Lambda's log makes a metric of it, without a permission."""
+    name = getattr(context, "function_name", "capture")
+    metric = {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["FunctionName"]],
+        "Metrics": [{"Name": DEAD_LETTERS, "Unit": "Count"}],
+    }
+    about = {"Timestamp": int(datetime.now(UTC).timestamp() * 1_000), "CloudWatchMetrics": [metric]}
+    sys.stdout.write(json.dumps({"_aws": about, "FunctionName": name, DEAD_LETTERS: letters}) + "\n")
 
 
 @cache

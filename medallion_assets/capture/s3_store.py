@@ -73,6 +73,11 @@ class S3Store:
                     f"Bronze object {self.uri(path)} is missing; restore it. Readers stop here and skip nothing"
                 ) from error
 
+    def remove(self, path: str) -> None:
+        """Delete one object; in a bucket with versions its bytes stay as an older version."""
+        with self._translate_errors(path):
+            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + path)
+
     def uri(self, path: str) -> str:
         """Return `s3://bucket/key`."""
         return f"s3://{self._bucket}/{self._prefix}{path}"

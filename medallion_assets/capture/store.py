@@ -1,9 +1,9 @@
 """The store of Bronze objects: an S3 prefix, or a directory.
 
-Belongs here: put, list, read and the address of an object, with the same meaning in both places. Does not belong here:
-the two places (file_store, s3_store), what names mean (naming), and which of them are new (position). Paths are
-relative to the Bronze root. Listings have `.parquet` objects only, unless another suffix is asked for: a folder marker
-or a `_SUCCESS` file of another tool is not a change.
+Belongs here: put, list, read, remove and the address of an object, with the same meaning in both places. Does not
+belong here: the two places (file_store, s3_store), what names mean (naming), and which of them are new (position).
+Paths are relative to the Bronze root. Listings have `.parquet` objects only, unless another suffix is asked for: a
+folder marker or a `_SUCCESS` file of another tool is not a change.
 """
 
 from collections.abc import Iterator
@@ -45,6 +45,9 @@ class BronzeStore(Protocol):
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes. Raises CorruptObject when there is no such object."""
+
+    def remove(self, path: str) -> None:
+        """Remove an object; one that is gone is no error."""
 
     def uri(self, path: str) -> str:
         """Return the address that DuckDB reads: `s3://bucket/key`, or a file path."""

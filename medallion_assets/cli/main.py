@@ -18,6 +18,7 @@ from medallion_assets.cli import (
     init,
     quarantine,
     query,
+    redrive,
     repair,
     simulate,
     status,
@@ -68,6 +69,7 @@ app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
 app.command("repair")(repair.repair)
+app.command("redrive")(redrive.redrive)
 if find_spec("medallion_assets.simulation.harness"):  # in a checkout, not in the wheel
     app.command("simulate")(simulate.simulate)
 

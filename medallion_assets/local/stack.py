@@ -31,7 +31,6 @@ from medallion_assets.local.workload import load_workload, oldest_day
 from medallion_assets.settings import Settings
 
 _BUCKET = "medallion"
-_FAILED_QUEUE = "capture-failed"
 _START_SECONDS = 60.0
 _INSTANCE = Path(__file__).with_name("dagster.yaml")
 _OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
@@ -130,24 +129,24 @@ def _start(
         "DAGSTER_HOME": str(folder / "dagster"),
     }
     owned.enter_context(_environment(env))
-    poller = _start_poller(domain, folder, _create_resources(domain), owned)
+    _create_resources(domain)
+    poller = _start_poller(domain, folder, owned)
     url = _start_dagster(folder, owned)
     poller.wait_until(lambda: "ready:" in poller.output(), seconds=_START_SECONDS)
     return Stack(domain, Settings.load(), folder, url, owned.children)
 
 
-def _create_resources(domain: Domain) -> str:
-    """Create the tables, the bucket and the dead-letter queue; return the URL of the queue."""
+def _create_resources(domain: Domain) -> None:
+    """Create the tables and the bucket."""
     import boto3
 
     create_tables(boto3.client("dynamodb"), domain)
     boto3.client("s3").create_bucket(Bucket=_BUCKET)
-    return boto3.client("sqs").create_queue(QueueName=_FAILED_QUEUE)["QueueUrl"]
 
 
-def _start_poller(domain: Domain, folder: Path, queue: str, owned: _Owned) -> Child:
+def _start_poller(domain: Domain, folder: Path, owned: _Owned) -> Child:
     settings = Settings.load()
-    places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint), "--dead-letter-queue", queue]
+    places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint)]
     tables = [contract.table for contract in domain.tables]
     command = [sys.executable, "-m", "medallion_assets.capture.poller", *places, *tables]
     return owned.start("the stream poller", command, log=folder / "poller.log")

@@ -118,7 +118,7 @@ class Cloud:
         handler: Handler,
         settings: MappingSettings | None = None,
         *,
-        on_failure: Queue | None = None,
+        on_failure: Queue | BronzeStore | None = None,
     ) -> EventSourceMapping:
         """Return an event source mapping from the table's enabled stream to a function. ValueError without a stream."""
         if table.stream is None:

@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
+from medallion_assets.capture.mapping import DEPLOYED
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.faults import AFTER, Died, Faults
 from medallion_assets.simulation.queues import Queue
 from medallion_assets.simulation.streams import RETENTION, Shard, Stream, StreamRecord
+
+if TYPE_CHECKING:
+    from medallion_assets.capture.store import BronzeStore
 
 Handler = Callable[[dict[str, Any], Any], Any]
 """A Lambda function: event and context in, answer out."""
@@ -49,6 +54,11 @@ class MappingSettings:
     starting_position: Literal["TRIM_HORIZON", "LATEST"] = "TRIM_HORIZON"
     timeout_s: float = 900.0
     poll_s: float = 0.25
+
+    @classmethod
+    def deployed(cls, **changes: Any) -> Self:
+        """Return the settings that `infra` deploys, but for `changes`."""
+        return cls(**{**asdict(DEPLOYED), **changes})
 
     def __post_init__(self) -> None:
         """Refuse what AWS refuses."""
@@ -130,7 +140,7 @@ class EventSourceMapping:
         clock: Clock,
         faults: Faults,
         dice: random.Random,
-        on_failure: Queue | None,
+        on_failure: Queue | BronzeStore | None,
         function: str = "capture",
     ) -> None:
         self.counts: Counter[str] = Counter()
@@ -387,7 +397,7 @@ class EventSourceMapping:
         return next((at for at, record in enumerate(records) if record.at > oldest), len(records))
 
     def _give_up(self, lane: _Lane, part: _Part, condition: str) -> None:
-        """Skip some records and send their range, not their content, to the destination (D)."""
+        """Skip some records and send their range to a queue, or with their content to a bucket (D)."""
         self.counts["given up"] += len(part.records)
         self._advance(lane, part.records)
         if self._on_failure is None:
@@ -415,7 +425,19 @@ class EventSourceMapping:
         if part.invoked:
             failed = {} if part.error is None else {"functionError": part.error}
             message["responseContext"] = {"statusCode": 200, "executedVersion": "$LATEST", **failed}
-        self._on_failure.send(json.dumps(message))
+        if isinstance(self._on_failure, Queue):
+            self._on_failure.send(json.dumps(message))
+            return
+        event = {"Records": StreamRecord.all_for_lambda(part.records)}
+        document = {**message, "payload": json.dumps(event)}
+        self._on_failure.put(self._failure_key(lane.shard.shard_id), json.dumps(document).encode())
+
+    def _failure_key(self, shard_id: str) -> str:
+        """The name of an object in the destination bucket (D)."""
+        now = self._clock().astimezone(UTC)
+        number = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._stream.arn}/{self.counts['given up']}")
+        mapping = uuid.uuid5(uuid.NAMESPACE_URL, self._stream.arn)
+        return f"aws/lambda/{mapping}/{shard_id}/{now:%Y/%m/%d}/{now:%Y-%m-%dT%H.%M.%S}-{number}"
 
 
 def _done(answer: Any, records: Sequence[StreamRecord]) -> int:

@@ -1,6 +1,7 @@
 """Bronze with faults: a store in memory, and any store with the plan's faults around its calls.
 
-Belongs here: the points `bronze.put`, `bronze.list`, `bronze.read`. Does not belong here: what objects mean.
+Belongs here: the points `bronze.put`, `bronze.list`, `bronze.read`, `bronze.remove`. Does not belong here: what objects
+mean.
 """
 
 from __future__ import annotations
@@ -62,6 +63,11 @@ class MemoryStore:
             raise CorruptObject(f"Bronze object {self.uri(path)} is missing; restore it, nothing is skipped")
         return self._objects[path]
 
+    def remove(self, path: str) -> None:
+        """Remove an object."""
+        if self._objects.pop(path, None) is not None:
+            self._paths.remove(path)
+
     def uri(self, path: str) -> str:
         """Return the object's address."""
         return f"memory://bronze/{path}"
@@ -91,6 +97,10 @@ class FaultyStore:
     def read(self, path: str) -> bytes:
         """Return an object's bytes."""
         return self._faults.call("bronze.read", lambda: self.inner.read(path), error=_unavailable(f"reading {path}"))
+
+    def remove(self, path: str) -> None:
+        """Remove an object, or not, or so that the caller does not know."""
+        self._faults.call("bronze.remove", lambda: self.inner.remove(path), error=_unavailable(f"removing {path}"))
 
     def uri(self, path: str) -> str:
         """Return the inner store's address."""

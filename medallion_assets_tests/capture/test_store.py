@@ -64,6 +64,14 @@ def test_only_parquet_objects_are_listed_and_an_unknown_table_is_empty(store: Br
     assert list(store.list("Nothing")) == []
 
 
+def test_a_removed_object_is_gone_and_to_remove_it_again_is_no_error(store: BronzeStore) -> None:
+    store.put("Orders/a.parquet", b"a")
+    store.put("Orders/b.parquet", b"b")
+    store.remove("Orders/a.parquet")
+    store.remove("Orders/a.parquet")
+    assert list(store.list("Orders")) == ["Orders/b.parquet"]
+
+
 def test_a_missing_object_is_named(store: BronzeStore) -> None:
     with pytest.raises(CorruptObject, match=PATHS[0]):
         store.read(PATHS[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,10 @@ from pathlib import Path
 import boto3
 import pytest
 
+from medallion_assets.capture.dead_letter import write_dead_letter
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import open_store
@@ -42,8 +41,6 @@ TABLES = ("fleet-Vehicles", "fleet-Trips")
 def polling(fleet: Fleet, folder: Path) -> Iterator[None]:
     """Our poller on both tables, as a process runs it."""
     store = open_store(fleet.settings.bronze)
-    sqs = boto3.client("sqs")
-    queue = sqs.create_queue(QueueName=f"failed-{os.environ['AWS_ACCESS_KEY_ID']}")["QueueUrl"]
     halt, ready = threading.Event(), threading.Event()
     with Checkpoint.open(folder / "checkpoint.sqlite") as checkpoint:
         pollers = [
@@ -52,7 +49,7 @@ def polling(fleet: Fleet, folder: Path) -> Iterator[None]:
                 dynamodb=boto3.client("dynamodb"),
                 streams=boto3.client("dynamodbstreams"),
                 write=partial(write_bronze, store=store),
-                dead_letters=DeadLetterQueue(sqs, queue, store=store),
+                on_dead_letter=partial(write_dead_letter, store),
                 on_gap=partial(write_gap_marker, store),
                 on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from medallion_assets.capture.dead_letter import list_dead_letters, read_dead_letter
 from medallion_assets.capture.gap_marker import read_gap_markers
 from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.naming import ObjectName
@@ -25,6 +26,7 @@ from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.delivery import MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Rates
 from medallion_assets.simulation.harness.capture import PollerProcess, lambda_handler
+from medallion_assets.simulation.objects import MemoryStore
 from medallion_assets.simulation.streams import StreamRecord
 from medallion_assets.simulation.table import Table
 
@@ -58,7 +60,6 @@ def traffic(cloud: Cloud, table: Table, writes: int) -> Iterator[StreamRecord]:
 def poller(cloud: Cloud, **changes: Any) -> PollerProcess:
     parts: dict[str, Any] = {
         "store": cloud.store(),
-        "dead_letters": cloud.create_queue("failed"),
         "settings": SLOW,
     }
     return PollerProcess(cloud, ["Orders"], **{**parts, **changes})
@@ -220,7 +221,7 @@ def test_a_stream_made_anew_is_a_gap_after_the_old_one_was_read() -> None:
     assert [json.loads(row["keys"])["id"]["S"] for row in rows(process._store)] == ["old"]
 
 
-def test_the_poller_sets_a_poison_record_aside_on_the_simulated_queue() -> None:
+def test_the_poller_sets_a_poison_record_aside() -> None:
     cloud = Cloud(1)
     table = cloud.create_table("Orders", {"id": "S"})
     process = poller(cloud)
@@ -230,10 +231,9 @@ def test_the_poller_sets_a_poison_record_aside_on_the_simulated_queue() -> None:
     table.put({"id": {"S": "c"}})
     cloud.scheduler.run(until=cloud.clock() + timedelta(hours=1))
     assert [json.loads(row["keys"])["id"]["S"] for row in rows(process._store)] == ["a", "c"]
-    (message,) = cloud.queues["failed"].json()
+    ((path,),) = list_dead_letters(process._store).values()
     assert bad is not None
-    assert message["sequence_number"] == bad.sequence_number
-    assert message["record"] == bad.for_lambda()
+    assert read_dead_letter(process._store, path).record == bad.for_lambda()
 
 
 @settings(max_examples=5, deadline=None)
@@ -244,27 +244,20 @@ def test_the_lambda_function_writes_every_change_whatever_the_mapping_and_bronze
         rates={"": Rates(before=0.05, after=0.05, delay=0.05, death=0.02, outage=0.01, odd=0.1)},
     )
     table = cloud.create_table("Orders", {"id": "S"}, shards=2, split_rate=0.3)
-    queue = cloud.create_queue("failed")
+    given_up = MemoryStore()
     store = cloud.store()
     with lambda_handler(store, cloud.clock) as handler:
-        chosen = MappingSettings(
-            report_item_failures=True,
-            bisect=True,
-            parallelization_factor=factor,
-            window_s=60,
-            poll_s=60,
-            max_retries=50,
-        )
-        mapping = cloud.mapping(table, handler, chosen, on_failure=queue)
+        chosen = MappingSettings.deployed(parallelization_factor=factor, window_s=60, poll_s=60)
+        mapping = cloud.mapping(table, handler, chosen, on_failure=given_up)
         cloud.scheduler.spawn("mapping", mapping.run())
         written = list(traffic(cloud, table, 150))
         bad = table.put({"id": {"S": "b"}, "note": {"S": "\ud800"}})
         mapping.drain()
     assert set(numbers(store.inner)) == {record.sequence_number for record in written}
     assert bad is not None
-    (message,) = queue.json()
-    assert message["DDBStreamBatchInfo"]["startSequenceNumber"] == bad.sequence_number
-    assert message["DDBStreamBatchInfo"]["batchSize"] == 1
+    (paths,) = list_dead_letters(store.inner).values()
+    assert {read_dead_letter(store.inner, path).record["eventID"] for path in paths} == {bad.for_lambda()["eventID"]}
+    assert list(given_up.list("aws", suffix="")) == []
     # Names carry virtual time: nothing asked the wall clock.
     assert all(ObjectName.parse(path).captured_at <= cloud.clock() for path in store.inner.list("Orders"))
 

@@ -5,7 +5,6 @@ What belongs here: who is killed when, and what is looked at in the end. How man
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -22,6 +21,7 @@ import boto3
 import dagster as dg
 
 from medallion_assets.capture.coverage import read_coverage
+from medallion_assets.capture.dead_letter import list_dead_letters
 from medallion_assets.capture.store import open_store
 from medallion_assets.defs.launcher import PID_TAG
 from medallion_assets.errors import TableMissing
@@ -241,12 +241,9 @@ def _ask(command: str, report: Report, say: Callable[[str], None]) -> None:
 
 def _look_at_bronze(stack: Stack, report: Report) -> None:
     """Nothing may have been given up, and no shard may have a hole between its objects."""
-    sqs = boto3.client("sqs")
-    for url in sqs.list_queues()["QueueUrls"]:
-        count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
-        if count["ApproximateNumberOfMessages"] != "0":
-            report.wrong.append(f"records were given up: {json.dumps(count)}")
     store = open_store(stack.settings.bronze)
+    if letters := list_dead_letters(store):
+        report.wrong.append(f"records were set aside: {letters}")
     for contract in stack.domain.tables:
         paths = list(store.list(contract.table))
         report.objects += len(paths)

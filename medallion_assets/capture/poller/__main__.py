@@ -19,10 +19,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.dead_letter import write_dead_letter
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.poller import poll
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.stream import find_stream, stream_missing
@@ -64,7 +64,6 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=100)
     dynamodb = boto3.client("dynamodb", config=config)
     streams: Any = TolerantStreams(boto3.client("dynamodbstreams", config=config))
-    sqs = boto3.client("sqs")
     store = open_store(asked.bronze)
     tables: list[str] = list(dict.fromkeys(asked.tables))
     with Checkpoint.open(asked.checkpoint) as checkpoint:
@@ -74,14 +73,13 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
             if find_stream(dynamodb, table) is None and checkpoint.table(table) is None:
                 raise stream_missing(table)
             next(store.list(table), None)
-        sqs.get_queue_attributes(QueueUrl=asked.dead_letter_queue)
         pollers = [
             TablePoller(
                 table,
                 dynamodb=dynamodb,
                 streams=streams,
                 write=partial(write_bronze, store=store),
-                dead_letters=DeadLetterQueue(sqs, asked.dead_letter_queue, store=store),
+                on_dead_letter=partial(write_dead_letter, store),
                 on_gap=partial(write_gap_marker, store),
                 on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,
@@ -109,9 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--checkpoint", required=True, type=Path, metavar="FILE", help="file that stores what was delivered"
-    )
-    parser.add_argument(
-        "--dead-letter-queue", required=True, metavar="QUEUE_URL", help="SQS queue for records that cannot be written"
     )
     parser.add_argument(
         "--resume-after-gap",

@@ -12,13 +12,13 @@ from itertools import takewhile
 from typing import Any, Final, Protocol
 
 from medallion_assets.capture.coverage import ShardCoverage
-from medallion_assets.capture.envelope import envelope
+from medallion_assets.capture.dead_letter import DeadLetter
+from medallion_assets.capture.envelope import refusal
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.clock import MonotonicClock
-from medallion_assets.capture.poller.dead_letter import DeadLetter, DeadLetterSink
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.steps import Steps
-from medallion_assets.errors import CaptureError, LakeUnavailable, SettingsError
+from medallion_assets.errors import LakeUnavailable, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class ShardDelivery:
     stream_arn: str
     shard_id: str
     write: WriteBatch
-    dead_letters: DeadLetterSink
+    on_dead_letter: Callable[[DeadLetter], object]
     checkpoint: Checkpoint
     settings: PollerSettings
     clock: Callable[[], datetime]
@@ -65,7 +65,7 @@ class ShardDelivery:
 
         A record that is reported as failed is retried `max_retries` times and then dead-lettered. A batch that raises
         is retried as often, then halved until the record that raises is alone, and that one is dead-lettered. While
-        Bronze or the queue is not available nothing is dead-lettered: everything waits.
+        Bronze is not available nothing is dead-lettered: everything waits.
         """
         parts = [_Part(records)]
         outages = 0
@@ -86,7 +86,7 @@ class ShardDelivery:
         if old := self._count_old(part.records):
             reason = f"older than {self.settings.max_record_age_seconds} s"
             for record in part.records[:old]:
-                self._dead_letter(record, reason, attempts=part.failures)
+                self._dead_letter(record, reason)
             return _unless_empty(_Part(part.records[old:], part.failures))
         captured_at, coverage = self.name_clock.now(), self._next_coverage(part.records)
         try:
@@ -110,7 +110,10 @@ class ShardDelivery:
         # The report names the record, so its neighbours can go on without bisecting.
         bad, rest = part.records[done], part.records[done + 1 :]
         failures = part.failures + 1 if done == 0 else 1
-        return [*self._after_failure([bad], failures, _reason(bad)), *_unless_empty(_Part(rest))]
+        return [
+            *self._after_failure([bad], failures, refusal(bad) or "reported as failed"),
+            *_unless_empty(_Part(rest)),
+        ]
 
     def _after_failure(self, records: Sequence[Record], failures: int, reason: str) -> list[_Part]:
         """Return what to do with records that failed together `failures` times: retry, bisect, or nothing more."""
@@ -118,26 +121,14 @@ class ShardDelivery:
         if failures <= self.settings.max_retries:
             return [_Part(records, failures, self.settings.backoff(failures))]
         if len(records) == 1:
-            self._dead_letter(records[0], reason, attempts=failures)
+            self._dead_letter(records[0], reason)
             return []
         half = len(records) // 2
         return [_Part(records[:half], failures), _Part(records[half:], failures)]
 
-    def _dead_letter(self, record: Record, reason: str, *, attempts: int) -> None:
-        number = record["dynamodb"]["SequenceNumber"]
-        self.dead_letters.send(
-            DeadLetter(
-                table=self.table,
-                stream_arn=self.stream_arn,
-                shard_id=self.shard_id,
-                sequence_number=number,
-                reason=reason,
-                attempts=attempts,
-                failed_at=self.clock().isoformat(),
-                record=record,
-            )
-        )
-        log.error("%s: record %s went to the dead-letter queue: %s", self.table, number, reason)
+    def _dead_letter(self, record: Record, reason: str) -> None:
+        self.on_dead_letter(DeadLetter(failed_at=self.clock(), reason=reason, record=record))
+        log.error("%s: record %s was set aside as a dead letter", self.table, record["dynamodb"]["SequenceNumber"])
         self._advance(record, None)
 
     def _next_coverage(self, records: Sequence[Record]) -> ShardCoverage:
@@ -167,11 +158,3 @@ def _index(records: Sequence[Record], number: str) -> int:
 
 def _unless_empty(part: _Part) -> list[_Part]:
     return [part] if part.records else []
-
-
-def _reason(record: Record) -> str:
-    try:
-        envelope(record)
-    except CaptureError as error:
-        return str(error)
-    return "reported as failed"

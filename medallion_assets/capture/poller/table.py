@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.dead_letter import DeadLetter
 from medallion_assets.capture.gap_marker import GapMarker
 from medallion_assets.capture.heartbeat import FINISHED_SHARDS_LISTED_FOR, PollerHeartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint, ShardCheckpoint
 from medallion_assets.capture.poller.clock import MonotonicClock
-from medallion_assets.capture.poller.dead_letter import DeadLetterSink
 from medallion_assets.capture.poller.delivery import ShardDelivery, WriteBatch
 from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.read_shard import read_shard
@@ -44,7 +44,7 @@ class TablePoller:
         dynamodb: "DynamoDBClient",
         streams: "DynamoDBStreamsClient",
         write: WriteBatch,
-        dead_letters: DeadLetterSink,
+        on_dead_letter: Callable[[DeadLetter], object],
         on_gap: Callable[[GapMarker], None],
         on_heartbeat: Callable[[PollerHeartbeat], None],
         checkpoint: Checkpoint,
@@ -56,7 +56,7 @@ class TablePoller:
         self._dynamodb = dynamodb
         self._streams = streams
         self._write = write
-        self._dead_letters = dead_letters
+        self._on_dead_letter = on_dead_letter
         self._on_gap = on_gap
         self._on_heartbeat = on_heartbeat
         self._checkpoint = checkpoint
@@ -226,7 +226,7 @@ class TablePoller:
             stream_arn=stream_arn,
             shard_id=shard.shard_id,
             write=self._write,
-            dead_letters=self._dead_letters,
+            on_dead_letter=self._on_dead_letter,
             checkpoint=self._checkpoint,
             settings=self._settings,
             clock=self._clock,

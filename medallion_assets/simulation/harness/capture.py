@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any, Final
 
 from medallion_assets.capture import handler as lambda_function
+from medallion_assets.capture.dead_letter import write_dead_letter
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.steps import Steps
 from medallion_assets.capture.poller.table import TablePoller
@@ -27,7 +27,6 @@ from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.delivery import Handler
 from medallion_assets.simulation.faults import Died, Faults
-from medallion_assets.simulation.queues import Queue
 from medallion_assets.simulation.scheduler import Task
 
 # The fault point of each write. The dice of a seed are drawn by the point's name, so the names stay as they are.
@@ -54,7 +53,6 @@ class PollerProcess:
         tables: Sequence[str],
         *,
         store: BronzeStore,
-        dead_letters: Queue,
         settings: PollerSettings | None = None,
         restart_s: float | None = 5.0,
     ) -> None:
@@ -64,7 +62,6 @@ class PollerProcess:
         self._cloud = cloud
         self._tables = list(tables)
         self._store = store
-        self._dead_letters = dead_letters
         self._settings = settings or PollerSettings()
         self._restart_s = restart_s
         self._memory = sqlite3.connect(":memory:", isolation_level=None)
@@ -93,7 +90,7 @@ class PollerProcess:
                 dynamodb=self._cloud.dynamodb,
                 streams=self._cloud.streams,
                 write=partial(write_bronze, store=store),
-                dead_letters=DeadLetterQueue(self._cloud.sqs, self._dead_letters.url, store=store),
+                on_dead_letter=partial(write_dead_letter, store),
                 on_gap=partial(write_gap_marker, store),
                 on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,

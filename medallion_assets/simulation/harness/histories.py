@@ -59,7 +59,9 @@ class Act:
 
 @dataclass(frozen=True)
 class Capture:
-    """How changes reach Bronze: through the event source mapping with these settings, or through our poller.
+    """How changes reach Bronze: through the event source mapping as it is deployed, or through our poller.
+
+    `settings` are those of the mapping that differ, or those of the poller.
 
     `skew_s` is how far the functions' clocks may be off, `lag_s` how long an invocation may take before it writes.
     """
@@ -179,7 +181,6 @@ class _Drawing:
     def _draw_capture(self) -> Capture:
         dice = self._dice
         fault_profile = dice.choice(["calm", "calm", "errors", "deaths", "storm"])
-        poisoned = any(one.get("poison") for act in self._acts for one in act.given.get("changes", ()))
         if dice.random() < 0.35:
             paces = {
                 "window_seconds": dice.choice([0.0, 1.0, 4.0]),
@@ -189,15 +190,11 @@ class _Drawing:
                 "max_retries": 2,
             }
             return Capture("poller", paces, skew_s=dice.choice([0, 0, 120]), lag_s=0, fault_profile=fault_profile)
+        # As deployed but for the pace: a history has few changes, and they should make several objects.
         settings: dict[str, Any] = {
-            "window_s": dice.choice([0.0, 0.0, 3.0]),
-            "batch_size": dice.choice([1, 3, 10, 100]),
+            "window_s": dice.choice([0.0, 1.0, 3.0]),
+            "batch_size": dice.choice([1, 3, 10, 1_000]),
             "poll_s": 5.0,
-            "bisect": dice.random() < 0.5,
-            "report_item_failures": True,
-            "parallelization_factor": dice.choice([1, 1, 1, 2]),
-            "max_retries": dice.choice([1, 4]) if poisoned else dice.choice([None, None, 6]),
-            "max_record_age_s": dice.choice([None, None, None, 900]),
         }
         return Capture(
             "lambda",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import sqlite3
 import tempfile
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from typing import Any, Final
 
 import orjson
 
+from medallion_assets.capture.dead_letter import list_dead_letters, read_dead_letter
 from medallion_assets.capture.poller.settings import PollerSettings
-from medallion_assets.capture.write_bronze import write_bronze
+from medallion_assets.capture.redrive import redrive
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold import refresh
@@ -151,7 +153,7 @@ class _Harness:
         self._clock = self._cloud.clock
         self._oracle = Oracle(self._domain, database())
         self._bronze = _ObservedStore(self._oracle)
-        self._queue = self._cloud.create_queue("failed")
+        self._given_up = MemoryStore()
         self._tables = {
             contract.table: self._cloud.create_table(
                 contract.table, _key(contract.table), shards=history.shards, ttl=_TTL.get(contract.table)
@@ -160,7 +162,7 @@ class _Harness:
         }
         self._written: dict[tuple[str, int, Any], _Written] = {}
         self._poison: set[str] = set()
-        self._read_messages = 0
+        self._seen_parked: set[str] = set()
         self._busy = False
         self._meanwhile = _Meanwhile(self._clock, self.wait)
         self._calm = Faults(0, self._meanwhile)
@@ -390,7 +392,10 @@ class _Harness:
 
         def follow(table: Table) -> None:
             mapping = self._cloud.mapping(
-                table, partial(self._invoke, handler), MappingSettings(**capture.settings), on_failure=self._queue
+                table,
+                partial(self._invoke, handler),
+                MappingSettings.deployed(**capture.settings),
+                on_failure=self._given_up,
             )
             self._cloud.scheduler.spawn(f"mapping/{table.name}", mapping.run())
 
@@ -402,17 +407,13 @@ class _Harness:
 
         return start
 
-    def _invoke(self, handler: Handler, event: dict[str, Any], context: Any) -> Any:
+    def _invoke(self, handler: Handler, event: dict[str, Any], context: Any) -> None:
         events = [record["eventID"] for record in event["Records"]]
         for record in event["Records"]:
             if record["eventID"] in self._poison:
                 _poison(record)
-        answer = handler(event, context)
-        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-        numbers = [record["dynamodb"]["SequenceNumber"] for record in event["Records"]]
-        done = next((at for at, number in enumerate(numbers) if number in failed), len(numbers))
-        self._acknowledged(events[:done])
-        return answer
+        handler(event, context)
+        self._acknowledged(events)
 
     def _poller(self, held: ExitStack) -> Callable[[], None]:
         """Set up capture by our own poller. Return what starts it."""
@@ -422,7 +423,6 @@ class _Harness:
             self._cloud,
             list(self._tables),
             store=self._cloud.store(self._bronze),
-            dead_letters=self._queue,
             settings=PollerSettings(**self._history.capture.settings),
         )
         return process.start
@@ -449,20 +449,15 @@ class _Harness:
         self._oracle.acknowledged(events)
 
     def _take_given_up(self) -> None:
-        """Read the dead-letter queue: a message holds the record (poller) or a range of its shard (Lambda)."""
-        messages = self._queue.json()
-        for message in messages[self._read_messages :]:
-            if "record" in message:
-                self._oracle.dead_lettered.add(message["record"]["eventID"])
-                continue
-            about = message["DDBStreamBatchInfo"]
-            first, last = int(about["startSequenceNumber"]), int(about["endSequenceNumber"])
-            self._oracle.dead_lettered |= {
-                one.event_id
-                for one in self._written.values()
-                if one.shard_id == about["shardId"] and first <= one.record.number <= last
-            }
-        self._read_messages = len(messages)
+        """Read the dead letters in Bronze, and the batches that Lambda gave up."""
+        letters = {path for paths in list_dead_letters(self._bronze).values() for path in paths}
+        for path in letters - self._seen_parked:
+            self._oracle.dead_lettered.add(read_dead_letter(self._bronze, path).record["eventID"])
+        batches = set(self._given_up.list("aws", suffix=""))
+        for path in batches - self._seen_parked:
+            records = json.loads(json.loads(self._given_up.read(path))["payload"])["Records"]
+            self._oracle.dead_lettered |= {record["eventID"] for record in records}
+        self._seen_parked |= letters | batches
         self._oracle.ever_dead_lettered |= self._oracle.dead_lettered
 
     # The source.
@@ -592,15 +587,16 @@ class _Harness:
         return CatchUp(capture_delay_seconds=1200.0, limit_seconds=7200.0, now=self._clock, wait=wait)
 
     def _redeliver(self) -> None:
-        """Send the records of the dead-letter queue again, after their cause was corrected."""
+        """Redrive what is parked, after its cause was corrected; a second redrive finds nothing."""
         self._take_given_up()
         store = FaultyStore(self._bronze, self._calm)
-        by_table: dict[str, list[_Written]] = defaultdict(list)
-        for one in self._written.values():
-            if one.event_id in self._oracle.dead_lettered and not self._oracle.captured(one.event_id):
-                by_table[one.table].append(one)
-        for lost in by_table.values():
-            write_bronze([one.record.for_lambda() for one in lost], store=store, captured_at=self._clock())
+        for paths in list_dead_letters(store).values():
+            for path in paths:
+                store.put(path, store.read(path).replace(_BROKEN, b""))
+        for _ in range(2):
+            done = redrive(store, self._tables, given_up=self._given_up, now=self._clock)
+        if done.left or done.records:
+            self._oracle.violations.append(f"redrive: {done}")
         self._oracle.dead_lettered.clear()
 
     def _unrest(self) -> bool:
@@ -725,3 +721,7 @@ def _tagged(value: Mapping[str, Any]) -> dict[str, Any]:
 def _poison(record: dict[str, Any]) -> None:
     """Change a record so that capture cannot write it: text that no encoding has."""
     record["dynamodb"]["Keys"] = {**record["dynamodb"]["Keys"], "Broken": {"S": "\ud800"}}
+
+
+_BROKEN: Final = rb', "Broken": {"S": "\ud800"}'
+"""What makes a record poison, as its dead letter has it."""

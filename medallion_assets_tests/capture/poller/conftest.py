@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from botocore.config import Config
 
+from medallion_assets.capture.dead_letter import DeadLetter, list_dead_letters, read_dead_letter, write_dead_letter
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
-from medallion_assets.capture.poller.dead_letter import DeadLetterQueue
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.store import BronzeStore, open_store
@@ -30,7 +29,6 @@ from medallion_assets.local.emulator import Emulator
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
-    from mypy_boto3_sqs import SQSClient
 
 FAST = PollerSettings(
     window_seconds=0.05, idle_seconds=0.02, discover_seconds=0.1, backoff_seconds=0.01, max_backoff_seconds=0.05
@@ -53,8 +51,6 @@ class Stack:
 
     dynamodb: DynamoDBClient
     streams: DynamoDBStreamsClient
-    sqs: SQSClient
-    queue_url: str
     store: BronzeStore
     bronze_url: str
 
@@ -83,14 +79,10 @@ class Stack:
         specification: Any = {"StreamEnabled": on} | ({"StreamViewType": "NEW_AND_OLD_IMAGES"} if on else {})
         self.dynamodb.update_table(TableName=table, StreamSpecification=specification)
 
-    def failed(self) -> list[dict[str, Any]]:
-        """The messages on the dead-letter queue, taken off it."""
-        taken: list[dict[str, Any]] = []
-        while messages := self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                taken.append(json.loads(message["Body"]))
-                self.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
-        return taken
+    def failed(self) -> list[DeadLetter]:
+        """The dead letters in Bronze, table by table in the order of their failure."""
+        found = list_dead_letters(self.store).values()
+        return [read_dead_letter(self.store, path) for paths in found for path in paths]
 
     def poller(self, table: str, checkpoint: Checkpoint, **changes: Any) -> TablePoller:
         """A table's poller over the real parts, but for those named in `changes`."""
@@ -98,7 +90,7 @@ class Stack:
             "dynamodb": self.dynamodb,
             "streams": self.streams,
             "write": partial(write_bronze, store=self.store),
-            "dead_letters": DeadLetterQueue(self.sqs, self.queue_url, store=self.store),
+            "on_dead_letter": partial(write_dead_letter, self.store),
             "on_gap": partial(write_gap_marker, self.store),
             "on_heartbeat": partial(write_heartbeat, self.store),
             "checkpoint": checkpoint,
@@ -111,13 +103,10 @@ class Stack:
 @pytest.fixture
 def stack(aws: Emulator, bucket: str) -> Stack:
     once = Config(retries={"total_max_attempts": 1})
-    sqs = boto3.client("sqs")
     url = f"s3://{bucket}/bronze"
     return Stack(
         boto3.client("dynamodb", config=once),
         boto3.client("dynamodbstreams", config=once),
-        sqs,
-        sqs.create_queue(QueueName=f"failed-{uuid.uuid4().hex}")["QueueUrl"],
         open_store(url),
         url,
     )

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.capture.coverage import ShardCoverage, read_coverage
+from medallion_assets.capture.dead_letter import DeadLetter
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.clock import MonotonicClock
-from medallion_assets.capture.poller.dead_letter import DeadLetter
 from medallion_assets.capture.poller.delivery import Record, ShardDelivery
 from medallion_assets.capture.poller.progress import ShardProgress
 from medallion_assets.capture.poller.read_shard import read_shard
@@ -68,7 +68,7 @@ class World:
                 stream_arn=STREAM,
                 shard_id="shard",
                 write=self.write,
-                dead_letters=self,
+                on_dead_letter=self.send,
                 checkpoint=Fragile(checkpoint, self),  # type: ignore[arg-type]
                 settings=pace,
                 clock=clock,
@@ -98,7 +98,7 @@ class World:
 
     def send(self, failed: DeadLetter) -> None:
         self.meet("before", only="dies")
-        self.set_aside.add(failed.sequence_number)
+        self.set_aside.add(failed.record["dynamodb"]["SequenceNumber"])
         self.meet("after", only="dies")
 
     def meet(self, moment: str, *, only: str = "") -> None:

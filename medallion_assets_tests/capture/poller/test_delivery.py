@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.capture.coverage import ShardCoverage
-from medallion_assets.capture.handler import handler
+from medallion_assets.capture.dead_letter import DeadLetter, list_dead_letters, read_dead_letter, write_dead_letter
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.clock import MonotonicClock
-from medallion_assets.capture.poller.dead_letter import DeadLetter, DeadLetterQueue
 from medallion_assets.capture.poller.delivery import Record, ShardDelivery
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import CheckpointUnusable, LakeUnavailable
 from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
-from medallion_assets_tests.capture.poller.conftest import FAST, Faulty, Stack, ids
+from medallion_assets_tests.capture.poller.conftest import FAST, ids
 from medallion_assets_tests.fixtures.disk import Disk
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -44,13 +42,10 @@ class Delivery:
         faults: Callable[[Sequence[Record]], None] = lambda records: None,
         settings: PollerSettings = IMPATIENT,
         clock: Callable[[], datetime] = lambda: NOW,
-        queue: DeadLetterQueue | None = None,
     ) -> None:
         self.store: BronzeStore = open_store(str(root))
         self.checkpoint = checkpoint
         self.attempts: list[list[str]] = []
-        self.dead_lettered: list[DeadLetter] = []
-        self.queue = queue
         self.arn = ARN.format("Orders")
         checkpoint.begin_capture("Orders", self.arn, ["shard"], now=NOW)
 
@@ -64,17 +59,12 @@ class Delivery:
             stream_arn=self.arn,
             shard_id="shard",
             write=attempt,
-            dead_letters=self,
+            on_dead_letter=partial(write_dead_letter, self.store),
             checkpoint=checkpoint,
             settings=settings,
             clock=clock,
             name_clock=MonotonicClock(clock, newest=None),
         )
-
-    def send(self, failed: DeadLetter) -> None:
-        if self.queue:
-            self.queue.send(failed)
-        self.dead_lettered.append(failed)
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Deliver to the end without waiting."""
@@ -86,8 +76,12 @@ class Delivery:
         return self.checkpoint.shards(self.arn)["shard"].sequence_number
 
     @property
+    def dead_lettered(self) -> list[DeadLetter]:
+        return [read_dead_letter(self.store, path) for path in list_dead_letters(self.store).get("Orders", ())]
+
+    @property
     def dead_letters(self) -> list[str]:
-        return [failed.sequence_number for failed in self.dead_lettered]
+        return [letter.record["dynamodb"]["SequenceNumber"] for letter in self.dead_lettered]
 
     @property
     def written(self) -> list[str]:
@@ -115,9 +109,8 @@ def test_a_reported_record_is_retried_alone_then_dead_lettered_and_its_neighbour
     delivery.deliver(batch(1, 2, 3, 4, bad=[2]))
     assert delivery.written == ["o-1", "o-3", "o-4"]
     assert delivery.attempts == [["1", "2", "3", "4"], ["2"], ["2"], ["2"], ["3", "4"]]
-    (failed,) = delivery.dead_lettered
-    assert (failed.sequence_number, failed.attempts) == ("2", IMPATIENT.max_retries + 1)
-    assert "not valid UTF-8" in failed.reason
+    assert delivery.dead_letters == ["2"]
+    assert "not valid UTF-8" in delivery.dead_lettered[0].reason
     assert delivery.mark == "4"
 
 
@@ -263,49 +256,34 @@ def test_after_any_failure_each_record_is_written_or_dead_lettered_and_the_check
         assert delivery.mark == str(size)
 
 
-def test_the_message_has_the_record_as_lambda_sends_it_and_it_can_be_redelivered(
-    stack: Stack, tmp_path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)
-    good = change(1, new={"OrderID": {"S": "o-1"}, "Blob": {"B": "AAH/"}, "Set": {"BS": ["AA==", "AQ=="]}})
+def test_a_letter_has_the_record_as_lambda_sends_it(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    image = {
+        "OrderID": {"S": "o-1"},
+        "Blob": {"B": "AAH/"},
+        "Set": {"BS": ["AA==", "AQ=="]},
+        "Big": {"S": "x" * 400_000},
+    }
+    good = change(1, new=image, old=image)
 
     def faults(records: Sequence[Record]) -> None:
         raise RuntimeError("a bug, mended later")
 
-    delivery = Delivery(tmp_path, checkpoint, faults=faults, queue=queue)
+    delivery = Delivery(tmp_path, checkpoint, faults=faults)
     delivery.deliver([as_boto3(good), as_boto3(poison(2))])
-    first, second = stack.failed()
-    assert first["record"] == good
-    assert second["record"]["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
-    assert (first["table"], first["shard_id"], first["sequence_number"]) == ("Orders", "shard", "1")
-    assert first["reason"] == "RuntimeError: a bug, mended later"
-    assert datetime.fromisoformat(first["failed_at"]) == NOW
-    monkeypatch.setattr("medallion_assets.capture.handler._store", lambda: delivery.store)
-    assert handler({"Records": [first["record"]]}, None) == {"batchItemFailures": []}
-    assert delivery.written == ["o-1"]
+    first, second = delivery.dead_lettered
+    assert first == DeadLetter(failed_at=NOW, reason="RuntimeError: a bug, mended later", record=good)
+    assert second.record["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
 
 
-def test_a_record_too_large_for_a_message_is_stored_in_bronze(
-    stack: Stack, tmp_path: Path, checkpoint: Checkpoint
-) -> None:
-    queue = DeadLetterQueue(stack.sqs, stack.queue_url, store=stack.store)
-    image = {"OrderID": {"S": "o-1"}, "Blob": {"S": "\ud800" + "x" * 400_000}}
-    delivery = Delivery(tmp_path, checkpoint, queue=queue)
-    delivery.deliver([as_boto3(change(1, new=image, old=image)), as_boto3(change(2))])
-    (message,) = stack.failed()
-    assert "record" not in message
-    path = message["record_uri"].removeprefix(f"{stack.bronze_url}/")
-    assert path.startswith("_dead_letters/Orders/")
-    assert json.loads(stack.store.read(path)) == change(1, new=image, old=image)
-    assert delivery.written == ["o-2"]
-
-
-def test_a_queue_that_is_away_is_waited_for(stack: Stack, tmp_path: Path, checkpoint: Checkpoint) -> None:
-    from botocore.exceptions import EndpointConnectionError
-
-    away: list[Exception] = [EndpointConnectionError(endpoint_url="http://sqs")] * 3
-    client: Any = Faulty(stack.sqs, send_message=away)
-    delivery = Delivery(tmp_path, checkpoint, queue=DeadLetterQueue(client, stack.queue_url, store=stack.store))
-    delivery.deliver(batch(1, 2, bad=[1]))
-    assert [message["sequence_number"] for message in stack.failed()] == ["1"]
-    assert (delivery.written, delivery.mark) == (["o-2"], "2")
+def test_a_bronze_that_takes_no_letter_is_waited_for(disk: Disk, checkpoint: Checkpoint) -> None:
+    delivery = Delivery(disk.root / "bronze", checkpoint, settings=replace(IMPATIENT, max_retries=0))
+    image = {"OrderID": {"S": "o-1"}, "Note": {"S": "\ud800" + "x" * 9_000}}
+    with closing(delivery.mapping.deliver([as_boto3(change(1, new=image))])) as waits:
+        with disk.full():
+            next(waits)
+            next(waits)
+            next(waits)
+        assert (delivery.dead_letters, delivery.mark) == ([], None)
+        for _ in waits:
+            pass
+    assert (delivery.dead_letters, delivery.mark) == (["1"], "1")

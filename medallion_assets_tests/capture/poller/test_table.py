@@ -105,16 +105,16 @@ class Spoiling:
         return answer
 
 
-def test_a_poison_record_goes_to_the_queue_and_its_neighbours_to_bronze(
+def test_a_poison_record_is_a_dead_letter_and_its_neighbours_are_in_bronze(
     stack: Stack, checkpoint: Checkpoint, until: Wait
 ) -> None:
     stack.create("Orders")
     stack.write("Orders", 1, 2, 3)
     with polling(stack.poller("Orders", checkpoint, streams=Spoiling(stack.streams, "o-2"))):
         until(lambda: len(ids(stack.store, "Orders")) == 2)
-    (message,) = stack.failed()
-    assert message["record"]["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
-    assert "not valid UTF-8" in message["reason"]
+    (letter,) = stack.failed()
+    assert letter.record["dynamodb"]["NewImage"]["Note"] == {"S": "\ud800"}
+    assert "not valid UTF-8" in letter.reason
     assert ids(stack.store, "Orders") == ["o-1", "o-3"]
 
 

@@ -51,10 +51,10 @@ def test_a_malformed_record_is_a_dead_letter_and_its_neighbours_are_in_bronze(
         stack.write("Orders", 6)
         until(lambda: ids(stack.store, "Orders")[-1] == "o-6")
     letters = stack.failed()
-    assert [letter["record"]["dynamodb"]["Keys"]["OrderID"]["S"] for letter in letters] == ["o-2", "o-4"]
+    assert [letter.record["dynamodb"]["Keys"]["OrderID"]["S"] for letter in letters] == ["o-2", "o-4"]
     for letter in letters:
-        assert "not DynamoDB JSON" in letter["reason"]
-        assert letter["record"]["dynamodb"]["NewImage"]["a"] == image, "as it was sent"
+        assert "not DynamoDB JSON" in letter.reason
+        assert letter.record["dynamodb"]["NewImage"]["a"] == image, "as it was sent"
 
 
 def test_a_page_that_boto3_can_parse_is_what_boto3_returns(stack: Stack) -> None:

@@ -1,0 +1,136 @@
+"""Redrive: dead letters, and the batches that Lambda gave up, become Bronze objects with the code of today.
+
+Belongs here: reading both, writing their records in source order, and removing what was written. Does not belong here:
+what a dead letter is (dead_letter), what Silver does with a change that comes late (it orders by stream and number).
+
+Lambda's on-failure destination is a bucket. An object in it is a JSON document, whose `payload` is the text of the
+event, at `aws/lambda/<mapping>/<shard>/YYYY/MM/DD/<time>-<id>` (AWS Lambda developer guide, "Retain discarded records
+for a DynamoDB event source in Lambda").
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Final
+
+from medallion_assets.capture.dead_letter import (
+    UNKNOWN_TABLE,
+    DeadLetter,
+    list_dead_letters,
+    read_dead_letter,
+    source_table,
+    write_dead_letter,
+)
+from medallion_assets.capture.envelope import refusal
+from medallion_assets.capture.sequence import parse_sequence, stream_created_at
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.capture.write_bronze import write_bronze
+from medallion_assets.errors import CorruptObject
+
+log = logging.getLogger(__name__)
+
+_GIVEN_UP: Final = "aws/lambda"
+_AT_ONCE: Final = 100
+"""Objects that are read before their records are written: a batch of Lambda has at most 6 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """What a redrive did.
+
+    - records: changes that are in Bronze by it
+    - removed: dead letters and given up batches that were removed, because all of their records are in Bronze or have a
+      dead letter of their own
+    - left: the reason of each object that stays, by its address
+    """
+
+    records: int
+    removed: int
+    left: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """An object with records that are not in Bronze; `why` it cannot be used, if so."""
+
+    store: BronzeStore
+    path: str
+    records: Sequence[Mapping[str, Any]]
+    why: str | None = None
+    is_letter: bool = True
+
+
+def redrive(
+    store: BronzeStore,
+    tables: Collection[str],
+    *,
+    given_up: BronzeStore | None,
+    now: Callable[[], datetime],
+) -> Redriven:
+    """Write the parked records of some DynamoDB tables to Bronze, in source order per shard.
+
+    `given_up` is the bucket of Lambda's on-failure destination; None where no Lambda function captures. An object is
+    removed only after its records are stored. So a redrive that dies is run again, and a second one changes nothing but
+    Bronze objects that Silver knows already. A record that still cannot be written stays; one of a given up batch gets
+    a dead letter, so that the batch can go. Raises LakeUnavailable, SettingsError.
+    """
+    records, removed, left = 0, 0, dict[str, str]()
+    found = _find(store, tables, given_up)
+    while parked := list(islice(found, _AT_ONCE)):
+        good: list[Mapping[str, Any]] = []
+        done: list[_Parked] = []
+        for one in parked:
+            refused = [(record, why) for record in one.records if (why := refusal(record)) is not None]
+            if one.why is not None or (refused and one.is_letter):
+                left[one.store.uri(one.path)] = one.why or refused[0][1]
+                continue
+            for record, why in refused:
+                path = write_dead_letter(store, DeadLetter(failed_at=now(), reason=why, record=record))
+                left[store.uri(path)] = why
+            bad = {id(record) for record, _ in refused}
+            good += [record for record in one.records if id(record) not in bad]
+            done.append(one)
+        write_bronze(sorted(good, key=_source_order), store=store, captured_at=now())
+        for one in done:
+            one.store.remove(one.path)
+        records, removed = records + len(good), removed + len(done)
+        log.info("redrove %d records of %d objects, %d objects stay", records, removed, len(left))
+    return Redriven(records=records, removed=removed, left=left)
+
+
+def _find(store: BronzeStore, tables: Collection[str], given_up: BronzeStore | None) -> Iterator[_Parked]:
+    """Yield what is parked of the tables. The objects of one shard come in the order of its records."""
+    for table, paths in list_dead_letters(store).items():
+        if table in tables or table == UNKNOWN_TABLE:
+            yield from (_letter(store, path) for path in paths)
+    if given_up is not None:
+        for path in list(given_up.list(_GIVEN_UP, suffix="")):
+            batch = _batch(given_up, path)
+            if batch.why is not None or any(source_table(record) in tables for record in batch.records):
+                yield batch
+
+
+def _letter(store: BronzeStore, path: str) -> _Parked:
+    try:
+        return _Parked(store, path, [read_dead_letter(store, path).record])
+    except CorruptObject as error:
+        return _Parked(store, path, [], str(error))
+
+
+def _batch(store: BronzeStore, path: str) -> _Parked:
+    document: Any = None
+    try:
+        document = json.loads(store.read(path))
+        records = json.loads(document["payload"])["Records"]
+        return _Parked(store, path, records, is_letter=False)
+    except (ValueError, TypeError, KeyError) as error:
+        about = document.get("DDBStreamBatchInfo") if isinstance(document, dict) else None
+        why = f"its payload has no records ({type(error).__name__}); Lambda says of it: {about}. Run a repair"
+        return _Parked(store, path, [], why, is_letter=False)
+
+
+def _source_order(record: Mapping[str, Any]) -> tuple[datetime, int]:
+    return stream_created_at(record["eventSourceARN"]), parse_sequence(record["dynamodb"]["SequenceNumber"])
