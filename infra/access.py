@@ -20,6 +20,8 @@ _KEYS: Final = "object keys hold times and hashes: the prefix of one table or la
 _TABLES: Final = (
     "GetTables is allowed on all tables of a database or on none; the database is the layer that may be read"
 )
+_GIVEN_UP: Final = "Lambda names the objects itself, by mapping, shard and time"
+_DEAD_LETTERS: Final = "bronze/_dead_letters"
 _OPS: Final = "the tables of ops are the pipeline's own and grow with it; no contract names them"
 _READ_TABLE: Final = ("glue:GetTable", "glue:GetTables")
 
@@ -65,9 +67,34 @@ def tables(domain: Domain) -> dict[str, list[str]]:
 
 
 def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
-    """Put Bronze objects of the domain's tables, and nothing else: not read, not list, not delete."""
-    prefixes = [f"bronze/{contract.table}" for contract in domain.tables]
+    """Put Bronze objects and dead letters of the domain's tables: not read, not list, not delete."""
+    prefixes = [*(f"bronze/{contract.table}" for contract in domain.tables), _DEAD_LETTERS]
     return [grant("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
+
+
+def give_up(settings: Environment) -> list[Grant]:
+    """Put what Lambda gives up into its bucket. Lambda lists the bucket to see that it is there, in this account."""
+    bucket = f"arn:aws:s3:::{settings.given_up_bucket}"
+    own = {"StringEquals": {"s3:ResourceAccount": settings.account}}
+    return [
+        grant("GiveUp", ["s3:PutObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP, conditions=own),
+        grant("GivenUpBucket", ["s3:ListBucket"], [bucket], conditions=own),
+    ]
+
+
+def redrive(settings: Environment) -> list[Grant]:
+    """Take dead letters and what Lambda gave up away, once it is in Bronze."""
+    bucket = f"arn:aws:s3:::{settings.given_up_bucket}"
+    return [
+        grant("RemoveDeadLetters", ["s3:DeleteObject"], _objects(settings, [_DEAD_LETTERS]), _KEYS),
+        grant(
+            "ListGivenUp",
+            ["s3:ListBucket"],
+            [bucket],
+            conditions={"StringLike": {"s3:prefix": ["aws/lambda/*"]}},
+        ),
+        grant("TakeGivenUp", ["s3:GetObject", "s3:DeleteObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP),
+    ]
 
 
 def read_stream(stream_arn: str, table: str) -> Grant:
@@ -83,9 +110,9 @@ def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
-    """List and read Bronze: objects, gap markers and the poller's marks."""
+    """List and read Bronze: objects, dead letters, gap markers and the poller's marks."""
     places = [f"bronze/{folder}{contract.table}" for contract in domain.tables for folder in ("", "_gaps/")]
-    prefixes = [*places, "bronze/_heartbeat"]
+    prefixes = [*places, "bronze/_heartbeat", _DEAD_LETTERS]
     return [
         _list(settings, "ListBronze", prefixes),
         grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),

@@ -47,10 +47,11 @@ def synthesise(settings: Environment, build: Path) -> Path:
     package = build_package(settings.capture, build / "function")
     app = cdk.App(outdir=str(build / "cdk" / settings.environment), analytics_reporting=False, context=_FLAGS)
     lake = LakeStack(app, settings, domain)
-    capture = CaptureStack(app, settings, domain, package=package)
+    capture = CaptureStack(app, settings, domain, package=package, access_logs=lake.logs)
     capture.add_stack_dependency(lake)
     image = lay_out(domain, build / "image" / settings.environment)
-    OrchestratorStack(app, settings, domain, image=image, access_logs=lake.logs)
+    orchestrator = OrchestratorStack(app, settings, domain, image=image, access_logs=lake.logs)
+    orchestrator.add_stack_dependency(capture)  # its alarms go to capture's topic
     DashboardsStack(app, settings, results=lake.results)
     tags = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}
     for name, value in tags.items():

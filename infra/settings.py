@@ -61,6 +61,10 @@ class Capture(Strict):
     memory_mb: Annotated[int, Field(ge=128, le=10_240)]
     architecture: Literal["arm64", "x86_64"] = "arm64"
     python: Literal["3.11", "3.12", "3.13", "3.14"] = "3.13"
+    expect_changes: dict[str, Annotated[int, Field(ge=5, le=1_440, multiple_of=5)]] = Field(
+        default={},
+        description="DynamoDB table -> minutes, a multiple of 5, in which some change is captured, or it pages.",
+    )
 
 
 class Retention(Strict):
@@ -203,6 +207,11 @@ class Environment(Strict):
         return f"s3://{self.bucket}/bronze"
 
     @property
+    def given_up_bucket(self) -> str:
+        """The bucket of what Lambda gives up: its on-failure destination."""
+        return self.global_name("given-up")
+
+    @property
     def warehouse(self) -> str:
         """The root of the Iceberg tables, as MEDALLION_WAREHOUSE has it."""
         return f"s3://{self.bucket}/warehouse"
@@ -220,6 +229,11 @@ class Environment(Strict):
     def load_domain(self) -> Domain:
         """The domain, with every one of its tables having a source. Raises ContractError, SettingsError."""
         domain = load_domain(self.domain)
+        if unknown := sorted(set(self.capture.expect_changes) - set(domain.by_source)):
+            known = ", ".join(sorted(domain.by_source))
+            raise SettingsError(
+                f"capture.expect_changes: {unknown} are no tables of the domain; expected some of {known}"
+            )
         for table, arn in self.sources.streams.items():
             if table not in domain.by_source:
                 known = ", ".join(sorted(domain.by_source))

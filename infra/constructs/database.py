@@ -69,5 +69,6 @@ class Database(Construct):
         accept(database.node.find_child("Secret"), CKV_AWS_149="encrypted with the account's Secrets Manager key")
         secret = database.secret
         assert secret is not None  # noqa: S101 - generated with the database
+        self.instance = database
         self.address: str = database.db_instance_endpoint_address
         self.secret: secretsmanager.ISecret = secret

@@ -74,6 +74,7 @@ class Entrance(Construct):
                 user_pool_domain=domain,
             ),
         )
+        self.target = target
         self.address: str = balancer.load_balancer_dns_name
         self.user_pool_id: str = users.user_pool_id
 

@@ -37,11 +37,12 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
 
 def operator_role(scope: Construct, settings: Environment, domain: Domain) -> iam.Role:
     """Return the role of the commands that a person runs."""
-    role = _role(scope, settings, "operator", "Commands by hand: what runs may, and put amendments in Bronze")
+    role = _role(scope, settings, "operator", "Commands by hand: what runs may, put amendments in Bronze, redrive")
     access.grant_to(
         role,
         *access.read_bronze(settings, domain),
         *access.write_bronze(settings, domain),
+        *access.redrive(settings),
         *access.write_lake(settings, domain),
         *access.read_tables(settings, domain),
     )

@@ -1,7 +1,8 @@
 """The Capture stack: what brings every change of the domain's tables into Bronze.
 
-Belongs here: tables (where they are ours), the function, one event source mapping per contract, the queue for what it
-gives up, alarms. The mapping's settings are those of our own poller; see `PollerSettings`.
+Belongs here: tables (where they are ours), the function, one event source mapping per contract, the bucket for what
+Lambda gives up, the topic for alerts. Does not belong here: the mapping's settings (capture.mapping), alarms
+(constructs.capture_alarms).
 """
 
 from __future__ import annotations
@@ -9,37 +10,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, Stack
-from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import CfnOutput, CfnResource, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import access
+from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
 from infra.package import HANDLER
 from infra.settings import Environment
+from medallion_assets.capture.mapping import DEPLOYED
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Column, Contract
-
-# One try to write takes at most three minutes with its own retries (capture.store); the sensor waits 15 for late names.
-_TIMEOUT: Final = Duration.minutes(5)
-# DynamoDB keeps a stream's records for 24 hours: six hours in the queue's sight leave 18 to repair from the stream.
-_MAX_AGE: Final = Duration.hours(6)
-_RETRIES: Final = 10
 
 
 class CaptureStack(Stack):
     """Streams to Bronze."""
 
-    def __init__(self, scope: Construct, settings: Environment, domain: Domain, *, package: Path) -> None:
+    def __init__(
+        self, scope: Construct, settings: Environment, domain: Domain, *, package: Path, access_logs: s3.IBucket
+    ) -> None:
         super().__init__(
             scope,
             "Capture",
@@ -48,17 +44,7 @@ class CaptureStack(Stack):
             description=f"Medallion assets: capture of {settings.environment}",
         )
         self._settings = settings
-        self.failed = sqs.Queue(
-            self,
-            "Failed",
-            queue_name=f"{settings.prefix}-capture-failed",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(14),
-            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
-        )
-        acknowledge(self.failed, "AwsSolutions-SQS3", "this is the queue that failed batches end in")
-        accept(self.failed, CKV_AWS_27="encrypted with SQS's own key; the check knows KMS keys only")
+        self._given_up = self._bucket(access_logs)
         self.alerts = sns.Topic(self, "Alerts", topic_name=settings.alerts_topic, enforce_ssl=True)
         accept(self.alerts, CKV_AWS_26="alarms hold names and numbers; CloudWatch cannot use AWS's own key for a topic")
         # A policy of one's own replaces the default one, which lets the account's alarms in.
@@ -75,11 +61,43 @@ class CaptureStack(Stack):
             self.alerts.add_subscription(subscriptions.EmailSubscription(settings.alert_email))
         role = self._role(domain)
         self.function = self._function(role, package)
+        mappings = {}
         for contract in domain.tables:
             stream = settings.sources.streams.get(contract.table) or self._table(contract).table_stream_arn
             assert stream is not None, contract.table  # noqa: S101 - a table with a stream has its ARN
-            self._mapping(contract, stream, role)
-        self._alarms()
+            mappings[contract.table] = self._mapping(contract, stream, role)
+        add_capture_alarms(self, settings, self.alerts, self.function, mappings)
+        CfnOutput(
+            self,
+            "GivenUpBucket",
+            value=self._given_up.bucket_name,
+            description="What Lambda gave up, for medallion redrive --given-up s3://...",
+        )
+
+    def _bucket(self, access_logs: s3.IBucket) -> s3.Bucket:
+        """The on-failure destination of the mappings. What is in it stays until it is redriven."""
+        settings = self._settings
+        return s3.Bucket(
+            self,
+            "GivenUp",
+            bucket_name=settings.given_up_bucket,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    id="redriven",
+                    noncurrent_version_expiration=Duration.days(settings.retention.overwritten_days),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
+            server_access_logs_bucket=access_logs,
+            server_access_logs_prefix="given-up/",
+            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+        )
 
     def _table(self, contract: Contract) -> dynamodb.Table:
         keys = [dynamodb.Attribute(name=column.attribute, type=_key_type(column)) for column in contract.key_columns]
@@ -110,7 +128,7 @@ class CaptureStack(Stack):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description="Capture: reads the domain's streams, puts Bronze objects",
         )
-        access.grant_to(role, *access.write_bronze(self._settings, domain))
+        access.grant_to(role, *access.write_bronze(self._settings, domain), *access.give_up(self._settings))
         return role
 
     def _function(self, role: iam.Role, package: Path) -> lambda_.Function:
@@ -128,7 +146,7 @@ class CaptureStack(Stack):
             runtime=lambda_.Runtime(f"python{settings.capture.python}", lambda_.RuntimeFamily.PYTHON),
             architecture=_ARCHITECTURES[settings.capture.architecture],
             memory_size=settings.capture.memory_mb,
-            timeout=_TIMEOUT,
+            timeout=Duration.seconds(DEPLOYED.timeout_s),
             role=role,
             log_group=group,
             environment={"MEDALLION_BRONZE": settings.bronze},
@@ -137,13 +155,13 @@ class CaptureStack(Stack):
         accept(
             function,
             CKV_AWS_115="one instance per shard: a limit below the number of shards would hold capture back",
-            CKV_AWS_116="what the event source mapping gives up goes to its dead-letter queue",
-            CKV_AWS_117="it calls S3 and SQS only; from inside a VPC its traffic would pay for a gateway",
+            CKV_AWS_116="what the event source mapping gives up goes to a bucket",
+            CKV_AWS_117="it calls S3 only; from inside a VPC its traffic would pay for a gateway",
             CKV_AWS_173="the variable holds the name of a bucket; it is encrypted with Lambda's own key",
         )
         return function
 
-    def _mapping(self, contract: Contract, stream_arn: str, role: iam.Role) -> None:
+    def _mapping(self, contract: Contract, stream_arn: str, role: iam.Role) -> lambda_.EventSourceMapping:
         policy = iam.Policy(
             self,
             f"Stream{contract.lake_name}",
@@ -155,42 +173,25 @@ class CaptureStack(Stack):
             f"Mapping{contract.lake_name}",
             target=self.function,
             event_source_arn=stream_arn,
-            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-            batch_size=1_000,
-            max_batching_window=Duration.seconds(1),
-            report_batch_item_failures=True,
-            bisect_batch_on_error=True,
-            retry_attempts=_RETRIES,
-            max_record_age=_MAX_AGE,
-            on_failure=sources.SqsDlq(self.failed),
+            starting_position=lambda_.StartingPosition[DEPLOYED.starting_position],
+            batch_size=DEPLOYED.batch_size,
+            max_batching_window=Duration.seconds(DEPLOYED.window_s),
+            report_batch_item_failures=DEPLOYED.report_item_failures,
+            bisect_batch_on_error=DEPLOYED.bisect,
+            parallelization_factor=DEPLOYED.parallelization_factor,
+            metrics_config=lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
         )
-        mapping.node.add_dependency(policy)
-
-    def _alarms(self) -> None:
-        notify = actions.SnsAction(self.alerts)
-        minute = Duration.minutes(1)
-        function, queue = self.function, self.failed
-        age = function.metric("IteratorAge", statistic="Maximum", period=minute)
-        waiting = queue.metric_approximate_number_of_messages_visible(statistic="Maximum", period=minute)
-        for name, metric, threshold, minutes, meaning in (
-            ("iterator-age", age, 300_000, 5, "Changes wait five minutes and more before they are captured (ms)."),
-            ("errors", function.metric_errors(period=minute), 1, 3, "The capture function fails."),
-            ("throttles", function.metric_throttles(period=minute), 1, 3, "The capture function is not let run."),
-            ("failed", waiting, 1, 1, "Capture gave changes up: Bronze lacks them until they are repaired."),
-        ):
-            alarm = cloudwatch.Alarm(
-                self,
-                f"Alarm-{name}",
-                alarm_name=f"{self._settings.prefix}-capture-{name}",
-                alarm_description=f"{meaning} See docs/runbook.md.",
-                metric=metric,
-                threshold=threshold,
-                evaluation_periods=minutes,
-                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            )
-            alarm.add_alarm_action(notify)
-            alarm.add_ok_action(notify)
+        # The CDK takes no -1, which is AWS's "no limit", and would let the function read and write all of the bucket.
+        resource = mapping.node.default_child
+        assert isinstance(resource, CfnResource)  # noqa: S101 - a mapping is one resource
+        limits = {"MaximumRetryAttempts": DEPLOYED.max_retries, "MaximumRecordAgeInSeconds": DEPLOYED.max_record_age_s}
+        for name, limit in limits.items():
+            resource.add_property_override(name, -1 if limit is None else int(limit))
+        destination = {"OnFailure": {"Destination": self._given_up.bucket_arn}}
+        resource.add_property_override("DestinationConfig", destination)
+        # Lambda tries the destination and the stream when the mapping is made.
+        mapping.node.add_dependency(policy, role)
+        return mapping
 
 
 def _key_type(column: Column) -> dynamodb.AttributeType:

@@ -16,6 +16,7 @@ from infra.constructs.compute_logs import ComputeLogs
 from infra.constructs.database import Database
 from infra.constructs.entrance import Entrance
 from infra.constructs.network import Network
+from infra.constructs.orchestrator_alarms import add_orchestrator_alarms
 from infra.constructs.services import Services
 from infra.settings import Environment
 from medallion_assets.contracts.loader import Domain
@@ -35,15 +36,19 @@ class OrchestratorStack(Stack):
             description=f"Medallion assets: Dagster of {settings.environment}",
         )
         network = Network(self, settings)
+        database = Database(self, settings, network)
         services = Services(
             self,
             settings,
             domain,
             image=image,
             network=network,
-            database=Database(self, settings, network),
+            database=database,
             compute_logs=ComputeLogs(self, settings, access_logs=access_logs),
         )
         entrance = Entrance(self, settings, network=network, webserver=services.webserver, access_logs=access_logs)
+        alarms = Construct(self, "Alarms")
+        add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
+        alarms.node.add_dependency(services)  # a filter on the daemon's log
         CfnOutput(self, "BalancerName", value=entrance.address, description="Where the hostname points")
         CfnOutput(self, "UserPool", value=entrance.user_pool_id, description="The pool of users who may sign in")

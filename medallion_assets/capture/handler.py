@@ -11,21 +11,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
 from medallion_assets.capture.envelope import refusal
+from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable, SettingsError
 
 log = logging.getLogger(__name__)
-
-NAMESPACE: Final = "Medallion"
-"""The CloudWatch namespace of the metrics that the function sends."""
-
-DEAD_LETTERS: Final = "DeadLetters"
-"""The metric: records that an invocation set aside. It is sent only if there are any."""
 
 
 def handler(event: Mapping[str, Any], context: object) -> None:
@@ -63,7 +58,7 @@ def _send_metric(letters: int, context: object) -> None:
     """Write a line in CloudWatch's embedded metric format: Lambda's log makes a metric of it, without a permission."""
     name = getattr(context, "function_name", "capture")
     metric = {
-        "Namespace": NAMESPACE,
+        "Namespace": METRICS_NAMESPACE,
         "Dimensions": [["FunctionName"]],
         "Metrics": [{"Name": DEAD_LETTERS, "Unit": "Count"}],
     }

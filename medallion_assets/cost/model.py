@@ -63,7 +63,7 @@ ASSUMPTIONS: Final = {
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
     "secrets": _assumed("1", "secrets: the password of the database"),
-    "alarms": _assumed("4", "alarms: iterator age, errors, throttles, dead letters"),
+    "alarms": _assumed("21", "metrics that alarms watch: 5 of the function, 3 per table, 7 of Dagster"),
     "metrics": _assumed("65", "metrics of Container Insights: 8 per cluster, 11 per service, 6 per kind of task"),
     "logs_gb": _assumed("2", "GB of logs a month"),
     "read_capacity": _assumed("100", "read units a second that the nightly reconciliation uses per table, at most"),
@@ -369,7 +369,7 @@ class _Month:
             ),
             self._line("public_address_hours", "public address", HOURS, "of the NAT gateway"),
             self._line("secrets", "secrets", _of("secrets"), ""),
-            self._line("alarms", "alarms", _of("alarms"), "of the capture function and its queue"),
+            self._line("alarms", "alarms", _of("alarms"), "of capture and Dagster"),
             self._line("metrics", "metrics", _of("metrics"), "Container Insights"),
             self._line("logs", "logs", _of("logs_gb"), ""),
         ]

@@ -20,6 +20,8 @@ TABLES = sorted(DOMAIN.by_name)
 MARTS = ["daily_sales_by_region", "key_metrics", "product_performance"]
 UNNAMEABLE = {"ec2:DescribeNetworkInterfaces", "ecs:DescribeTaskDefinition", "ecr:GetAuthorizationToken"}
 """Actions that IAM knows no resource for; all that may stand beside a resource of only a star."""
+WHOLE = {"QueryResultsBucket", "GivenUpBucket"}
+"""Statements that let a service see whether a bucket is there."""
 
 
 def listed(value: Any) -> list[Any]:
@@ -48,8 +50,15 @@ def objects(template: Template, role: str, action: str) -> set[str]:
 
 def test_capture_puts_under_bronze_of_its_tables_and_does_nothing_else_with_s3(assembly: Assembly) -> None:
     capture = assembly["Capture"]
-    assert objects(capture, "Role", "s3:PutObject") == {f"bronze/{table}/*" for table in SOURCES}
-    assert {action for action, _ in allowed(capture, "Role") if action.startswith("s3:")} == {"s3:PutObject"}
+    places = {*(f"bronze/{table}/*" for table in SOURCES), "bronze/_dead_letters/*"}
+    assert objects(capture, "Role", "s3:PutObject") == places
+    s3 = {(action, resource) for action, resource in allowed(capture, "Role") if action.startswith("s3:")}
+    elsewhere = {(action, resource.partition("-given-up-")[2]) for action, resource in s3 if "-lake-" not in resource}
+    assert {action for action, resource in s3 if "-lake-" in resource} == {"s3:PutObject"}
+    assert {(action, rest.partition("/")[2]) for action, rest in elsewhere} == {
+        ("s3:PutObject", "aws/lambda/*"),
+        ("s3:ListBucket", ""),
+    }, "the bucket of what Lambda gives up"
 
 
 def test_capture_reads_the_streams_of_its_tables_only(prod: Assembly) -> None:
@@ -63,7 +72,8 @@ def test_capture_reads_the_streams_of_its_tables_only(prod: Assembly) -> None:
 
 def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: Assembly) -> None:
     stack, role = assembly["Orchestrator"], "Rolepipeline"
-    bronze = {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")} | {"bronze/_heartbeat/*"}
+    bronze = {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")}
+    bronze |= {"bronze/_heartbeat/*", "bronze/_dead_letters/*"}
     lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
     lake |= {f"warehouse/gold/{mart}/*" for mart in MARTS} | {"warehouse/ops/*"}
     assert objects(stack, role, "s3:GetObject") == bronze | lake
@@ -100,6 +110,21 @@ def test_the_operator_may_amend_and_a_run_may_not(assembly: Assembly) -> None:
     assert not amended & objects(stack, "Rolepipeline", "s3:PutObject")
 
 
+def test_the_operator_may_make_the_calls_of_a_redrive_and_remove_nothing_else_of_bronze(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    removed = objects(stack, "Roleoperator", "s3:DeleteObject")
+    assert {prefix for prefix in removed if prefix.startswith("bronze/")} == {"bronze/_dead_letters/*"}
+    assert "bronze/_dead_letters/*" in objects(stack, "Roleoperator", "s3:PutObject")
+    given_up = {
+        (action, resource.partition("/")[2])
+        for action, resource in allowed(stack, "Roleoperator")
+        if "-given-up-" in resource
+    }
+    taken = {(f"s3:{verb}Object", "aws/lambda/*") for verb in ("Get", "Delete")}
+    assert given_up == taken | {("s3:ListBucket", "")}
+    assert not [resource for _, resource in allowed(stack, "Rolepipeline") if "-given-up-" in resource]
+
+
 def test_grafana_reads_gold_and_health_and_nothing_else(assembly: Assembly) -> None:
     stack = assembly["Dashboards"]
     assert objects(stack, "Role", "s3:GetObject") == {"warehouse/gold/*", "warehouse/ops/*"}
@@ -134,10 +159,10 @@ def test_daemon_and_webserver_cannot_touch_the_lake(assembly: Assembly, role: st
 
 
 def test_nobody_lists_a_bucket_beyond_the_prefixes_he_may_read(assembly: Assembly) -> None:
-    """But for Athena's results, which Grafana's role looks at the bucket for; what is in them is one prefix, too."""
+    """But for two buckets that a service looks at: Athena's results, and what Lambda gives up; each has one prefix."""
     for template in assembly.templates:
         for statement in template.statements():
-            if "s3:ListBucket" in listed(statement["Action"]) and statement.get("Sid") != "QueryResultsBucket":
+            if "s3:ListBucket" in listed(statement["Action"]) and statement.get("Sid") not in WHOLE:
                 prefixes = listed(statement["Condition"]["StringLike"]["s3:prefix"])
                 assert all(prefix.endswith("/*") and prefix != "/*" for prefix in prefixes), (template.name, statement)
 

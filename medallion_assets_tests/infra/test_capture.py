@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.simulation.delivery import MappingSettings
 from medallion_assets_tests.infra.assembly import Assembly
 
 DOMAIN = load_domain("ecommerce")
@@ -26,20 +30,23 @@ def test_existing_tables_are_left_alone(prod: Assembly) -> None:
     assert {source.split("/")[1] for source in sources} == set(DOMAIN.by_source)
 
 
-def test_every_table_has_a_mapping_that_loses_nothing(assembly: Assembly) -> None:
+def test_every_table_has_a_mapping_with_the_settings_that_the_histories_play(assembly: Assembly) -> None:
     mappings = assembly["Capture"].properties("AWS::Lambda::EventSourceMapping")
     assert len(mappings) == len(DOMAIN.tables)
-    (queue,) = assembly["Capture"].resources("AWS::SQS::Queue")
-    poller = PollerSettings()
+    (bucket,) = assembly["Capture"].resources("AWS::S3::Bucket")
+    played = MappingSettings.deployed()
     for mapping in mappings:
-        assert mapping["BatchSize"] == poller.batch_size == 1_000
-        assert mapping["MaximumBatchingWindowInSeconds"] == poller.window_seconds == 1
-        assert mapping["StartingPosition"] == "TRIM_HORIZON"
-        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-        assert mapping["BisectBatchOnFunctionError"] is True
-        assert 1 <= mapping["MaximumRetryAttempts"] <= 20
-        assert 3_600 <= mapping["MaximumRecordAgeInSeconds"] < 24 * 3_600
-        assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [queue, "Arn"]}}}
+        assert mapping["BatchSize"] == played.batch_size == PollerSettings().batch_size
+        assert mapping["MaximumBatchingWindowInSeconds"] == played.window_s == PollerSettings().window_seconds
+        assert mapping["StartingPosition"] == played.starting_position == "TRIM_HORIZON"
+        assert mapping["ParallelizationFactor"] == played.parallelization_factor
+        assert ("FunctionResponseTypes" in mapping) is played.report_item_failures is False
+        assert mapping["BisectBatchOnFunctionError"] is played.bisect is True
+        assert played.max_retries is None and mapping["MaximumRetryAttempts"] == -1
+        assert mapping["MaximumRecordAgeInSeconds"] == played.max_record_age_s == 24 * 3_600
+        assert mapping["MetricsConfig"] == {"Metrics": ["EventCount"]}
+        assert mapping["DestinationConfig"] == {"OnFailure": {"Destination": {"Fn::GetAtt": [bucket, "Arn"]}}}
+    assert assembly["Capture"].one("AWS::Lambda::Function")["Timeout"] == played.timeout_s
 
 
 def test_the_function_is_small_and_ends_before_late_names_are_given_up(assembly: Assembly) -> None:
@@ -51,27 +58,73 @@ def test_the_function_is_small_and_ends_before_late_names_are_given_up(assembly:
     assert "VpcConfig" not in function
 
 
-def test_what_is_given_up_waits_two_weeks(assembly: Assembly) -> None:
-    queue = assembly["Capture"].one("AWS::SQS::Queue")
-    assert queue["MessageRetentionPeriod"] == 14 * 24 * 3_600
-    assert queue["SqsManagedSseEnabled"] is True
+def test_what_is_given_up_stays_until_it_is_redriven(assembly: Assembly) -> None:
+    bucket = assembly["Capture"].one("AWS::S3::Bucket")
+    assert bucket["PublicAccessBlockConfiguration"]["BlockPublicAcls"] is True
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert not any("ExpirationInDays" in rule for rule in bucket["LifecycleConfiguration"]["Rules"])
 
 
-def test_alarms_tell_of_age_errors_throttles_and_given_up_changes(assembly: Assembly) -> None:
-    alarms = {alarm["MetricName"]: alarm for alarm in assembly["Capture"].properties("AWS::CloudWatch::Alarm")}
-    assert set(alarms) == {"IteratorAge", "Errors", "Throttles", "ApproximateNumberOfMessagesVisible"}
+def test_lambda_may_put_what_it_gives_up_there_and_nothing_else(assembly: Assembly) -> None:
+    given_up = [one for one in assembly["Capture"].statements() if one.get("Sid") in {"GiveUp", "GivenUpBucket"}]
+    assert [(one["Action"], one["Resource"].partition("-given-up-")[2].partition("/")[2]) for one in given_up] == [
+        ("s3:PutObject", "aws/lambda/*"),
+        ("s3:ListBucket", ""),
+    ]
+    assert all("s3:ResourceAccount" in one["Condition"]["StringEquals"] for one in given_up), "no bucket of others"
+
+
+def alarms(assembly: Assembly) -> dict[str, Any]:
+    found = assembly["Capture"].properties("AWS::CloudWatch::Alarm")
+    return {alarm["AlarmName"].partition("-capture-")[2]: alarm for alarm in found}
+
+
+def test_every_alarm_tells_the_topic_when_it_goes_off_and_when_all_is_well(assembly: Assembly) -> None:
     (topic,) = assembly["Capture"].resources("AWS::SNS::Topic")
-    (function,) = assembly["Capture"].resources("AWS::Lambda::Function")
-    (queue,) = assembly["Capture"].resources("AWS::SQS::Queue")
-    for metric, alarm in alarms.items():
+    for alarm in alarms(assembly).values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
+
+
+def test_alarms_of_the_function(assembly: Assembly) -> None:
+    (function,) = assembly["Capture"].resources("AWS::Lambda::Function")
+    found = alarms(assembly)
+    wanted = {
+        "iterator-age": ("AWS/Lambda", "IteratorAge", 300_000),
+        "errors": ("AWS/Lambda", "Errors", 1),
+        "throttles": ("AWS/Lambda", "Throttles", 1),
+        "destination": ("AWS/Lambda", "DestinationDeliveryFailures", 1),
+        "dead-letters": (METRICS_NAMESPACE, DEAD_LETTERS, 1),
+    }
+    for name, about in wanted.items():
+        alarm = found.pop(name)
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == about
+        assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-        assert alarm["Threshold"] == (300_000 if metric == "IteratorAge" else 1)
         assert (alarm["Period"], alarm["EvaluationPeriods"] <= 5) == (60, True)
-        of_queue = metric == "ApproximateNumberOfMessagesVisible"
+    assert set(found) == {f"{kind}-{table}" for kind in ("given-up", "polling") for table in DOMAIN.by_source}
+
+
+def test_records_that_are_set_aside_or_given_up_page_for_each_incident(assembly: Assembly) -> None:
+    """A count of what is new goes back to nothing, so the next incident is a new alarm; a level would stay."""
+    found = alarms(assembly)
+    for name in ("dead-letters", *(f"given-up-{table}" for table in DOMAIN.by_source)):
+        alarm = found[name]
+        counts = [metric["MetricStat"] for metric in alarm.get("Metrics", ()) if "MetricStat" in metric]
+        assert [count["Stat"] for count in counts] or alarm["Statistic"] == "Sum"
+        assert {count["Stat"] for count in counts} <= {"Sum"}
+        assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (1, "notBreaching")
+
+
+def test_a_stream_that_nobody_reads_pages(assembly: Assembly) -> None:
+    """Lambda counts 0 for a poll that finds nothing, and sends no metric for a mapping that is disabled."""
+    for table, contract in DOMAIN.by_source.items():
+        alarm = alarms(assembly)[f"polling-{table}"]
         (of,) = alarm["Dimensions"]
-        assert of["Value"] == ({"Fn::GetAtt": [queue, "QueueName"]} if of_queue else {"Ref": function})
-        assert alarm["Namespace"] == ("AWS/SQS" if of_queue else "AWS/Lambda")
+        assert of["Name"] == "EventSourceMappingUUID"
+        assert of["Value"]["Ref"].startswith(f"Mapping{contract.lake_name}")
+        assert (alarm["MetricName"], alarm["Statistic"]) == ("PolledEventCount", "Sum")
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 0)
+        assert alarm["TreatMissingData"] == "breaching"
 
 
 def test_alarms_are_let_into_the_topic_and_nobody_without_tls(assembly: Assembly) -> None:

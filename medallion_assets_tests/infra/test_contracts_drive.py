@@ -32,7 +32,12 @@ def test_a_new_contract_and_mart_bring_their_resources_and_permissions(
     capture = {
         resource["Type"]: resource["Properties"] for resource in added(dev["Capture"], after["Capture"]).values()
     }
-    assert set(capture) == {"AWS::DynamoDB::Table", "AWS::Lambda::EventSourceMapping", "AWS::IAM::Policy"}
+    assert set(capture) == {
+        "AWS::DynamoDB::Table",
+        "AWS::Lambda::EventSourceMapping",
+        "AWS::IAM::Policy",
+        "AWS::CloudWatch::Alarm",
+    }
     assert capture["AWS::DynamoDB::Table"]["KeySchema"] == [
         {"AttributeName": "TenantID", "KeyType": "HASH"},
         {"AttributeName": "InvoiceNo", "KeyType": "RANGE"},

@@ -17,7 +17,6 @@ KEPT: Final = {
     "AWS::DynamoDB::Table",
     "AWS::Glue::Database",
     "AWS::RDS::DBInstance",
-    "AWS::SQS::Queue",
     "AWS::Logs::LogGroup",
     "AWS::Cognito::UserPool",
 }
@@ -36,7 +35,6 @@ NAMED: Final = {
     "AWS::RDS::DBInstance": "DBInstanceIdentifier",
     "AWS::S3::Bucket": "BucketName",
     "AWS::SNS::Topic": "TopicName",
-    "AWS::SQS::Queue": "QueueName",
     "AWS::SecretsManager::Secret": "Name",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }
@@ -53,10 +51,10 @@ UNTAGGED: Final = {
     "AWS::Glue::Database",
     "AWS::Glue::Table",
     "AWS::IAM::Policy",
+    "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
-    "AWS::SQS::QueuePolicy",
     "AWS::SecretsManager::SecretTargetAttachment",
 }
 """Kinds that CloudFormation gives no tags."""

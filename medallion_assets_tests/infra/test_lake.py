@@ -31,7 +31,7 @@ def test_every_bucket_is_encrypted_private_and_cleans_up_aborted_uploads(assembl
             assert len(properties["PublicAccessBlockConfiguration"]) == 4
             aborted = [rule.get("AbortIncompleteMultipartUpload") for rule in rules(properties).values()]
             assert {"DaysAfterInitiation": 1} in aborted
-    assert seen == 4
+    assert seen == 5
 
 
 def test_every_bucket_refuses_what_is_not_tls(assembly: Assembly) -> None:

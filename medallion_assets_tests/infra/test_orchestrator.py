@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import Any
 
+import dagster._daemon.sensor
 import pytest
 import yaml
 from dagster_aws.ecs import EcsRunLauncher
@@ -245,3 +247,30 @@ def test_runs_may_use_the_workgroup_of_the_marts_and_no_other(variants: dict[str
     deleted = statements["DeleteResults"]
     assert (deleted["Action"], deleted["Resource"]) == ("s3:DeleteObject", results)
     assert not [one for one in variants["trino"]["Orchestrator"].statements() if one.get("Sid") == "Query"]
+
+
+def test_what_stands_still_pages(assembly: Assembly) -> None:
+    """A service, a daemon and a database that are gone send no metric: silence is an alarm."""
+    stack = assembly["Orchestrator"]
+    found = {one["AlarmName"].partition("-dagster-")[2]: one for one in stack.properties("AWS::CloudWatch::Alarm")}
+    silent = {name for name, alarm in found.items() if alarm["TreatMissingData"] == "breaching"}
+    services = {one["ServiceName"] for one in stack.properties("AWS::ECS::Service")}
+    assert silent == {*(f"no-{service}" for service in services), "daemon-idle", "database-storage"}
+    assert set(found) == silent | {"database-cpu", "unhealthy-page"}
+    for service in services:
+        alarm = found[f"no-{service}"]
+        of = {dimension["Name"]: dimension["Value"] for dimension in alarm["Dimensions"]}
+        assert of == {"ClusterName": stack.one("AWS::ECS::Cluster")["ClusterName"], "ServiceName": service}
+        assert (alarm["MetricName"], alarm["Threshold"]) == ("RunningTaskCount", 1)
+    for alarm in found.values():
+        (action,) = alarm["AlarmActions"]
+        assert action.endswith(assembly["Capture"].one("AWS::SNS::Topic")["TopicName"])
+        assert alarm["OKActions"] == [action]
+
+
+def test_the_daemons_heartbeat_is_a_line_that_dagster_logs(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    counted = stack.one("AWS::Logs::MetricFilter")
+    assert counted["LogGroupName"] in {group["LogGroupName"] for group in stack.properties("AWS::Logs::LogGroup")}
+    line = counted["FilterPattern"].strip('"')
+    assert line in inspect.getsource(dagster._daemon.sensor), "Dagster's daemon logs another line at a tick"
