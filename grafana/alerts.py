@@ -27,6 +27,13 @@ EXPRESSION: Final = "__expr__"
 """The data source uid of Grafana's own expressions."""
 
 STALE_SECONDS: Final = 3600
+UNVERIFIED_HOURS: Final = 26
+"""The reconciliation runs every night; two hours more than a day are its own time."""
+
+HEARTBEAT: Final = "heartbeat"
+"""The table whose item is written every five minutes, if the domain has it (infra/constructs/heartbeat.py)."""
+
+SILENT_SECONDS: Final = 900
 HALF: Final = 0.5
 SMALLEST_SHARE: Final = 0.001
 """Of bad changes, that an alert compares with."""
@@ -91,8 +98,8 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
         Alert(
             name="dead-letters",
             title="Dead letters",
-            summary="Changes of {{ .Labels.table_name }} went to the dead-letter queue and are not in the lake.",
-            runbook="Records in the dead-letter queue",
+            summary="Capture set changes of {{ .Labels.table_name }} aside; they are not in the lake.",
+            runbook="Dead letters",
             sql=f"""
             SELECT table_name, dead_letters
             FROM ops.health
@@ -102,6 +109,51 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             pending="0s",
             severity="page",
         ),
+        Alert(
+            name="gaps",
+            title="A table needs a backfill",
+            summary="Changes of {{ .Labels.table_name }} are missing; medallion status says which.",
+            runbook="A table needs a backfill",
+            sql=f"""
+            SELECT table_name, open_gaps
+            FROM ops.health
+            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
+            """,
+            above=0,
+            pending="0s",
+            severity="page",
+        ),
+        Alert(
+            name="differences",
+            title="Silver differs from its source",
+            summary="The last verification of {{ .Labels.table_name }} found rows that differ.",
+            runbook="Silver differs from its source",
+            sql=f"""
+            SELECT table_name, COALESCE(differing_rows, 0) AS differing_rows
+            FROM ops.health
+            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
+            """,
+            above=0,
+            pending="0s",
+            severity="page",
+        ),
+        Alert(
+            name="not-verified",
+            title="Silver was not verified",
+            summary="{{ .Labels.table_name }} was not compared with its source for more than 26 hours.",
+            runbook="Silver was not verified",
+            sql=f"""
+            SELECT
+                table_name,
+                COALESCE(date_diff('hour', verified_at, current_timestamp), {UNVERIFIED_HOURS} + 1) AS hours
+            FROM ops.health
+            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
+            """,
+            above=UNVERIFIED_HOURS,
+            pending="0s",
+            severity="page",
+        ),
+        *(_heartbeat() if HEARTBEAT in domain.by_name else ()),
         Alert(
             name="blocking-check",
             title="A blocking check failed",
@@ -120,6 +172,26 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             pending="0s",
             severity="page",
         ),
+    ]
+
+
+def _heartbeat() -> list[Alert]:
+    return [
+        Alert(
+            name="heartbeat",
+            title="The heartbeat does not arrive",
+            summary="The item that is written every five minutes has not been in Silver for a quarter of an hour.",
+            runbook="The heartbeat does not arrive",
+            sql=f"""
+            SELECT table_name, date_diff('second', last_captured_at, current_timestamp) AS seconds
+            FROM ops.health
+            WHERE {LATEST_OBSERVATION} AND layer = 'silver' AND table_name = '{HEARTBEAT}'
+            """,
+            above=SILENT_SECONDS,
+            pending="0s",
+            severity="page",
+            silence="Alerting",
+        )
     ]
 
 

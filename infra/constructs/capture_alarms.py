@@ -27,10 +27,15 @@ def add_capture_alarms(
     scope: Construct,
     settings: Environment,
     topic: sns.ITopic,
+    *,
     function: lambda_.Function,
     mappings: Mapping[str, lambda_.EventSourceMapping],
+    expect_changes: Mapping[str, int],
 ) -> None:
-    """Add the alarms of the function and those of each mapping; `mappings` is by DynamoDB table."""
+    """Add the alarms of the function and those of each mapping, which are by DynamoDB table.
+
+    `expect_changes` are minutes, by table, in which there is some change.
+    """
     alarms = Alarms(scope, settings, topic, stack="capture")
     alarms.add(
         "iterator-age",
@@ -70,10 +75,12 @@ def add_capture_alarms(
         1,
     )
     for table, mapping in mappings.items():
-        _add_mapping_alarms(alarms, settings, table, mapping)
+        _add_mapping_alarms(alarms, table, mapping, expect_changes)
 
 
-def _add_mapping_alarms(alarms: Alarms, settings: Environment, table: str, mapping: lambda_.EventSourceMapping) -> None:
+def _add_mapping_alarms(
+    alarms: Alarms, table: str, mapping: lambda_.EventSourceMapping, expect_changes: Mapping[str, int]
+) -> None:
     def count(name: str, period: Duration) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace="AWS/Lambda",
@@ -86,14 +93,7 @@ def _add_mapping_alarms(alarms: Alarms, settings: Environment, table: str, mappi
     alarms.add(
         f"given-up-{table}",
         f"Lambda gave up changes of {table}: Bronze lacks them until `medallion redrive`.",
-        cloudwatch.MathExpression(
-            expression="FILL(delivered, 0) + FILL(dropped, 0)",
-            using_metrics={
-                "delivered": count("OnFailureDestinationDeliveredEventCount", _MINUTE),
-                "dropped": count("DroppedEventCount", _MINUTE),
-            },
-            period=_MINUTE,
-        ),
+        count("OnFailureDestinationDeliveredEventCount", _MINUTE),
         AT_LEAST,
         1,
     )
@@ -108,7 +108,7 @@ def _add_mapping_alarms(alarms: Alarms, settings: Environment, table: str, mappi
         periods=_POLL_PERIODS,
         silence_pages=True,
     )
-    if (minutes := settings.capture.expect_changes.get(table)) is not None:
+    if (minutes := expect_changes.get(table)) is not None:
         alarms.add(
             f"quiet-{table}",
             f"No change of {table} was captured for {minutes} minutes, though there should be some.",

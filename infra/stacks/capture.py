@@ -20,6 +20,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra import access
+from infra.constructs import heartbeat
 from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
@@ -61,12 +62,17 @@ class CaptureStack(Stack):
             self.alerts.add_subscription(subscriptions.EmailSubscription(settings.alert_email))
         role = self._role(domain)
         self.function = self._function(role, package)
-        mappings = {}
+        mappings, expect_changes = {}, dict(settings.capture.expect_changes)
         for contract in domain.tables:
             stream = settings.sources.streams.get(contract.table) or self._table(contract).table_stream_arn
             assert stream is not None, contract.table  # noqa: S101 - a table with a stream has its ARN
             mappings[contract.table] = self._mapping(contract, stream, role)
-        add_capture_alarms(self, settings, self.alerts, self.function, mappings)
+            if contract.lake_name == heartbeat.TABLE:
+                heartbeat.Heartbeat(self, settings, contract)
+                expect_changes.setdefault(contract.table, heartbeat.QUIET_MINUTES)
+        add_capture_alarms(
+            self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
+        )
         CfnOutput(
             self,
             "GivenUpBucket",

@@ -20,7 +20,7 @@ class ShardCoverage:
     """One object accounts for every record of the shard after `after` and up to and including `up_to`.
 
     Sequence numbers are text as DynamoDB sends them; they are compared as integers. Each covered record is a row of the
-    object, except for `dead_lettered` records, which went to the dead-letter queue.
+    object, except for `dead_lettered` records, which have dead letters.
 
     `after` is the `up_to` of the object before. None: this is the first object that this capture wrote from the shard;
     it covers everything that could be read up to `up_to`. After a crash, or after a write with an unknown outcome, the

@@ -25,7 +25,7 @@ class ShardHeartbeat:
     """One shard of the stream.
 
     `up_to` is the end of the coverage of the newest Bronze object from the shard, None before the first object.
-    `dead_lettered` counts the records after that object that went to the dead-letter queue.
+    `dead_lettered` counts the records after that object that have dead letters.
     `finished`: the shard is closed and delivered to its end.
     """
 
@@ -40,8 +40,8 @@ class PollerHeartbeat:
     """One table. Times are aware UTC.
 
     `started_at` is when this capture of the table started.
-    `read_up_to`: every change that the stream shows as made before this time was read, and is in a Bronze object or in
-    the dead-letter queue. None until all shards have answered.
+    `read_up_to`: every change that the stream shows as made before this time was read, and is in a Bronze object or has
+    a dead letter. None until all shards have answered.
     `shards` are those not yet read to their end, and those that ended within FINISHED_SHARDS_LISTED_FOR.
     """
 

@@ -25,11 +25,12 @@ def redrive(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write dead letters, and batches that Lambda gave up, to Bronze again.
+    """Write records that capture set aside to Bronze.
 
-    Do it once their cause is corrected. The records are read by the code that is installed now, in the order of their
-    shard; the running pipeline merges them like any change, and a later change of a row stays in force. An object is
-    removed when its records are in Bronze. To run it twice changes nothing.
+    They are in dead letters and, with --given-up, in the batches that Lambda gave up. Do it once their cause is
+    corrected. The records are read by the code that is installed, in the order of their shard; the running pipeline
+    merges them like any change, and a later change of a row stays in force. An object is removed when its records are
+    in Bronze. To run it twice changes nothing.
 
     Exits 0 if nothing is left; 1 if something is, and says why.
 

@@ -29,10 +29,12 @@ GapKind = Literal[
 `stream_replaced`: changes come from another stream than before: the table was made anew, or its stream switched off.
 `capture_restarted`: the poller started without its checkpoint, after the stream had dropped records not read before.
 `missing_range`: a range of a shard is in no Bronze object.
-`dead_lettered`: records went to the dead-letter queue.
+`dead_lettered`: capture set records aside as dead letters.
 `skipped_object`: an object appeared in Bronze too late, and the table's position is past it.
 `missing_object`: an object that the table contains is no longer in Bronze.
 `changed_object`: an object that the table contains has other content now."""
+
+_REDRIVE: Final = "Correct the cause that the letters name, then run `medallion redrive {}`"
 
 _LOSSY: Final[frozenset[GapKind]] = frozenset(
     {"stream_gap", "stream_replaced", "capture_restarted", "missing_range", "dead_lettered", "skipped_object"}
@@ -167,7 +169,7 @@ def missing_range(table: str, shard: ShardKey, lost: Range, *, since: datetime |
 def dead_lettered(
     table: str, shard: ShardKey, *, after: str | None, count: int, since: datetime | None, now: datetime
 ) -> Gap:
-    """Return the gap of `count` records after the padded sequence number `after` that went to the dead-letter queue."""
+    """Return the gap of `count` dead letters of the poller, after the padded sequence number `after`."""
     place = (after or "").lstrip("0") or "start"
     return Gap(
         gap=gap_key(table, "dead_lettered", f"{shard.label}/{place}/{count}"),
@@ -175,8 +177,21 @@ def dead_lettered(
         kind="dead_lettered",
         since=since,
         detected_at=now,
-        reason=f"{count} records of {shard.shard_id} after {place} went to the dead-letter queue",
-        remedy=f"Find the cause in the messages of the queue, then run `medallion repair {table}`",
+        reason=f"{count} records of {shard.shard_id} after {place} were set aside as dead letters",
+        remedy=_REDRIVE.format(table),
+    )
+
+
+def set_aside(table: str, count: int, newest: str, *, now: datetime) -> Gap:
+    """Return the gap of `count` dead letters of a Lambda function; `newest` is the path of the last one."""
+    return Gap(
+        gap=gap_key(table, "dead_lettered", newest.rpartition("/")[2]),
+        table=table,
+        kind="dead_lettered",
+        since=None,
+        detected_at=now,
+        reason=f"{count} records were set aside as dead letters",
+        remedy=_REDRIVE.format(table),
     )
 
 

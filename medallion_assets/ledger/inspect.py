@@ -21,6 +21,7 @@ from medallion_assets.ledger.backfill import unrecorded_gaps
 from medallion_assets.ledger.completeness import ShardEnd
 from medallion_assets.ledger.findings import Findings, KnownGaps
 from medallion_assets.ledger.gap import Gap, ShardKey
+from medallion_assets.ledger.inspect_dead_letters import inspect_dead_letters
 from medallion_assets.ledger.inspect_objects import inspect_objects
 from medallion_assets.ledger.inspect_shards import inspect_heartbeat, inspect_restart, inspect_shards, inspect_stream
 from medallion_assets.ledger.offset import FollowerOffset
@@ -49,10 +50,14 @@ def inspect_table(
     ledger: LedgerReader,
     gaps: KnownGaps,
     *,
+    dead_letters: Sequence[str],
     cursor: ScanCursor,
     now: datetime,
 ) -> Inspection:
-    """Inspect one table; change nothing. Raises LakeUnavailable, SettingsError, CaptureError for a foreign name."""
+    """Inspect one table; change nothing. `dead_letters` are the paths of its letters, listed before.
+
+    Raises LakeUnavailable, SettingsError, CaptureError for a foreign name.
+    """
     sources = Sources(lake, store, ledger)
     view = read_view(sources, contract, gaps, cursor=cursor, now=now)
     marked = Findings(gaps=unrecorded_gaps(lake, store, contract))
@@ -60,7 +65,8 @@ def inspect_table(
     shards, ends = inspect_shards(ledger, view, objects.rows)
     restarted = Findings(gaps=inspect_restart(view, marked.gaps))
     replaced = Findings(gaps=inspect_stream(view, marked.gaps))
-    return _conclude(view, Findings.combine([marked, objects, shards, restarted, replaced]), ends)
+    letters = inspect_dead_letters(view, dead_letters)
+    return _conclude(view, Findings.combine([marked, objects, shards, restarted, replaced, letters]), ends)
 
 
 def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd]) -> Inspection:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from medallion_assets.capture.dead_letter import list_dead_letters
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.lake.catalog import Lake
@@ -85,13 +86,23 @@ def _inspect(
 ) -> tuple[dict[str, Inspection], Mapping[str, str]]:
     """Return the inspections by lake name, and the properties of the ledger that they started from."""
     closed_at, open_gaps = read_gap_history(lake), list_open_gaps(lake)
+    letters = list_dead_letters(store)
     found: dict[str, Inspection] = {}
     with LedgerReader.open(lake) as ledger:
         for contract in domain.tables:
             name = contract.lake_name
             gaps = KnownGaps([gap for gap in open_gaps if gap.table == name], closed_at)
             cursor = cursors.get(name, ScanCursor())
-            found[name] = inspect_table(lake, store, contract, ledger, gaps, cursor=cursor, now=now)
+            found[name] = inspect_table(
+                lake,
+                store,
+                contract,
+                ledger,
+                gaps,
+                dead_letters=letters.get(contract.table, ()),
+                cursor=cursor,
+                now=now,
+            )
         return found, ledger.properties
 
 

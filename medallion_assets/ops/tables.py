@@ -91,7 +91,7 @@ LEDGER: Final = OpsTable(
         OpsColumn("shard_id", "string", "that shard"),
         OpsColumn("after", "string", "the range begins after this sequence number, padded to 40 digits"),
         OpsColumn("up_to", "string", "the range ends with this sequence number, padded to 40 digits"),
-        OpsColumn("dead_lettered", "integer", "changes of the range that went to the dead-letter queue"),
+        OpsColumn("dead_lettered", "integer", "changes of the range that were set aside as dead letters"),
         OpsColumn("snapshot_id", "integer", "first Silver snapshot that is known to contain it; later ones do, too"),
         OpsColumn("run_id", "string", "run that published that snapshot"),
         _required("state", "string", "`present` as recorded, `missing` from Bronze, `changed` since it was recorded"),
@@ -137,7 +137,7 @@ HEALTH: Final = OpsTable(
             "pending_tables", "integer", "Inputs, Silver tables and marts, that changed after the mart was computed"
         ),
         OpsColumn("quarantined_rows", "integer", "open rows of the quarantine table"),
-        OpsColumn("dead_letters", "integer", "messages in the dead-letter queue whose changes are not repaired yet"),
+        OpsColumn("dead_letters", "integer", "open gaps of changes that were set aside as dead letters"),
         OpsColumn("open_gaps", "integer", "gaps by which changes are missing from it"),
         OpsColumn("verified_at", "time", "when it was last compared with its source"),
         OpsColumn("differing_rows", "integer", "rows that differed then"),

@@ -27,6 +27,16 @@ columns:
 """
 
 
+HEARTBEAT = """
+table: Heartbeat
+owner: team:data
+key: {hash: Id}
+columns:
+  Id: string
+  WrittenAt: timestamp
+"""
+
+
 TRINO = {
     "kind": "trino",
     "url": "https://trino.internal:8443",
@@ -59,7 +69,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     """Environments like `dev`, each with something else.
 
     - dev: one more contract and mart
-    - open: a page that one range of the internet may open, and runs with a disk of 100 GB
+    - open: a page that one range of the internet may open, and runs with a disk of 100 GB; a heartbeat, and a table that
+      should change each hour
     - athena, trino: that engine computes the marts
     """
 
@@ -68,8 +79,11 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         (shop / "tables" / "invoices.yaml").write_text(INVOICES)
         shutil.copytree(shop / "marts" / "key_metrics", shop / "marts" / "same_metrics")
         page = {"reachable_from": ["203.0.113.0/24"], "run_storage_gb": 100}
+        live = Path(shutil.copytree(domain_folder("ecommerce"), build / "live"))
+        (live / "tables" / "heartbeat.yaml").write_text(HEARTBEAT)
         more = write_environment(build / "one", "dev", domain=str(shop))
-        opened = write_environment(build / "two", "dev", environment="open", orchestrator=page)
+        watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
+        opened = write_environment(build / "two", "dev", environment="open", orchestrator=page, **watched)
         athena = write_environment(
             build / "three", "dev", environment="athena", engine={"kind": "athena", "scan_limit_gb": 100}
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
@@ -109,10 +110,8 @@ def test_records_that_are_set_aside_or_given_up_page_for_each_incident(assembly:
     found = alarms(assembly)
     for name in ("dead-letters", *(f"given-up-{table}" for table in DOMAIN.by_source)):
         alarm = found[name]
-        counts = [metric["MetricStat"] for metric in alarm.get("Metrics", ()) if "MetricStat" in metric]
-        assert [count["Stat"] for count in counts] or alarm["Statistic"] == "Sum"
-        assert {count["Stat"] for count in counts} <= {"Sum"}
-        assert (alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == (1, "notBreaching")
+        assert (alarm["Statistic"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == ("Sum", 1, "notBreaching")
+        assert alarm["MetricName"] in {DEAD_LETTERS, "OnFailureDestinationDeliveredEventCount"}
 
 
 def test_a_stream_that_nobody_reads_pages(assembly: Assembly) -> None:
@@ -140,3 +139,30 @@ def test_somebody_is_told_where_an_address_is_set(assemblies: dict[str, Assembly
     told = {name: assembly["Capture"].properties("AWS::SNS::Subscription") for name, assembly in assemblies.items()}
     assert [one["Endpoint"] for one in told["prod"]] == ["data-alerts@example.com"]
     assert not told["dev"]
+
+
+def test_a_table_that_should_change_pages_when_it_is_quiet(variants: dict[str, Assembly]) -> None:
+    found = alarms(variants["open"])
+    for table, minutes in (("Orders", 60), ("Heartbeat", 15)):
+        alarm = found[f"quiet-{table}"]
+        assert alarm["Period"] * alarm["EvaluationPeriods"] == minutes * 60
+        assert (alarm["MetricName"], alarm["ComparisonOperator"]) == ("PolledEventCount", "LessThanThreshold")
+        assert (alarm["Threshold"], alarm["TreatMissingData"]) == (1, "breaching")
+    assert {name for name in found if name.startswith("quiet-")} == {"quiet-Orders", "quiet-Heartbeat"}
+
+
+def test_a_domain_with_a_heartbeat_has_its_item_written_every_five_minutes(
+    dev: Assembly, variants: dict[str, Assembly]
+) -> None:
+    stack = variants["open"]["Capture"]
+    schedule = stack.one("AWS::Scheduler::Schedule")
+    assert schedule["ScheduleExpression"] == "rate(5 minutes)"
+    assert schedule["Target"]["Arn"] == "arn:aws:scheduler:::aws-sdk:dynamodb:putItem"
+    written = json.loads(schedule["Target"]["Input"])
+    assert written == {
+        "TableName": "Heartbeat",
+        "Item": {"Id": {"S": "heartbeat"}, "WrittenAt": {"S": "<aws.scheduler.scheduled-time>"}},
+    }
+    (put,) = [one for one in stack.statements() if one.get("Sid") == "PutHeartbeat"]
+    assert put["Action"] == "dynamodb:PutItem" and put["Resource"].endswith(":table/Heartbeat")
+    assert not dev["Capture"].resources("AWS::Scheduler::Schedule")

@@ -35,6 +35,7 @@ NAMED: Final = {
     "AWS::RDS::DBInstance": "DBInstanceIdentifier",
     "AWS::S3::Bucket": "BucketName",
     "AWS::SNS::Topic": "TopicName",
+    "AWS::Scheduler::Schedule": "Name",
     "AWS::SecretsManager::Secret": "Name",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medallion_assets.capture.coverage import ShardCoverage
+from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, write_heartbeat
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.ledger.backfill import unrecorded_gaps
@@ -67,6 +68,13 @@ class Captured:
         assert write_bronze(records, store=self.bench.store, captured_at=self.now) == []
         (path,) = set(self.paths()) - before
         return path
+
+    def set_aside(self, *numbers: int) -> None:
+        """Write the dead letters of these records."""
+        for number in numbers:
+            self.pass_(seconds=1)
+            letter = DeadLetter(failed_at=self.now, reason="a bug", record=order(number, "1", self.now))
+            write_dead_letter(self.bench.store, letter)
 
     def poll(self, *, read_up_to: datetime | None = None, started_at: datetime = NOON) -> datetime:
         """Write a heartbeat: everything that was put is read, up to now or `read_up_to`."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
+from medallion_assets.capture.redrive import redrive
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import listing
 from medallion_assets.ledger.backfill import close_repaired_gaps
@@ -309,7 +310,8 @@ def test_a_poller_that_starts_without_its_checkpoint_after_the_retention_is_a_ga
 def test_dead_lettered_records_are_a_gap_until_a_repair(captured: Captured) -> None:
     captured.put("a", 1)
     captured.merge()
-    captured.dead_lettered["a"] = 2  # after record 1 two went to the queue
+    captured.dead_lettered["a"] = 2  # after record 1 two were set aside
+    captured.set_aside(2, 3)
     captured.poll()
     (gap,) = captured.update().gaps
     assert gap.kind == "dead_lettered" and "2 records of a after 1" in gap.reason
@@ -322,6 +324,51 @@ def test_dead_lettered_records_are_a_gap_until_a_repair(captured: Captured) -> N
         close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair") == []
     )
     assert captured.update().gaps == ()
+
+
+def redrive_all(captured: Captured) -> int:
+    captured.pass_(seconds=1)
+    return redrive(captured.bench.store, ["Orders"], given_up=None, now=lambda: captured.now).records
+
+
+def test_a_redrive_closes_the_gap_once_silver_has_its_records(captured: Captured) -> None:
+    captured.put("a", 1)
+    captured.merge()
+    captured.dead_lettered["a"] = 2
+    captured.set_aside(2, 3)
+    captured.poll()
+    (gap,) = captured.update().gaps
+    assert redrive_all(captured) == 2
+    captured.poll()
+    assert captured.update().gaps == (gap,), "they are in Bronze, not in Silver"
+    captured.merge()
+    captured.poll()
+    assert captured.update().gaps == ()
+    assert captured.update().gaps == (), "the heartbeat still counts them"
+
+
+def test_what_a_function_sets_aside_is_a_gap_until_a_redrive_or_a_repair(captured: Captured) -> None:
+    """A function writes no heartbeat: its letters are all that says so."""
+    captured.put_without_coverage(1)
+    captured.merge()
+    captured.set_aside(2, 3)
+    (gap,) = captured.update().gaps
+    assert (gap.kind, gap.reason) == ("dead_lettered", "2 records were set aside as dead letters")
+    captured.set_aside(4)
+    assert captured.update().gaps == (gap,), "one gap, however many letters"
+    assert redrive_all(captured) == 3
+    captured.merge()
+    captured.update()
+    assert captured.update().gaps == ()
+    captured.set_aside(5)
+    (second,) = captured.update().gaps
+    assert second.gap != gap.gap
+    captured.pass_(seconds=1)
+    close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair")
+    assert captured.update().gaps == (), "the repair brought what the letter lacks"
+    captured.set_aside(6)
+    (third,) = captured.update().gaps
+    assert third.gap != second.gap
 
 
 def test_objects_of_a_batch_that_changed_nothing_are_recorded(captured: Captured) -> None:

@@ -60,7 +60,7 @@ CAUGHT: Final[dict[str, int]] = {
     "acknowledge_before_the_write": 6,
     "float_instead_of_decimal": 2,
     "report_the_highest_failure": 9,
-    "commit_whoever_was_faster": 6,
+    "commit_whoever_was_faster": 23,
     "drop_bad_rows": 0,
     "compact_deleted_rows_back": 0,
     "take_a_killed_run_for_a_good_one": 53,

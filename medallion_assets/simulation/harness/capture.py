@@ -154,14 +154,15 @@ class _FaultyCheckpoint:
 
 @contextmanager
 def lambda_handler(store: BronzeStore, clock: Clock) -> Iterator[Handler]:
-    """Give our Lambda function, with its store and its clock replaced while inside."""
-    real = lambda_function._store
+    """Give our Lambda function, with its store and its clock replaced while inside; its metrics go nowhere."""
+    real = lambda_function._store, lambda_function._send_metric
     lambda_function._store = lambda: store  # type: ignore[assignment]
+    lambda_function._send_metric = lambda letters, context: None
     try:
         with clock.shown_to(lambda_function):
             yield lambda_function.handler
     finally:
-        lambda_function._store = real
+        lambda_function._store, lambda_function._send_metric = real
 
 
 def _disk(kind: str) -> Exception:
