@@ -68,7 +68,7 @@ def _age(which: str) -> list[Panel]:
         ),
         panels.number(
             "Changes set aside or lost",
-            "Changes of any table that wait in quarantine or went to the dead-letter queue, and gaps in its stream: "
+            "Changes of any table that wait in quarantine or are dead letters, and gaps in its stream: "
             "they are not in the numbers below. `medallion quarantine list` and the runbook say what to do.",
             "SELECT COALESCE(SUM(quarantined_rows + dead_letters + open_gaps), 0) AS missing FROM ops.health "
             f"WHERE {LATEST_OBSERVATION} AND layer = 'silver'",

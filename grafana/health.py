@@ -276,8 +276,8 @@ def _trouble() -> list[layout.Panel]:
         ),
         panels.lines(
             "Set aside or lost",
-            "What is missing from Silver at each observation: changes in quarantine, changes that went to the "
-            "dead-letter queue and are not repaired, gaps in the stream.",
+            "What is missing from Silver at each observation: changes in quarantine, dead letters that are "
+            "neither redriven nor repaired, gaps in the stream.",
             f"""
             SELECT
                 observed_at AS time,

@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
@@ -31,6 +31,10 @@ from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import CorruptObject
 
 log = logging.getLogger(__name__)
+
+REDRIVE_WITHIN: Final = timedelta(days=15)
+"""A change older than this is not redriven: the tombstone of its key may be gone, and the change would bring a deleted
+row back. A repair brings what it lacks."""
 
 _GIVEN_UP: Final = "aws/lambda"
 _AT_ONCE: Final = 100
@@ -75,7 +79,8 @@ def redrive(
     `given_up` is the bucket of Lambda's on-failure destination; None where no Lambda function captures. An object is
     removed only after its records are stored. So a redrive that dies is run again, and a second one changes nothing but
     Bronze objects that Silver knows already. A record that still cannot be written stays; one of a given up batch gets
-    a dead letter, so that the batch can go. Raises LakeUnavailable, SettingsError.
+    a dead letter, so that the batch can go. So does a change that is older than REDRIVE_WITHIN. Raises
+    LakeUnavailable, SettingsError.
     """
     records, removed, left = 0, 0, dict[str, str]()
     found = _find(store, tables, given_up)
@@ -83,7 +88,7 @@ def redrive(
         good: list[Mapping[str, Any]] = []
         done: list[_Parked] = []
         for one in parked:
-            refused = [(record, why) for record in one.records if (why := refusal(record)) is not None]
+            refused = [(record, why) for record in one.records if (why := _refusal(record, now())) is not None]
             if one.why is not None or (refused and one.is_letter):
                 left[one.store.uri(one.path)] = one.why or refused[0][1]
                 continue
@@ -130,6 +135,16 @@ def _batch(store: BronzeStore, path: str) -> _Parked:
         about = document.get("DDBStreamBatchInfo") if isinstance(document, dict) else None
         why = f"its payload has no records ({type(error).__name__}); Lambda says of it: {about}. Run a repair"
         return _Parked(store, path, [], why, is_letter=False)
+
+
+def _refusal(record: Mapping[str, Any], now: datetime) -> str | None:
+    """Return why a record cannot be redriven, None if it can."""
+    if (why := refusal(record)) is not None:
+        return why
+    created = record["dynamodb"].get("ApproximateCreationDateTime")
+    if created is not None and created < (now - REDRIVE_WITHIN).timestamp():
+        return f"the change was made more than {REDRIVE_WITHIN.days} days ago; run a repair of the table"
+    return None
 
 
 def _source_order(record: Mapping[str, Any]) -> tuple[datetime, int]:

@@ -6,30 +6,24 @@ keys (silver.tombstones).
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Final
-
 from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.redrive import REDRIVE_WITHIN
 from medallion_assets.capture.sequence import STREAM_RETENTION
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.tombstones import tidy_tombstones
 
-# A record that could not be written waits in the dead-letter queue. SQS keeps a message for at most 14 days (Amazon SQS
-# Developer Guide, "Amazon SQS message quotas").
-_QUEUE_RETENTION: Final = timedelta(days=14)
-
 
 def expire_tombstones(lake: Lake, store: BronzeStore, contract: Contract, *, run_id: str) -> int:
     """Remove the tombstones of a table that nothing needs any more, and return how many.
 
-    A change that is older than the deletion of its key is captured at most STREAM_RETENTION and _QUEUE_RETENTION after
-    it. Once all Bronze objects of that time are gone, no run can read such a change again. If Bronze never expires,
-    neither does a tombstone. Raises LakeUnavailable, CommitConflict, and what the store raises.
+    A change that is older than the deletion of its key is captured within STREAM_RETENTION of it, or is redriven within
+    REDRIVE_WITHIN. Once all Bronze objects of that time are gone, no run can read such a change again. If Bronze never
+    expires, neither does a tombstone. Raises LakeUnavailable, CommitConflict, and what the store raises.
     """
     oldest = next(iter(store.list(contract.table)), None)
     if oldest is None:
         return tidy_tombstones(lake, contract, oldest_change=None, run_id=run_id)
-    oldest_change = ObjectName.parse(oldest).captured_at - STREAM_RETENTION - _QUEUE_RETENTION
+    oldest_change = ObjectName.parse(oldest).captured_at - max(STREAM_RETENTION, REDRIVE_WITHIN)
     return tidy_tombstones(lake, contract, oldest_change=oldest_change, run_id=run_id)

@@ -15,10 +15,15 @@ from medallion_assets.capture.dead_letter import DeadLetter, list_dead_letters, 
 from medallion_assets.capture.redrive import Redriven, redrive
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.errors import LakeUnavailable
-from medallion_assets_tests.capture.events import ARN, as_boto3, change, poison
+from medallion_assets_tests.capture.events import ARN, as_boto3, poison
+from medallion_assets_tests.capture.events import change as any_change
 
 NOW = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 KEY = "aws/lambda/14e0db71-5d35-4eb5-b481-8945cf9d10c2/shardId-1/2026/02/03/2026-02-03T04.05.{:02d}-6f1c"
+
+
+def change(number: int, *, table: str = "Orders", created: float = NOW.timestamp()) -> dict[str, Any]:
+    return any_change(number, table=table, created=created)
 
 
 @pytest.fixture
@@ -97,6 +102,16 @@ def test_an_object_that_is_none_of_ours_or_has_no_records_stays(store: BronzeSto
     assert (done.records, done.removed, len(done.left)) == (0, 0, 3)
     assert "not a dead letter" in done.left[store.uri("_dead_letters/Orders/x.json")]
     assert "'startSequenceNumber': '7'" in done.left[given_up.uri(KEY.format(1))]
+
+
+def test_a_change_that_may_bring_a_deleted_row_back_is_left_to_a_repair(
+    store: BronzeStore, given_up: BronzeStore
+) -> None:
+    park(store, change(1, created=(NOW - timedelta(days=16)).timestamp()), change(2, created=NOW.timestamp()))
+    give_up(given_up, 1, change(3, created=(NOW - timedelta(days=16)).timestamp()), change(4, created=NOW.timestamp()))
+    done = run(store, given_up)
+    assert (numbers(store), len(done.left)) == (["2", "4"], 2)
+    assert all("run a repair" in why for why in done.left.values())
 
 
 def test_only_the_tables_that_are_asked_for(store: BronzeStore, given_up: BronzeStore) -> None:

@@ -69,8 +69,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     """Environments like `dev`, each with something else.
 
     - dev: one more contract and mart
-    - open: a page that one range of the internet may open, and runs with a disk of 100 GB; a heartbeat, and a table that
-      should change each hour
+    - open: a page that one range of the internet may open, and runs with a disk of 100 GB; a heartbeat, and a table
+      that should change each hour
     - athena, trino: that engine computes the marts
     """
 

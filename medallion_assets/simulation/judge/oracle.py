@@ -98,7 +98,7 @@ class Oracle:
         self.counts: Counter[str] = Counter()
         self.changes: dict[str, Change] = {}
         self.dead_lettered: set[str] = set()
-        """Events that capture dead-lettered: they are on the dead-letter queue and need not be in Bronze."""
+        """Events that are dead letters, or that Lambda gave up: they need not be in Bronze."""
         self.ever_dead_lettered: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""
