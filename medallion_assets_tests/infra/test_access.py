@@ -18,7 +18,13 @@ DOMAIN = load_domain("ecommerce")
 SOURCES = sorted(DOMAIN.by_source)
 TABLES = sorted(DOMAIN.by_name)
 MARTS = ["daily_sales_by_region", "key_metrics", "product_performance"]
-UNNAMEABLE = {"ec2:DescribeNetworkInterfaces", "ecs:DescribeTaskDefinition", "ecr:GetAuthorizationToken"}
+UNNAMEABLE = {
+    "athena:ListDataCatalogs",
+    "athena:ListWorkGroups",
+    "ec2:DescribeNetworkInterfaces",
+    "ecs:DescribeTaskDefinition",
+    "ecr:GetAuthorizationToken",
+}
 """Actions that IAM knows no resource for; all that may stand beside a resource of only a star."""
 WHOLE = {"QueryResultsBucket", "GivenUpBucket"}
 """Statements that let a service see whether a bucket is there."""
