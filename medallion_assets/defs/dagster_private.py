@@ -44,6 +44,13 @@ from dagster._core.executor.in_process import InProcessExecutor
 # A run launcher of one's own is a subclass of these; Dagster exports its launchers, but not the base class.
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 
+# Results of checks have no public way to be deleted. SQLite keeps a file per run, which Dagster empties and never
+# removes, and so does the manager of compute logs on a disk.
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
+
 # Tags with the prefix are left out on the page of runs. A run is found by the key of its request and by the sensor that
 # requested it; the page shows the one nowhere and the other in a column of its own.
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RUN_KEY_TAG, SENSOR_NAME_TAG
@@ -64,6 +71,7 @@ __all__ = [
     "RUN_KEY_TAG",
     "SENSOR_NAME_TAG",
     "ActiveExecution",
+    "AssetCheckExecutionsTable",
     "CheckRunHealthResult",
     "ConfigurableClass",
     "ConfigurableClassData",
@@ -74,11 +82,14 @@ __all__ = [
     "InProcessExecutor",
     "InstanceConcurrencyContext",
     "LaunchRunContext",
+    "LocalComputeLogManager",
     "PlanExecutionContext",
     "PlanExecutionContextManager",
     "PlanOrchestrationContext",
     "RetryMode",
     "RunLauncher",
+    "SqlEventLogStorage",
+    "SqliteEventLogStorage",
     "StepDependencyConfig",
     "StepExecutionContext",
     "WorkerStatus",

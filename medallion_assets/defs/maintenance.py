@@ -4,7 +4,7 @@ Belongs here: the job, one step per table in the table's own pool, and its sched
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import dagster as dg
 
@@ -14,6 +14,8 @@ from medallion_assets.defs.names import Names
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
 from medallion_assets.ops.tables import OPS_TABLES
+
+JOB: Final = "maintenance"
 
 
 def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.ScheduleDefinition:
@@ -27,7 +29,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
         *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
     ]
     job = dg.GraphDefinition(
-        name=names.definition("maintenance"),
+        name=names.definition(JOB),
         node_defs=steps,
         description="Compacts every table and expires snapshots that nothing refers to any more.",
     ).to_job(executor_def=dg.in_process_executor)

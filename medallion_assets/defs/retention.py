@@ -1,26 +1,39 @@
-"""The nightly job that deletes old runs of the sensors and of the job `observe`.
+"""The nightly job that deletes what Dagster would keep for ever: old runs of the system itself, and results of checks.
 
-They make thousands a day, and Dagster keeps runs for ever.
+The sensors, the job `observe` and the hourly maintenance make thousands of runs a day. On a disk each run also leaves a
+database of its own and its compute logs, which Dagster does not remove with the run.
 
 A run with the latest materialization of a partition stays: deleting it would delete what the pages show of that
-partition.
+partition. So does the latest result of each check. Runs that somebody started stay, too. Ticks have a setting in
+dagster.yaml.
 """
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import sqlalchemy as sa
 
 from medallion_assets.defs.automation import SENSOR as NEW_DAY
-from medallion_assets.defs.dagster_private import SENSOR_NAME_TAG
+from medallion_assets.defs.dagster_private import (
+    SENSOR_NAME_TAG,
+    AssetCheckExecutionsTable,
+    LocalComputeLogManager,
+    SqlEventLogStorage,
+    SqliteEventLogStorage,
+)
+from medallion_assets.defs.maintenance import JOB as MAINTENANCE
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.observe import JOB as OBSERVE
 from medallion_assets.defs.sensors import SENSOR as ARRIVALS
 
 KEEP: Final = timedelta(days=3)
+JOB: Final = "retention"
 _PAGE_RUNS: Final = 500
 _SENSORS: Final = (ARRIVALS, NEW_DAY)
+_JOBS: Final = (OBSERVE, MAINTENANCE, JOB)
 
 
 def retention_schedule(names: Names) -> dg.ScheduleDefinition:
@@ -28,17 +41,20 @@ def retention_schedule(names: Names) -> dg.ScheduleDefinition:
 
     @dg.op(
         name=names.definition("delete_old_runs"),
-        description=f"Deletes runs of the sensors and of the job observe that are older than {KEEP.days} days. Those "
-        "with a latest materialization stay.",
+        description=f"Deletes runs of the sensors and of the jobs {', '.join(_JOBS)} that are older than {KEEP.days} "
+        "days, and results of checks that are. Those with a latest materialization stay, and each check's latest "
+        "result.",
     )
     def delete_old_runs(context: dg.OpExecutionContext) -> None:
         deleted, kept = _delete(context.instance, list(_old_runs(context.instance, names)))
         context.log.info("deleted %d runs, kept %d old ones that have a latest materialization", deleted, kept)
+        context.log.info("removed the files of %d deleted runs", _remove_files_of_deleted_runs(context.instance))
+        context.log.info("deleted %d results of checks", _delete_old_check_results(context.instance))
 
     job = dg.GraphDefinition(
-        name=names.definition("retention"),
+        name=names.definition(JOB),
         node_defs=[delete_old_runs],
-        description="Deletes old runs of the sensors and of the job observe.",
+        description="Deletes old runs of the sensors and of the system's own jobs, and old results of checks.",
     ).to_job(executor_def=dg.in_process_executor)
     return dg.ScheduleDefinition(
         name=names.definition("nightly_retention"),
@@ -65,13 +81,44 @@ def _delete(instance: dg.DagsterInstance, run_ids: list[str]) -> tuple[int, int]
     return deleted, len(run_ids) - deleted
 
 
+def _remove_files_of_deleted_runs(instance: dg.DagsterInstance) -> int:
+    """Remove the databases and compute logs of runs that do not exist any more, and return how many runs it were.
+
+    Only where they are files of this machine: PostgreSQL has no such databases, and a bucket of logs expires by itself.
+    """
+    events, logs = instance.event_log_storage, instance.compute_log_manager
+    if not isinstance(events, SqliteEventLogStorage):
+        return 0
+    # Listed first: a run that begins meanwhile is among the runs that exist. `.db` has the events without a run.
+    with_files = {run_id for run_id in events.get_all_run_ids() if not run_id.startswith(".")}
+    gone = with_files - set(instance.get_run_ids())
+    for run_id in gone:
+        database = Path(events.path_for_shard(run_id))
+        for suffix in ("-wal", "-shm", ""):
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        if isinstance(logs, LocalComputeLogManager):
+            logs.delete_logs(prefix=[run_id])
+    return len(gone)
+
+
+def _delete_old_check_results(instance: dg.DagsterInstance) -> int:
+    """Delete the results of checks that are older than KEEP but for each check's latest, and return how many."""
+    events, results = instance.event_log_storage, AssetCheckExecutionsTable.c
+    if not isinstance(events, SqlEventLogStorage):
+        raise TypeError(f"events are in {type(events).__name__}; expected a storage in a SQL database")
+    latest = sa.select(sa.func.max(results.id)).group_by(results.asset_key, results.check_name)
+    before = (utc_now() - KEEP).replace(tzinfo=None)
+    with events.index_connection() as connection:
+        old = sa.and_(results.create_timestamp < before, results.id.not_in(latest))
+        return int(connection.execute(sa.delete(AssetCheckExecutionsTable).where(old)).rowcount)
+
+
 def _old_runs(instance: dg.DagsterInstance, names: Names) -> Iterator[str]:
-    sensors = [names.definition(sensor) for sensor in _SENSORS]
     before = utc_now() - KEEP
-    for old in (
-        dg.RunsFilter(tags={SENSOR_NAME_TAG: sensors}, updated_before=before),
-        dg.RunsFilter(job_name=names.definition(OBSERVE), updated_before=before),
-    ):
+    sensors = [names.definition(sensor) for sensor in _SENSORS]
+    filters = [dg.RunsFilter(tags={SENSOR_NAME_TAG: sensors}, updated_before=before)]
+    filters += [dg.RunsFilter(job_name=names.definition(job), updated_before=before) for job in _JOBS]
+    for old in filters:
         cursor = None
         while page := instance.get_runs(old, cursor=cursor, limit=_PAGE_RUNS):
             yield from (run.run_id for run in page if run.is_finished)

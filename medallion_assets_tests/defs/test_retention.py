@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -40,12 +41,37 @@ def test_old_runs_of_the_sensor_are_deleted_but_not_the_status_of_a_partition(
     assert instance.get_materialized_partitions(sales) == before
 
 
-def test_old_runs_of_the_job_observe_are_deleted_but_not_its_last(
-    shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_of_the_systems_own_old_runs_only_the_last_of_observe_stays_with_its_files(
+    shipped: dg.Definitions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, last = (observe(shipped, instance).run_id for _ in range(2))
-    monkeypatch.setattr(retention, "KEEP", timedelta(0))
-    assert shipped.resolve_job_def("retention").execute_in_process(instance=instance).success
-    left = {run.run_id for run in instance.get_runs()}
-    assert first not in left
-    assert last in left
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def files_of_runs() -> set[str]:
+        databases = {file.stem for file in home.glob("history/runs/*.db")} - {"index", ".db"}
+        assert {folder.parent.name for folder in home.glob("storage/*/compute_logs")} <= databases
+        return databases
+
+    result = dg.AssetCheckEvaluation(dg.AssetKey(["silver", "orders"]), "keys", passed=True)
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        first, last = (observe(shipped, instance).run_id for _ in range(2))
+        maintained = dg.DagsterRun("maintenance", status=dg.DagsterRunStatus.SUCCESS)
+        instance.add_run(maintained)
+        for _ in range(2):
+            instance.report_runless_asset_event(result)
+        before = results(instance, result.asset_check_key)
+
+        assert shipped.resolve_job_def("retention").execute_in_process(instance=instance).success
+        assert {run.run_id for run in instance.get_runs()} >= {first, last, maintained.run_id}
+        assert results(instance, result.asset_check_key) == before and len(before) == 2
+        monkeypatch.setattr(retention, "KEEP", timedelta(0))
+        own = shipped.resolve_job_def("retention").execute_in_process(instance=instance)
+        assert own.success
+        assert {run.run_id for run in instance.get_runs()} == files_of_runs() == {last, own.run_id}
+        assert results(instance, result.asset_check_key) == before[:1]
+
+
+def results(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> list[int]:
+    """The ids of a check's results, the newest first."""
+    return [one.id for one in instance.event_log_storage.get_asset_check_execution_history(check, limit=10)]
