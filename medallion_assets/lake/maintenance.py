@@ -33,12 +33,16 @@ from medallion_assets.lake.write import write_data, write_deletes
 
 log = logging.getLogger(__name__)
 
-COMMITS_BETWEEN = 16
+# A scan opens every file, and so does a merge whose keys are spread: more often makes both cheaper, and costs more
+# commits. With these two a partition has fewer than 20 files between two compactions.
+COMMITS_BETWEEN = 8
 # This many files of about one size are folded into one, so that a row is rewritten once per size and not with every
 # compaction. All files below the smallest size are one class; a file of the largest size or more stays.
-FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 8, 64 * 1024, 16 * 1024 * 1024
+FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 4, 64 * 1024, 16 * 1024 * 1024
 # A file is rewritten when more than this share of its rows is deleted, because every reader reads them in vain.
 DELETED_SHARE = 0.2
+# One compaction writes about so much again, and leaves the rest to the next: the table's next merge waits for it.
+MOST_BYTES = 64 * 1024 * 1024
 # A writer that has not committed or published within a day is dead.
 ABANDONED = dt.timedelta(days=1)
 
@@ -80,7 +84,7 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str], sort_by: Sequenc
     added: list[DataFile] = []
     with lake.duckdb() as connection:
         counts = deleted_counts(connection, delete_files)
-        groups = _groups_to_fold(data_files, counts)
+        groups = _within_limit(_groups_to_fold(data_files, counts))
         for group in groups:
             rows = _live_rows(connection, table, group, delete_files)
             added += write_data(table, rows, sort_by=key, prune_by=bounded)
@@ -211,6 +215,21 @@ def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[li
         if fold:
             groups.append(fold)
     return groups
+
+
+def _within_limit(groups: Iterable[list[DataFile]]) -> list[list[DataFile]]:
+    """Return the groups of the smallest files, or parts of them, with MOST_BYTES in all or one file that is larger."""
+    chosen, total = [], 0
+    for group in sorted(groups, key=lambda group: sum(file.file_size_in_bytes for file in group)):
+        part = []
+        for file in sorted(group, key=lambda file: file.file_size_in_bytes):
+            if total and total + file.file_size_in_bytes > MOST_BYTES:
+                break
+            part.append(file)
+            total += file.file_size_in_bytes
+        if len(part) > 1 or part == group:
+            chosen.append(part)
+    return chosen
 
 
 def _live_rows(

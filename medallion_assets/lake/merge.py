@@ -22,6 +22,7 @@ from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.deletes import gather_deletes
 from medallion_assets.lake.files import AT, at_sql, rows_sql
 from medallion_assets.lake.lookup import column_ids, find_rows, numbered
 from medallion_assets.lake.outage import translate_outages
@@ -90,16 +91,18 @@ def stage_merge(
         replaced = connection.execute(
             "SELECT file_path, pos FROM found JOIN decided USING (row) WHERE decided.verdict = 'older'"
         ).to_arrow_table()
+        positions, reaching, gathered = gather_deletes(connection, contents, replaced)
     winners = _without(rows, losers, first=0)
     staged = Staged(".".join(table.name()), main)
     if winners.num_rows or replaced.num_rows:
         added = write_data(table, winners, sort_by=key, prune_by=ordered) if winners.num_rows else []
-        deletes = write_deletes(table, replaced, candidates)
+        deletes = write_deletes(table, positions, reaching)
         staged = stage_snapshot(
             table,
             contents,
             operation=Operation.APPEND if not deletes else Operation.OVERWRITE if added else Operation.DELETE,
             added=[*added, *deletes],
+            removed=gathered,
             properties=properties,
         )
     staged = replace(

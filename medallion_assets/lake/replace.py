@@ -21,6 +21,7 @@ from pyiceberg.types import DateType
 
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.commit import Staged, stage_snapshot
+from medallion_assets.lake.deletes import gather_deletes
 from medallion_assets.lake.files import by_field_id, deleted_counts, deletes_sql, rows_sql
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.prune import files_with_keys
@@ -51,19 +52,21 @@ def stage_replace(
     rows = conform(rows, table.schema())
     contents = Contents.of(table, main)
     removed, positions = [*contents.data_files(), *contents.delete_files()], _NO_POSITIONS
+    deletes: list[DataFile] = []
     if only is not None:
         _refuse_others(rows, *only)
         removed, positions = _find(lake, table, contents, *only)
+    if positions.num_rows:
+        with lake.duckdb() as connection:
+            positions, reaching, gathered = gather_deletes(connection, contents, positions)
+        deletes, removed = write_deletes(table, positions, reaching), [*removed, *gathered]
     staged = Staged(".".join(table.name()), main)
-    if removed or positions.num_rows or rows.num_rows:
+    if removed or deletes or rows.num_rows:
         staged = stage_snapshot(
             table,
             contents,
-            operation=Operation.OVERWRITE if removed or positions.num_rows else Operation.APPEND,
-            added=[
-                *write_data(table, rows, sort_by=sort_by, prune_by=sort_by),
-                *(write_deletes(table, positions, contents.data_files()) if positions.num_rows else ()),
-            ],
+            operation=Operation.OVERWRITE if removed or deletes else Operation.APPEND,
+            added=[*write_data(table, rows, sort_by=sort_by, prune_by=sort_by), *deletes],
             removed=removed,
             properties=properties,
         )

@@ -25,7 +25,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.lake.maintenance import COMMITS_BETWEEN, compact
+from medallion_assets.lake.maintenance import compact
 from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.publish import publish
 from medallion_assets_tests.real_engines.java import SPARK, TRINO, JavaMissing, find_java
@@ -33,7 +33,7 @@ from medallion_assets_tests.real_engines.spark import PYTHON, run_spark
 from medallion_assets_tests.real_engines.trino import run_trino
 
 ROWS, FILE_ROWS = 4_000_000, 1_000_000
-MERGES = COMMITS_BETWEEN
+MERGES = 16
 UPDATES, DELETES = 50_000, 12_500
 REPEATS = 5
 ENGINES = ("duckdb", "pyiceberg", "trino", "spark")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from decimal import Decimal
 
 import pytest
@@ -109,6 +110,22 @@ def test_a_larger_file_is_not_written_again_for_smaller_ones(lake: Lake, monkeyp
         assert compact(lake, table) is not None
         assert largest in data_files(table)
         assert len(data_files(table)) < 6
+
+
+def test_one_compaction_writes_a_bounded_part_and_the_next_goes_on(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merge of the table waits for a compaction."""
+    table = busy(lake, 8, [("day", "month")])
+    before, rows_before = len(data_files(table)), read(lake, table, COLUMNS)
+    smallest = min(file.file_size_in_bytes for file in data_files(table))
+    monkeypatch.setattr(maintenance, "MOST_BYTES", 5 * smallest)
+    monkeypatch.setattr(maintenance, "COMMITS_BETWEEN", 0)
+    counts = [before]
+    while compact(lake, table) is not None:
+        counts.append(len(data_files(table)))
+        assert counts[-2] - counts[-1] < 5
+        assert read(lake, table, COLUMNS) == rows_before
+    assert len(counts) > 3
+    assert max(Counter(str(file.partition) for file in data_files(table)).values()) < maintenance.FOLD_FILES
 
 
 def test_compaction_is_no_change_to_history(lake: Lake) -> None:

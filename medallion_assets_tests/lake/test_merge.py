@@ -10,7 +10,7 @@ import pytest
 from pyiceberg.table.snapshots import Operation
 
 from medallion_assets.errors import SchemaMismatch
-from medallion_assets.lake import commit, write
+from medallion_assets.lake import commit, deletes, write
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import snapshot_summary
 from medallion_assets.lake.merge import stage_merge
@@ -135,6 +135,38 @@ def test_a_row_that_moves_to_another_partition_leaves_the_old_one(lake: Lake) ->
     ]
     for file in Contents.of(table, table.metadata.current_snapshot_id).delete_files():
         assert len(file.partition) == 3, "a delete file belongs to the partition of the files it is about"
+
+
+def test_a_partition_gathers_its_deletes_in_one_file(lake: Lake) -> None:
+    """A reader opens every delete file first. Those of partitions that a merge deletes nothing in stay as they are."""
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"], partition_by=[("day", "month")])
+    months = [dt.date(2026, month, 1) for month in (1, 2, 3)]
+    merge(lake, table, rows(ORDERS, *(order(f"{day}{name}", 1, day=day) for day in months for name in "abcdef")))
+
+    def delete_files() -> dict[int, tuple[str, int]]:
+        files = Contents.of(table, table.metadata.current_snapshot_id).delete_files()
+        assert len(files) == len({file.partition for file in files})
+        return {int(file.partition[0]) % 12 + 1: (file.file_path, file.record_count) for file in files}
+
+    for number, name in enumerate("abc", start=2):
+        merge(lake, table, rows(ORDERS, *(order(f"{day}{name}", number, day=day) for day in months[:2])))
+    before = delete_files()
+    assert {month: count for month, (_, count) in before.items()} == {1: 3, 2: 3}
+    merge(lake, table, rows(ORDERS, order(f"{months[1]}a", 9, day=months[1]), order(f"{months[2]}a", 9, day=months[2])))
+    assert delete_files()[1] == before[1]
+    assert {month: count for month, (_, count) in delete_files().items()} == {1: 3, 2: 4, 3: 1}
+    assert len(read(lake, table, ["id"])) == 18
+
+
+def test_a_large_delete_file_is_not_written_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    merge(lake, table, rows(ORDERS, *(order(name, 1) for name in "abc")))
+    merge(lake, table, rows(ORDERS, order("a", 2)))
+    monkeypatch.setattr(deletes, "SMALL_BYTES", 1)
+    merge(lake, table, rows(ORDERS, order("b", 2)))
+    files = Contents.of(table, table.metadata.current_snapshot_id).delete_files()
+    assert [file.record_count for file in files] == [1, 1]
+    assert len(read(lake, table, ["id"])) == 3
 
 
 @pytest.mark.parametrize("transform", ["identity", "bucket[3]", "truncate[2]"])

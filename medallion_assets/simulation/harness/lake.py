@@ -143,7 +143,7 @@ def database() -> duckdb.DuckDBPyConnection:
 
     It has one thread, so that rows come in the same order whenever a seed is played.
     """
-    database = duck.connect("simulation")
+    database = duck.connect("simulation", cache_files=False)
     database.execute("SET threads = 1")
     return database
 
