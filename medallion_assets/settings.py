@@ -298,12 +298,13 @@ def _configured_s3_endpoint(region: str) -> str | None:
     """Return the endpoint that variables or the AWS configuration file give to boto3's S3 clients; None on AWS.
 
     boto3 keeps the rule (docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html) and has no function for it:
-    an endpoint is configured if a client that ignores the configuration has another one. Takes 40 ms.
+    an endpoint is configured if a client that ignores the configuration has another one. Takes 40 ms at first.
     """
-    import boto3
     from botocore.config import Config
 
-    session = boto3.Session(region_name=region)
+    from medallion_assets.lake.aws import open_session
+
+    session = open_session(region)
     try:
         configured = session.client("s3").meta.endpoint_url
     except ValueError as invalid:  # botocore has no error of its own for it

@@ -20,7 +20,7 @@ from medallion_assets.defs.names import Names, code_version, daily
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.defs.run_config import StepConfig
 from medallion_assets.errors import CorruptObject
-from medallion_assets.scheduling.pending import list_pending, read_published
+from medallion_assets.scheduling.pending import list_pending
 
 _CONCURRENCY: Final = 16
 """Objects looked at side by side; the wait is the store's round trip."""
@@ -57,13 +57,15 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
         required_resource_keys={names.resource_key},
     )
     def bronze(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult[Any]:
+        from medallion_assets.silver.table import SILVER, read_position
+
         pipeline = resource_of(context, names)
         with translate_errors(context):
             store = pipeline.bronze_store(hand_on=True)
             days = [date.fromisoformat(key) for key in context.partition_keys]
             if config.incremental:
                 with pipeline.lake(remember_tables=True) as lake:
-                    positions = {name: read_published(lake, contract).position}
+                    positions = {name: read_position(lake.find(SILVER, name))}
                 objects = list_pending(store, [contract], positions, days[0]).get(f"silver/{name}", {}).get(days[0], [])
             else:
                 objects = [path for day in days for path in store.list(contract.table, day=day)]

@@ -147,7 +147,7 @@ def _looked(cursor: Cursor, *, busy: bool) -> Cursor:
 
 def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, PublishedTable]:
     with pipeline.lake() as lake:
-        return {contract.lake_name: read_published(lake, contract) for contract in domain.tables}
+        return read_published(lake, domain.tables)
 
 
 def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.DagsterRun | None:

@@ -32,6 +32,7 @@ from medallion_assets.engines.engine import AthenaSettings, DayFilter, Input, Ke
 from medallion_assets.engines.query import Query
 from medallion_assets.engines.remote import arrow_schema, collect, failure, select_statement
 from medallion_assets.errors import LakeUnavailable, MartError, QueryFailed, SettingsError
+from medallion_assets.lake.aws import open_session
 from medallion_assets.lake.duck import identifier, literal
 
 if TYPE_CHECKING:
@@ -78,16 +79,12 @@ class AthenaEngine:
     @cached_property
     def athena(self) -> AthenaClient:
         """The client of Athena, made when it is first needed."""
-        import boto3
-
-        return boto3.Session(region_name=self._settings.region).client("athena")
+        return open_session(self._settings.region).client("athena")
 
     @cached_property
     def s3(self) -> S3Client:
         """The client of the bucket with the results, made when it is first needed."""
-        import boto3
-
-        return boto3.Session(region_name=self._settings.region).client("s3")
+        return open_session(self._settings.region).client("s3")
 
     def compute(
         self,

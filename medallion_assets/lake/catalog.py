@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -28,10 +29,12 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
+from pyiceberg.utils.concurrent import ExecutorFactory
 from sqlalchemy.exc import IntegrityError
 
 from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
+from medallion_assets.lake.aws import open_session
 from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.local_copy import LocalCopies
 from medallion_assets.lake.memory import LakeSqlCatalog, RemembersTables, TableMemory
@@ -99,9 +102,7 @@ class Lake:
         """Open the lake. Raises SettingsError for a setting that cannot be used, LakeUnavailable."""
         session = None
         if settings.warehouse.startswith("s3://"):
-            import boto3
-
-            session = boto3.Session(region_name=settings.region)
+            session = open_session(settings.region)
         return cls(settings, _open_catalog(settings, session), session)
 
     def close(self) -> None:
@@ -138,12 +139,17 @@ class Lake:
     @translate_outages()
     def find(self, namespace: str, name: str) -> Table | None:
         """Return the table as it is now, or None if the lake has no such table. Raises LakeUnavailable, LakeDamaged."""
-        try:
-            return self._catalog.load_table((namespace, name))
-        except NoSuchTableError:
-            return None
-        except (UnicodeDecodeError, PydanticValidationError, ValidationError) as broken:
-            raise damaged(f"the metadata of {namespace}.{name} is not the JSON of an Iceberg table") from broken
+        return _load(partial(self._catalog.load_table, (namespace, name)), f"{namespace}.{name}")
+
+    @translate_outages()
+    def find_all(self, namespace: str, names: Collection[str]) -> dict[str, Table | None]:
+        """Return what `find` does for each of these tables, with a question to the catalog for a hundred of them.
+
+        What is remembered is not looked at. Raises LakeUnavailable, LakeDamaged.
+        """
+        loads = self._catalog.load_tables(namespace, names)
+        threads = ExecutorFactory.get_or_create()
+        return dict(zip(loads, threads.map(lambda name: _load(loads[name], f"{namespace}.{name}"), loads), strict=True))
 
     def find_since(self, namespace: str, name: str, snapshot_id: int | None) -> Table | None:
         """Return the table as `find` does, but not as it was remembered before it had a snapshot.
@@ -294,6 +300,15 @@ class Lake:
             types = duck.sql_types(connection, file_schema(table.schema()))
         nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in younger)
         return f"(SELECT *, {nulls} FROM {scan})"
+
+
+def _load(load: Callable[[], Table], name: str) -> Table | None:
+    try:
+        return load()
+    except NoSuchTableError:
+        return None
+    except (UnicodeDecodeError, PydanticValidationError, ValidationError) as broken:
+        raise damaged(f"the metadata of {name} is not the JSON of an Iceberg table") from broken
 
 
 def _keys(session: boto3.Session) -> duck.Keys:

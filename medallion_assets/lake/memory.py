@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pyiceberg.catalog import MetastoreCatalog
@@ -107,6 +108,13 @@ class RemembersTables(MetastoreCatalog):
         if seen is None:
             raise NoSuchTableError(f"Table does not exist: {'.'.join(name)}")
         return Table(name, seen.metadata, seen.location, self._load_file_io(location=seen.location), self)
+
+    def load_tables(self, namespace: str, names: Collection[str]) -> dict[str, Callable[[], Table]]:
+        """Return an act for each of these tables that loads it as it is now, or raises NoSuchTableError.
+
+        A catalog that answers for many tables at once is asked here.
+        """
+        return {name: partial(self.load_table, (namespace, name)) for name in names}
 
     def create_table(self, identifier: str | Identifier, *args: Any, **kwargs: Any) -> Table:
         """Create a table, which from now on is known to exist."""

@@ -33,6 +33,7 @@ WORKS = {
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
     "definitions": ("definitions", "run"),
+    "large-domain": ("large_domain", "run"),
 }
 FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")
 

@@ -170,3 +170,20 @@ def test_an_answer_of_glue_that_was_cut_off_is_an_outage(glue_lake: Lake, monkey
     monkeypatch.setattr(glue, "get_table", lambda **_: {})
     with pytest.raises(LakeUnavailable, match="Glue's answer was cut off"):
         glue_lake.find("silver", "orders")
+
+
+def test_many_tables_are_found_as_each_is(lake: Lake) -> None:
+    for name in ("orders", "customers"):
+        lake.ensure("silver", name, ORDERS)
+    assert lake.find_all("gold", ["sales"]) == {"sales": None}
+    found = lake.find_all("silver", ["customers", "gone", "orders"])
+    assert list(found) == ["customers", "gone", "orders"]
+    assert found["gone"] is None
+    for name in ("customers", "orders"):
+        table, one = found[name], lake.table("silver", name)
+        assert table is not None
+        assert (table.name(), table.metadata, table.metadata_location) == (
+            one.name(),
+            one.metadata,
+            one.metadata_location,
+        )
