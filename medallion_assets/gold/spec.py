@@ -22,7 +22,7 @@ from medallion_assets.contracts.model import Column
 from medallion_assets.contracts.names import identifier
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
-from medallion_assets.engines.binding import require_bindable
+from medallion_assets.engines.binding import Binder
 from medallion_assets.engines.names import schema_and_table
 from medallion_assets.engines.query import Query, read_query, tables_in
 from medallion_assets.engines.types import trino_type
@@ -168,12 +168,13 @@ def load_marts(domain: Domain) -> tuple[Mart, ...]:
     circles = {name: circle for circle in order.circles for name in circle}
     silver = silver_sources(domain)
     marts: dict[str, Mart] = {}
-    for name in order.names:
-        unreadable = {other: _BROKEN for other in found if other not in marts}
-        unreadable |= {other: _circle_reason(circles[name]) for other in circles.get(name, ())}
-        unreadable[name] = _ITSELF
-        if (mart := _load(found[name], silver, marts.values(), unreadable=unreadable)) is not None:
-            marts[name] = mart
+    with Binder() as binder:
+        for name in order.names:
+            unreadable = {other: _BROKEN for other in found if other not in marts}
+            unreadable |= {other: _circle_reason(circles[name]) for other in circles.get(name, ())}
+            unreadable[name] = _ITSELF
+            if (mart := _load(found[name], silver, marts.values(), unreadable=unreadable, binder=binder)) is not None:
+                marts[name] = mart
     mistakes: list[Exception] = [ContractError(mistake) for mistake in unread]
     _raise_all(mistakes + [one for files in found.values() for one in files.mistakes])
     return tuple(marts[name] for name in order.names)
@@ -182,7 +183,8 @@ def load_marts(domain: Domain) -> tuple[Mart, ...]:
 def load_mart(folder: Path, domain: Domain, marts: Iterable[Mart] = ()) -> Mart:
     """Return the mart in `folder`, which may read the other `marts`. Raises like load_marts."""
     files = _read_files(folder)
-    mart = _load(files, silver_sources(domain), marts, unreadable={})
+    with Binder() as binder:
+        mart = _load(files, silver_sources(domain), marts, unreadable={}, binder=binder)
     _raise_all(files.mistakes)
     if mart is None:
         raise ContractError(f"{folder}: not readable")
@@ -237,7 +239,12 @@ def _read_files(folder: Path) -> _Files:
 
 
 def _load(
-    files: _Files, silver: Mapping[str, Source], marts: Iterable[Mart], *, unreadable: Mapping[str, str]
+    files: _Files,
+    silver: Mapping[str, Source],
+    marts: Iterable[Mart],
+    *,
+    unreadable: Mapping[str, str],
+    binder: Binder,
 ) -> Mart | None:
     """Return the mart of these files; None, and more mistakes in `files`, if it has any.
 
@@ -249,7 +256,7 @@ def _load(
     described, spec, query = files.described, files.spec, None
     if files.sql is not None:
         with _collect(files.mistakes):
-            query = _read_sql(files, sources, {f"{GOLD}.{name}": reason for name, reason in unreadable.items()})
+            query = _read_sql(files, sources, {f"{GOLD}.{name}": reason for name, reason in unreadable.items()}, binder)
     if described is not None and spec is not None and query is not None:
         read = {name: sources[name] for name in query.tables}
         found = list(_column_mistakes(spec, query))
@@ -271,7 +278,7 @@ def _load(
     return None
 
 
-def _read_sql(files: _Files, sources: Mapping[str, Source], unreadable: Mapping[str, str]) -> Query:
+def _read_sql(files: _Files, sources: Mapping[str, Source], unreadable: Mapping[str, str], binder: Binder) -> Query:
     """Return the SELECT of a mart over what it can read. Raises MartError."""
     itself = f"{GOLD}.{files.folder.name}"
     others = [name for name in unreadable if name != itself or files.folder.name in files.reads]
@@ -291,7 +298,7 @@ def _read_sql(files: _Files, sources: Mapping[str, Source], unreadable: Mapping[
             text = f"a mart reads the declared columns of another one, not its {COMPUTED_AT} or {SILVER_SNAPSHOTS}"
             raise MartError(f"{mistake}\n{files.query_file}: {text}") from mistake
         raise
-    require_bindable(query, columns, where=files.query_file)
+    binder.require_bindable(query, columns, where=files.query_file)
     return query
 
 

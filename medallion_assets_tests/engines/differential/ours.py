@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from medallion_assets.engines.binding import require_bindable
+from medallion_assets.engines.binding import Binder
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.engines.query import read_query
 from medallion_assets.engines.types import describe
@@ -25,7 +25,8 @@ def show_usual_tables(session: Embedded) -> None:
 def answer_select(session: Embedded, sql: str) -> SelectAnswer:
     """Return our types and rows of a SELECT over the usual tables. Raises MartError if it is refused."""
     query = read_query(sql, USUAL_COLUMNS, where="query.sql", keys=USUAL_KEYS)
-    require_bindable(query, USUAL_COLUMNS, where="query.sql")
+    with Binder() as binder:
+        binder.require_bindable(query, USUAL_COLUMNS, where="query.sql")
     types = {name: plain_type(describe(kind)) for name, kind in query.columns.items()}
     return types, sorted_rows(row.values() for row in session.compute(query, today=TODAY).to_pylist())
 
