@@ -6,6 +6,7 @@ arithmetic. Does not belong here: reading the numbers (data), printing (cli).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +27,9 @@ SMALLEST_MOVED: Final = 128 * 1024
 The colder classes bill a smaller object as if it were of this size:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-transition-general-considerations.html
 """
+
+TABLES_PER_ANSWER: Final = 100
+"""How many tables Glue names in one answer, to a look of the sensor."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +338,7 @@ class _Month:
             self._line(
                 "glue_requests",
                 "catalog",
-                requests(run.catalog, observe.catalog) + looks * self._load.tables,
+                requests(run.catalog, observe.catalog) + looks * math.ceil(self._load.tables / TABLES_PER_ANSWER),
                 "measured requests of runs and observers, and looks",
             ),
         ]

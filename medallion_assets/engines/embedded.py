@@ -197,14 +197,14 @@ class EmbeddedEngine:
         only: DayFilter | KeyFilter | None = None,
     ) -> pa.Table:
         """Return the rows of a query (Engine.compute). Raises MartError, LakeUnavailable."""
-        with Embedded(self._lake) as session:
+        with self._lake.reading(source.table for source in inputs.values()), Embedded(self._lake) as session:
             _show(session, inputs, only=only)
             days = (only.column, only.days) if isinstance(only, DayFilter) else None
             return session.compute(query, today=today, days=days)
 
     def select(self, sql: str, inputs: Mapping[str, Input], columns: Mapping[str, ColumnType]) -> pa.Table:
         """Return the rows of a SELECT (Engine.select). Raises MartError, LakeUnavailable."""
-        with Embedded(self._lake) as session:
+        with self._lake.reading(source.table for source in inputs.values()), Embedded(self._lake) as session:
             _show(session, inputs)
             return session.select(sql, columns)
 

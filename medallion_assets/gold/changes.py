@@ -178,7 +178,7 @@ def _affected_by(
             return pa.chunked_array([], pa.null())
         source = _referring_sql(lake, referring, partition, changed, identifier(column))
     value = day_sql(partition, partition.source) if partition.unit == "day" else identifier(partition.source)
-    with lake.duckdb() as connection:
+    with lake.reading([tables[partition.table]]), lake.duckdb() as connection:
         connection.register("changed", rows)
         return connection.execute(f"SELECT DISTINCT {value} AS value FROM {source}").to_arrow_table()["value"]
 

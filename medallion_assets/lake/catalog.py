@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,7 @@ from medallion_assets.lake.aws import open_session
 from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.local_copy import LocalCopies
 from medallion_assets.lake.memory import LakeSqlCatalog, RemembersTables, TableMemory
+from medallion_assets.lake.one_at_a_time import OneAtATime
 from medallion_assets.lake.outage import damaged, translate_outages
 from medallion_assets.lake.schema import (
     added_columns,
@@ -95,6 +97,7 @@ class Lake:
         self._database: duckdb.DuckDBPyConnection | None = None
         self._opening = threading.Lock()
         self._copies = LocalCopies()
+        self._reading = OneAtATime()
 
     @classmethod
     @translate_outages()
@@ -269,6 +272,14 @@ class Lake:
                     self._database, bucket, _keys(self._session), self.settings.region, self.settings.s3_endpoint
                 )
             return self._database.cursor()
+
+    def reading(self, tables: Iterable[Table | None]) -> AbstractContextManager[None]:
+        """Let one thread at a time read the data files of these tables with DuckDB; None is no table.
+
+        DuckDB keeps what it has fetched, but two queries that begin at the same moment both fetch it. A thread that is
+        inside does not ask again.
+        """
+        return self._reading.all_alone(table.name() for table in tables if table is not None)
 
     @translate_outages()
     def scan_sql(self, table: Table, snapshot_id: int | None) -> str:

@@ -38,7 +38,7 @@ def changed_rows(lake: Lake, table: Table, *, since: int | None, until: int, col
     if lineage is None:
         return None
     parts = []
-    with lake.duckdb() as connection:
+    with lake.reading([table]), lake.duckdb() as connection:
         for first, last in _spans_between_compactions(lineage):
             before, after = Contents.of(table, first.snapshot_id), Contents.of(table, last.snapshot_id)
             parts += _difference(connection, table.schema(), before, after, columns)

@@ -7,8 +7,8 @@ what is kept (memory, file_io, local_copy).
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final
 
 _LOCKS: Final = 64
@@ -24,3 +24,11 @@ class OneAtATime:
     def alone(self, name: Hashable) -> AbstractContextManager[bool]:
         """Return the lock of a thing: no other thread is inside while one is."""
         return self._locks[hash(name) % _LOCKS]
+
+    @contextmanager
+    def all_alone(self, names: Iterable[Hashable]) -> Iterator[None]:
+        """Take the locks of several things, always in the same order. A thread that is inside takes no others."""
+        with ExitStack() as taken:
+            for at in sorted({hash(name) % _LOCKS for name in names}):
+                taken.enter_context(self._locks[at])
+            yield
