@@ -118,6 +118,7 @@ def test_the_launcher_starts_the_revision_it_is_told_and_none_that_a_deployment_
 ) -> None:
     """What the test before rests on, in the launcher's own code."""
     ecs = Ecs()
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     monkeypatch.setattr("boto3.client", lambda service, **options: ecs)
     monkeypatch.setenv("DAGSTER_RUN_TASK_DEFINITION", ecs.deploy())
     configured = yaml.safe_load((PROJECT / "infra" / "docker" / "dagster.yaml").read_text())["run_launcher"]["config"]
