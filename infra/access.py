@@ -119,6 +119,14 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     ]
 
 
+def receive_arrivals(settings: Environment) -> list[Grant]:
+    """Receive which Bronze objects are new, if the bucket tells a queue."""
+    if not settings.orchestrator.notify_arrivals:
+        return []
+    queue = f"arn:aws:sqs:{settings.region}:{settings.account}:{settings.arrivals_queue}"
+    return [grant("ReceiveArrivals", ["sqs:ReceiveMessage"], [queue])]
+
+
 def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
     """Read and write all Iceberg tables: files and catalog entries."""
     layers = tables(domain)
@@ -145,6 +153,14 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
         grant("NameDatabases", ["glue:CreateDatabase"], [catalog, *databases]),
         grant("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries], _OPS),
     ]
+
+
+def rebuild_lake(settings: Environment, domain: Domain) -> list[Grant]:
+    """Remove an Iceberg table's entry from the catalog, so that it is made anew."""
+    layers = tables(domain)
+    databases = [_glue(settings, f"database/{layer}") for layer in layers]
+    entries = [_glue(settings, f"table/{layer}/{name}") for layer, names in layers.items() for name in names]
+    return [grant("RebuildTables", ["glue:DeleteTable"], [_glue(settings, "catalog"), *databases, *entries], _OPS)]
 
 
 def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:

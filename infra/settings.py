@@ -118,6 +118,10 @@ class Orchestrator(Strict):
     freshness: Literal["seconds", "minutes", "hourly"] = Field(
         default="seconds", description="How long changes may be gathered before a run takes them."
     )
+    notify_arrivals: bool = Field(
+        default=False,
+        description="The bucket tells a queue of new Bronze objects: the sensor lists only the tables that it names.",
+    )
     run_cpu: Annotated[int, Field(ge=256)]
     run_memory_mb: Annotated[int, Field(ge=512)]
     run_storage_gb: int = Field(
@@ -215,6 +219,11 @@ class Environment(Strict):
     def warehouse(self) -> str:
         """The root of the Iceberg tables, as MEDALLION_WAREHOUSE has it."""
         return f"s3://{self.bucket}/warehouse"
+
+    @property
+    def arrivals_queue(self) -> str:
+        """The name of the queue that is told of new Bronze objects, if there is one."""
+        return f"{self.prefix}-arrivals"
 
     @property
     def marts_workgroup(self) -> str:

@@ -29,6 +29,7 @@ Freshness = Literal["seconds", "minutes", "hourly"]
 _S3: Final = re.compile(r"s3://[^/\s]")
 _TRINO_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?")
 _TRINO_CATALOG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_QUEUE: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/\d{12}/[A-Za-z0-9_-]{1,80}")
 _WORKGROUP: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _ATHENA_CATALOG: Final = re.compile(r"[A-Za-z0-9_@-]{1,256}")
 _ATHENA_OUTPUT: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.()=-]+)*/?")
@@ -53,6 +54,7 @@ VARIABLES: Final = {
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
     "spill_folder": "MEDALLION_SPILL_FOLDER",
+    "arrivals_queue": "MEDALLION_ARRIVALS_QUEUE",
     "checkpoint": "MEDALLION_CHECKPOINT",
     "engine": "MEDALLION_ENGINE",
     "engine_timeout_seconds": "MEDALLION_ENGINE_TIMEOUT_SECONDS",
@@ -95,6 +97,9 @@ class DomainSettings(BaseModel):
     )
     spill_folder: str | None = Field(
         default=None, description="A directory for what does not fit in memory. Left out, the system's temporary one."
+    )
+    arrivals_queue: str | None = Field(
+        default=None, description="The URL of the SQS queue that the bucket of Bronze tells of new objects."
     )
     engine: Literal["duckdb", "trino", "athena"] = Field(
         default="duckdb", description="What computes the marts: duckdb in the run's own process, trino or athena."
@@ -149,6 +154,11 @@ class DomainSettings(BaseModel):
             raise ValueError("expected an absolute directory that exists")
         return value
 
+    @field_validator("arrivals_queue")
+    @classmethod
+    def _require_queue(cls, value: str | None) -> str | None:
+        return _matching(_QUEUE, value, "https://sqs.<region>.amazonaws.com/<account>/<name>")
+
     @field_validator("trino_url")
     @classmethod
     def _require_url(cls, value: str | None) -> str | None:
@@ -193,6 +203,11 @@ class DomainSettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.arrivals_queue is not None and not self.bronze.startswith("s3://"):
+            raise ValueError(
+                f"{VARIABLES['arrivals_queue']} is set, but Bronze is {self.bronze}. Only a bucket tells a queue of "
+                "new objects: expected s3://bucket/prefix, or no queue."
+            )
         if self.catalog == "sqlite" and self.warehouse.startswith("s3://"):
             raise ValueError(
                 f"The catalog is sqlite and the warehouse {self.warehouse}. SQLite keeps its file in the warehouse, so "

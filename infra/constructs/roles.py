@@ -27,6 +27,7 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
     access.grant_to(
         role,
         *access.read_bronze(settings, domain),
+        *access.receive_arrivals(settings),
         *access.write_lake(settings, domain),
         *access.read_tables(settings, domain),
         *logs.write(),
@@ -37,14 +38,16 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
 
 def operator_role(scope: Construct, settings: Environment, domain: Domain) -> iam.Role:
     """Return the role of the commands that a person runs."""
-    role = _role(scope, settings, "operator", "Commands by hand: what runs may, put amendments in Bronze, redrive")
+    role = _role(scope, settings, "operator", "Commands by hand: what runs may, repair, redrive, rebuild")
     access.grant_to(
         role,
         *access.read_bronze(settings, domain),
         *access.write_bronze(settings, domain),
         *access.redrive(settings),
         *access.write_lake(settings, domain),
+        *access.rebuild_lake(settings, domain),
         *access.read_tables(settings, domain),
+        *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
     return role
 

@@ -120,7 +120,7 @@ class Services(Construct):
             task,
             "code",
             [*serve, "-m", "medallion_assets.definitions"],
-            environment=self._pipeline_env(_SERVICE_MEMORY_MB),
+            environment=self._pipeline_env(_SERVICE_MEMORY_MB) | self._arrivals_env(),
             health=["code", str(CODE_PORT)],
         )
         service = self._service("code", task)
@@ -167,6 +167,14 @@ class Services(Construct):
             "MEDALLION_DUCKDB_MEMORY_MB": str(memory_mb // 2),
             "MEDALLION_SPILL_FOLDER": "/tmp",  # noqa: S108 - the task's own disk
         }
+
+    def _arrivals_env(self) -> dict[str, str]:
+        """Return the variable of the queue of arrivals. Only the code server has it, which evaluates the sensor."""
+        settings = self._settings
+        if not settings.orchestrator.notify_arrivals:
+            return {}
+        url = f"https://sqs.{settings.region}.amazonaws.com/{settings.account}/{settings.arrivals_queue}"
+        return {"MEDALLION_ARRIVALS_QUEUE": url}
 
     def _engine_env(self) -> dict[str, str]:
         """Return the variables that choose the engine of the marts. Only runs compute, so only they have them."""

@@ -11,10 +11,12 @@ from typing import Final
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.findings import accept
+from infra.findings import accept, acknowledge
 from infra.settings import LAYERS, AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
@@ -82,6 +84,8 @@ class LakeStack(Stack):
                 _UPLOADS,
             ],
         )
+        if settings.orchestrator.notify_arrivals:
+            self._notify_arrivals()
         self.results = self._bucket(
             "Results",
             "athena",
@@ -129,6 +133,61 @@ class LakeStack(Stack):
             server_access_logs_prefix=logs_to,
             removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
         )
+
+    def _notify_arrivals(self) -> None:
+        """Make the queue that the bucket tells of each new Bronze object.
+
+        The sensor lists everything every five minutes, so a message is of no use after that, and nobody deletes one: it
+        is hidden when it was received, and expires.
+        """
+        useful = Duration.minutes(5)
+        queue = sqs.Queue(
+            self,
+            "Arrivals",
+            queue_name=self._settings.arrivals_queue,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=useful,
+            visibility_timeout=useful,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        acknowledge(queue, "AwsSolutions-SQS3", "what nobody received in time is found by a listing")
+        accept(queue, CKV_AWS_27="encrypted with SQS's own key; the check knows KMS keys only")
+        bucket = self.lake.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)  # noqa: S101 - what the construct makes
+        queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="BucketTells",
+                actions=["sqs:SendMessage"],
+                principals=[iam.ServicePrincipal("s3.amazonaws.com")],
+                resources=[queue.queue_arn],
+                conditions={
+                    # By its name: the bucket is made after this policy, which S3 tries with a message.
+                    "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{self._settings.bucket}"},
+                    "StringEquals": {"aws:SourceAccount": self._settings.account},
+                },
+            )
+        )
+        # Not add_event_notification: it brings a function of its own that may change the bucket.
+        bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            queue_configurations=[
+                s3.CfnBucket.QueueConfigurationProperty(
+                    event="s3:ObjectCreated:*",
+                    queue=queue.queue_arn,
+                    filter=s3.CfnBucket.NotificationFilterProperty(
+                        s3_key=s3.CfnBucket.S3KeyFilterProperty(
+                            rules=[
+                                s3.CfnBucket.FilterRuleProperty(name="prefix", value="bronze/"),
+                                s3.CfnBucket.FilterRuleProperty(name="suffix", value=".parquet"),
+                            ]
+                        )
+                    ),
+                )
+            ]
+        )
+        for child in queue.node.find_all():
+            if isinstance(child, sqs.CfnQueuePolicy):
+                bucket.add_resource_dependency(child)
 
     def _database(self, layer: str) -> glue.CfnDatabase:
         database = glue.CfnDatabase(

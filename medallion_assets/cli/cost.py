@@ -17,6 +17,12 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         Literal["seconds", "minutes", "hourly"],
         typer.Option(help="How long changes are gathered before a run takes them (MEDALLION_FRESHNESS)."),
     ] = "seconds",
+    engine: Annotated[
+        Literal["duckdb", "athena"], typer.Option(help="What computes the marts (MEDALLION_ENGINE).")
+    ] = "duckdb",
+    notified: Annotated[
+        bool, typer.Option("--notified", help="S3 tells a queue of new objects (MEDALLION_ARRIVALS_QUEUE).")
+    ] = False,
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -29,6 +35,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     Examples:
       medallion cost --changes-per-day 1000000
       medallion cost --changes-per-day 1000000 --freshness hourly
+      medallion cost --changes-per-day 1000000 --engine athena
       medallion cost --changes-per-day 50000 --item-bytes 2000 --tables 12 --json
     """
     from dataclasses import asdict
@@ -38,7 +45,8 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     from medallion_assets.cost.model import ASSUMPTIONS, Load, bills
 
     listed, measured = load_prices(prices or PRICES), load_measured()
-    found = bills(Load(changes_per_day, item_bytes, tables, dashboards, freshness), listed, measured)
+    load = Load(changes_per_day, item_bytes, tables, dashboards, freshness, engine, notified)
+    found = bills(load, listed, measured)
     if as_json:
         print_json(
             {

@@ -18,6 +18,7 @@ from medallion_assets.cli import (
     init,
     quarantine,
     query,
+    rebuild,
     redrive,
     repair,
     simulate,
@@ -70,6 +71,7 @@ app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
 app.command("repair")(repair.repair)
 app.command("redrive")(redrive.redrive)
+app.command("rebuild")(rebuild.rebuild)
 if find_spec("medallion_assets.simulation.harness"):  # in a checkout, not in the wheel
     app.command("simulate")(simulate.simulate)
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from medallion_assets.cost.data import Measured, Prices
-from medallion_assets.scheduling.pace import GATHERED, LONGEST
+from medallion_assets.scheduling.pace import ASK_AGAIN, GATHERED, LONGEST
 from medallion_assets.settings import Freshness
 
 HOURS: Final = Decimal(730)
@@ -57,6 +57,10 @@ ASSUMPTIONS: Final = {
     ),
     "run_seconds": _assumed("60", "time that a run's task lives; ECS takes most of it to start"),
     "marts": _assumed("3", "marts; every run refreshes each of them"),
+    "mart_scanned_share": _assumed(
+        "0.2", "share of Silver's bytes that Athena scans for a refresh of a mart: its columns, tables and days"
+    ),
+    "receives": _assumed("11", "requests a minute with which the sensor asks the queue of arrivals, if there is one"),
     "observe_busy": _assumed("60", "runs of the job `observe` an hour while there are other runs"),
     "observe_idle": _assumed("12", "runs of the job `observe` an hour while there are none"),
     "service_vcpu": _assumed("1.5", "vCPU of webserver, daemon and code server together, all month"),
@@ -97,7 +101,8 @@ AT_BEST: Final[Mapping[Freshness, str]] = {
 class Load:
     """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards.
 
-    `freshness` is the setting MEDALLION_FRESHNESS.
+    `freshness` and `engine` are the settings MEDALLION_FRESHNESS and MEDALLION_ENGINE. With `notified`, S3 tells a
+    queue of new objects (MEDALLION_ARRIVALS_QUEUE).
     """
 
     changes_per_day: int
@@ -105,6 +110,8 @@ class Load:
     tables: int
     dashboards: int
     freshness: Freshness = "seconds"
+    engine: Literal["duckdb", "athena"] = "duckdb"
+    notified: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,8 @@ MOVED_BY: Final = {
     "commits, files written": "the time between runs (--freshness), tables and marts",
     "commits, files read": "the time between runs (--freshness), tables and marts",
     "listings of Bronze": "tables, and the time between looks (--freshness)",
+    "marts in Athena": "the time between runs (--freshness), marts, and the days and columns that they read",
+    "notifications of S3": "changes: one message for each Bronze object",
     "catalog": "the time between runs (--freshness), tables and marts",
     "Dagster, vCPU": "the time between runs (--freshness), and the sizes of the services",
     "Dagster, memory": "the time between runs (--freshness), and the sizes of the services",
@@ -185,6 +194,7 @@ class _Month:
                 *capture,
                 *self._storage(),
                 *self._runs(),
+                *self._marts_in_athena(),
                 *self._orchestrator(),
                 *self._point_in_time("a backfill's export needs it"),
                 self._reconciliation(),
@@ -316,9 +326,11 @@ class _Month:
         def requests(of_a_run: int, of_observers: int) -> Decimal:
             return (runs * of_a_run + observers * of_observers) * assets
 
-        looks = runs
+        looks = questions = runs
         if self._load.freshness not in GATHERED:
-            looks += self._idle_hours() * Decimal(timedelta(hours=1) / LONGEST)
+            questions += self._idle_hours() * Decimal(timedelta(hours=1) / ASK_AGAIN)
+            between = ASK_AGAIN if self._load.notified else LONGEST
+            looks += self._idle_hours() * Decimal(timedelta(hours=1) / between)
         listings = (runs * run.list + observers * observe.list) * tables + looks * self._load.tables
         return [
             self._line(
@@ -338,10 +350,27 @@ class _Month:
             self._line(
                 "glue_requests",
                 "catalog",
-                requests(run.catalog, observe.catalog) + looks * math.ceil(self._load.tables / TABLES_PER_ANSWER),
-                "measured requests of runs and observers, and looks",
+                requests(run.catalog, observe.catalog) + questions * math.ceil(self._load.tables / TABLES_PER_ANSWER),
+                "measured requests of runs and observers, and the sensor's questions",
             ),
+            *self._notifications(),
         ]
+
+    def _notifications(self) -> list[Line]:
+        """Return the line of the queue of arrivals: a message for each object, and the sensor's questions."""
+        if not self._load.notified or self._load.freshness in GATHERED:
+            return []
+        asked = self._idle_hours() * 60 * _of("receives")
+        why = "one message for each Bronze object, and what the sensor asks while nothing runs"
+        return [self._line("sqs_requests", "notifications of S3", self._invocations() + asked, why)]
+
+    def _marts_in_athena(self) -> list[Line]:
+        """Return the line of what Athena scans for marts, if it computes them: one query for each refresh."""
+        if self._load.engine != "athena":
+            return []
+        each = max(self._silver_gb() / 1000 * _of("mart_scanned_share"), _of("scan_mb") / 1_000_000)
+        why = f"one query for each refresh of a mart, which scans {each * 1000:,.2f} GB"
+        return [self._line("athena_scanned", "marts in Athena", self._run_count() * _of("marts") * each, why)]
 
     def _run_count(self) -> Decimal:
         """Return the runs in the month: one after the other while there are changes, at most one per change."""

@@ -19,9 +19,15 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 def translate_errors(
     context: dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext,
 ) -> Iterator[None]:
-    """Raise RetryRequested for an error that passes by itself, and Failure without retries for any other of ours."""
+    """Raise RetryRequested for an error that passes by itself, and Failure without retries for any other of ours.
+
+    What the libraries raise for a store that does not answer, or for a file that is lost, counts as ours.
+    """
+    from medallion_assets.lake.outage import translate_outages
+
     try:
-        yield
+        with translate_outages():
+            yield
     except (LakeUnavailable, CommitConflict) as passing:
         pause = FIRST_PAUSE_SECONDS * 2**context.retry_number
         raise dg.RetryRequested(max_retries=MAX_RETRIES, seconds_to_wait=pause) from passing

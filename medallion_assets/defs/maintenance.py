@@ -55,11 +55,14 @@ def _step(
         required_resource_keys={names.resource_key},
     )
     def maintain_table(context: dg.OpExecutionContext) -> None:
+        from medallion_assets.lake.memory import TableMemory
         from medallion_assets.maintenance.maintain import maintain
         from medallion_assets.maintenance.tombstones import expire_tombstones
 
         pipeline = resource_of(context, names)
         with translate_errors(context), pipeline.lake() as lake:
+            # Each table of the domain is asked for once in a step; a commit of another writer meanwhile is a conflict.
+            lake.remember_tables(TableMemory())
             if layer == "deleted":
                 contract = domain.by_name[name]
                 removed = expire_tombstones(lake, pipeline.bronze_store(), contract, run_id=context.run_id)

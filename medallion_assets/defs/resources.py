@@ -44,6 +44,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
     spill_folder: Any = Field(description=DomainSettings.model_fields["spill_folder"].description)
+    arrivals_queue: Any = Field(description=DomainSettings.model_fields["arrivals_queue"].description)
     engine: Any = Field(description=DomainSettings.model_fields["engine"].description)
     engine_timeout_seconds: Any = Field(description=DomainSettings.model_fields["engine_timeout_seconds"].description)
     engine_result_mb: Any = Field(description=DomainSettings.model_fields["engine_result_mb"].description)
@@ -73,6 +74,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
         spill_folder: Text = dg.EnvVar(VARIABLES["spill_folder"]),
+        arrivals_queue: Text = dg.EnvVar(VARIABLES["arrivals_queue"]),
         engine: Text = dg.EnvVar(VARIABLES["engine"]),
         engine_timeout_seconds: int | Text = dg.EnvVar(VARIABLES["engine_timeout_seconds"]),
         engine_result_mb: int | Text = dg.EnvVar(VARIABLES["engine_result_mb"]),
@@ -93,6 +95,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,
             spill_folder=spill_folder,
+            arrivals_queue=arrivals_queue,
             engine=engine,
             engine_timeout_seconds=engine_timeout_seconds,
             engine_result_mb=engine_result_mb,

@@ -6,6 +6,7 @@ answers is decided in scheduling.
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -18,9 +19,10 @@ from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
 from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
-from medallion_assets.errors import LakeUnavailable
+from medallion_assets.errors import LakeDamaged, LakeUnavailable
 from medallion_assets.gold.spec import Mart
-from medallion_assets.scheduling.pace import next_look
+from medallion_assets.scheduling.arrivals import open_arrivals
+from medallion_assets.scheduling.pace import ASK_AGAIN, GATHERED, next_look
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
     Cursor,
@@ -34,6 +36,7 @@ from medallion_assets.scheduling.planner import (
     plan_run,
     read_outcomes,
 )
+from medallion_assets.settings import DomainSettings
 
 SENSOR: Final = "bronze_arrivals"
 
@@ -74,13 +77,20 @@ def arrivals_sensor(
         description="Starts a run for the tables with new objects in Bronze, and for the marts over them.",
     )
     def bronze_arrivals(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        from medallion_assets.lake.outage import translate_outages
+
         cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         try:
-            return look(context, cursor)
+            with translate_outages():
+                return look(context, cursor)
         except LakeUnavailable as outage:  # passes by itself: the next tick looks again
             return _skip(cursor, str(outage).rstrip("."))
 
-    def look(context: dg.SensorEvaluationContext, cursor: Cursor) -> dg.SensorResult:
+    # A code location evaluates its sensors in one process, so this lasts from tick to tick. Losing it costs a question.
+    known: dict[DomainSettings, _Known] = {}
+
+    def look(context: dg.SensorEvaluationContext, before: Cursor, *, at_once: bool = False) -> dg.SensorResult:
+        cursor = before
         pipeline = resource_of(context, names)
         until = time.monotonic() + WATCH_SECONDS
         run = _run(context.instance, names, cursor)
@@ -89,43 +99,54 @@ def arrivals_sensor(
                 return _skip(cursor, f"Run {run.run_id} is under way")
             time.sleep(RUN_PAUSE_SECONDS)
             run = _run(context.instance, names, cursor)
-        freshness = pipeline.settings().freshness
+        settings = pipeline.settings()
 
         def due() -> datetime:
-            return next_look(cursor.looked_at, cursor.busy_at, utc_now(), freshness)
+            return next_look(cursor.looked_at, cursor.busy_at, utc_now(), settings.freshness)
 
-        if cursor.request is None and not _wait(due(), until):
+        remembered = _not_outdated(known.get(settings)) if run is None else None
+        # The tables to list; None: all. Who waits for something of its own looks at all of them.
+        named = None
+        if remembered is not None and not cursor.stale and not cursor.backoffs:
+            named = _named_by_queue(settings, wait_seconds=until - time.monotonic())
+        if named is None and cursor.request is None and not at_once and not _wait(due(), until):
             return _skip(cursor, f"Bronze is looked at again at {due():%H:%M:%S} UTC")
         store = pipeline.bronze_store()
-        tables = _read_published(domain, pipeline)
+        published = known[settings] = remembered or _read_published(domain, pipeline)
+        tables, damaged = published.tables, published.damaged
+        readable = [contract for contract in domain.tables if contract.lake_name in tables]
+        if named is not None:
+            readable = [contract for contract in readable if contract.table in named]
         positions = {name: table.position for name, table in tables.items()}
-        pending = list_pending(store, domain.tables, positions, utc_now().date())
+        pending = list_pending(store, readable, positions, utc_now().date())
         cursor = _with_run_outcome(context.instance, names, cursor, run, pending)
         cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
         if run is not None and not _wait(due(), until):
             return _skip(cursor, f"Run {run.run_id} has ended. Bronze is looked at again at {due():%H:%M:%S} UTC")
-        cursor = _looked(cursor, busy=run is not None or cursor.busy_at is None)
-        while (request := plan_run(graph, cursor, pending, utc_now())) is None:
-            if time.monotonic() >= until or not _wait(due(), until):
-                return _skip(cursor, _skip_message(pending))
-            pending = list_pending(store, domain.tables, positions, utc_now().date())
+        if named is None:
+            cursor = _looked(cursor, busy=run is not None or cursor.busy_at is None)
+        while (request := plan_run(graph, cursor, pending, utc_now(), damaged=damaged)) is None:
+            if named is not None or time.monotonic() >= until or not _wait(due(), until):
+                return _skip(cursor, _skip_message(pending, damaged))
+            pending = list_pending(store, readable, positions, utc_now().date())
             cursor = _looked(cursor, busy=False)
-        cursor = _looked(cursor, busy=True)
-        cursor = cursor.model_copy(update={"request": request})
-        keys = _selected(request, names)
-        graph_now = context.repository_def.asset_graph if context.repository_def else None
-        checks = graph_now.get_check_keys_for_assets(set(keys)) - set(own_checks) if graph_now else set()
-        run_request = dg.RunRequest(
-            run_key=request.key,
-            # Dagster refuses a partition for a run in which no asset has partitions.
-            partition_key=request.day.isoformat() if set(request.nodes) - unpartitioned else None,
-            asset_selection=keys,
-            asset_check_keys=sorted(checks),
-            run_config=incremental_run_config(keys),
+        if remembered is not None:  # what seems pending may be merged: what runs is planned on the tables as they are
+            del known[settings]
+            return look(context, before, at_once=True)
+        cursor = _looked(cursor, busy=True).model_copy(update={"request": request})
+        checks = _other_checks(context, request, names, own_checks)
+        return dg.SensorResult(
+            run_requests=[_run_request(request, names, checks, unpartitioned)], cursor=cursor.model_dump_json()
         )
-        return dg.SensorResult(run_requests=[run_request], cursor=cursor.model_dump_json())
 
     return bronze_arrivals
+
+
+def _named_by_queue(settings: DomainSettings, *, wait_seconds: float) -> frozenset[str] | None:
+    """Return the tables that the queue of arrivals names; None without such a queue, and for what it cannot say."""
+    if settings.arrivals_queue is None or settings.freshness in GATHERED:
+        return None
+    return open_arrivals(settings.arrivals_queue, settings.bronze, settings.region).receive(wait_seconds=wait_seconds)
 
 
 def _wait(due: datetime, until: float) -> bool:
@@ -145,9 +166,31 @@ def _looked(cursor: Cursor, *, busy: bool) -> Cursor:
     return cursor.model_copy(update={"looked_at": now, "busy_at": now if busy else cursor.busy_at})
 
 
-def _read_published(domain: Domain, pipeline: MedallionResource) -> dict[str, PublishedTable]:
+@dataclass(frozen=True)
+class _Known:
+    """The Silver tables as the catalog had them at a time.
+
+    - tables: the published tables by lake name
+    - damaged: by node, the error of each table that cannot be read
+    """
+
+    tables: dict[str, PublishedTable]
+    damaged: dict[str, LakeDamaged]
+    at: datetime
+
+
+def _not_outdated(known: _Known | None) -> _Known | None:
+    """Return the tables if the catalog need not be asked again."""
+    if known is None or known.damaged or utc_now() - known.at >= ASK_AGAIN:
+        return None
+    return known
+
+
+def _read_published(domain: Domain, pipeline: MedallionResource) -> _Known:
+    asked_at = utc_now()
     with pipeline.lake() as lake:
-        return read_published(lake, domain.tables)
+        tables, damaged = read_published(lake, domain.tables)
+    return _Known(tables, {f"silver/{name}": lost for name, lost in damaged.items()}, asked_at)
 
 
 def _run(instance: dg.DagsterInstance, names: Names, cursor: Cursor) -> dg.DagsterRun | None:
@@ -240,6 +283,29 @@ def _outcomes(instance: dg.DagsterInstance, names: Names, run: dg.DagsterRun, re
     return read_outcomes(request.nodes, steps)
 
 
+def _other_checks(
+    context: dg.SensorEvaluationContext, request: Request, names: Names, own_checks: Collection[dg.AssetCheckKey]
+) -> list[dg.AssetCheckKey]:
+    """Return the checks of the request's assets that are not in `own_checks`."""
+    graph = context.repository_def.asset_graph if context.repository_def else None
+    selected = set(_selected(request, names))
+    return sorted(graph.get_check_keys_for_assets(selected) - set(own_checks)) if graph else []
+
+
+def _run_request(
+    request: Request, names: Names, checks: list[dg.AssetCheckKey], unpartitioned: Collection[str]
+) -> dg.RunRequest:
+    keys = _selected(request, names)
+    return dg.RunRequest(
+        run_key=request.key,
+        # Dagster refuses a partition for a run in which no asset has partitions.
+        partition_key=request.day.isoformat() if set(request.nodes) - set(unpartitioned) else None,
+        asset_selection=keys,
+        asset_check_keys=checks,
+        run_config=incremental_run_config(keys),
+    )
+
+
 def _selected(request: Request, names: Names) -> list[dg.AssetKey]:
     """Return the assets of a request: its nodes, and Bronze of the tables with objects of its day."""
     keys = [names.node_key(node) for node in request.nodes]
@@ -251,6 +317,9 @@ def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
     return dg.SensorResult(skip_reason=f"{reason}{'; ' + failing if failing else ''}.", cursor=cursor.model_dump_json())
 
 
-def _skip_message(pending: Pending) -> str:
+def _skip_message(pending: Pending, damaged: Mapping[str, LakeDamaged]) -> str:
     counts = {node: sum(map(len, days.values())) for node, days in pending.items()}
-    return "Nothing new" if not counts else "Waiting: " + ", ".join(f"{node} {count}" for node, count in counts.items())
+    waiting = ", ".join(f"{node} {count}" for node, count in counts.items())
+    return "; ".join(
+        [f"Waiting: {waiting}" if counts else "Nothing new", *(str(lost).rstrip(".") for lost in damaged.values())]
+    )

@@ -24,6 +24,7 @@ from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.health.blocks import Block, Blocks, read_blocks
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import last_change
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gap import Gap
 from medallion_assets.ledger.status import Completeness
 from medallion_assets.silver.audit import RowCounts
@@ -114,6 +115,7 @@ class Status:
         return not any(table.pending_objects for table in self.tables) and not any(mart.behind for mart in self.marts)
 
 
+@translate_outages()
 def read_status(
     lake: Lake,
     store: BronzeStore,
@@ -140,6 +142,7 @@ def read_status(
     return Status(tuple(tables.values()), tuple(shown.values()))
 
 
+@translate_outages()
 def read_last_changes(lake: Lake, domain: Domain) -> dict[str, datetime | None]:
     """Return by lake name when the newest change of each Silver table was made. Reads one column of all its rows."""
     found: dict[str, datetime | None] = {}

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -19,28 +18,26 @@ from typing import TYPE_CHECKING, Literal, Self
 import duckdb
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, field_validator
-from pydantic import ValidationError as PydanticValidationError
 from pyiceberg.exceptions import (
     CommitFailedException,
     NamespaceAlreadyExistsError,
     NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
-    ValidationError,
 )
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.utils.concurrent import ExecutorFactory
 from sqlalchemy.exc import IntegrityError
 
-from medallion_assets.errors import CommitConflict, SchemaMismatch, SettingsError, TableMissing
+from medallion_assets.errors import CommitConflict, LakeDamaged, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake import duck
 from medallion_assets.lake.aws import open_session
 from medallion_assets.lake.glue import open_glue
 from medallion_assets.lake.local_copy import LocalCopies
 from medallion_assets.lake.memory import LakeSqlCatalog, RemembersTables, TableMemory
 from medallion_assets.lake.one_at_a_time import OneAtATime
-from medallion_assets.lake.outage import damaged, translate_outages
+from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.schema import (
     added_columns,
     file_schema,
@@ -142,17 +139,29 @@ class Lake:
     @translate_outages()
     def find(self, namespace: str, name: str) -> Table | None:
         """Return the table as it is now, or None if the lake has no such table. Raises LakeUnavailable, LakeDamaged."""
-        return _load(partial(self._catalog.load_table, (namespace, name)), f"{namespace}.{name}")
+        try:
+            return self._catalog.load_table((namespace, name))
+        except NoSuchTableError:
+            return None
 
     @translate_outages()
-    def find_all(self, namespace: str, names: Collection[str]) -> dict[str, Table | None]:
+    def find_all(self, namespace: str, names: Collection[str]) -> dict[str, Table | LakeDamaged | None]:
         """Return what `find` does for each of these tables, with a question to the catalog for a hundred of them.
 
-        What is remembered is not looked at. Raises LakeUnavailable, LakeDamaged.
+        What is remembered is not looked at. A table whose metadata cannot be read has its error in place of it. Raises
+        LakeUnavailable.
         """
         loads = self._catalog.load_tables(namespace, names)
-        threads = ExecutorFactory.get_or_create()
-        return dict(zip(loads, threads.map(lambda name: _load(loads[name], f"{namespace}.{name}"), loads), strict=True))
+
+        def load(name: str) -> Table | LakeDamaged | None:
+            try:
+                return loads[name]()
+            except NoSuchTableError:
+                return None
+            except LakeDamaged as lost:
+                return lost
+
+        return dict(zip(loads, ExecutorFactory.get_or_create().map(load, loads), strict=True))
 
     def find_since(self, namespace: str, name: str, snapshot_id: int | None) -> Table | None:
         """Return the table as `find` does, but not as it was remembered before it had a snapshot.
@@ -253,6 +262,19 @@ class Lake:
         return table
 
     @translate_outages()
+    def drop(self, namespace: str, name: str) -> bool:
+        """Remove a table's entry from the catalog, also if its files are gone; return whether there was one.
+
+        Its files stay; maintenance of a new table of this name removes them. Raises LakeUnavailable.
+        """
+        try:
+            self._catalog.drop_table((namespace, name))
+        except NoSuchTableError:
+            return False
+        log.info("removed %s.%s from the catalog", namespace, name)
+        return True
+
+    @translate_outages()
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Return a new connection that reads this lake. The caller closes it.
 
@@ -311,15 +333,6 @@ class Lake:
             types = duck.sql_types(connection, file_schema(table.schema()))
         nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in younger)
         return f"(SELECT *, {nulls} FROM {scan})"
-
-
-def _load(load: Callable[[], Table], name: str) -> Table | None:
-    try:
-        return load()
-    except NoSuchTableError:
-        return None
-    except (UnicodeDecodeError, PydanticValidationError, ValidationError) as broken:
-        raise damaged(f"the metadata of {name} is not the JSON of an Iceberg table") from broken
 
 
 def _keys(session: boto3.Session) -> duck.Keys:

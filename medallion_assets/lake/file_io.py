@@ -74,6 +74,11 @@ class Kept(Generic[T]):
             while self._total > self._limit:
                 self._forget(next(iter(self._kept)))
 
+    def items(self) -> list[tuple[str, T]]:
+        """Return everything that is kept, by location; what was asked for last comes last."""
+        with self._lock:
+            return list(self._kept.items())
+
     def forget(self, location: str) -> None:
         """Keep a file no longer, if it is kept."""
         with self._lock:

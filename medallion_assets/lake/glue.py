@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Final
 
 from botocore.config import Config
 from pyarrow.fs import S3FileSystem
+from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.glue import GlueCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.typedef import EMPTY_DICT, Properties
+from pyiceberg.typedef import EMPTY_DICT, Identifier, Properties
 
 from medallion_assets.lake.duck import Keys
 from medallion_assets.lake.file_io import Kept, S3FileIO
 from medallion_assets.lake.memory import RemembersTables
-from medallion_assets.lake.one_at_a_time import OneAtATime
 
 if TYPE_CHECKING:
     import boto3
@@ -42,19 +42,13 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
     def __init__(self, client: GlueClient, io: FileIO, *, warehouse: str) -> None:
         super().__init__("lake", client=client, warehouse=warehouse)
         self._io = io
-        self._s3tables: dict[str, bool] = {}
-        self._asking = OneAtATime()
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
         return self._io
 
     def _is_s3tables_database(self, database_name: str) -> bool:
-        # What a database is never changes, and every commit asks.
-        with self._asking.alone(database_name):
-            if database_name not in self._s3tables:
-                with _whole_answer():
-                    self._s3tables[database_name] = super()._is_s3tables_database(database_name)
-            return self._s3tables[database_name]
+        # A lake's databases are of the warehouse on S3, and every commit asks.
+        return False
 
     def _get_glue_table(self, database_name: str, table_name: str) -> TableTypeDef:
         with _whole_answer():
@@ -70,9 +64,14 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
         def load(name: str) -> Table:
             if name not in found:
                 raise NoSuchTableError(f"Table does not exist: {namespace}.{name}")
-            return self._convert_glue_to_iceberg(found[name])
+            return self.sound((namespace, name), partial(self._convert_glue_to_iceberg, found[name]))
 
         return {name: partial(load, name) for name in names}
+
+    def metadata_locations(self, name: Identifier) -> tuple[str | None, str | None]:
+        """Return the table's current and previous metadata (RemembersTables.metadata_locations)."""
+        entry = self._get_glue_table(*name).get("Parameters", {})
+        return entry.get(METADATA_LOCATION), entry.get(PREVIOUS_METADATA_LOCATION)
 
     def _convert_glue_to_iceberg(self, glue_table: TableTypeDef) -> Table:
         location = glue_table.get("Parameters", {}).get("metadata_location")

@@ -5,6 +5,10 @@ two each. This process has them already, because it plans with them. So DuckDB g
 snapshot, a manifest list that names copies of the manifests, and the manifests as they are. Data files stay where they
 are.
 
+DuckDB ends the process when a manifest is gone or garbage. So a manifest is read before it is copied. What cleans a
+machine's temporary folder may take copies away: those of a snapshot are looked at before DuckDB gets them, and written
+again.
+
 Belongs here: these files. Does not belong here: the SQL that names them (catalog).
 """
 
@@ -14,7 +18,7 @@ import threading
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile, write_manifest_list
@@ -23,6 +27,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.lake.one_at_a_time import OneAtATime
+from medallion_assets.lake.snapshot import read_manifest_list, require_readable
 
 KEPT: Final = 2000
 """Copies of snapshots in a folder. When it is full, a new one is begun and the one before it removed, so that a process
@@ -54,9 +59,9 @@ class LocalCopies:
                 if self._folder is None:
                     self._folder = _Folder()
                 folder = self._folder
-            if key not in folder.known:
+            if not all(copy.is_whole for copy in folder.known.get(key, [_NONE])):
                 folder.known[key] = folder.copy(table, snapshot)
-            return folder.known[key]
+            return str(folder.known[key][0].path)
 
     def _begin_folder(self) -> None:
         if self._before is not None:
@@ -64,55 +69,83 @@ class LocalCopies:
         self._before, self._folder = self._folder, None
 
 
+class _Copy(NamedTuple):
+    """A file on this machine, with its size in bytes."""
+
+    path: Path
+    size: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file is there with its size."""
+        try:
+            return self.path.stat().st_size == self.size
+        except FileNotFoundError:
+            return False
+
+
+_NONE: Final = _Copy(Path("/nonexistent"), 0)
+
+
 class _Folder:
-    """A temporary folder of copies. `known` has their paths by metadata location and snapshot. Threads may share it."""
+    """A temporary folder of copies. Threads may share it.
+
+    `known` has them by metadata location and snapshot: the metadata, the manifest list, then the manifests.
+    """
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, int], str] = {}
+        self.known: dict[tuple[str, int], list[_Copy]] = {}
         self._folder = TemporaryDirectory(prefix="medallion-lake-")
-        self._manifests: dict[str, str] = {}
+        self._manifests: dict[str, _Copy] = {}
 
     def remove(self) -> None:
         """Remove the folder with all copies."""
         self._folder.cleanup()
 
-    def copy(self, table: Table, snapshot: Snapshot) -> str:
-        """Copy a snapshot; return the path of its metadata."""
+    def copy(self, table: Table, snapshot: Snapshot) -> list[_Copy]:
+        """Copy a snapshot, but for manifests that are there already; return its files as `known` has them."""
         folder = Path(self._folder.name)
-        manifests = snapshot.manifests(table.io)
-        new = [one.manifest_path for one in manifests if one.manifest_path not in self._manifests]
+        folder.mkdir(exist_ok=True)
+        manifests = read_manifest_list(table, snapshot)
+        new = [one for one in manifests if not self._manifests.get(one.manifest_path, _NONE).is_whole]
 
-        def copy(location: str) -> str:
-            # A name of its own, because another thread may copy the same manifest for another snapshot.
-            path = folder / f"{uuid.uuid4()}.avro"
-            with table.io.new_input(location).open() as stream:
-                path.write_bytes(stream.read())
-            return str(path)
+        def copy(manifest: ManifestFile) -> _Copy:
+            require_readable(table, snapshot, manifest)
+            with table.io.new_input(manifest.manifest_path).open() as stream:
+                # A name of its own, because another thread may copy the same manifest for another snapshot.
+                return _written(folder / f"{uuid.uuid4()}.avro", stream.read())
 
-        self._manifests |= zip(new, ExecutorFactory.get_or_create().map(copy, new), strict=True)
-        manifest_list = str(folder / f"{uuid.uuid4()}.avro")
+        copied = zip(new, ExecutorFactory.get_or_create().map(copy, new), strict=True)
+        self._manifests |= {manifest.manifest_path: made for manifest, made in copied}
+        copies = [self._manifests[one.manifest_path] for one in manifests]
+        manifest_list = folder / f"{uuid.uuid4()}.avro"
         with write_manifest_list(
             format_version=2,
-            output_file=PyArrowFileIO().new_output(manifest_list),
+            output_file=PyArrowFileIO().new_output(str(manifest_list)),
             snapshot_id=snapshot.snapshot_id,
             parent_snapshot_id=snapshot.parent_snapshot_id,
             sequence_number=snapshot.sequence_number,
             avro_compression="null",
         ) as writer:
-            writer.add_manifests([_moved(one, self._manifests[one.manifest_path]) for one in manifests])
+            writer.add_manifests([_moved(one, str(at.path)) for one, at in zip(manifests, copies, strict=True)])
         metadata = table.metadata.model_copy(
             update={
                 "current_snapshot_id": snapshot.snapshot_id,
-                "snapshots": [snapshot.model_copy(update={"manifest_list": manifest_list})],
+                "snapshots": [snapshot.model_copy(update={"manifest_list": str(manifest_list)})],
                 "refs": {},
                 "snapshot_log": [],
                 "metadata_log": [],
                 "statistics": [],
             }
         )
-        path = folder / f"{uuid.uuid4()}.metadata.json"
-        path.write_text(metadata.model_dump_json(exclude_none=True), encoding="utf-8")
-        return str(path)
+        text = metadata.model_dump_json(exclude_none=True).encode()
+        written = _written(folder / f"{uuid.uuid4()}.metadata.json", text)
+        return [written, _Copy(manifest_list, manifest_list.stat().st_size), *copies]
+
+
+def _written(path: Path, content: bytes) -> _Copy:
+    path.write_bytes(content)
+    return _Copy(path, len(content))
 
 
 def _moved(manifest: ManifestFile, path: str) -> ManifestFile:

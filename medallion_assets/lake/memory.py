@@ -20,13 +20,16 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from pyiceberg.catalog import MetastoreCatalog
-from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.table import CommitTableResponse, Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import TableRequirement, TableUpdate
 from pyiceberg.typedef import Identifier
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from medallion_assets.lake.damage import NOT_METADATA, read_metadata, remember_table, unreadable_metadata
 from medallion_assets.lake.one_at_a_time import OneAtATime
 
 SECONDS: Final = 20.0
@@ -90,7 +93,7 @@ class RemembersTables(MetastoreCatalog):
         """Return a table as it is remembered, or else as it is now."""
         memory = self.memory
         if memory is None:
-            return super().load_table(identifier)  # type: ignore[safe-super]
+            return self.sound(self.identifier_to_tuple(identifier), partial(super().load_table, identifier))  # type: ignore[safe-super]
         name, tables = self.identifier_to_tuple(identifier), memory.tables()
         if memory.first is not None and memory.first not in {name, *tables}:
             with suppress(NoSuchTableError):
@@ -98,7 +101,7 @@ class RemembersTables(MetastoreCatalog):
         with memory.one_at_a_time.alone(name):
             if name not in tables:
                 try:
-                    table = super().load_table(identifier)  # type: ignore[safe-super]
+                    table = self.sound(name, partial(super().load_table, identifier))  # type: ignore[safe-super]
                 except NoSuchTableError:
                     tables[name] = None
                     raise
@@ -115,6 +118,21 @@ class RemembersTables(MetastoreCatalog):
         A catalog that answers for many tables at once is asked here.
         """
         return {name: partial(self.load_table, (namespace, name)) for name in names}
+
+    def sound(self, name: Identifier, load: Callable[[], Table]) -> Table:
+        """Return the table that `load` returns. Raises LakeDamaged if its metadata cannot be read."""
+        try:
+            table = load()
+        except (FileNotFoundError, *NOT_METADATA) as broken:
+            current, before = self.metadata_locations(name)
+            io = self._load_file_io(location=current)
+            raise unreadable_metadata(".".join(name), current, read_metadata(io, before)) from broken
+        remember_table(table)
+        return table
+
+    def metadata_locations(self, name: Identifier) -> tuple[str | None, str | None]:
+        """Return where the catalog says that a table's metadata is, and where it was before the last commit."""
+        raise NotImplementedError
 
     def create_table(self, identifier: str | Identifier, *args: Any, **kwargs: Any) -> Table:
         """Create a table, which from now on is known to exist."""
@@ -153,3 +171,14 @@ class RemembersTables(MetastoreCatalog):
 
 class LakeSqlCatalog(RemembersTables, SqlCatalog):
     """The catalog of a lake on files."""
+
+    def metadata_locations(self, name: Identifier) -> tuple[str | None, str | None]:
+        """Return the table's current and previous metadata (RemembersTables.metadata_locations)."""
+        entry = select(IcebergTables.metadata_location, IcebergTables.previous_metadata_location).where(
+            IcebergTables.catalog_name == self.name,
+            IcebergTables.table_namespace == name[0],
+            IcebergTables.table_name == name[1],
+        )
+        with Session(self.engine) as session:
+            current, before = session.execute(entry).one()
+        return current, before

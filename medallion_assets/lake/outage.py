@@ -12,20 +12,33 @@ from contextlib import contextmanager
 import duckdb
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 from pyiceberg.exceptions import CommitStateUnknownException
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from medallion_assets.errors import LakeDamaged, LakeUnavailable, SettingsError
+from medallion_assets.lake.damage import missing_file
 
 # A call to the catalog or the store raises one of these when its answer is lost. Its effect is then unknown.
 ANSWER_LOST = (OSError, BotoCoreError, ClientError, OperationalError, CommitStateUnknownException)
-_NOT_READ = (duckdb.HTTPException, duckdb.IOException, duckdb.InvalidInputException)
+_UNREACHED = (duckdb.HTTPException, duckdb.IOException)
+# And one of these for a file that is gone or garbage, but also for a mistake in a query.
+_NOT_READ = (*_UNREACHED, duckdb.InvalidInputException)
 
 _REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "HTTP 403")
 _FORBIDDEN = ("Permission denied", "Read-only file system", "readonly database", "Operation not permitted")
+_NO_DATABASE = ("file is not a database", "database disk image is malformed")
 _FULL = ("No space left on device", "disk is full", "Disk quota exceeded", "File too large")
 _NO_BUCKET = ("NoSuchBucket", "NO_SUCH_BUCKET")
 _GONE = ("No such file or directory", "No files found", "HTTP 404", "404 (Not Found)", "NoSuchKey", "NO_SUCH_KEY")
-_GARBLED = ("No magic bytes found", "too small to be a Parquet file", "Invalid Parquet file", "TProtocolException")
+_GARBLED = (
+    "No magic bytes found",
+    "too small to be a Parquet file",
+    "Invalid Parquet file",
+    "TProtocolException",
+    "don't know what type",
+    # Its length is not that of the manifest.
+    "Content-Length from server mismatches",
+    "Could not read enough bytes",
+)
 _BUSY = ("Throttling", "ThrottlingException", "SlowDown", "RequestLimitExceeded", "TooManyRequestsException")
 
 
@@ -41,7 +54,7 @@ def translate_outages() -> Iterator[None]:
     except (NoCredentialsError, PartialCredentialsError) as missing:
         raise SettingsError(f"The lake needs AWS credentials: {missing}. Set them or choose a profile.") from missing
     except FileNotFoundError as gone:
-        raise damaged(_first_line(gone)) from gone
+        raise missing_file(_first_line(gone)) from gone
     except ClientError as answer:
         status, code = answer.response["ResponseMetadata"]["HTTPStatusCode"], answer.response["Error"]["Code"]
         if status in (401, 403):
@@ -51,7 +64,7 @@ def translate_outages() -> Iterator[None]:
         if status >= 500 or code in _BUSY:
             raise LakeUnavailable(f"The lake's catalog failed: {answer}. Try again later.") from answer
         raise
-    except (*ANSWER_LOST, *_NOT_READ) as failure:
+    except (*ANSWER_LOST, DatabaseError, duckdb.Error) as failure:
         if (ours := _translated(failure)) is None:
             raise
         raise ours from failure
@@ -62,28 +75,29 @@ def translate_read_outages() -> Iterator[None]:
     """Translate only what DuckDB raises when it reads files; errors of source and catalog pass unchanged."""
     try:
         yield
-    except _NOT_READ as failure:
+    except duckdb.Error as failure:
         if (ours := _translated(failure)) is None:
             raise
         raise ours from failure
 
 
-def damaged(what: str) -> LakeDamaged:
-    """Return the error for a file of a table that is gone or cannot be read; `what` names it."""
-    return LakeDamaged(
-        f"A table of the lake needs a file that is gone or cannot be read: {what}. Restore it from an older version of "
-        'the bucket. If there is none, make the table anew: docs/runbook.md, "A file of the lake is gone".'
-    )
-
-
 def _translated(failure: BaseException) -> SettingsError | LakeUnavailable | LakeDamaged | None:
     """Return our error; None for a mistake in a query."""
     text = _first_line(failure)
-    if any(sign in text for sign in (*_GONE, *_GARBLED)):
-        return damaged(text)
-    if isinstance(failure, duckdb.InvalidInputException):
+    may_be_a_mistake = isinstance(failure, duckdb.Error) and not isinstance(failure, _UNREACHED)
+    # DuckDB's Parquet reader raises the general class for some garbage.
+    if may_be_a_mistake and not isinstance(failure, _NOT_READ) and type(failure) is not duckdb.Error:
         return None
-    return _explained(text)
+    if any(sign in text for sign in (*_GONE, *_GARBLED)):
+        return missing_file(text)
+    if isinstance(failure, DatabaseError) and any(sign in text for sign in _NO_DATABASE):
+        return LakeDamaged(
+            f"The catalog's file, catalog.db in the warehouse, cannot be read ({text}). Restore it from a backup, or "
+            'make every table anew: docs/runbook.md, "A file of the lake is gone".'
+        )
+    if isinstance(failure, DatabaseError) and not isinstance(failure, OperationalError):
+        return None
+    return None if may_be_a_mistake else _explained(text)
 
 
 def _explained(text: str) -> SettingsError | LakeUnavailable:

@@ -6,17 +6,19 @@ Belongs here: reading them. Does not belong here: writing a snapshot (commit), r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Final
 
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.errors import SchemaMismatch
-from medallion_assets.lake.outage import damaged
+from medallion_assets.lake.damage import NOT_AVRO, unreadable_manifest
+from medallion_assets.lake.file_io import Kept
 
-# What pyiceberg's reader of Avro raises for bytes that are not Avro.
-_NOT_AVRO = (ValueError, EOFError, TypeError, LookupError, OverflowError, RuntimeError)
+_whole: Final[Kept[bool]] = Kept(100_000, size=lambda _: 1)
+"""The manifests and manifest lists that this process has read, by location."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,9 @@ class Contents:
         snapshot = table.snapshot_by_id(snapshot_id) if snapshot_id is not None else None
         if snapshot is None:
             return cls([])
-        try:
-            manifests = snapshot.manifests(table.io)
-            entries = ExecutorFactory.get_or_create().map(lambda one: one.fetch_manifest_entry(table.io), manifests)
-            contents = cls(list(zip(manifests, entries, strict=True)))
-        except _NOT_AVRO as broken:
-            written_at = datetime.fromtimestamp(snapshot.timestamp_ms / 1000, UTC)
-            raise damaged(
-                f"a manifest of {'.'.join(table.name())}, snapshot {snapshot_id} of {written_at:%Y-%m-%d %H:%M:%S} UTC"
-            ) from broken
+        manifests = read_manifest_list(table, snapshot)
+        entries = ExecutorFactory.get_or_create().map(lambda one: _read_entries(table, snapshot, one), manifests)
+        contents = cls(list(zip(manifests, entries, strict=True)))
         for file in (*contents.data_files(), *contents.delete_files()):
             if (foreign := _unreadable(file)) is not None:
                 raise SchemaMismatch(
@@ -65,6 +61,50 @@ class Contents:
 
     def _files(self, content: ManifestContent) -> list[DataFile]:
         return [e.data_file for manifest, entries in self.manifests if manifest.content is content for e in entries]
+
+
+def read_manifest_list(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
+    """Return the manifests of a snapshot. Raises LakeDamaged, and what the table's `io` raises."""
+    try:
+        _require_whole(table, snapshot.manifest_list)
+        manifests = snapshot.manifests(table.io)
+    except (FileNotFoundError, *NOT_AVRO) as broken:
+        raise unreadable_manifest(table, snapshot, snapshot.manifest_list) from broken
+    _whole.keep(snapshot.manifest_list, True)
+    return manifests
+
+
+def require_readable(table: Table, snapshot: Snapshot, manifest: ManifestFile) -> None:
+    """Check that a manifest of a snapshot can be read, once in this process: DuckDB ends the process if it cannot.
+
+    Raises LakeDamaged, and what the table's `io` raises.
+    """
+    if _whole.get(manifest.manifest_path) is None:
+        _read_entries(table, snapshot, manifest)
+
+
+def _read_entries(table: Table, snapshot: Snapshot, manifest: ManifestFile) -> list[ManifestEntry]:
+    try:
+        _require_whole(table, manifest.manifest_path)
+        entries = manifest.fetch_manifest_entry(table.io)
+    except (FileNotFoundError, *NOT_AVRO) as broken:
+        raise unreadable_manifest(table, snapshot, manifest.manifest_path) from broken
+    _whole.keep(manifest.manifest_path, True)
+    return entries
+
+
+def _require_whole(table: Table, location: str) -> None:
+    """Check that a file is a whole Avro file, unless this process has read it before.
+
+    pyiceberg's reader ends the process for some bytes that are none. An Avro file begins with four known bytes, and its
+    last 16 bytes are a marker that its header has as well. Raises ValueError, and what the `io` raises.
+    """
+    if _whole.get(location) is not None:
+        return
+    with table.io.new_input(location).open() as stream:
+        content = stream.read()
+    if not content.startswith(b"Obj\x01") or content.find(content[-16:]) == len(content) - 16:
+        raise ValueError(f"{location} is not a whole Avro file")
 
 
 def _unreadable(file: DataFile) -> str | None:

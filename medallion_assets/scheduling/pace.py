@@ -1,7 +1,7 @@
 """How soon Bronze is looked at again: quick while changes arrive, slow when nothing does, or at a fixed pace.
 
-A look is a listing of each table and a request to the catalog for each; on S3 both cost money, and a run that follows
-costs more. Belongs here: the pause between two looks. Does not belong here: waiting for it (the sensor).
+A look is a listing of each table, and now and then a question to the catalog for each; on S3 both cost money, and a run
+that follows costs more. Belongs here: the pause between two looks. Does not belong here: waiting for it (the sensor).
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ LONGEST: Final = timedelta(seconds=30)
 SHARE: Final = 10
 """With the freshness of seconds, the pause grows to a tenth of the quiet time: what arrives after ten seconds is
 seen within one, what arrives after five quiet minutes within thirty."""
+
+ASK_AGAIN: Final = timedelta(minutes=5)
+"""How long the catalog is not asked while nothing is pending after the positions that it last gave. A commit of another
+process, and a table that was rolled back or made anew, are seen after this time, or with the next run."""
 
 GATHERED: Final = {"minutes": timedelta(minutes=1), "hourly": timedelta(hours=1)}
 """With the others, changes are gathered for this long."""

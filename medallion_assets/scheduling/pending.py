@@ -16,6 +16,7 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import LakeDamaged
 from medallion_assets.scheduling.planner import Pending
 
 if TYPE_CHECKING:
@@ -37,23 +38,29 @@ class PublishedTable:
     run_id: str | None = None
 
 
-def read_published(lake: Lake, contracts: Collection[Contract]) -> dict[str, PublishedTable]:
-    """Return the Silver tables as published, by lake name; one that does not exist yet is at the start.
+def read_published(
+    lake: Lake, contracts: Collection[Contract]
+) -> tuple[dict[str, PublishedTable], dict[str, LakeDamaged]]:
+    """Return the Silver tables as published, and the errors of those that cannot be read, by lake name.
 
-    Raises LakeUnavailable.
+    A table that does not exist yet is at the start. Raises LakeUnavailable.
     """
     from medallion_assets.lake.history import last_change
     from medallion_assets.silver.table import RUN_ID, SILVER, read_position
 
     found: dict[str, PublishedTable] = {}
+    damaged: dict[str, LakeDamaged] = {}
     for name, table in lake.find_all(SILVER, [contract.lake_name for contract in contracts]).items():
+        if isinstance(table, LakeDamaged):
+            damaged[name] = table
+            continue
         change = last_change(table) if table is not None else None
         found[name] = PublishedTable(
             read_position(table),
             change.snapshot_id if change else None,
             change.summary.additional_properties.get(RUN_ID) if change and change.summary else None,
         )
-    return found
+    return found, damaged
 
 
 def list_pending(

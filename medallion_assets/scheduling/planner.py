@@ -209,21 +209,29 @@ def observe_commits(cursor: Cursor, graph: Graph, commits: Mapping[str, int], *,
     )
 
 
-def plan_run(graph: Graph, cursor: Cursor, pending: Pending, now: datetime) -> Request | None:
+def plan_run(
+    graph: Graph, cursor: Cursor, pending: Pending, now: datetime, *, damaged: Collection[str] = ()
+) -> Request | None:
     """Return the run to request now, or None if there is nothing to run.
 
     The oldest capture day comes first. A failing table is tried alone when its pause is over, so that it cannot delay
     another one. Until it succeeds the marts that read it are left out, also those that read it through another mart,
-    and stay published as they are. So do the marts behind a failing mart until its pause is over.
+    and stay published as they are. So do the marts behind a failing mart until its pause is over. `damaged` are nodes
+    whose table cannot be read: they and everything downstream wait until it can.
     """
     backing_off = {node for node, backoff in cursor.backoffs.items() if backoff.retry_at > now}
     failing = {node for node in cursor.backoffs if not is_mart(node)}
-    retry = min((node for node in failing - backing_off if pending.get(node) or node in cursor.stale), default=None)
+    unreadable = {*damaged, *graph.downstream(damaged)}
+    retry = min(
+        (node for node in failing - backing_off - unreadable if pending.get(node) or node in cursor.stale), default=None
+    )
     if retry is not None:
         start, failing = {retry}, failing - {retry}
     else:
         start = {node for node in graph.tables if pending.get(node)} | cursor.stale
-    left_out = backing_off | graph.with_marts_over(failing | {node for node in backing_off if is_mart(node)})
+    left_out = (
+        unreadable | backing_off | graph.with_marts_over(failing | {node for node in backing_off if is_mart(node)})
+    )
     days = [day for node in start - left_out for day in pending.get(node, {})]
     day = min(days, default=now.date())
     oldest = {node: names[day][0] for node, names in pending.items() if node in start - left_out and day in names}

@@ -23,6 +23,8 @@ MEASURED = load_measured()
 MILLION = Load(changes_per_day=1_000_000, item_bytes=500, tables=3, dashboards=3)
 FLOOD = Load(changes_per_day=86_400 * 5_000, item_bytes=2_000, tables=1, dashboards=1)
 """Full batches of large items: Bronze objects are as large as they get."""
+ATHENA = replace(MILLION, engine="athena")
+NOTIFIED = replace(MILLION, notified=True)
 
 loads = st.builds(
     Load,
@@ -107,7 +109,34 @@ def test_the_largest_lines_are_named_with_what_moves_them() -> None:
     largest = ours(MILLION).largest(3)
     assert all(line.moved_by for line in largest)
     assert all(f"  {line.item}, {line.usd:.2f} USD a month; moved by {line.moved_by}" in shown for line in largest)
-    assert set(MOVED_BY) <= {line.item for line in ours(MILLION).lines}
+    assert set(MOVED_BY) <= {line.item for load in (MILLION, ATHENA, NOTIFIED) for line in ours(load).lines}
+
+
+def test_marts_in_athena_cost_what_their_refreshes_scan() -> None:
+    """Three marts in each of 43,800 runs; a refresh scans a fifth of Silver, and is billed for 10 MB at least."""
+    bill = ours(ATHENA)
+    silver = amount(bill, "Silver and Gold")
+    scanned = Decimal(730) * 60 * 3 * silver / 1000 * Decimal("0.2")
+    assert amount(bill, "marts in Athena") == pytest.approx(scanned, rel=Decimal("1e-20"))
+    assert bill.usd > ours(MILLION).usd
+    assert "marts in Athena" in {line.item for line in bill.largest(3)}
+    shown = medallion("cost", "--changes-per-day", "1000000", "--engine", "athena").stdout
+    assert "  marts in Athena, " in shown.partition("The largest:")[2]
+    small = replace(ATHENA, changes_per_day=10_000, item_bytes=50)
+    assert amount(ours(small), "marts in Athena") == Decimal(730) * 60 * 3 / 100_000
+    assert "marts in Athena" not in {line.item for line in ours(MILLION).lines}
+
+
+@pytest.mark.parametrize("freshness", ["minutes", "hourly"])
+def test_notifications_are_for_who_does_not_wait(freshness: Freshness) -> None:
+    assert ours(replace(NOTIFIED, freshness=freshness)) == ours(replace(MILLION, freshness=freshness))
+
+
+def test_with_many_quiet_tables_notifications_cost_less_than_listings() -> None:
+    quiet = Load(changes_per_day=100, item_bytes=500, tables=60, dashboards=0)
+    told = replace(quiet, notified=True)
+    assert amount(ours(told), "listings of Bronze") < amount(ours(quiet), "listings of Bronze")
+    assert ours(told).usd < ours(quiet).usd
 
 
 def test_a_line_costs_its_amount_by_its_price() -> None:
@@ -147,7 +176,12 @@ def _warm(bill: Bill) -> Decimal:
 
 
 def test_every_price_says_where_it_is_listed_and_is_used() -> None:
-    used = {line.price for load in (MILLION, FLOOD) for bill in bills(load, PRICES, MEASURED) for line in bill.lines}
+    used = {
+        line.price
+        for load in (MILLION, FLOOD, NOTIFIED)
+        for bill in bills(load, PRICES, MEASURED)
+        for line in bill.lines
+    }
     assert used == set(PRICES.prices)
     assert all(price.source.startswith("https://aws.amazon.com/") for price in PRICES.prices.values())
 

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import boto3
 import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
 from medallion_assets.capture.file_store import FileStore
+from medallion_assets.capture.s3_store import S3Store
 from medallion_assets.cli.main import app
 from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.contracts.model import Contract
 from medallion_assets.defs import sensors
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets.lake import maintenance as lake_maintenance
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.scheduling.pending import list_pending
+from medallion_assets.local.emulator import Emulator
+from medallion_assets.scheduling.pending import list_pending, read_published
 from medallion_assets.settings import Settings
-from medallion_assets_tests.defs.runs import checks, page_run, today
+from medallion_assets_tests.defs.runs import checks, failure, page_run, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product, rows, snapshot
 from medallion_assets_tests.defs.ticker import Ticker, keys, launched
+from medallion_assets_tests.scheduling.test_arrivals import notified_queue
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
 
@@ -34,6 +41,7 @@ pytestmark = pytest.mark.usefixtures("lake_on_files")
 def ticker(shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticker]:
     monkeypatch.setattr(sensors, "WATCH_SECONDS", 0.0)
     monkeypatch.setattr(sensors, "next_look", lambda looked_at, busy_at, now, freshness: now)
+    monkeypatch.setattr(sensors, "ASK_AGAIN", timedelta(0))
     yield Ticker(shipped, instance)
 
 
@@ -275,6 +283,46 @@ def test_an_outage_is_a_skipped_tick_that_says_why_and_the_next_one_goes_on(
     assert "silver/customers" in keys(ticker.tick())
 
 
+def test_a_table_whose_metadata_is_lost_waits_with_its_marts_and_the_tick_says_so(ticker: Ticker) -> None:
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.run_until_idle()
+    with Lake.open(Settings.load().lake()) as lake:
+        file = Path(lake.table("silver", "orders").metadata_location.removeprefix("file://"))
+    content = file.read_bytes()
+    file.unlink()
+    capture(product("p2"), order("o2"))
+    request = ticker.tick()
+    assert keys(request) == {"bronze/products", "silver/products"}
+    assert request is not None
+    assert ticker.run(request).success
+    assert ticker.tick() is None
+    assert re.match(
+        r"Nothing new; silver\.orders lacks a file, or it cannot be read: the metadata file .*`medallion rebuild",
+        ticker.skipped,
+    )
+    file.write_bytes(content)
+    ticker.run_until_idle()
+    assert [row["order_id"] for row in rows("silver", "orders")] == ["o1", "o2"]
+    assert len(rows("gold", "product_performance")) == 2
+
+
+def test_a_file_that_is_lost_fails_a_step_once_with_a_sentence(ticker: Ticker) -> None:
+    capture(customer("c1"))
+    ticker.run_until_idle()
+    with Lake.open(Settings.load().lake()) as lake:
+        folder = Path(lake.table("silver", "customers").location().removeprefix("file://"))
+    for file in folder.glob("data/*.parquet"):
+        file.unlink()
+    capture(customer("c1", region="US"))
+    request = ticker.tick()
+    assert request is not None
+    run = ticker.run(request)
+    assert failure(run, "silver/customers").startswith(
+        "silver.customers lacks a file, or it cannot be read: the data file"
+    )
+    assert not [event for event in run.all_events if event.is_step_up_for_retry]
+
+
 class Clock:
     """The time of the sensor, which passes only when it sleeps or when a test lets it pass; and its looks at Bronze."""
 
@@ -321,6 +369,42 @@ def test_looks_become_rare_while_nothing_arrives_and_quick_with_news(
     assert seconds <= 2
 
 
+def test_the_catalog_is_asked_now_and_then_while_nothing_is_pending_and_for_every_run(
+    shipped: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, ticker = Clock(monkeypatch), Ticker(shipped, instance)
+    asked: list[datetime] = []
+
+    def counted(lake: Lake, contracts: Collection[Contract]) -> Any:
+        asked.append(clock.now)
+        return read_published(lake, contracts)
+
+    monkeypatch.setattr(sensors, "read_published", counted)
+    capture(customer("c1"))
+    _, request = clock.seconds_until(ticker)
+    assert ticker.run(request).success
+    start = clock.now
+    while clock.now < start + timedelta(minutes=20):
+        assert ticker.tick() is None
+        clock.let_pass(1.0)
+    times = sorted({at for at in asked if at > start + timedelta(minutes=1)})
+    assert 3 <= len(times) <= 4
+
+    before = len(asked)
+    capture(customer("c2"))
+    _, request = clock.seconds_until(ticker)
+    assert len(asked) == before + 1
+    assert ticker.run(request).success
+    ticker.tick()
+
+    with Lake.open(Settings.load().lake()) as lake:
+        assert lake.drop("silver", "customers")
+    seconds, request = clock.seconds_until(ticker)
+    assert seconds <= 300 + 31
+    assert ticker.run(request).success
+    assert [row["customer_id"] for row in rows("silver", "customers")] == ["c1", "c2"]
+
+
 @pytest.mark.parametrize(("freshness", "gathered"), [("minutes", 60), ("hourly", 3600)])
 def test_changes_are_gathered_for_as_long_as_the_setting_says(
     shipped: dg.Definitions,
@@ -358,3 +442,74 @@ def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.Monkey
     ticker.tick()
     assert sorted(table for table, _ in listed) == ["Customers", "Orders", "Products"]
     assert all(after is not None for _, after in listed)
+
+
+class Queued:
+    """The sensor with Bronze on S3 and a queue that the bucket tells; what the sensor lists."""
+
+    def __init__(self, ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ticker = ticker
+        self.listed: list[str] = []
+        real = S3Store.list
+
+        def counted(store: S3Store, table: str, **options: Any) -> Iterator[str]:
+            self.listed.append(table)
+            return real(store, table, **options)
+
+        monkeypatch.setattr(S3Store, "list", counted)
+
+    def tick(self) -> tuple[dg.RunRequest | None, list[str]]:
+        self.listed.clear()
+        return self.ticker.tick(), sorted(self.listed)
+
+
+@pytest.fixture
+def queued(ticker: Ticker, aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Queued:
+    bucket = f"bronze-{os.environ['AWS_ACCESS_KEY_ID']}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    monkeypatch.setenv("MEDALLION_BRONZE", f"s3://{bucket}/bronze")
+    monkeypatch.setenv("MEDALLION_ARRIVALS_QUEUE", notified_queue(bucket))
+    capture(customer("c1"), product("p1"), order("o1"))
+    ticker.run_until_idle()
+    # From here on, a full listing is due after five minutes, and a look before it is the queue's.
+    monkeypatch.setattr(sensors, "ASK_AGAIN", timedelta(minutes=5))
+    monkeypatch.setattr(
+        sensors, "next_look", lambda looked_at, busy_at, now, freshness: looked_at + timedelta(minutes=5)
+    )
+    queued = Queued(ticker, monkeypatch)
+    queued.tick()
+    return queued
+
+
+def test_with_a_queue_the_sensor_lists_only_what_the_bucket_names(queued: Queued) -> None:
+    assert queued.tick() == (None, [])
+    assert queued.ticker.skipped == "Nothing new."
+    capture(product("p2"))
+    request, listed = queued.tick()
+    assert keys(request) == {"bronze/products", "silver/products", "gold/product_performance"}
+    assert listed == ["Customers", "Orders", "Products", "Products"]
+    assert request is not None
+    assert queued.ticker.run(request).success
+    assert queued.tick() == (None, ["Customers", "Orders", "Products"])
+    assert queued.tick() == (None, [])
+
+
+def test_a_lost_notification_costs_latency_only(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    capture(product("p2"))
+    boto3.client("sqs").purge_queue(QueueUrl=os.environ["MEDALLION_ARRIVALS_QUEUE"])
+    assert queued.tick() == (None, [])
+    later = datetime.now(UTC) + timedelta(minutes=6)
+    monkeypatch.setattr(sensors, "utc_now", lambda: later)
+    request, _ = queued.tick()
+    assert "silver/products" in keys(request)
+
+
+def test_without_its_queue_the_sensor_lists(queued: Queued, monkeypatch: pytest.MonkeyPatch) -> None:
+    boto3.client("sqs").delete_queue(QueueUrl=os.environ["MEDALLION_ARRIVALS_QUEUE"])
+    capture(product("p2"))
+    assert queued.tick() == (None, [])
+    later = datetime.now(UTC) + timedelta(minutes=6)
+    monkeypatch.setattr(sensors, "utc_now", lambda: later)
+    request, _ = queued.tick()
+    assert "silver/products" in keys(request)

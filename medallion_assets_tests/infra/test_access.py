@@ -131,6 +131,29 @@ def test_the_operator_may_make_the_calls_of_a_redrive_and_remove_nothing_else_of
     assert not [resource for _, resource in allowed(stack, "Rolepipeline") if "-given-up-" in resource]
 
 
+def test_the_operator_may_rebuild_the_tables_of_the_domain_and_a_run_may_not(assembly: Assembly) -> None:
+    pairs = list(allowed(assembly["Orchestrator"], "Roleoperator"))
+    dropped = {
+        arn.partition(":table/")[2] for action, arn in pairs if action == "glue:DeleteTable" and ":table/" in arn
+    }
+    expected = {f"{layer}/{table}" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
+    assert dropped == expected | {f"gold/{mart}" for mart in MARTS} | {"ops/*"}
+
+
+def test_only_who_evaluates_the_sensor_receives_arrivals_and_may_do_nothing_else_with_them(
+    assemblies: dict[str, Assembly],
+) -> None:
+    stack = assemblies["dev"]["Orchestrator"]
+    arn = "arn:aws:sqs:eu-central-1:111111111111:medallion-dev-arrivals"
+    sqs = {pair for pair in allowed(stack, "Rolepipeline") if pair[0].startswith("sqs:")}
+    assert sqs == {("sqs:ReceiveMessage", arn)}
+    for other in ("Roleoperator", "Roledaemon", "Rolewebserver"):
+        assert not [action for action, _ in allowed(stack, other) if action.startswith("sqs:")]
+    assert not [
+        action for action, _ in allowed(assemblies["prod"]["Orchestrator"], "Rolepipeline") if action.startswith("sqs:")
+    ]
+
+
 def test_grafana_reads_gold_and_health_and_nothing_else(assembly: Assembly) -> None:
     stack = assembly["Dashboards"]
     assert objects(stack, "Role", "s3:GetObject") == {"warehouse/gold/*", "warehouse/ops/*"}

@@ -56,6 +56,7 @@ UNTAGGED: Final = {
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
     "AWS::SecretsManager::SecretTargetAttachment",
 }
 """Kinds that CloudFormation gives no tags."""

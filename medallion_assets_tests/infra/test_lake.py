@@ -6,6 +6,7 @@ from typing import Any
 
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.scheduling.pace import ASK_AGAIN
 from medallion_assets_tests.infra.assembly import Assembly, Template
 
 DOMAIN = load_domain("ecommerce")
@@ -96,3 +97,28 @@ def test_a_query_is_cancelled_at_its_limit_whatever_the_client_says(assembly: As
         assert configuration["EnforceWorkGroupConfiguration"] is True
         assert configuration["BytesScannedCutoffPerQuery"] >= 2**30
         assert configuration["PublishCloudWatchMetricsEnabled"] is True
+
+
+def test_the_bucket_tells_a_private_queue_of_bronze_where_it_is_asked_to(assemblies: dict[str, Assembly]) -> None:
+    lake = assemblies["dev"]["Lake"]
+    queue = lake.one("AWS::SQS::Queue")
+    assert queue["SqsManagedSseEnabled"] is True
+    # Who received a message hides it until it expires; then the sensor lists everything anyway.
+    assert queue["MessageRetentionPeriod"] == queue["VisibilityTimeout"] == ASK_AGAIN.total_seconds()
+    deny, allow = lake.one("AWS::SQS::QueuePolicy")["PolicyDocument"]["Statement"]
+    assert (deny["Effect"], deny["Action"]) == ("Deny", "sqs:*")
+    assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert (allow["Action"], allow["Principal"]) == ("sqs:SendMessage", {"Service": "s3.amazonaws.com"})
+    assert allow["Condition"] == {
+        "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{bucket(lake, 'lake')['BucketName']}"},
+        "StringEquals": {"aws:SourceAccount": "111111111111"},
+    }
+    (told,) = bucket(lake, "lake")["NotificationConfiguration"]["QueueConfigurations"]
+    assert told["Event"] == "s3:ObjectCreated:*"
+    assert {rule["Name"]: rule["Value"] for rule in told["Filter"]["S3Key"]["Rules"]} == {
+        "prefix": "bronze/",
+        "suffix": ".parquet",
+    }
+    for other in ("stg", "prod"):
+        assert not assemblies[other]["Lake"].properties("AWS::SQS::Queue")
+        assert "NotificationConfiguration" not in bucket(assemblies[other]["Lake"], "lake")

@@ -205,6 +205,18 @@ def test_without_an_engine_runs_compute_with_duckdb(assembly: Assembly) -> None:
         assert not [entry for entry in container["Environment"] if "ENGINE" in entry["Name"]]
 
 
+def test_only_the_code_server_knows_the_queue_of_arrivals(assemblies: dict[str, Assembly]) -> None:
+    for environment in ("dev", "prod"):
+        known = {
+            name: variable["Value"]
+            for name, container in containers(assemblies[environment]).items()
+            for variable in container["Environment"]
+            if variable["Name"] == "MEDALLION_ARRIVALS_QUEUE"
+        }
+        url = "https://sqs.eu-central-1.amazonaws.com/111111111111/medallion-dev-arrivals"
+        assert known == ({"code": url} if environment == "dev" else {})
+
+
 def test_only_runs_know_the_engine_of_the_marts(variants: dict[str, Assembly]) -> None:
     """They are what `settings.py` needs for it."""
     for engine in ("athena", "trino"):

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from pydantic import ValidationError
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
 from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeDamaged, LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
@@ -181,7 +182,7 @@ def test_many_tables_are_found_as_each_is(lake: Lake) -> None:
     assert found["gone"] is None
     for name in ("customers", "orders"):
         table, one = found[name], lake.table("silver", name)
-        assert table is not None
+        assert isinstance(table, Table)
         assert (table.name(), table.metadata, table.metadata_location) == (
             one.name(),
             one.metadata,

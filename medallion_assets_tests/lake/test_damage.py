@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -32,11 +33,11 @@ def files(table: Table, *, deletes: bool) -> list[str]:
 
 
 KINDS: dict[str, Callable[[Table], list[str]]] = {
-    "metadata": lambda table: [table.metadata_location],
+    "metadata file": lambda table: [table.metadata_location],
     "manifest list": lambda table: [table.current_snapshot().manifest_list],  # type: ignore[union-attr]
     "manifest": manifests,
-    "data": lambda table: files(table, deletes=False),
-    "deletes": lambda table: files(table, deletes=True),
+    "data file": lambda table: files(table, deletes=False),
+    "delete file": lambda table: files(table, deletes=True),
 }
 
 
@@ -45,24 +46,58 @@ def damage(path: str, how: str) -> None:
     content = file.read_bytes()
     file.unlink()
     if how != "gone":
-        file.write_bytes(content[: len(content) // 2] if how == "cut" else b"")
+        garbage = {"cut": content[: len(content) // 2], "noise": random.Random(0).randbytes(len(content))}
+        file.write_bytes(garbage.get(how, b""))
 
 
-@pytest.mark.parametrize("how", ["gone", "cut", "empty"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_named_and_is_no_outage(lake: Lake, kind: str, how: str) -> None:
+def damaged_lake(lake: Lake, kind: str, how: str) -> None:
     table = lake.ensure("silver", "orders", ORDERS, key=["id"])
     merge(lake, table, rows(ORDERS, order("a", 1)))
     merge(lake, table, rows(ORDERS, order("a", 2), order("b", 1)))
     for path in KINDS[kind](table):
         damage(path, how)
-    with pytest.raises(LakeDamaged, match=r"Restore it from an older version .* \"A file of the lake is gone\""):
+
+
+def sentence(kind: str) -> str:
+    since = r"(It has been part of the table since|It was committed after)"
+    return (
+        rf"^silver\.orders lacks a file, or it cannot be read: the {kind} \S+\. {since} snapshot \d+ of "
+        r"\d{4}-\d\d-\d\d [\d:]{8} UTC\. Restore it .* with `medallion rebuild silver\.orders`: "
+        r'docs/runbook\.md, "A file of the lake is gone"\.$'
+    )
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "noise", "empty"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_named_and_is_no_outage(lake: Lake, kind: str, how: str) -> None:
+    damaged_lake(lake, kind, how)
+    with pytest.raises(LakeDamaged, match=sentence(kind)):
         merge(lake, lake.table("silver", "orders"), rows(ORDERS, order("a", 3)))
-    # DuckDB ends the process when a manifest is gone, so that cannot be tested here.
-    if "manifest" not in kind:
-        with pytest.raises(LakeDamaged), Embedded(lake) as engine:
-            engine.show_published()
-            engine.run("SELECT id FROM silver.orders", today=date(2026, 3, 1))
+    with pytest.raises(LakeDamaged, match=sentence(kind)), Embedded(lake) as engine:
+        engine.show_published()
+        engine.run("SELECT id FROM silver.orders", today=date(2026, 3, 1))
+
+
+def test_metadata_that_is_the_json_of_something_else_is_damage(lake: Lake) -> None:
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"])
+    for other in ("[]", '{"format-version": 2}', '{"a": [1, 2]}'):
+        Path(table.metadata_location.removeprefix("file://")).write_text(other)
+        with pytest.raises(LakeDamaged, match="No metadata from before it is left"):
+            lake.find("silver", "orders")
+
+
+def test_an_entry_of_the_catalog_goes_whatever_its_files_are(lake: Lake) -> None:
+    damaged_lake(lake, "metadata file", "gone")
+    assert lake.drop("silver", "orders")
+    assert not lake.drop("silver", "orders")
+    assert lake.find("silver", "orders") is None
+
+
+def test_a_catalog_that_is_no_database_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "catalog.db").write_text("not a database, and long enough to be taken for a page of one" * 20)
+    settings = LakeSettings(warehouse=str(tmp_path), catalog="sqlite", region="eu-central-1")
+    with pytest.raises(LakeDamaged, match=r"catalog\.db in the warehouse, cannot be read"), Lake.open(settings):
+        pass
 
 
 def test_a_partition_value_may_be_longer_than_a_name_of_a_file(lake: Lake) -> None:

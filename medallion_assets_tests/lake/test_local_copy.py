@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -54,3 +55,21 @@ def test_a_process_that_goes_on_keeps_two_folders(
     assert len(list(folders.iterdir())) == 2
     assert _read(glue_lake, scans[-2]) == [("a", 2)]
     assert _read(glue_lake, scans[-1]) == [("a", 3)]
+
+
+@pytest.mark.parametrize("how", ["folder gone", "manifest gone", "manifest cut", "metadata gone"])
+def test_copies_that_somebody_took_away_are_written_again(glue_lake: Lake, folders: Path, how: str) -> None:
+    _write(glue_lake, "a", n=1)
+    table = glue_lake.table("silver", "orders")
+    assert _read(glue_lake, glue_lake.scan_sql(table, None)) == [("a", 1)]
+    (folder,) = folders.iterdir()
+    if how == "folder gone":
+        shutil.rmtree(folder)
+    for path in folder.glob("*.json" if how == "metadata gone" else "*-m0.avro"):
+        content = path.read_bytes()
+        path.unlink()
+        if how == "manifest cut":
+            path.write_bytes(content[:100])
+    assert _read(glue_lake, glue_lake.scan_sql(table, None)) == [("a", 1)]
+    _write(glue_lake, "b", n=2)
+    assert _read(glue_lake, glue_lake.scan_sql(glue_lake.table("silver", "orders"), None)) == [("a", 1), ("b", 2)]

@@ -85,7 +85,14 @@ def open_shop() -> Iterator[Shop]:
 
 
 def _act(act: Callable[[], None], variables: Mapping[str, str]) -> None:
+    from medallion_assets.defs import executor
+    from medallion_assets.lake import memory
+
     os.environ.update(variables)
+    # Exact counts on any machine: nothing is forgotten for its age, and no two steps open a file at the same moment.
+    memory.SECONDS = 3600.0  # type: ignore[misc]
+    executor.THREADS_PER_CORE = 1  # type: ignore[misc]
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     act()
 
 
@@ -156,32 +163,58 @@ def refresh_one_mart() -> None:
 
 
 def tick_the_sensor() -> None:
-    """One look of the sensor on Bronze, with nothing pending."""
+    """One look of the sensor on Bronze, with nothing pending, in a process that has not looked before."""
+    _tick(1)
+
+
+def tick_the_sensor_twice() -> None:
+    """Two such looks of one process within `sensors.ASK_AGAIN`."""
+    _tick(2)
+
+
+def _tick(times: int) -> None:
     import dagster as dg
 
     from medallion_assets.definitions import defs
     from medallion_assets.defs import sensors
     from medallion_assets.defs.resources import MedallionResource
+    from medallion_assets.scheduling.planner import Cursor
 
     sensors.WATCH_SECONDS = 0.0  # type: ignore[misc]
-    definitions = defs()
-    with (
-        dg.DagsterInstance.ephemeral() as instance,
-        dg.build_sensor_context(
-            instance=instance, resources={"medallion": MedallionResource()}, definitions=definitions
-        ) as context,
-    ):
-        definitions.resolve_sensor_def(sensors.SENSOR).evaluate_tick(context)
+    sensors.next_look = lambda looked_at, busy_at, now, freshness: now  # type: ignore[attr-defined]
+    definitions, cursor = defs(), Cursor()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(times):
+            with dg.build_sensor_context(
+                instance=instance,
+                cursor=cursor.model_dump_json(),
+                resources={"medallion": MedallionResource()},
+                definitions=definitions,
+            ) as context:
+                told = definitions.resolve_sensor_def(sensors.SENSOR).evaluate_tick(context).cursor
+            # This instance knows no run, so the first tick asks for one.
+            cursor = Cursor.model_validate_json(told or "").model_copy(update={"request": None, "stale": frozenset()})
+
+
+def run_maintenance() -> None:
+    """A run of the hourly job `maintenance`."""
+    import dagster as dg
+
+    from medallion_assets.definitions import defs
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        if not defs().resolve_job_def("maintenance").execute_in_process(instance=instance).success:
+            raise RuntimeError("the run failed")
 
 
 def run_observers() -> None:
-    """A run of the job `observe`: the ledger, then the health."""
+    """A run of the job `observe`: the ledger, then the health. Dagster's storage has what the run before it left."""
     import dagster as dg
 
     from medallion_assets.definitions import defs
     from medallion_assets_tests.defs.runs import observe
 
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.get() as instance:
         if not observe(defs(), instance).success:
             raise RuntimeError("the run failed")
 
@@ -216,13 +249,18 @@ def count_acts(shop: Shop) -> dict[str, Counter[str]]:
     for _ in range(BATCHES - 1):
         shop.run(capture_batch)
         shop.run(run_six_assets)
-    shop.run(run_observers)
+    for _ in range(3):  # the first ones report the days of the past
+        shop.run(run_observers)
     shop.run(capture_batch)
     found = {"run of six assets, 9 new objects": shop.count(run_six_assets)}
     found["run of `observe` after it"] = shop.count(run_observers)
     found["run of six assets with nothing new"] = shop.count(run_six_assets)
     found["tick of the sensor with nothing new"] = shop.count(tick_the_sensor)
+    found["another tick within five minutes"] = (
+        shop.count(tick_the_sensor_twice) - found["tick of the sensor with nothing new"]
+    )
     found["run of `observe` with nothing new"] = shop.count(run_observers)
+    found["run of `maintenance` with nothing to do"] = shop.count(run_maintenance)
     found["`medallion status`"] = shop.count(status_command)
     found["`medallion query` of one mart"] = shop.count(query_command)
     shop.run(capture_batch)

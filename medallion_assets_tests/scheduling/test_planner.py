@@ -57,6 +57,15 @@ def ended(
     return apply_outcome(cursor.model_copy(update={"request": request}), outcomes, pending or {}, now)
 
 
+def test_a_table_that_cannot_be_read_waits_with_everything_downstream_even_when_its_pause_is_over() -> None:
+    pending = {f"silver/{name}": {MONDAY: ["a"]} for name in ("customers", "orders", "products")}
+    failed = Cursor(backoffs={"silver/customers": Backoff(failures=1, retry_at=NOW)}, stale=frozenset({"gold/sales"}))
+    request = plan_run(GRAPH, failed, pending, NOW, damaged={"silver/customers"})
+    assert request is not None
+    assert request.nodes == ("silver/products",)
+    assert ask(failed, pending).nodes[0] == "silver/customers"
+
+
 def test_without_pending_objects_no_run_is_planned() -> None:
     assert plan_run(GRAPH, Cursor(), {}, NOW) is None
 

@@ -109,7 +109,7 @@ class Daemon:
         cursor = Cursor.model_validate_json(self.cursor)
         run = self.runs.get(cursor.request.key) if cursor.request else None
         with self._warehouse.open() as lake:
-            tables = read_published(lake, self.domain.tables)
+            tables, _ = read_published(lake, self.domain.tables)
         positions = {name: table.position for name, table in tables.items()}
         pending = list_pending(self._store(), self.domain.tables, positions, self._clock().date())
         if run is not None:

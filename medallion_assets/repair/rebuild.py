@@ -1,0 +1,95 @@
+"""Make a table of the lake anew, for one whose files are lost: Silver from Bronze, a mart from its inputs.
+
+Belongs here: the act. Does not belong here: merging (silver), refreshing (gold), and rows that differ from the source,
+which need no new table (repair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.checks.results import CheckResult
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+from medallion_assets.engines.engine import Engine
+from medallion_assets.errors import AuditFailed
+from medallion_assets.gold.refresh import refresh
+from medallion_assets.gold.spec import GOLD, Mart
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.silver.batches import merge_pending, remerge_day
+from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was done: the entries that were removed from the catalog, the days of Bronze and the rows that were read
+    from it, and the rows of a mart that were computed."""
+
+    removed: tuple[str, ...]
+    days: int
+    rows: int
+
+
+def rebuild(
+    lake: Lake,
+    store: BronzeStore,
+    domain: Domain,
+    marts: Collection[Mart],
+    *,
+    layer: str,
+    name: str,
+    run_id: str,
+    now: datetime,
+    engine: Engine,
+) -> Rebuilt:
+    """Remove a table from the catalog, also if its files cannot be read, and make it anew.
+
+    A table of Silver is merged from all of Bronze, together with the table of its deleted keys; a table of quarantine
+    is filled again, without what was decided by hand; a mart is computed; a table of `ops` is left to the next run of
+    `observe`. Marts over a Silver table are not touched: the next run computes them. Raises AuditFailed if a batch or
+    the mart is not published, CorruptObject, LakeUnavailable, and what the engine raises.
+    """
+    dropped = [SILVER, DELETED] if layer in (SILVER, DELETED) else [layer]
+    removed = tuple(f"{one}.{name}" for one in dropped if lake.drop(one, name))
+    if layer == GOLD:
+        (mart,) = (one for one in marts if one.name == name)
+        done = refresh(lake, mart, today=now.date(), now=now, run_id=run_id, whole=True, engine=engine)
+        _require_published(f"gold.{name}", done.checks, published=done.published)
+        return Rebuilt(removed, 0, done.rows)
+    if name not in domain.by_name or layer not in (SILVER, DELETED, QUARANTINE):
+        return Rebuilt(removed, 0, 0)
+    return _from_bronze(lake, store, domain, domain.by_name[name], removed, layer=layer, run_id=run_id, now=now)
+
+
+def _from_bronze(
+    lake: Lake,
+    store: BronzeStore,
+    domain: Domain,
+    contract: Contract,
+    removed: tuple[str, ...],
+    *,
+    layer: str,
+    run_id: str,
+    now: datetime,
+) -> Rebuilt:
+    merge = remerge_day if layer == QUARANTINE else merge_pending
+    days = sorted({ObjectName.parse(path).captured_at.date() for path in store.list(contract.table)})
+    past = [day for day in days if day <= now.date()]
+    rows = 0
+    for day in past:
+        for batch in merge(lake, store, contract, domain, day=day, run_id=run_id, now=now):
+            _require_published(f"silver.{contract.lake_name} of {day}", batch.checks, published=batch.published)
+            rows += batch.rows_in
+    return Rebuilt(removed, len(past), rows)
+
+
+def _require_published(what: str, checks: Collection[CheckResult], *, published: bool) -> None:
+    if not published:
+        failed = ", ".join(check.name for check in checks if check.blocks_publish)
+        raise AuditFailed(
+            f"{what} was not published: {failed} failed. Correct what the check names, then run the command again."
+        )
