@@ -34,6 +34,12 @@ COLUMNS: Final = {
     "Glue": re.compile(r"glue "),
 }
 
+_DAGSTER_YAML: Final = """
+telemetry: {enabled: false}
+compute_logs: {module: dagster._core.storage.noop_compute_log_manager, class: NoOpComputeLogManager}
+"""
+"""Steps write to this process's output, where an error is seen."""
+
 
 @dataclass(frozen=True)
 class Shop:
@@ -70,6 +76,7 @@ def open_shop() -> Iterator[Shop]:
         run_emulator(Path(folder) / "aws") as emulator,
         run_shim(emulator.endpoint, folder=Path(folder)) as shim,
     ):
+        (Path(folder) / "dagster.yaml").write_text(_DAGSTER_YAML)
         yield Shop(
             shim,
             {
