@@ -95,47 +95,23 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             pending="0s",
             severity="ticket",
         ),
-        Alert(
-            name="dead-letters",
-            title="Dead letters",
-            summary="Capture set changes of {{ .Labels.table_name }} aside; they are not in the lake.",
-            runbook="Dead letters",
-            sql=f"""
-            SELECT table_name, dead_letters
-            FROM ops.health
-            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
-            """,
-            above=0,
-            pending="0s",
-            severity="page",
+        _any_in_silver(
+            "dead-letters",
+            "Dead letters",
+            "Capture set changes of {{ .Labels.table_name }} aside; they are not in the lake.",
+            "dead_letters",
         ),
-        Alert(
-            name="gaps",
-            title="A table needs a backfill",
-            summary="Changes of {{ .Labels.table_name }} are missing; medallion status says which.",
-            runbook="A table needs a backfill",
-            sql=f"""
-            SELECT table_name, open_gaps
-            FROM ops.health
-            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
-            """,
-            above=0,
-            pending="0s",
-            severity="page",
+        _any_in_silver(
+            "gaps",
+            "A table needs a backfill",
+            "Changes of {{ .Labels.table_name }} are missing; medallion status says which.",
+            "open_gaps",
         ),
-        Alert(
-            name="differences",
-            title="Silver differs from its source",
-            summary="The last verification of {{ .Labels.table_name }} found rows that differ.",
-            runbook="Silver differs from its source",
-            sql=f"""
-            SELECT table_name, COALESCE(differing_rows, 0) AS differing_rows
-            FROM ops.health
-            WHERE {LATEST_OBSERVATION} AND layer = 'silver'
-            """,
-            above=0,
-            pending="0s",
-            severity="page",
+        _any_in_silver(
+            "differences",
+            "Silver differs from its source",
+            "The last verification of {{ .Labels.table_name }} found rows that differ.",
+            "COALESCE(differing_rows, 0) AS differing_rows",
         ),
         Alert(
             name="not-verified",
@@ -173,6 +149,24 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             severity="page",
         ),
     ]
+
+
+def _any_in_silver(name: str, title: str, summary: str, count: str) -> Alert:
+    """The page for a count of `ops.health` that should be 0; the runbook's heading is the title."""
+    return Alert(
+        name=name,
+        title=title,
+        summary=summary,
+        runbook=title,
+        sql=f"""
+        SELECT table_name, {count}
+        FROM ops.health
+        WHERE {LATEST_OBSERVATION} AND layer = 'silver'
+        """,
+        above=0,
+        pending="0s",
+        severity="page",
+    )
 
 
 def _heartbeat() -> list[Alert]:

@@ -120,7 +120,7 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def receive_arrivals(settings: Environment) -> list[Grant]:
-    """Receive which Bronze objects are new, if the bucket tells a queue."""
+    """Receive notifications of new Bronze objects, if the bucket sends them."""
     if not settings.orchestrator.notify_arrivals:
         return []
     queue = f"arn:aws:sqs:{settings.region}:{settings.account}:{settings.arrivals_queue}"
@@ -156,7 +156,7 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def rebuild_lake(settings: Environment, domain: Domain) -> list[Grant]:
-    """Remove an Iceberg table's entry from the catalog, so that it is made anew."""
+    """Remove an Iceberg table's entry from the catalog, so that it can be rebuilt."""
     layers = tables(domain)
     databases = [_glue(settings, f"database/{layer}") for layer in layers]
     entries = [_glue(settings, f"table/{layer}/{name}") for layer, names in layers.items() for name in names]

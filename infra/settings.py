@@ -120,7 +120,7 @@ class Orchestrator(Strict):
     )
     notify_arrivals: bool = Field(
         default=False,
-        description="The bucket tells a queue of new Bronze objects: the sensor lists only the tables that it names.",
+        description="The bucket notifies a queue of new Bronze objects; the sensor lists only the tables named there.",
     )
     run_cpu: Annotated[int, Field(ge=256)]
     run_memory_mb: Annotated[int, Field(ge=512)]
@@ -222,7 +222,7 @@ class Environment(Strict):
 
     @property
     def arrivals_queue(self) -> str:
-        """The name of the queue that is told of new Bronze objects, if there is one."""
+        """The name of the queue that gets notifications of new Bronze objects, if there is one."""
         return f"{self.prefix}-arrivals"
 
     @property

@@ -99,7 +99,7 @@ class DomainSettings(BaseModel):
         default=None, description="A directory for what does not fit in memory. Left out, the system's temporary one."
     )
     arrivals_queue: str | None = Field(
-        default=None, description="The URL of the SQS queue that the bucket of Bronze tells of new objects."
+        default=None, description="The URL of the SQS queue that the bucket of Bronze notifies of new objects."
     )
     engine: Literal["duckdb", "trino", "athena"] = Field(
         default="duckdb", description="What computes the marts: duckdb in the run's own process, trino or athena."
@@ -205,7 +205,7 @@ class DomainSettings(BaseModel):
     def _consistent(self) -> Self:
         if self.arrivals_queue is not None and not self.bronze.startswith("s3://"):
             raise ValueError(
-                f"{VARIABLES['arrivals_queue']} is set, but Bronze is {self.bronze}. Only a bucket tells a queue of "
+                f"{VARIABLES['arrivals_queue']} is set, but Bronze is {self.bronze}. Only a bucket notifies a queue of "
                 "new objects: expected s3://bucket/prefix, or no queue."
             )
         if self.catalog == "sqlite" and self.warehouse.startswith("s3://"):

@@ -1,6 +1,6 @@
 """Each kind of file that a lake on S3 can lose, by each act that reads it: one sentence, in a process that lives on.
 
-The sentence says what is missing, since when it was there and which command makes the table anew; and the command does.
+The sentence says what is missing, since when it was there and which command rebuilds the table; and the command does.
 Each act runs in a process forked like a run's, which remembers nothing from before. Belongs here: what needs the whole
 system. Does not belong here: a lake alone (lake/test_damage).
 """
@@ -324,7 +324,7 @@ _KNOWN: Final = (
     r"(?:It has been part of the table since|It was committed after) snapshot \d+ of \d{4}-\d\d-\d\d [\d:]{8} UTC\. "
 )
 _WAY_OUT: Final = (
-    r"Restore it from an older version of the bucket, or make the table anew with `medallion rebuild silver\.orders`"
+    r"Restore it from an older version of the bucket, or rebuild the table with `medallion rebuild silver\.orders`"
 )
 
 
@@ -381,7 +381,7 @@ def test_acts_that_do_not_need_a_lost_file_go_on(shop: Shop) -> None:
         assert shop.do(observe) == ""
 
 
-def test_the_command_that_the_sentence_names_makes_the_table_anew(shop: Shop) -> None:
+def test_the_command_that_the_sentence_names_rebuilds_the_table(shop: Shop) -> None:
     shop.do(everything_runs)
     before = shop.do(published_rows)
     assert len(before.splitlines()) > 3

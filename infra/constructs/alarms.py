@@ -1,4 +1,4 @@
-"""An alarm that pages: it tells the environment's topic when it goes off, and when all is well again.
+"""An alarm that pages: it notifies the environment's topic when it fires, and when all is well again.
 
 Belongs here: how every alarm is made. Does not belong here: what is watched (capture_alarms, orchestrator_alarms).
 """

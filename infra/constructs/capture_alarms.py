@@ -1,7 +1,7 @@
 """The alarms of capture: changes wait, are set aside or given up, or nobody reads a stream.
 
 Belongs here: what is watched, and from which value on. Does not belong here: freshness and completeness, which
-Grafana's alerts read from `ops.health`. An alarm on a count of new events goes back by itself, so it goes off again for
+Grafana's alerts read from `ops.health`. An alarm on a count of new events goes back by itself, so it fires again for
 the next incident.
 """
 
@@ -97,8 +97,8 @@ def _add_mapping_alarms(
         AT_LEAST,
         1,
     )
-    # A poll that finds nothing counts 0, so no number is below 0: only silence goes off. A disabled mapping and a
-    # stream that was switched off or replaced send no number.
+    # A poll that finds nothing counts 0, so no number is below 0: only silence fires the alarm. A disabled mapping and
+    # a stream that was switched off or replaced send no number.
     alarms.add(
         f"polling-{table}",
         f"Nobody reads the stream of {table}: the mapping is disabled, or the table has another stream.",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.access import Grant, grant
+from infra.bucket import private_bucket
 from infra.findings import accept
 from infra.settings import Environment
 
@@ -25,15 +26,14 @@ class ComputeLogs(Construct):
 
     def __init__(self, scope: Construct, settings: Environment, *, access_logs: s3.IBucket) -> None:
         super().__init__(scope, "ComputeLogs")
-        bucket = s3.Bucket(
+        bucket = private_bucket(
             self,
             "Bucket",
-            bucket_name=settings.global_name("dagster"),
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            settings,
+            settings.global_name("dagster"),
+            versioned=False,
+            access_logs=access_logs,
+            access_logs_prefix="dagster/",
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="expire",
@@ -41,9 +41,6 @@ class ComputeLogs(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="dagster/",
-            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
         )
         accept(bucket, CKV_AWS_21="what is in it is written once and expires")
         self.bucket = bucket

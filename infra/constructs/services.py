@@ -75,7 +75,7 @@ class Services(Construct):
         service_env = {
             "DAGSTER_CODE_HOST": f"code.{self._namespace.namespace_name}",
             # A revision, not the family: the launcher looks up a family's newest revision once, when it starts, and the
-            # next deployment deregisters that one. With a revision here, a deployment starts the service anew.
+            # next deployment deregisters that one. With a revision here, a deployment restarts the service.
             "DAGSTER_RUN_TASK_DEFINITION": run.task_definition_arn,
         }
         daemon = self._daemon(daemon_role(self, settings, run=run, cluster=self._cluster), service_env)

@@ -20,6 +20,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra import access
+from infra.bucket import private_bucket
 from infra.constructs import heartbeat
 from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
@@ -83,16 +84,14 @@ class CaptureStack(Stack):
     def _bucket(self, access_logs: s3.IBucket) -> s3.Bucket:
         """The on-failure destination of the mappings. What is in it stays until it is redriven."""
         settings = self._settings
-        return s3.Bucket(
+        return private_bucket(
             self,
             "GivenUp",
-            bucket_name=settings.given_up_bucket,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            settings,
+            settings.given_up_bucket,
             versioned=True,
+            access_logs=access_logs,
+            access_logs_prefix="given-up/",
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="redriven",
@@ -100,9 +99,6 @@ class CaptureStack(Stack):
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix="given-up/",
-            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
         )
 
     def _table(self, contract: Contract) -> dynamodb.Table:

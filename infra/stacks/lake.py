@@ -16,6 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.bucket import private_bucket
 from infra.findings import accept, acknowledge
 from infra.settings import LAYERS, AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
@@ -52,17 +53,23 @@ class LakeStack(Stack):
         )
         self._settings = settings
         keep = settings.retention
-        self.logs = self._bucket(
+        self.logs = private_bucket(
+            self,
             "Logs",
-            "logs",
+            settings,
+            settings.global_name("logs"),
             versioned=False,
+            access_logs=None,
             lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.access_log_days)), _UPLOADS],
         )
-        self.lake = self._bucket(
+        self.lake = private_bucket(
+            self,
             "Bucket",
-            "lake",
+            settings,
+            settings.bucket,
             versioned=True,
-            logs_to="lake/",
+            access_logs=self.logs,
+            access_logs_prefix="lake/",
             # Colder classes bill a smaller object as one of 128 KB, and its move: it would cost more there, not less.
             smallest_moved=s3.TransitionDefaultMinimumObjectSize.ALL_STORAGE_CLASSES_128_K,
             lifecycle_rules=[
@@ -86,11 +93,14 @@ class LakeStack(Stack):
         )
         if settings.orchestrator.notify_arrivals:
             self._notify_arrivals()
-        self.results = self._bucket(
+        self.results = private_bucket(
+            self,
             "Results",
-            "athena",
+            settings,
+            settings.global_name("athena"),
             versioned=False,
-            logs_to="athena/",
+            access_logs=self.logs,
+            access_logs_prefix="athena/",
             lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.query_result_days)), _UPLOADS],
         )
         written_once = "what is in it is written once and expires"
@@ -106,36 +116,8 @@ class LakeStack(Stack):
             limit = settings.engine.scan_limit_gb
             workgroup(self, settings, self.results, id="Marts", name=settings.marts_workgroup, scan_limit_gb=limit)
 
-    def _bucket(
-        self,
-        id: str,
-        what: str,
-        *,
-        versioned: bool,
-        lifecycle_rules: list[s3.LifecycleRule],
-        logs_to: str | None = None,
-        smallest_moved: s3.TransitionDefaultMinimumObjectSize | None = None,
-    ) -> s3.Bucket:
-        keep = self._settings.keep_data
-        return s3.Bucket(
-            self,
-            id,
-            bucket_name=self._settings.global_name(what),
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            minimum_tls_version=1.2,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=versioned,
-            lifecycle_rules=lifecycle_rules,
-            transition_default_minimum_object_size=smallest_moved,
-            server_access_logs_bucket=self.logs if logs_to else None,
-            server_access_logs_prefix=logs_to,
-            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
-        )
-
     def _notify_arrivals(self) -> None:
-        """Make the queue that the bucket tells of each new Bronze object.
+        """Make the queue to which the bucket sends a notification of each new Bronze object.
 
         The sensor lists everything every five minutes, so a message is of no use after that, and nobody deletes one: it
         is hidden when it was received, and expires.

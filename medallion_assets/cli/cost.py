@@ -21,7 +21,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
         Literal["duckdb", "athena"], typer.Option(help="What computes the marts (MEDALLION_ENGINE).")
     ] = "duckdb",
     notified: Annotated[
-        bool, typer.Option("--notified", help="S3 tells a queue of new objects (MEDALLION_ARRIVALS_QUEUE).")
+        bool, typer.Option("--notified", help="S3 notifies a queue of new objects (MEDALLION_ARRIVALS_QUEUE).")
     ] = False,
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,

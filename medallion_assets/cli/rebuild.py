@@ -1,4 +1,4 @@
-"""`medallion rebuild`: make a table of the lake anew after its files were lost."""
+"""`medallion rebuild`: rebuild a table of the lake after its files were lost."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def rebuild(
     table: Annotated[str, typer.Argument(metavar="LAYER.TABLE", help="The table, such as silver.orders.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Make a table anew, from Bronze or from its inputs.
+    """Rebuild a table, from Bronze or from its inputs.
 
     For a table whose files are lost: an error says so, and names this command. The table's entry is removed from the
     catalog, whatever state its files are in. A Silver table is merged from all of Bronze, the oldest day first,
     together with the table of its deleted keys; a mart is computed. A table of quarantine is filled again, but what was
-    dropped by hand is open again; a table of ops begins anew with the next run of `observe`, and its history is lost.
+    dropped by hand is open again; a table of ops starts empty with the next run of `observe`, and its history is lost.
 
     Switch the sensor `bronze_arrivals` off before, so that no mart shows half of a Silver table. When it is on again,
     the next run computes the marts.
@@ -65,7 +65,7 @@ def rebuild(
         return
     typer.echo(f"{', '.join(done.removed) or 'Nothing'} was removed from the catalog.")
     if layer == "ops":
-        typer.echo(f"The next run of the job `observe` makes {table} anew.")
+        typer.echo(f"The next run of the job `observe` creates {table}, empty.")
     elif layer == "gold":
         typer.echo(f"{table} was computed: {done.rows:,} rows.")
     else:

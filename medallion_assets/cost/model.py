@@ -101,7 +101,7 @@ AT_BEST: Final[Mapping[Freshness, str]] = {
 class Load:
     """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards.
 
-    `freshness` and `engine` are the settings MEDALLION_FRESHNESS and MEDALLION_ENGINE. With `notified`, S3 tells a
+    `freshness` and `engine` are the settings MEDALLION_FRESHNESS and MEDALLION_ENGINE. With `notified`, S3 notifies a
     queue of new objects (MEDALLION_ARRIVALS_QUEUE).
     """
 

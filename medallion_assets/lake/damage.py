@@ -105,7 +105,7 @@ def read_metadata(table_io: object, location: str | None) -> TableMetadata | Non
 def _damaged(name: str, location: str, since: str) -> LakeDamaged:
     return LakeDamaged(
         f"{name} lacks a file, or it cannot be read: {_kind(location)} {location}. {since}{'. ' if since else ''}"
-        f"Restore it from an older version of the bucket, or make the table anew with `medallion rebuild {name}`: "
+        f"Restore it from an older version of the bucket, or rebuild the table with `medallion rebuild {name}`: "
         'docs/runbook.md, "A file of the lake is gone".'
     )
 

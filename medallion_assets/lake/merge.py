@@ -135,7 +135,7 @@ def _without(rows: pa.Table, numbers: pa.ChunkedArray, *, first: int) -> pa.Tabl
 
 
 def _renumbered(matched: pa.Table, incoming: int, losers: pa.ChunkedArray, *, first_removal: int) -> pa.Table:
-    """Return the positions without those of removals that lost; the other removals are numbered anew."""
+    """Return the positions without those of removals that lost; the other removals get new numbers."""
     numbers = pa.table({"row": pa.arange(0, incoming)})
     kept = [numbers.slice(0, first_removal), _without(numbers.slice(first_removal), losers, first=first_removal)]
     number = pc.index_in(matched["row"], value_set=pa.concat_tables(kept)["row"].combine_chunks())

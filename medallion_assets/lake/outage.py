@@ -93,7 +93,7 @@ def _translated(failure: BaseException) -> SettingsError | LakeUnavailable | Lak
     if isinstance(failure, DatabaseError) and any(sign in text for sign in _NO_DATABASE):
         return LakeDamaged(
             f"The catalog's file, catalog.db in the warehouse, cannot be read ({text}). Restore it from a backup, or "
-            'make every table anew: docs/runbook.md, "A file of the lake is gone".'
+            'rebuild every table: docs/runbook.md, "A file of the lake is gone".'
         )
     if isinstance(failure, DatabaseError) and not isinstance(failure, OperationalError):
         return None

@@ -5,8 +5,9 @@ Belongs here: reading them. Does not belong here: writing a snapshot (commit), r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestEntry, ManifestFile
 from pyiceberg.table import Table
@@ -16,6 +17,8 @@ from pyiceberg.utils.concurrent import ExecutorFactory
 from medallion_assets.errors import SchemaMismatch
 from medallion_assets.lake.damage import NOT_AVRO, unreadable_manifest
 from medallion_assets.lake.file_io import Kept
+
+T = TypeVar("T")
 
 _whole: Final[Kept[bool]] = Kept(100_000, size=lambda _: 1)
 """The manifests and manifest lists that this process has read, by location."""
@@ -65,13 +68,7 @@ class Contents:
 
 def read_manifest_list(table: Table, snapshot: Snapshot) -> list[ManifestFile]:
     """Return the manifests of a snapshot. Raises LakeDamaged, and what the table's `io` raises."""
-    try:
-        _require_whole(table, snapshot.manifest_list)
-        manifests = snapshot.manifests(table.io)
-    except (FileNotFoundError, *NOT_AVRO) as broken:
-        raise unreadable_manifest(table, snapshot, snapshot.manifest_list) from broken
-    _whole.keep(snapshot.manifest_list, True)
-    return manifests
+    return _read(table, snapshot, snapshot.manifest_list, lambda: snapshot.manifests(table.io))
 
 
 def require_readable(table: Table, snapshot: Snapshot, manifest: ManifestFile) -> None:
@@ -84,13 +81,17 @@ def require_readable(table: Table, snapshot: Snapshot, manifest: ManifestFile) -
 
 
 def _read_entries(table: Table, snapshot: Snapshot, manifest: ManifestFile) -> list[ManifestEntry]:
+    return _read(table, snapshot, manifest.manifest_path, lambda: manifest.fetch_manifest_entry(table.io))
+
+
+def _read(table: Table, snapshot: Snapshot, location: str, read: Callable[[], list[T]]) -> list[T]:
     try:
-        _require_whole(table, manifest.manifest_path)
-        entries = manifest.fetch_manifest_entry(table.io)
+        _require_whole(table, location)
+        found = read()
     except (FileNotFoundError, *NOT_AVRO) as broken:
-        raise unreadable_manifest(table, snapshot, manifest.manifest_path) from broken
-    _whole.keep(manifest.manifest_path, True)
-    return entries
+        raise unreadable_manifest(table, snapshot, location) from broken
+    _whole.keep(location, True)
+    return found
 
 
 def _require_whole(table: Table, location: str) -> None:

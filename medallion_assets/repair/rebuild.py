@@ -1,4 +1,4 @@
-"""Make a table of the lake anew, for one whose files are lost: Silver from Bronze, a mart from its inputs.
+"""Rebuild a table of the lake whose files are lost: Silver from Bronze, a mart from its inputs.
 
 Belongs here: the act. Does not belong here: merging (silver), refreshing (gold), and rows that differ from the source,
 which need no new table (repair).
@@ -46,7 +46,7 @@ def rebuild(
     now: datetime,
     engine: Engine,
 ) -> Rebuilt:
-    """Remove a table from the catalog, also if its files cannot be read, and make it anew.
+    """Remove a table from the catalog, also if its files cannot be read, and rebuild it.
 
     A table of Silver is merged from all of Bronze, together with the table of its deleted keys; a table of quarantine
     is filled again, without what was decided by hand; a mart is computed; a table of `ops` is left to the next run of

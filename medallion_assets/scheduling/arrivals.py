@@ -1,9 +1,9 @@
-"""Which tables got objects in Bronze, as S3 tells an SQS queue; so that a look lists those and waits for the others.
+"""Which tables got objects in Bronze, from the notifications that S3 sends to an SQS queue.
 
-The prefix stays the truth: a notification that is lost, late or sent twice costs time or a listing, and no change. So
-nothing is deleted from the queue: a message that was received stays hidden until it expires, which is when the next
-full listing is due. Belongs here: receiving. Does not belong here: what is pending (pending), when all tables are
-listed (pace).
+A look lists these tables and waits for the others. The prefix stays the truth: a notification that is lost, late or
+sent twice costs time or a listing, and no change. So nothing is deleted from the queue: a message that was received
+stays hidden until it expires, which is when the next full listing is due. Belongs here: receiving. Does not belong
+here: what is pending (pending), when all tables are listed (pace).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ seen within one, what arrives after five quiet minutes within thirty."""
 
 ASK_AGAIN: Final = timedelta(minutes=5)
 """How long the catalog is not asked while nothing is pending after the positions that it last gave. A commit of another
-process, and a table that was rolled back or made anew, are seen after this time, or with the next run."""
+process, and a table that was rolled back or rebuilt, are seen after this time, or with the next run."""
 
 GATHERED: Final = {"minutes": timedelta(minutes=1), "hourly": timedelta(hours=1)}
 """With the others, changes are gathered for this long."""

@@ -175,7 +175,7 @@ def test_what_a_step_reports_in_its_last_moment_is_not_lost(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow(queue.SimpleQueue[Any]):
-        """Whoever asks is told that nothing is there, and by then every step has reported and ended."""
+        """Whoever asks gets the answer that nothing is there, and by then every step has reported and ended."""
 
         def get(self, block: bool = True, timeout: float | None = None) -> Any:
             steps = [thread for thread in threading.enumerate() if thread.name.startswith("step ")]

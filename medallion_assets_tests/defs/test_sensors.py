@@ -445,7 +445,7 @@ def test_a_tick_lists_each_table_once(ticker: Ticker, monkeypatch: pytest.Monkey
 
 
 class Queued:
-    """The sensor with Bronze on S3 and a queue that the bucket tells; what the sensor lists."""
+    """The sensor with Bronze on S3 and a queue that the bucket notifies; what the sensor lists."""
 
     def __init__(self, ticker: Ticker, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ticker = ticker

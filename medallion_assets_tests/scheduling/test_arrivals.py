@@ -1,4 +1,4 @@
-"""The queue of arrivals, on the local AWS: what a bucket tells it, and what is nobody's loss."""
+"""The queue of arrivals, on the local AWS: what a bucket sends to it, and that a lost message loses no change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bucket(aws: Emulator) -> str:
 
 @pytest.fixture
 def url(bucket: str) -> str:
-    """A queue like that of `infra/`, which the bucket tells of Parquet objects of Bronze."""
+    """A queue like that of `infra/`, which the bucket notifies of Parquet objects of Bronze."""
     return notified_queue(bucket)
 
 
