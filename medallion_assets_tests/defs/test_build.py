@@ -240,6 +240,7 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_FRESHNESS",
         "MEDALLION_DUCKDB_MEMORY_MB",
         "MEDALLION_SPILL_FOLDER",
+        "MEDALLION_ARRIVALS_QUEUE",
         "MEDALLION_ENGINE",
         "MEDALLION_ENGINE_TIMEOUT_SECONDS",
         "MEDALLION_ENGINE_RESULT_MB",
