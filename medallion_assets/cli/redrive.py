@@ -5,6 +5,7 @@ Belongs here: arguments and what is shown. Does not belong here: the act (captur
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -48,6 +49,8 @@ def redrive(
     from medallion_assets.cli.output import print_json
     from medallion_assets.contracts.loader import load_domain
 
+    if given_up is not None and not given_up.startswith("s3://") and not Path(given_up).is_dir():
+        raise typer.BadParameter(f"{given_up} is no directory; expected s3://bucket", param_hint="--given-up")
     chosen = settings()
     domain = load_domain(chosen.domain)
     if table is not None and table not in domain.by_name:

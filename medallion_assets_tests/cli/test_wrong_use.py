@@ -30,6 +30,8 @@ SERVICES = (
     ("quarantine", "list"),
     ("quarantine", "replay", "trips"),
     ("quarantine", "drop", "trips", "1", "--reason", "x"),
+    ("redrive",),
+    ("rebuild", "silver.trips"),
 )
 
 
@@ -62,6 +64,9 @@ def test_help_imports_nothing_heavy() -> None:
         "query",
         "verify",
         "repair",
+        "redrive",
+        "rebuild",
+        "cost",
         "quarantine list",
         "quarantine show",
         "quarantine replay",
@@ -99,6 +104,7 @@ def test_the_installed_command_names_its_exit_codes() -> None:
         (["generate", "--rate", "0"], "--rate"),
         (["generate", "--seconds", "5", "--count", "5"], "not both"),
         (["contracts", "schema", "table"], "'table' is not one of"),
+        (["redrive", "--given-up", "no/such/place"], "no/such/place is no directory; expected s3://bucket"),
         (["quarantine", "replay"], "Missing argument 'TABLE'"),
         (["quarantine", "drop", "trips", "1"], "Missing option '--reason'"),
         (["quarantine", "drop", "trips", "1", "--reason", " "], "--reason"),
