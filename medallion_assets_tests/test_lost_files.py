@@ -103,7 +103,11 @@ def sensor() -> str:
     with dg.DagsterInstance.ephemeral() as instance:
         ticker = Ticker(defs(), instance)
         ticker.run_until_idle()
-        return ticker.skipped
+        found = ticker.skipped
+        while ticker.tick() is not None:
+            pass
+        assert found.partition("; ")[2] == ticker.skipped.partition("; ")[2], "a tick that does not look says it, too"
+        return found
 
 
 def status() -> str:

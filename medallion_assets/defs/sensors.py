@@ -110,7 +110,8 @@ def arrivals_sensor(
         if remembered is not None and not cursor.stale and not cursor.backoffs:
             named = _named_by_queue(settings, wait_seconds=until - time.monotonic())
         if named is None and cursor.request is None and not at_once and not _wait(due(), until):
-            return _skip(cursor, f"Bronze is looked at again at {due():%H:%M:%S} UTC")
+            waiting = f"Bronze is looked at again at {due():%H:%M:%S} UTC"
+            return _skip(cursor, waiting, known[settings].damaged if settings in known else {})
         store = pipeline.bronze_store()
         published = known[settings] = remembered or _read_published(domain, pipeline)
         tables, damaged = published.tables, published.damaged
@@ -122,12 +123,14 @@ def arrivals_sensor(
         cursor = _with_run_outcome(context.instance, names, cursor, run, pending)
         cursor = _with_external_changes(context.instance, cursor, run, graph, tables, names=names)
         if run is not None and not _wait(due(), until):
-            return _skip(cursor, f"Run {run.run_id} has ended. Bronze is looked at again at {due():%H:%M:%S} UTC")
+            return _skip(
+                cursor, f"Run {run.run_id} has ended. Bronze is looked at again at {due():%H:%M:%S} UTC", damaged
+            )
         if named is None:
             cursor = _looked(cursor, busy=run is not None or cursor.busy_at is None)
         while (request := plan_run(graph, cursor, pending, utc_now(), damaged=damaged)) is None:
             if named is not None or time.monotonic() >= until or not _wait(due(), until):
-                return _skip(cursor, _skip_message(pending, damaged))
+                return _skip(cursor, _skip_message(pending), damaged)
             pending = list_pending(store, readable, positions, utc_now().date())
             cursor = _looked(cursor, busy=False)
         if remembered is not None:  # what seems pending may be merged: what runs is planned on the tables as they are
@@ -312,14 +315,14 @@ def _selected(request: Request, names: Names) -> list[dg.AssetKey]:
     return keys + [names.asset_key("bronze", node.removeprefix("silver/")) for node in request.oldest_pending]
 
 
-def _skip(cursor: Cursor, reason: str) -> dg.SensorResult:
-    failing = ", ".join(f"{node} failed {backoff.failures} times" for node, backoff in cursor.backoffs.items())
-    return dg.SensorResult(skip_reason=f"{reason}{'; ' + failing if failing else ''}.", cursor=cursor.model_dump_json())
+def _skip(cursor: Cursor, reason: str, damaged: Mapping[str, LakeDamaged] = {}) -> dg.SensorResult:
+    """Return a tick without a run; its reason names the tables that cannot be read, and the nodes that fail."""
+    lost = [str(error).rstrip(".") for error in damaged.values()]
+    failing = [f"{node} failed {backoff.failures} times" for node, backoff in cursor.backoffs.items()]
+    parts = [reason, *lost, *([", ".join(failing)] if failing else [])]
+    return dg.SensorResult(skip_reason=f"{'; '.join(parts)}.", cursor=cursor.model_dump_json())
 
 
-def _skip_message(pending: Pending, damaged: Mapping[str, LakeDamaged]) -> str:
-    counts = {node: sum(map(len, days.values())) for node, days in pending.items()}
-    waiting = ", ".join(f"{node} {count}" for node, count in counts.items())
-    return "; ".join(
-        [f"Waiting: {waiting}" if counts else "Nothing new", *(str(lost).rstrip(".") for lost in damaged.values())]
-    )
+def _skip_message(pending: Pending) -> str:
+    waiting = ", ".join(f"{node} {sum(map(len, days.values()))}" for node, days in pending.items())
+    return f"Waiting: {waiting}" if waiting else "Nothing new"

@@ -15,7 +15,10 @@ from medallion_assets.lake.snapshot import Contents
 from medallion_assets.lake.write import write_data
 from medallion_assets_tests.fixtures.container import run_python
 
-CONTAINER_MB, TABLE_ROWS, FILE_ROWS, BATCH_ROWS = 700, 6_000_000, 1_500_000, 500_000
+CONTAINER_MB, DUCKDB_MB = 1400, 300
+"""Some 250 MB from either side: the query takes 1,150 MB with this share for DuckDB, and 1,700 without."""
+
+TABLE_ROWS, FILE_ROWS, BATCH_ROWS = 10_000_000, 2_500_000, 500_000
 
 ROWS = """
     SELECT 'k' || (i * 7919 % 100000007) AS id, lpad(({version} + i)::VARCHAR, 40, '0') AS _sequence_number
@@ -52,7 +55,7 @@ def test_a_merge_and_a_query_of_more_than_the_memory_use_the_disk_where_their_sh
     changes = ROWS.format(version=1, first=0, last=BATCH_ROWS)
     killed = run_python(WORK, settings.model_dump_json(), changes, memory_mb=CONTAINER_MB)
     assert killed.returncode == -9, "DuckDB takes the machine's memory for its own"
-    share = settings.model_copy(update={"duckdb_memory_mb": CONTAINER_MB // 4, "spill_folder": str(tmp_path)})
+    share = settings.model_copy(update={"duckdb_memory_mb": DUCKDB_MB, "spill_folder": str(tmp_path)})
     done = run_python(
         WORK, share.model_dump_json(), ROWS.format(version=2, first=0, last=BATCH_ROWS), memory_mb=CONTAINER_MB
     )
