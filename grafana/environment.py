@@ -36,10 +36,10 @@ class Environment:
             domain=there.domain,
             region=there.region,
             workgroup=f"{there.prefix}-grafana",
-            topic=f"arn:aws:sns:{there.region}:{there.account}:{there.prefix}-alerts",
+            topic=there.arn("sns", there.alerts_topic),
             dagster=f"https://{there.orchestrator.hostname}",
             role=(
-                f"arn:aws:iam::{there.account}:role/{there.prefix}-grafana"
+                f"arn:{there.partition}:iam::{there.account}:role/{there.prefix}-grafana"
                 if there.dashboards.grafana == "existing"
                 else None
             ),

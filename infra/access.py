@@ -74,7 +74,7 @@ def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
 
 def give_up(settings: Environment) -> list[Grant]:
     """Put what Lambda gives up into its bucket. Lambda lists the bucket to see that it is there, in this account."""
-    bucket = f"arn:aws:s3:::{settings.given_up_bucket}"
+    bucket = settings.bucket_arn(settings.given_up_bucket)
     own = {"StringEquals": {"s3:ResourceAccount": settings.account}}
     return [
         grant("GiveUp", ["s3:PutObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP, conditions=own),
@@ -84,7 +84,7 @@ def give_up(settings: Environment) -> list[Grant]:
 
 def redrive(settings: Environment) -> list[Grant]:
     """Take dead letters and what Lambda gave up away, once it is in Bronze."""
-    bucket = f"arn:aws:s3:::{settings.given_up_bucket}"
+    bucket = settings.bucket_arn(settings.given_up_bucket)
     return [
         grant("RemoveDeadLetters", ["s3:DeleteObject"], _objects(settings, [_DEAD_LETTERS]), _KEYS),
         grant(
@@ -123,7 +123,7 @@ def receive_arrivals(settings: Environment) -> list[Grant]:
     """Receive notifications of new Bronze objects, if the bucket sends them."""
     if not settings.orchestrator.notify_arrivals:
         return []
-    queue = f"arn:aws:sqs:{settings.region}:{settings.account}:{settings.arrivals_queue}"
+    queue = settings.arn("sqs", settings.arrivals_queue)
     return [grant("ReceiveArrivals", ["sqs:ReceiveMessage"], [queue])]
 
 
@@ -181,9 +181,9 @@ def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:
 
 def query(settings: Environment, workgroup: str, results_bucket: str, prefix: str) -> list[Grant]:
     """Run queries in one Athena workgroup, whose results lie below one prefix of the results bucket."""
-    arn = f"arn:aws:athena:{settings.region}:{settings.account}:workgroup/{workgroup}"
+    arn = settings.arn("athena", f"workgroup/{workgroup}")
     actions = ["StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults", "GetWorkGroup"]
-    bucket = f"arn:aws:s3:::{results_bucket}"
+    bucket = settings.bucket_arn(results_bucket)
     return [
         grant("Query", [f"athena:{action}" for action in actions], [arn]),
         grant(
@@ -198,7 +198,6 @@ def query(settings: Environment, workgroup: str, results_bucket: str, prefix: st
 
 def browse_athena(settings: Environment, workgroup: str) -> list[Grant]:
     """See what there is to query, as an editor of queries shows it: workgroups, catalogues, databases, tables."""
-    here = f"arn:aws:athena:{settings.region}:{settings.account}"
     return [
         grant(
             "ListWorkgroups",
@@ -215,7 +214,7 @@ def browse_athena(settings: Environment, workgroup: str) -> list[Grant]:
                 "athena:ListTableMetadata",
                 "athena:GetTableMetadata",
             ],
-            [f"{here}:datacatalog/AwsDataCatalog", f"{here}:workgroup/{workgroup}"],
+            [settings.arn("athena", what) for what in ("datacatalog/AwsDataCatalog", f"workgroup/{workgroup}")],
         ),
     ]
 
@@ -226,13 +225,13 @@ def compute_in_athena(settings: Environment) -> list[Grant]:
     return [
         *read_layers(settings, ("silver", "gold")),
         *query(settings, workgroup, results, workgroup),
-        grant("DeleteResults", ["s3:DeleteObject"], [f"arn:aws:s3:::{results}/{workgroup}/*"], _KEYS),
+        grant("DeleteResults", ["s3:DeleteObject"], [settings.bucket_arn(results, f"{workgroup}/*")], _KEYS),
     ]
 
 
 def alert(settings: Environment) -> Grant:
     """Publish to the environment's topic for alerts."""
-    topic = f"arn:aws:sns:{settings.region}:{settings.account}:{settings.alerts_topic}"
+    topic = settings.arn("sns", settings.alerts_topic)
     return grant("Alert", ["sns:Publish"], [topic])
 
 
@@ -240,17 +239,17 @@ def _list(settings: Environment, sid: str, prefixes: Sequence[str]) -> Grant:
     return grant(
         sid,
         ["s3:ListBucket"],
-        [f"arn:aws:s3:::{settings.bucket}"],
+        [settings.bucket_arn(settings.bucket)],
         conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
     )
 
 
 def _objects(settings: Environment, prefixes: Iterable[str]) -> list[str]:
-    return [f"arn:aws:s3:::{settings.bucket}/{prefix}/*" for prefix in prefixes]
+    return [settings.bucket_arn(settings.bucket, f"{prefix}/*") for prefix in prefixes]
 
 
 def _glue(settings: Environment, what: str) -> str:
-    return f"arn:aws:glue:{settings.region}:{settings.account}:{what}"
+    return settings.arn("glue", what)
 
 
 def _any_table(settings: Environment, layers: Iterable[str]) -> list[str]:

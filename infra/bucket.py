@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.removal import removal_policy
 from infra.settings import Environment
 
 
@@ -42,5 +42,5 @@ def private_bucket(
         transition_default_minimum_object_size=smallest_moved,
         server_access_logs_bucket=access_logs,
         server_access_logs_prefix=access_logs_prefix,
-        removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+        removal_policy=removal_policy(settings),
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.findings import accept
+from infra.removal import removal_policy
 from infra.settings import Environment
 
 _RETENTION: Final = {
@@ -33,7 +33,7 @@ def log_group(scope: Construct, construct_id: str, settings: Environment, name: 
         construct_id,
         log_group_name=name,
         retention=logs.RetentionDays[_RETENTION[settings.retention.log_days]],
-        removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+        removal_policy=removal_policy(settings),
     )
     accept(group, CKV_AWS_158="encrypted with CloudWatch's own key; logs hold counts and names, no data")
     return group

@@ -37,6 +37,9 @@ _FARGATE = {
     16_384: tuple(range(32_768, 122_881, 8192)),
 }
 """The memory in MB that Fargate pairs with each number of CPU units."""
+_PARTITIONS: Final = {"cn-": ("aws-cn", "amazonaws.com.cn"), "us-gov-": ("aws-us-gov", "amazonaws.com")}
+"""The partition of a region that begins so, and the domain of its services; all others are in `aws`."""
+
 SMALLEST_STORAGE_GB: Final = 20
 """The disk of every Fargate task; more is a setting."""
 
@@ -175,6 +178,11 @@ class Environment(Strict):
     domain: str = Field(description="Name of a shipped domain, or the path of a folder, from where the app is run.")
     owner: str = Field(description="Who answers for it: the value of the tag `owner`.")
     keep_data: bool = Field(description="Deleting a stack leaves tables, buckets and database; false: they go with it.")
+    protected: bool = Field(
+        default=False,
+        description="Database, tables, users and load balancer are protected against deletion, and so are the stacks. "
+        "For stacks that stand: a failed first deployment could not roll back what is protected.",
+    )
     alert_email: str | None = None
     sources: Sources
     capture: Capture
@@ -190,6 +198,29 @@ class Environment(Strict):
     def prefix(self) -> str:
         """What every name begins with."""
         return f"{self.name}-{self.environment}"
+
+    @property
+    def partition(self) -> str:
+        """The partition of the region, which is the second part of every ARN."""
+        return self._place[0]
+
+    @property
+    def services_domain(self) -> str:
+        """The domain that the endpoints of the region's services end with."""
+        return self._place[1]
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        found = (place for prefix, place in _PARTITIONS.items() if self.region.startswith(prefix))
+        return next(found, ("aws", "amazonaws.com"))
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource of this account and region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+    def bucket_arn(self, bucket: str, keys: str = "") -> str:
+        """The ARN of a bucket, or of the objects in it whose keys match `keys`."""
+        return f"arn:{self.partition}:s3:::{bucket}" + (f"/{keys}" if keys else "")
 
     def global_name(self, what: str) -> str:
         """A name for something whose names are unique across all accounts."""
@@ -232,7 +263,7 @@ class Environment(Strict):
 
     def table_arn(self, table: str) -> str:
         """The ARN of a DynamoDB table: that of its stream without the stream, or of the table made here."""
-        made = f"arn:aws:dynamodb:{self.region}:{self.account}:table/{table}"
+        made = self.arn("dynamodb", f"table/{table}")
         return self.sources.streams.get(table, made).partition("/stream/")[0]
 
     def load_domain(self) -> Domain:

@@ -45,7 +45,7 @@ class ComputeLogs(Construct):
         accept(bucket, CKV_AWS_21="what is in it is written once and expires")
         self.bucket = bucket
         # By name, not by reference: the bucket must not wait for the roles, nor the roles for the bucket.
-        self._arn = f"arn:aws:s3:::{settings.global_name('dagster')}"
+        self._arn = settings.bucket_arn(settings.global_name("dagster"))
 
     def write(self) -> list[Grant]:
         """Return what a run needs to store its logs."""

@@ -20,7 +20,7 @@ from infra.settings import Environment
 _FINDINGS: Final = {
     "SMG4": "tasks read the secret when they start: a rotation would cut them off. docs/deploy.md says how to rotate",
     "RDS3": "Dagster's history can be restored from its backup; a second zone is a setting, on in prod",
-    "RDS10": "a setting (keep_data): on in stg and prod, off in dev, which goes with its stacks",
+    "RDS10": "a setting (protected), switched on once the stacks stand: before, it would block a rollback",
     "RDS11": "the port is no secret: the instance is in isolated subnets and lets in three security groups",
 }
 
@@ -50,7 +50,7 @@ class Database(Construct):
             storage_type=rds.StorageType.GP3,
             storage_encrypted=True,
             backup_retention=Duration.days(orchestrator.database_backup_days),
-            deletion_protection=settings.keep_data,
+            deletion_protection=settings.protected,
             delete_automated_backups=not settings.keep_data,
             removal_policy=RemovalPolicy.SNAPSHOT if settings.keep_data else RemovalPolicy.DESTROY,
             cloudwatch_logs_exports=["postgresql"],

@@ -6,7 +6,7 @@ are added by hand; docs/deploy.md).
 
 from __future__ import annotations
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_ec2 as ec2
@@ -18,6 +18,7 @@ from constructs import Construct
 
 from infra.constructs.network import WEB_PORT, Network
 from infra.findings import acknowledge
+from infra.removal import removal_policy
 from infra.settings import Environment
 
 
@@ -46,7 +47,7 @@ class Entrance(Construct):
             ),
             internet_facing=public,
             security_group=network.groups["balancer"],
-            deletion_protection=settings.keep_data,
+            deletion_protection=settings.protected,
             drop_invalid_header_fields=True,
         )
         balancer.log_access_logs(access_logs, "dagster-page")
@@ -99,8 +100,8 @@ class Entrance(Construct):
                 temp_password_validity=Duration.days(3),
             ),
             account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
-            deletion_protection=settings.keep_data,
-            removal_policy=RemovalPolicy.RETAIN if settings.keep_data else RemovalPolicy.DESTROY,
+            deletion_protection=settings.protected,
+            removal_policy=removal_policy(settings),
         )
         acknowledge(
             users, "AwsSolutions-COG8", "few people sign in, with a second factor; the Plus tier is priced per user"

@@ -56,7 +56,7 @@ class Heartbeat(Construct):
             schedule_expression="rate(5 minutes)",
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(
-                arn="arn:aws:scheduler:::aws-sdk:dynamodb:putItem",
+                arn=f"arn:{settings.partition}:scheduler:::aws-sdk:dynamodb:putItem",
                 role_arn=role.role_arn,
                 input=json.dumps({"TableName": contract.table, "Item": item}),
             ),

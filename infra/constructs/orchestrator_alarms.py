@@ -33,8 +33,7 @@ def add_orchestrator_alarms(
     scope: Construct, settings: Environment, *, database: rds.DatabaseInstance, target: elb.ApplicationTargetGroup
 ) -> None:
     """Add the alarms of the services, the daemon, the database and the load balancer's target."""
-    here = f"{settings.region}:{settings.account}"
-    topic = sns.Topic.from_topic_arn(scope, "Alerts", f"arn:aws:sns:{here}:{settings.alerts_topic}")
+    topic = sns.Topic.from_topic_arn(scope, "Alerts", settings.arn("sns", settings.alerts_topic))
     alarms = Alarms(scope, settings, topic, stack="dagster")
     for service in SERVICES:
         alarms.add(

@@ -57,8 +57,7 @@ def daemon_role(
 ) -> iam.Role:
     """Return the role that starts, watches and stops runs of the task definition `run` in the cluster."""
     role = _role(scope, settings, "daemon", "Daemon: starts, watches and stops runs")
-    here, prefix = f"{settings.region}:{settings.account}", settings.prefix
-    family = f"arn:aws:ecs:{here}:task-definition/{prefix}-run"
+    family = settings.arn("ecs", f"task-definition/{settings.prefix}-run")
     run_roles = [run.task_role.role_arn, run.obtain_execution_role().role_arn]
     access.grant_to(
         role,
@@ -92,7 +91,7 @@ def daemon_role(
         access.grant(
             "LogsOfFailedRuns",
             ["logs:GetLogEvents"],
-            [f"arn:aws:logs:{here}:log-group:/{prefix}/run:log-stream:*"],
+            [settings.arn("logs", f"log-group:/{settings.prefix}/run:log-stream:*")],
             "a stream's name holds the task's id",
         ),
     )
@@ -126,4 +125,4 @@ def _see_tasks(settings: Environment) -> list[access.Grant]:
 
 
 def _tasks_arn(settings: Environment) -> str:
-    return f"arn:aws:ecs:{settings.region}:{settings.account}:task/{settings.prefix}/*"
+    return settings.arn("ecs", f"task/{settings.prefix}/*")

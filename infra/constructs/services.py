@@ -173,7 +173,7 @@ class Services(Construct):
         settings = self._settings
         if not settings.orchestrator.notify_arrivals:
             return {}
-        url = f"https://sqs.{settings.region}.amazonaws.com/{settings.account}/{settings.arrivals_queue}"
+        url = f"https://sqs.{settings.region}.{settings.services_domain}/{settings.account}/{settings.arrivals_queue}"
         return {"MEDALLION_ARRIVALS_QUEUE": url}
 
     def _engine_env(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import CfnOutput, CfnResource, Duration, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, CfnResource, Duration, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -26,6 +26,7 @@ from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
 from infra.package import HANDLER
+from infra.removal import removal_policy
 from infra.settings import Environment
 from medallion_assets.capture.mapping import DEPLOYED
 from medallion_assets.contracts.loader import Domain
@@ -43,6 +44,7 @@ class CaptureStack(Stack):
             "Capture",
             stack_name=f"{settings.prefix}-capture",
             env={"account": settings.account, "region": settings.region},
+            termination_protection=settings.protected,
             description=f"Medallion assets: capture of {settings.environment}",
         )
         self._settings = settings
@@ -103,7 +105,6 @@ class CaptureStack(Stack):
 
     def _table(self, contract: Contract) -> dynamodb.Table:
         keys = [dynamodb.Attribute(name=column.attribute, type=_key_type(column)) for column in contract.key_columns]
-        keep = self._settings.keep_data
         table = dynamodb.Table(
             self,
             f"Table{contract.lake_name}",
@@ -116,8 +117,8 @@ class CaptureStack(Stack):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
-            deletion_protection=keep,
-            removal_policy=RemovalPolicy.RETAIN if keep else RemovalPolicy.DESTROY,
+            deletion_protection=self._settings.protected,
+            removal_policy=removal_policy(self._settings),
         )
         accept(table, CKV_AWS_119="encrypted with the account's DynamoDB key; a production table is the application's")
         return table

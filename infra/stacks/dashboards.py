@@ -31,6 +31,7 @@ class DashboardsStack(Stack):
             "Dashboards",
             stack_name=f"{settings.prefix}-dashboards",
             env={"account": settings.account, "region": settings.region},
+            termination_protection=settings.protected,
             description=f"Medallion assets: Grafana of {settings.environment}",
         )
         name = f"{settings.prefix}-grafana"

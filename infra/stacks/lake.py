@@ -18,6 +18,7 @@ from constructs import Construct
 
 from infra.bucket import private_bucket
 from infra.findings import accept, acknowledge
+from infra.removal import removal_policy
 from infra.settings import LAYERS, AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
@@ -49,6 +50,7 @@ class LakeStack(Stack):
             "Lake",
             stack_name=f"{settings.prefix}-lake",
             env={"account": settings.account, "region": settings.region},
+            termination_protection=settings.protected,
             description=f"Medallion assets: the lake of {settings.environment}",
         )
         self._settings = settings
@@ -145,7 +147,7 @@ class LakeStack(Stack):
                 resources=[queue.queue_arn],
                 conditions={
                     # By its name: the bucket is made after this policy, which S3 tries with a message.
-                    "ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{self._settings.bucket}"},
+                    "ArnEquals": {"aws:SourceArn": self._settings.bucket_arn(self._settings.bucket)},
                     "StringEquals": {"aws:SourceAccount": self._settings.account},
                 },
             )
@@ -182,7 +184,7 @@ class LakeStack(Stack):
                 location_uri=self._settings.bronze if layer == "bronze" else f"{self._settings.warehouse}/{layer}",
             ),
         )
-        database.apply_removal_policy(RemovalPolicy.RETAIN if self._settings.keep_data else RemovalPolicy.DESTROY)
+        database.apply_removal_policy(removal_policy(self._settings))
         return database
 
     def _bronze_table(self, contract: Contract, domain: Domain) -> glue.CfnTable:

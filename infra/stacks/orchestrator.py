@@ -33,6 +33,7 @@ class OrchestratorStack(Stack):
             "Orchestrator",
             stack_name=f"{settings.prefix}-orchestrator",
             env={"account": settings.account, "region": settings.region},
+            termination_protection=settings.protected,
             description=f"Medallion assets: Dagster of {settings.environment}",
         )
         network = Network(self, settings)

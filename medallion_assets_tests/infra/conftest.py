@@ -46,6 +46,23 @@ TRINO = {
 }
 
 
+CHINA = "cn-north-1:333333333333"
+EXISTING = {
+    "environment": "existing",
+    "region": "cn-north-1",
+    "protected": True,
+    "sources": {
+        "streams": {
+            table: f"arn:aws-cn:dynamodb:{CHINA}:table/{table}/stream/2026-01-01T00:00:00.000"
+            for table in ("Customers", "Orders", "Products")
+        }
+    },
+    "orchestrator": {"certificate_arn": f"arn:aws-cn:acm:{CHINA}:certificate/00000000-0000-0000-0000-000000000004"},
+    "dashboards": {"principal_arn": "arn:aws-cn:iam::333333333333:role/grafana"},
+}
+"""What is other than in `prod` in an account in China that already has things."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that read templates: they need the CDK, and `make check` has just synthesised."""
@@ -72,6 +89,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     - open: a page that one range of the internet may open, and runs with a disk of 100 GB; a heartbeat, and a table
       that should change each hour
     - athena, trino: that engine computes the marts
+    - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
 
     def make(build: Path) -> None:
@@ -88,10 +106,11 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
             build / "three", "dev", environment="athena", engine={"kind": "athena", "scan_limit_gb": 100}
         )
         trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO)
-        synthesise(build, more, opened, athena, trino)
+        existing = write_environment(build / "five", "prod", **EXISTING)
+        synthesise(build, more, opened, athena, trino, existing)
 
     build = _once(tmp_path_factory, worker_id, "variants", make)
-    return {name: Assembly(build / "cdk" / name) for name in ("dev", "open", "athena", "trino")}
+    return {name: Assembly(build / "cdk" / name) for name in ("dev", "open", "athena", "trino", "existing")}
 
 
 def _once(factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], object]) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -40,6 +42,18 @@ NAMED: Final = {
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
 }
 """What is unique in an account or in all. Tables keep the application's names, Glue's databases those in the SQL."""
+
+PRINCIPALS: Final = {
+    "cloudwatch",
+    "delivery.logs",
+    "ecs-tasks",
+    "lambda",
+    "logging.s3",
+    "s3",
+    "scheduler",
+    "vpc-flow-logs",
+}
+"""The services that something is allowed to, or that take a role."""
 
 UNTAGGED: Final = {
     "AWS::Cognito::UserPoolClient",
@@ -80,6 +94,48 @@ def test_deleting_a_stack_keeps_data_outside_dev(assemblies: dict[str, Assembly]
         for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
             stays = one[policy] in {"Retain", "Snapshot", "RetainExceptOnCreate"}
             assert stays == (environment != "dev"), (name, policy)
+
+
+@pytest.mark.parametrize("environment", NAMES)
+def test_what_a_failed_first_deployment_made_goes_with_its_rollback(
+    assemblies: dict[str, Assembly], environment: str
+) -> None:
+    """What stayed, or is protected, would have the name that the next attempt needs."""
+    for name, one in resources(assemblies[environment]):
+        assert one.get("DeletionPolicy") != "Retain", name
+        assert not protected(one), name
+    assert not terminations(assemblies[environment]) & {True}
+
+
+def test_stacks_that_stand_are_protected(variants: dict[str, Assembly]) -> None:
+    found = {one["Type"] for _, one in resources(variants["existing"]) if protected(one)}
+    assert found == {"AWS::RDS::DBInstance", "AWS::Cognito::UserPool", "AWS::ElasticLoadBalancingV2::LoadBalancer"}
+    assert terminations(variants["existing"]) == {True}
+
+
+def protected(resource: dict[str, Any]) -> bool:
+    """Return whether a resource is protected against deletion."""
+    found = resource.get("Properties", {})
+    attributes = {str(one["Key"]): one["Value"] for one in found.get("LoadBalancerAttributes", ())}
+    marks = [found.get(name) for name in ("DeletionProtection", "DeletionProtectionEnabled")]
+    return bool({True, "ACTIVE", "true"} & {*marks, attributes.get("deletion_protection.enabled")})
+
+
+def terminations(assembly: Assembly) -> set[bool]:
+    """Return what the stacks say of protection against their own deletion."""
+    artifacts = json.loads((assembly.folder / "manifest.json").read_text())["artifacts"].values()
+    stacks = [one for one in artifacts if one["type"] == "aws:cloudformation:stack"]
+    assert len(stacks) == len(assembly.templates)
+    return {one["properties"]["terminationProtection"] for one in stacks}
+
+
+def test_nothing_names_another_partition(variants: dict[str, Assembly]) -> None:
+    """In China every ARN is in aws-cn; principals of services are named as everywhere."""
+    for template in variants["existing"].templates:
+        text = json.dumps(template.body["Resources"])
+        assert "arn:aws:" not in text and "arn:aws-us-gov:" not in text
+        endpoints = re.findall(r"[\w.-]+\.amazonaws\.com(?!\.cn)", text)
+        assert {name.removesuffix(".amazonaws.com") for name in endpoints} <= PRINCIPALS
 
 
 @pytest.mark.parametrize("environment", NAMES)

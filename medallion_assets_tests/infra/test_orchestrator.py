@@ -178,7 +178,6 @@ def test_the_database_is_encrypted_isolated_and_backed_up(assemblies: dict[str, 
         assert database["StorageEncrypted"] is True
         assert database["PubliclyAccessible"] is False
         assert database["BackupRetentionPeriod"] >= 1
-        assert database["DeletionProtection"] is (name != "dev")
         assert database["MultiAZ"] is (name == "prod")
         opened = assembly["Orchestrator"].properties("AWS::EC2::SecurityGroupIngress")
         doors = [rule for rule in opened if rule["FromPort"] == 5432]
