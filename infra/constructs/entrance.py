@@ -73,6 +73,7 @@ class Entrance(Construct):
                 user_pool=users,
                 user_pool_client=client,
                 user_pool_domain=domain,
+                session_timeout=Duration.hours(12),  # a working day; the default is a week
             ),
         )
         self.target = target

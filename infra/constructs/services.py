@@ -31,6 +31,8 @@ from medallion_assets.contracts.loader import Domain
 
 _SERVICE_MEMORY_MB: Final = 2048
 _EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - in a container of its own, behind its security group
+_TMP: Final = "/tmp"  # noqa: S108 - the task's own disk, and the only folder that its container can write to
+_WRITTEN: Final = "tmp"
 _WORKSPACE: Final = ("-w", "/opt/dagster/home/workspace.yaml")
 
 
@@ -165,7 +167,7 @@ class Services(Construct):
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
             # DuckDB would take four fifths of the host's memory. The other half is for Python, Arrow and Dagster.
             "MEDALLION_DUCKDB_MEMORY_MB": str(memory_mb // 2),
-            "MEDALLION_SPILL_FOLDER": "/tmp",  # noqa: S108 - the task's own disk
+            "MEDALLION_SPILL_FOLDER": _TMP,
         }
 
     def _arrivals_env(self) -> dict[str, str]:
@@ -219,6 +221,7 @@ class Services(Construct):
                 cpu_architecture=ecs.CpuArchitecture.ARM64, operating_system_family=ecs.OperatingSystemFamily.LINUX
             ),
         )
+        task.add_volume(name=_WRITTEN)
         acknowledge(task, "AwsSolutions-ECS2", "places and names only; user and password come from the secret")
         acknowledge(
             task.obtain_execution_role(),
@@ -238,11 +241,12 @@ class Services(Construct):
         health: Sequence[str] = (),
         port: int | None = None,
     ) -> None:
-        task.add_container(
+        container = task.add_container(
             name,
             container_name=name,
             image=self._image,
             command=list(command),
+            readonly_root_filesystem=True,
             memory_limit_mib=int(str(task.memory_mib)),
             environment={
                 "AWS_DEFAULT_REGION": self._settings.region,
@@ -269,6 +273,7 @@ class Services(Construct):
             if health
             else None,
         )
+        container.add_mount_points(ecs.MountPoint(container_path=_TMP, source_volume=_WRITTEN, read_only=False))
 
     def _service(
         self, name: str, task: ecs.FargateTaskDefinition, *, replicas_while_deploying: bool = False

@@ -55,7 +55,7 @@ def _database() -> Any:
         user=os.environ["DAGSTER_DB_USER"],
         password=os.environ["DAGSTER_DB_PASSWORD"],
         dbname="dagster",
-        sslmode="require",
+        sslmode="verify-full",  # the authorities are in PGSSLROOTCERT
         connect_timeout=TIMEOUT_SECONDS,
     )
 

@@ -72,13 +72,17 @@ UNTAGGED: Final = {
     "AWS::SNS::TopicPolicy",
     "AWS::SQS::QueuePolicy",
     "AWS::SecretsManager::SecretTargetAttachment",
+    "Custom::VpcRestrictDefaultSG",
 }
 """Kinds that CloudFormation gives no tags."""
 
 
 def resources(assembly: Assembly) -> Iterator[Resource]:
+    """Yield what we declare: not the function and role that the CDK adds to close the VPC's default group."""
     for template in assembly.templates:
-        yield from template.body["Resources"].items()
+        for name, one in template.body["Resources"].items():
+            if not name.startswith("CustomVpcRestrictDefaultSGCustomResourceProvider"):
+                yield name, one
 
 
 def tags(properties: dict[str, Any]) -> dict[str, str]:

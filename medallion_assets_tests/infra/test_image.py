@@ -19,6 +19,7 @@ from medallion_assets_tests.infra.assembly import PROJECT, Assembly
 
 DOCKER = PROJECT / "infra" / "docker"
 THERE: dict[str, Any] = yaml.safe_load((DOCKER / "dagster.yaml").read_text())
+DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 HERE: dict[str, Any] = yaml.safe_load((PROJECT / "dagster.yaml").read_text())
 
 
@@ -50,7 +51,9 @@ def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "dagster.yaml").write_text((DOCKER / "dagster.yaml").read_text())
     config, _ = dagster_instance_config(str(tmp_path))
     database = config["storage"]["postgres"]["postgres_db"]
-    assert database["params"] == {"sslmode": "require"}
+    assert database["params"] == {"sslmode": "verify-full"}
+    authorities = re.search(r"PGSSLROOTCERT=(\S+)", DOCKERFILE)
+    assert authorities and f"global-bundle.pem {authorities[1]}\n" in DOCKERFILE
     _, _, driver = database["scheme"].partition("+")
     assert f"\n{driver}-binary==" in (PROJECT / "requirements" / "image.txt").read_text()
     for component, written in ((EcsRunLauncher, THERE["run_launcher"]), (S3ComputeLogManager, THERE["compute_logs"])):
@@ -61,7 +64,7 @@ def test_dagster_takes_its_configuration(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_what_is_not_about_aws_is_as_in_the_projects_own_file() -> None:
-    ours = {"storage", "run_launcher", "compute_logs", "run_monitoring"}
+    ours = {"storage", "local_artifact_storage", "run_launcher", "compute_logs", "run_monitoring"}
     assert {key: value for key, value in THERE.items() if key not in ours} == {
         key: value for key, value in HERE.items() if key not in ours
     }

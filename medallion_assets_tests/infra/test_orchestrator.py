@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 from typing import Any
@@ -172,6 +173,28 @@ def test_health_checks_ask_once_a_minute_without_importing_dagster(assembly: Ass
     assert done.stdout.strip() == "[]"
 
 
+def test_containers_write_to_tmp_and_nowhere_else(assembly: Assembly) -> None:
+    for task in assembly["Orchestrator"].properties("AWS::ECS::TaskDefinition"):
+        (container,), (volume,) = task["ContainerDefinitions"], task["Volumes"]
+        assert container["ReadonlyRootFilesystem"] is True
+        (mounted,) = container["MountPoints"]
+        assert mounted == {"ContainerPath": "/tmp", "ReadOnly": False, "SourceVolume": volume["Name"]}
+        assert "Host" not in volume, "the task's own disk"
+
+
+def test_what_is_in_no_group_of_ours_reaches_nothing(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    (vpc,) = stack.resources("AWS::EC2::VPC")
+    assert stack.one("Custom::VpcRestrictDefaultSG")["DefaultSecurityGroupId"] == {
+        "Fn::GetAtt": [vpc, "DefaultSecurityGroup"]
+    }
+
+
+def test_a_sign_in_lasts_a_working_day(assembly: Assembly) -> None:
+    sign_in, _ = assembly["Orchestrator"].one("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
+    assert sign_in["AuthenticateCognitoConfig"]["SessionTimeout"] == str(12 * 3600)
+
+
 def test_the_database_is_encrypted_isolated_and_backed_up(assemblies: dict[str, Assembly]) -> None:
     for name, assembly in assemblies.items():
         database = assembly["Orchestrator"].one("AWS::RDS::DBInstance")
@@ -186,9 +209,13 @@ def test_the_database_is_encrypted_isolated_and_backed_up(assemblies: dict[str, 
         assert "SecurityGroupIngress" not in groups(assembly)["database"]
 
 
-def test_traffic_with_s3_stays_off_the_gateway_and_refused_traffic_is_logged(assembly: Assembly) -> None:
+def test_traffic_with_s3_and_dynamodb_stays_off_the_nat_and_refused_traffic_is_logged(assembly: Assembly) -> None:
     stack = assembly["Orchestrator"]
-    assert stack.one("AWS::EC2::VPCEndpoint")["VpcEndpointType"] == "Gateway"
+    endpoints = stack.properties("AWS::EC2::VPCEndpoint")
+    assert {one["VpcEndpointType"] for one in endpoints} == {"Gateway"}
+    assert sorted(re.findall(r"\.(s3|dynamodb)'", str(endpoints))) == ["dynamodb", "s3"]
+    private = [name for name in stack.resources("AWS::EC2::RouteTable") if "private" in name]
+    assert private and all(name in str(endpoint["RouteTableIds"]) for endpoint in endpoints for name in private)
     assert stack.one("AWS::EC2::FlowLog")["TrafficType"] == "REJECT"
 
 
