@@ -190,6 +190,13 @@ class CaptureStack(Stack):
         limits = {"MaximumRetryAttempts": DEPLOYED.max_retries, "MaximumRecordAgeInSeconds": DEPLOYED.max_record_age_s}
         for name, limit in limits.items():
             resource.add_property_override(name, -1 if limit is None else int(limit))
+        # For the preflight, which compares it with the table.
+        # By their first letter, S, N and B are DynamoDB's own names of the types.
+        key = [
+            {"AttributeName": column.attribute, "AttributeType": _key_type(column).value[0]}
+            for column in contract.key_columns
+        ]
+        resource.add_metadata("Key", key)
         destination = {"OnFailure": {"Destination": self._given_up.bucket_arn}}
         resource.add_property_override("DestinationConfig", destination)
         # Lambda tries the destination and the stream when the mapping is made.

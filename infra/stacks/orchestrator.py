@@ -51,5 +51,7 @@ class OrchestratorStack(Stack):
         alarms = Construct(self, "Alarms")
         add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
         alarms.node.add_dependency(services)  # a filter on the daemon's log
+        page = f"https://{settings.orchestrator.hostname}"
+        CfnOutput(self, "PageUrl", value=page, description="What people open")
         CfnOutput(self, "BalancerName", value=entrance.address, description="Where the hostname points")
         CfnOutput(self, "UserPool", value=entrance.user_pool_id, description="The pool of users who may sign in")

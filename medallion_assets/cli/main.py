@@ -14,6 +14,7 @@ from medallion_assets.cli import (
     contracts,
     cost,
     demo,
+    doctor,
     generate,
     init,
     quarantine,
@@ -69,6 +70,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
+app.command("doctor")(doctor.doctor)
 app.command("repair")(repair.repair)
 app.command("redrive")(redrive.redrive)
 app.command("rebuild")(rebuild.rebuild)

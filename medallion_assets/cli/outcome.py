@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FOUND = 1
-    """The command ran, and found differences, a failed check or lost history."""
+    """The command ran, and found differences, a failed check, lost history or an account that is not ready."""
     USAGE = 2
     """The command, a setting, a file of the domain or the credentials are wrong and have to be corrected."""
     UNREACHABLE = 3

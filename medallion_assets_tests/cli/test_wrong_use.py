@@ -67,6 +67,7 @@ def test_help_imports_nothing_heavy() -> None:
         "redrive",
         "rebuild",
         "cost",
+        "doctor",
         "quarantine list",
         "quarantine show",
         "quarantine replay",
