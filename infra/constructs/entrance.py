@@ -78,6 +78,7 @@ class Entrance(Construct):
         )
         self.target = target
         self.address: str = balancer.load_balancer_dns_name
+        self.balancer_arn: str = balancer.load_balancer_arn
         self.user_pool_id: str = users.user_pool_id
 
     def _sign_in(

@@ -62,6 +62,7 @@ class Services(Construct):
             vpc=network.vpc,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
+        self.cluster_name, self.cluster_arn = self._cluster.cluster_name, self._cluster.cluster_arn
         self._namespace = discovery.PrivateDnsNamespace(
             self, "Namespace", name=f"{settings.prefix}.internal", vpc=network.vpc
         )
@@ -71,7 +72,7 @@ class Services(Construct):
         self._image = ecs.ContainerImage.from_docker_image_asset(built)
 
         pipeline = pipeline_role(self, settings, domain, compute_logs)
-        self._operator(operator_role(self, settings, domain))
+        self.operator_task = self._operator(operator_role(self, settings, domain))
         run = self._run(pipeline)
         code = self._code(pipeline)
         service_env = {
@@ -85,12 +86,13 @@ class Services(Construct):
         daemon.node.add_dependency(code)
         self.webserver = self._webserver(webserver_role(self, settings, compute_logs), service_env)
 
-    def _operator(self, role: iam.Role) -> None:
-        """A task that a person starts with a command of `medallion`."""
+    def _operator(self, role: iam.Role) -> str:
+        """A task that a person starts with a command of `medallion`. Returns its family."""
         orchestrator = self._settings.orchestrator
         task = self._run_task("operator", role)
         environment = self._pipeline_env(orchestrator.run_memory_mb)
         self._container(task, "operator", ["medallion", "status"], environment=environment)
+        return str(task.family)
 
     def _run(self, role: iam.Role) -> ecs.FargateTaskDefinition:
         """The task definition that the launcher starts every run from; it gives the command."""

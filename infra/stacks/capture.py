@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import CfnOutput, CfnResource, Duration, Stack
+from aws_cdk import CfnResource, Duration, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -25,6 +25,7 @@ from infra.constructs import heartbeat
 from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
+from infra.outputs import publish
 from infra.package import HANDLER
 from infra.removal import removal_policy
 from infra.settings import Environment
@@ -76,12 +77,11 @@ class CaptureStack(Stack):
         add_capture_alarms(
             self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
         )
-        CfnOutput(
-            self,
-            "GivenUpBucket",
-            value=self._given_up.bucket_name,
-            description="What Lambda gave up, for medallion redrive --given-up s3://...",
-        )
+        publish(self, settings, "function-name", self.function.function_name, "The function that writes Bronze")
+        publish(self, settings, "function-arn", self.function.function_arn, "The function that writes Bronze")
+        publish(self, settings, "alerts-topic-arn", self.alerts.topic_arn, "The SNS topic that alarms are sent to")
+        given_up = self._given_up.bucket_name
+        publish(self, settings, "given-up-bucket", given_up, "What Lambda gave up, for medallion redrive --given-up")
 
     def _bucket(self, access_logs: s3.IBucket) -> s3.Bucket:
         """The on-failure destination of the mappings. What is in it stays until it is redriven."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_grafana as grafana
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra import access
+from infra.outputs import publish
 from infra.settings import Environment
 from infra.stacks.lake import workgroup
 
@@ -50,8 +51,8 @@ class DashboardsStack(Stack):
             *access.read_layers(settings, READS),
             access.alert(settings),
         )
-        CfnOutput(self, "RoleArn", value=role.role_arn, description="For Grafana's Athena data source: assume role ARN")
-        CfnOutput(self, "WorkgroupName", value=name, description="For Grafana's Athena data source: workgroup")
+        publish(self, settings, "role-arn", role.role_arn, "For Grafana's Athena data source: assume role ARN")
+        publish(self, settings, "workgroup-name", name, "For Grafana's Athena data source: workgroup")
         if settings.dashboards.grafana == "managed":
             workspace = grafana.CfnWorkspace(
                 self,
@@ -64,7 +65,7 @@ class DashboardsStack(Stack):
                 data_sources=["ATHENA"],
                 plugin_admin_enabled=True,  # the Athena plugin is installed by grafana.sync
             )
-            CfnOutput(self, "Endpoint", value=workspace.attr_endpoint, description="Where Grafana is")
+            publish(self, settings, "endpoint", workspace.attr_endpoint, "Where the managed Grafana is")
 
 
 def _principal(settings: Environment) -> iam.IPrincipal:

@@ -18,6 +18,7 @@ from constructs import Construct
 
 from infra.bucket import private_bucket
 from infra.findings import accept, acknowledge
+from infra.outputs import publish
 from infra.removal import removal_policy
 from infra.settings import LAYERS, AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
@@ -117,6 +118,14 @@ class LakeStack(Stack):
         if isinstance(settings.engine, AthenaEngine):
             limit = settings.engine.scan_limit_gb
             workgroup(self, settings, self.results, id="Marts", name=settings.marts_workgroup, scan_limit_gb=limit)
+        publish(self, settings, "bucket-name", self.lake.bucket_name, "The bucket of all layers")
+        publish(self, settings, "bucket-arn", self.lake.bucket_arn, "The bucket of all layers")
+        publish(self, settings, "bronze-url", settings.bronze, "Where Bronze objects are, one folder per table")
+        publish(self, settings, "warehouse-url", settings.warehouse, "Where the Iceberg tables are")
+        for layer, database in databases.items():
+            publish(self, settings, f"glue-database/{layer}", database.ref, f"The Glue database of {layer}")
+        publish(self, settings, "results-bucket-arn", self.results.bucket_arn, "The bucket of the results of queries")
+        publish(self, settings, "workgroup-name", self.workgroup.ref, "The Athena workgroup for people")
 
     def _notify_arrivals(self) -> None:
         """Make the queue to which the bucket sends a notification of each new Bronze object.

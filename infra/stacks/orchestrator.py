@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import Fn, Stack
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -18,6 +18,7 @@ from infra.constructs.entrance import Entrance
 from infra.constructs.network import Network
 from infra.constructs.orchestrator_alarms import add_orchestrator_alarms
 from infra.constructs.services import Services
+from infra.outputs import publish
 from infra.settings import Environment
 from medallion_assets.contracts.loader import Domain
 
@@ -52,6 +53,15 @@ class OrchestratorStack(Stack):
         add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
         alarms.node.add_dependency(services)  # a filter on the daemon's log
         page = f"https://{settings.orchestrator.hostname}"
-        CfnOutput(self, "PageUrl", value=page, description="What people open")
-        CfnOutput(self, "BalancerName", value=entrance.address, description="Where the hostname points")
-        CfnOutput(self, "UserPool", value=entrance.user_pool_id, description="The pool of users who may sign in")
+        publish(self, settings, "page-url", page, "What people open")
+        publish(self, settings, "balancer-name", entrance.address, "Where the hostname points (CNAME)")
+        publish(self, settings, "balancer-arn", entrance.balancer_arn, "The load balancer, e.g. for a web ACL")
+        publish(self, settings, "user-pool", entrance.user_pool_id, "The pool of users who may sign in")
+        publish(self, settings, "cluster-name", services.cluster_name, "The ECS cluster of services, runs and operator")
+        publish(self, settings, "cluster-arn", services.cluster_arn, "The ECS cluster of services, runs and operator")
+        publish(self, settings, "operator-task", services.operator_task, "The task definition of commands by hand")
+        publish(self, settings, "vpc-id", network.vpc.vpc_id, "The network of Dagster")
+        subnets = Fn.join(",", [subnet.subnet_id for subnet in network.vpc.private_subnets])
+        publish(self, settings, "private-subnets", subnets, "The subnets of services and runs, with commas between")
+        for name, group in network.groups.items():
+            publish(self, settings, f"security-group/{name}", group.security_group_id, f"The security group of {name}")

@@ -29,6 +29,11 @@ import pytest
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.definitions import defs
 from medallion_assets.defs.resources import MedallionResource
+from medallion_assets.doctor.account import Account
+from medallion_assets.doctor.assembly import read_assembly
+from medallion_assets.doctor.finding import Level
+from medallion_assets.doctor.mappings import check_mappings
+from medallion_assets.doctor.names import check_names
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.reconciliation.catch_up import CatchUp
@@ -194,6 +199,25 @@ def test_the_mapping_is_as_the_template_says(deployed: Deployed) -> None:
     for mapping in mappings:
         assert mapping["BatchSize"] == 1_000
         assert "medallion-dev-given-up-" in mapping["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+def test_others_find_names_in_parameters(deployed: Deployed) -> None:
+    pages = boto3.client("ssm").get_paginator("get_parameters_by_path").paginate(Path="/medallion/dev", Recursive=True)
+    found = {one["Name"]: one["Value"] for page in pages for one in page["Parameters"]}
+    assert found["/medallion/dev/lake/bucket-name"] == deployed.bucket
+    assert found["/medallion/dev/lake/glue-database/gold"] == "gold"
+    assert found["/medallion/dev/capture/function-arn"].endswith(f":function:{FUNCTION}")
+
+
+def test_the_doctor_finds_what_is_deployed(deployed: Deployed) -> None:
+    assembly = read_assembly(deployed.assembly.folder)
+    account = Account(assembly.region)
+    assert {found.subject: found.level for found in check_mappings(assembly, account)} == {
+        f"mapping of {table}": Level.OK for table in ("Customers", "Orders", "Products")
+    }
+    names = {found.subject: found for found in check_names(assembly, account)}
+    assert names["names of Glue Database"].seen == "0 names are free, 6 are this environment's own"
+    assert {found.level for found in names.values()} == {Level.OK}
 
 
 def test_athena_sees_the_columns_that_capture_writes(deployed: Deployed) -> None:
