@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from medallion_assets.capture.source_names import VARIABLE as SOURCE_TABLES
+from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import open_store
 from medallion_assets.errors import SettingsError
 
@@ -51,6 +53,8 @@ VARIABLES: Final = {
     "catalog": "MEDALLION_CATALOG",
     "region": "AWS_REGION",
     "read_capacity": "MEDALLION_READ_CAPACITY",
+    "source_tables": SOURCE_TABLES,
+    "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
     "spill_folder": "MEDALLION_SPILL_FOLDER",
@@ -84,6 +88,15 @@ class DomainSettings(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description="Read capacity units a second that verifying may use of each DynamoDB table.",
+    )
+    source_tables: str = Field(
+        default="",
+        description="Tables whose name in DynamoDB is not the contract's: Orders=prod-Orders,Customers=prod-Customers.",
+    )
+    database_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9_]{0,30}_)?$",
+        description="What the names of Glue's databases begin with, and end it with _: shop_ for shop_gold.",
     )
     freshness: Freshness = Field(
         default="seconds",
@@ -154,6 +167,15 @@ class DomainSettings(BaseModel):
             raise ValueError("expected an absolute directory that exists")
         return value
 
+    @field_validator("source_tables")
+    @classmethod
+    def _require_names(cls, value: str) -> str:
+        try:
+            SourceNames.parse(value)
+        except SettingsError as wrong:
+            raise ValueError(str(wrong)) from None
+        return value
+
     @field_validator("arrivals_queue")
     @classmethod
     def _require_queue(cls, value: str | None) -> str | None:
@@ -213,6 +235,11 @@ class DomainSettings(BaseModel):
                 f"The catalog is sqlite and the warehouse {self.warehouse}. SQLite keeps its file in the warehouse, so "
                 "it must be a directory; for a warehouse on S3 choose the catalog glue."
             )
+        if self.catalog == "sqlite" and self.database_prefix:
+            raise ValueError(
+                f"{VARIABLES['database_prefix']} is {self.database_prefix!r}, but the catalog is sqlite, a file of "
+                "this lake alone. Only Glue's databases need another name: expected the catalog glue, or no prefix."
+            )
         if self.catalog == "glue" and not self.warehouse.startswith("s3://"):
             raise ValueError(
                 f"The catalog is glue and the warehouse {self.warehouse}. Glue's tables are on S3: expected "
@@ -244,6 +271,10 @@ class DomainSettings(BaseModel):
                 "\n".join(lines) + "\nSet it, or start the local stack with `medallion demo` and try again."
             ) from None
 
+    def source_names(self) -> SourceNames:
+        """Return which tables DynamoDB has under other names than their contracts."""
+        return SourceNames.parse(self.source_tables)
+
     def lake(self) -> LakeSettings:
         """Return what the lake needs of these settings. An S3 warehouse is at the endpoint that boto3 would use."""
         from medallion_assets.lake.catalog import LakeSettings
@@ -253,6 +284,7 @@ class DomainSettings(BaseModel):
             catalog=self.catalog,
             region=self.region,
             s3_endpoint=_configured_s3_endpoint(self.region) if self.warehouse.startswith("s3://") else None,
+            database_prefix=self.database_prefix,
             duckdb_memory_mb=self.duckdb_memory_mb,
             spill_folder=self.spill_folder,
         )

@@ -132,6 +132,8 @@ def test_a_missing_setting_is_named_with_its_variable(name: str, monkeypatch: py
             "The catalog is sqlite and the warehouse s3://lake/.*choose the catalog glue",
         ),
         ("MEDALLION_DUCKDB_MEMORY_MB", "1", "MEDALLION_DUCKDB_MEMORY_MB is '1'.*greater than or equal to 128"),
+        ("MEDALLION_SOURCE_TABLES", "Orders", "MEDALLION_SOURCE_TABLES is 'Orders'.*expected <table of a contract>="),
+        ("MEDALLION_DATABASE_PREFIX", "shop", "MEDALLION_DATABASE_PREFIX is 'shop'.*end it with _"),
         ("MEDALLION_SPILL_FOLDER", "/not/there", "MEDALLION_SPILL_FOLDER is '/not/there'.*directory that exists"),
         ("AWS_REGION", "", "AWS_REGION is ''"),
         ("AWS_REGION", "Europe (Frankfurt)", "AWS_REGION is 'Europe"),

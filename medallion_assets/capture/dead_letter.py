@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from medallion_assets.capture.envelope import sequence_number, table_of
 from medallion_assets.capture.sequence import pad_sequence
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CaptureError, CorruptObject
 
@@ -38,26 +39,26 @@ class DeadLetter:
     record: Mapping[str, Any]
 
 
-def source_table(record: Mapping[str, Any]) -> str:
-    """Return the DynamoDB table that a record's stream belongs to, UNKNOWN_TABLE if it names none."""
+def source_table(record: Mapping[str, Any], names: SourceNames = SAME_NAMES) -> str:
+    """Return the table that a record's stream belongs to, as its contract names it; UNKNOWN_TABLE if it names none."""
     try:
-        return table_of(record["eventSourceARN"])
+        return names.in_contract(table_of(record["eventSourceARN"]))
     except (CaptureError, KeyError, TypeError):
         return UNKNOWN_TABLE
 
 
-def write_dead_letter(store: BronzeStore, letter: DeadLetter) -> str:
+def write_dead_letter(store: BronzeStore, letter: DeadLetter, names: SourceNames = SAME_NAMES) -> str:
     """Store a letter durably and return its path; after this the shard may go on. Raises what the store raises."""
     fields = {**asdict(letter), "failed_at": letter.failed_at.astimezone(UTC).isoformat()}
     data = json.dumps(fields, default=_as_lambda_sends).encode()
     stamp, digest = letter.failed_at.astimezone(UTC).strftime(_STAMP), hashlib.sha256(data).hexdigest()[:16]
-    path = f"{FOLDER}/{source_table(letter.record)}/{stamp}_{_padded_number(letter.record)}_{digest}{_SUFFIX}"
+    path = f"{FOLDER}/{source_table(letter.record, names)}/{stamp}_{_padded_number(letter.record)}_{digest}{_SUFFIX}"
     store.put(path, data)
     return path
 
 
 def list_dead_letters(store: BronzeStore) -> dict[str, list[str]]:
-    """Return the paths of all letters by DynamoDB table, the oldest failure of a table first."""
+    """Return the paths of all letters by table, the oldest failure of a table first."""
     found: dict[str, list[str]] = {}
     for path in store.list(FOLDER, suffix=_SUFFIX):
         found.setdefault(path.split("/")[1], []).append(path)

@@ -20,6 +20,7 @@ from arro3.io import write_parquet
 from medallion_assets.capture.coverage import COVERAGE_KEY, ShardCoverage
 from medallion_assets.capture.naming import TABLE_NAME
 from medallion_assets.capture.sequence import SEQUENCE_DIGITS, is_sequence
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.errors import CaptureError
 
 _TIMESTAMP: Final = DataType.timestamp("us", tz="UTC")
@@ -77,8 +78,8 @@ class MalformedRecord(dict[str, Any]):
     reason: str = ""
 
 
-def envelope(record: Mapping[str, Any]) -> Row:
-    """Return the Bronze row of one stream record.
+def envelope(record: Mapping[str, Any], names: SourceNames = SAME_NAMES) -> Row:
+    """Return the Bronze row of one stream record; its table has the name that `names` says the contract has.
 
     The record has the shape of a Lambda event's record, or of boto3's `dynamodbstreams.get_records` with
     `eventSourceARN` added: in that shape binary values are `bytes`, the time is a `datetime`, and the names in
@@ -98,7 +99,7 @@ def envelope(record: Mapping[str, Any]) -> Row:
         return Row(
             _text(record["eventID"]),
             _text(record["eventName"]),
-            table_of(stream_arn),
+            names.in_contract(table_of(stream_arn)),
             sequence_number(record),
             _microseconds(change.get("ApproximateCreationDateTime")),
             _json(change["Keys"], _base64).decode(),
@@ -142,7 +143,7 @@ def sequence_number(record: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=1024)
 def table_of(stream_arn: str) -> str:
-    """Return the table name in the ARN of a stream. Raises CaptureError for anything else."""
+    """Return the table name, as DynamoDB has it, in the ARN of a stream. Raises CaptureError for anything else."""
     match = _STREAM_ARN.fullmatch(stream_arn)
     if match is None:
         raise CaptureError(

@@ -16,6 +16,7 @@ from typing import Any
 from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
 from medallion_assets.capture.envelope import refusal
 from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
+from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable, SettingsError
@@ -34,7 +35,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
     store, letters = _store(), 0
     while records:
         try:
-            failed = write_bronze(records, store=store, captured_at=datetime.now(UTC))
+            failed = write_bronze(records, store=store, captured_at=datetime.now(UTC), names=_names())
         except (LakeUnavailable, SettingsError):
             raise
         except Exception as error:
@@ -47,7 +48,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
             at = next(i for i, record in enumerate(records) if record["dynamodb"]["SequenceNumber"] == failed[0])
             reason = logged = refusal(records[at]) or "reported as failed"
         letter = DeadLetter(failed_at=datetime.now(UTC), reason=reason, record=records[at])
-        log.error("a record was set aside as %s: %s", store.uri(write_dead_letter(store, letter)), logged)
+        log.error("a record was set aside as %s: %s", store.uri(write_dead_letter(store, letter, _names())), logged)
         letters += 1
         records = records[at + 1 :]
     if letters:
@@ -72,3 +73,8 @@ def _store() -> BronzeStore:
     if not url:
         raise SettingsError("MEDALLION_BRONZE is not set; set it to s3://<bucket>/<prefix>, the root of Bronze")
     return open_store(url)
+
+
+@cache
+def _names() -> SourceNames:
+    return SourceNames.load()

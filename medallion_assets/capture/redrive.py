@@ -26,6 +26,7 @@ from medallion_assets.capture.dead_letter import (
 )
 from medallion_assets.capture.envelope import refusal
 from medallion_assets.capture.sequence import parse_sequence, stream_created_at
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import CorruptObject
@@ -73,8 +74,9 @@ def redrive(
     *,
     given_up: BronzeStore | None,
     now: Callable[[], datetime],
+    names: SourceNames = SAME_NAMES,
 ) -> Redriven:
-    """Write the parked records of some DynamoDB tables to Bronze, in source order per shard.
+    """Write the parked records of some tables, named as in their contracts, to Bronze, in source order per shard.
 
     `given_up` is the bucket of Lambda's on-failure destination; None where no Lambda function captures. An object is
     removed only after its records are stored. So a redrive that dies is run again, and a second one changes nothing but
@@ -83,7 +85,7 @@ def redrive(
     LakeUnavailable, SettingsError.
     """
     records, removed, left = 0, 0, dict[str, str]()
-    found = _find(store, tables, given_up)
+    found = _find(store, tables, given_up, names)
     while parked := list(islice(found, _AT_ONCE)):
         good: list[Mapping[str, Any]] = []
         done: list[_Parked] = []
@@ -93,12 +95,12 @@ def redrive(
                 left[one.store.uri(one.path)] = one.why or refused[0][1]
                 continue
             for record, why in refused:
-                path = write_dead_letter(store, DeadLetter(failed_at=now(), reason=why, record=record))
+                path = write_dead_letter(store, DeadLetter(failed_at=now(), reason=why, record=record), names)
                 left[store.uri(path)] = why
             bad = {id(record) for record, _ in refused}
             good += [record for record in one.records if id(record) not in bad]
             done.append(one)
-        write_bronze(sorted(good, key=_source_order), store=store, captured_at=now())
+        write_bronze(sorted(good, key=_source_order), store=store, captured_at=now(), names=names)
         for one in done:
             one.store.remove(one.path)
         records, removed = records + len(good), removed + len(done)
@@ -106,7 +108,9 @@ def redrive(
     return Redriven(records=records, removed=removed, left=left)
 
 
-def _find(store: BronzeStore, tables: Collection[str], given_up: BronzeStore | None) -> Iterator[_Parked]:
+def _find(
+    store: BronzeStore, tables: Collection[str], given_up: BronzeStore | None, names: SourceNames
+) -> Iterator[_Parked]:
     """Yield what is parked of the tables. The objects of one shard come in the order of its records."""
     for table, paths in list_dead_letters(store).items():
         if table in tables or table == UNKNOWN_TABLE:
@@ -114,7 +118,7 @@ def _find(store: BronzeStore, tables: Collection[str], given_up: BronzeStore | N
     if given_up is not None:
         for path in list(given_up.list(_GIVEN_UP, suffix="")):
             batch = _batch(given_up, path)
-            if batch.why is not None or any(source_table(record) in tables for record in batch.records):
+            if batch.why is not None or any(source_table(record, names) in tables for record in batch.records):
                 yield batch
 
 

@@ -15,6 +15,7 @@ from medallion_assets.capture.coverage import ShardCoverage
 from medallion_assets.capture.envelope import Row, content_hash, envelope, sequence_number, to_parquet
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import parse_sequence
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CaptureError
 
@@ -27,6 +28,7 @@ def write_bronze(
     store: BronzeStore,
     captured_at: datetime,
     coverage: ShardCoverage | None = None,
+    names: SourceNames = SAME_NAMES,
 ) -> list[str]:
     """Write the records to Bronze, one object per table; return the sequence numbers that failed, lowest first.
 
@@ -36,14 +38,14 @@ def write_bronze(
 
     `captured_at` is the time of this attempt, aware UTC. The objects are named by it; the write must end within 15
     minutes of it. `coverage` is what the object covers if it holds all the records, which are then of one shard; it
-    is shortened to the records that are written. Raises CaptureError for a record without a sequence number (it cannot
-    be reported), and what the store raises.
+    is shortened to the records that are written. `names` are those of tables that have two. Raises CaptureError for a
+    record without a sequence number (it cannot be reported), and what the store raises.
     """
     rows: list[Row] = []
     failures: list[str] = []
     for record in records:
         try:
-            rows.append(envelope(record))
+            rows.append(envelope(record, names))
         except CaptureError as error:
             failures.append(sequence_number(record))
             log.warning("record %s: %s", failures[-1], error)

@@ -62,6 +62,7 @@ def redrive(
         {contract.table for contract in contracts},
         given_up=open_store(given_up) if given_up is not None else None,
         now=lambda: datetime.now(UTC),
+        names=chosen.source_names(),
     )
     if as_json:
         print_json(asdict(done))

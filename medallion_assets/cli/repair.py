@@ -66,7 +66,7 @@ def repair(
     contract = domain.by_name[table]
     source = DynamoTable(
         boto3.client("dynamodb"),
-        contract.table,
+        chosen.source_names().in_dynamodb(contract.table),
         read_capacity=read_capacity or chosen.read_capacity,
         segments=segments,
     )

@@ -69,14 +69,17 @@ def verify(
 
     chosen = settings()
     domain = load_domain(chosen.domain)
-    client = boto3.client("dynamodb")
+    client, names = boto3.client("dynamodb"), chosen.source_names()
     with Lake.open(chosen.lake()) as lake:
         found = compare(
             lake,
             domain,
             load_marts(domain),
             source=lambda contract: DynamoTable(
-                client, contract.table, read_capacity=read_capacity or chosen.read_capacity, segments=segments
+                client,
+                names.in_dynamodb(contract.table),
+                read_capacity=read_capacity or chosen.read_capacity,
+                segments=segments,
             ),
             store=open_store(chosen.bronze),
             today=datetime.now(UTC).date(),

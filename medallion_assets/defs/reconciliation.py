@@ -64,7 +64,7 @@ def reconciliation_asset(contract: Contract, domain: Domain, names: Names) -> dg
             settings = pipeline.settings()
             source = DynamoTable(
                 boto3.Session(region_name=settings.region).client("dynamodb"),
-                contract.table,
+                settings.source_names().in_dynamodb(contract.table),
                 read_capacity=settings.read_capacity,
             )
             found = reconcile(

@@ -41,6 +41,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     catalog: Any = Field(description=DomainSettings.model_fields["catalog"].description)
     region: Any = Field(description=DomainSettings.model_fields["region"].description)
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
+    source_tables: Any = Field(description=DomainSettings.model_fields["source_tables"].description)
+    database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
     spill_folder: Any = Field(description=DomainSettings.model_fields["spill_folder"].description)
@@ -71,6 +73,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         catalog: Text = dg.EnvVar(VARIABLES["catalog"]),
         region: Text = dg.EnvVar(VARIABLES["region"]),
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
+        source_tables: Text = dg.EnvVar(VARIABLES["source_tables"]),
+        database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
         spill_folder: Text = dg.EnvVar(VARIABLES["spill_folder"]),
@@ -92,6 +96,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             catalog=catalog,
             region=region,
             read_capacity=read_capacity,
+            source_tables=source_tables,
+            database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,
             spill_folder=spill_folder,

@@ -131,6 +131,7 @@ def _rows(source: Input, *, catalog: str, only: DayFilter | KeyFilter | None) ->
         if name in table.schema().column_names
     ]
     namespace, name = table.name()
+    database = table.catalog.identifier_to_database((namespace,))
     where = ""
     if isinstance(only, DayFilter):
         timestamps = source.columns[only.day_of].kind == "timestamp"
@@ -138,7 +139,7 @@ def _rows(source: Input, *, catalog: str, only: DayFilter | KeyFilter | None) ->
     elif only is not None and (condition := values_condition(identifier(only.key_of), only.keys)) is not None:
         where = f" WHERE {condition}"
     return (
-        f"SELECT {', '.join(outputs)} FROM {identifier(catalog)}.{identifier(namespace)}.{identifier(name)} "
+        f"SELECT {', '.join(outputs)} FROM {identifier(catalog)}.{identifier(database)}.{identifier(name)} "
         f"FOR VERSION AS OF {snapshot.snapshot_id}{where}"
     )
 

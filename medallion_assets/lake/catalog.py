@@ -63,7 +63,8 @@ TABLE_PROPERTIES = {
 class LakeSettings(BaseModel):
     """Where the lake is. Credentials come from boto3's own chain. The endpoints are URLs, and None on AWS.
 
-    `duckdb_memory_mb` and `spill_folder` are as in duck.connect.
+    `duckdb_memory_mb` and `spill_folder` are as in duck.connect. The names of Glue's databases begin with
+    `database_prefix`; everywhere else a namespace is named without it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,6 +74,7 @@ class LakeSettings(BaseModel):
     region: str
     s3_endpoint: str | None = None
     glue_endpoint: str | None = None
+    database_prefix: str = ""
     duckdb_memory_mb: int | None = None
     spill_folder: str | None = None
 
@@ -355,6 +357,7 @@ def _open_catalog(settings: LakeSettings, session: boto3.Session | None) -> Reme
             region=settings.region,
             s3_endpoint=settings.s3_endpoint,
             glue_endpoint=settings.glue_endpoint,
+            database_prefix=settings.database_prefix,
         )
     try:
         Path(settings.warehouse).mkdir(parents=True, exist_ok=True)

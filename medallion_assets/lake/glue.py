@@ -15,7 +15,7 @@ from botocore.config import Config
 from pyarrow.fs import S3FileSystem
 from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.glue import GlueCatalog
-from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
@@ -37,11 +37,31 @@ _CONNECT_SECONDS, _REQUEST_SECONDS, _ATTEMPTS = 5, 30, 4
 
 
 class LakeGlueCatalog(RemembersTables, GlueCatalog):
-    """Glue, for a lake that is one warehouse on S3."""
+    """Glue, for a lake that is one warehouse on S3.
 
-    def __init__(self, client: GlueClient, io: FileIO, *, warehouse: str) -> None:
+    A namespace `gold` is the database `<prefix>gold`: a name gets its prefix where it becomes a database, and loses it
+    where Glue's entry becomes a table.
+    """
+
+    def __init__(self, client: GlueClient, io: FileIO, *, warehouse: str, database_prefix: str) -> None:
         super().__init__("lake", client=client, warehouse=warehouse)
         self._io = io
+        self._prefix = database_prefix
+
+    def identifier_to_database(  # type: ignore[override] # pyiceberg's are static, as its databases have one name
+        self, identifier: str | Identifier, err: type[ValueError] | type[NoSuchNamespaceError] = ValueError
+    ) -> str:
+        """Return the database of a namespace."""
+        return self._prefix + GlueCatalog.identifier_to_database(identifier, err)
+
+    def identifier_to_database_and_table(  # type: ignore[override]
+        self,
+        identifier: str | Identifier,
+        err: type[ValueError] | type[NoSuchTableError] | type[NoSuchNamespaceError] = ValueError,
+    ) -> tuple[str, str]:
+        """Return the database and the table of an identifier."""
+        namespace, name = GlueCatalog.identifier_to_database_and_table(identifier, err)
+        return self._prefix + namespace, name
 
     def _load_file_io(self, properties: Properties = EMPTY_DICT, location: str | None = None) -> FileIO:
         return self._io
@@ -58,7 +78,9 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
         """Return an act for each of these tables that loads it; one request to Glue finds a hundred tables."""
         found: dict[str, TableTypeDef] = {}
         with _whole_answer(), suppress(self.glue.exceptions.EntityNotFoundException):
-            for page in self.glue.get_paginator("get_tables").paginate(DatabaseName=namespace):
+            for page in self.glue.get_paginator("get_tables").paginate(
+                DatabaseName=self.identifier_to_database(namespace)
+            ):
                 found |= {table["Name"]: table for table in page["TableList"]}
 
         def load(name: str) -> Table:
@@ -70,10 +92,11 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
 
     def metadata_locations(self, name: Identifier) -> tuple[str | None, str | None]:
         """Return the table's current and previous metadata (RemembersTables.metadata_locations)."""
-        entry = self._get_glue_table(*name).get("Parameters", {})
+        entry = self._get_glue_table(*self.identifier_to_database_and_table(name)).get("Parameters", {})
         return entry.get(METADATA_LOCATION), entry.get(PREVIOUS_METADATA_LOCATION)
 
     def _convert_glue_to_iceberg(self, glue_table: TableTypeDef) -> Table:
+        glue_table = {**glue_table, "DatabaseName": glue_table["DatabaseName"].removeprefix(self._prefix)}
         location = glue_table.get("Parameters", {}).get("metadata_location")
         metadata = _parsed.get(location) if location is not None else None
         if metadata is None or location is None:
@@ -106,6 +129,7 @@ def open_glue(
     region: str,
     s3_endpoint: str | None,
     glue_endpoint: str | None,
+    database_prefix: str,
 ) -> LakeGlueCatalog:
     """Return the Glue catalog of the lake at `warehouse`, an S3 URL.
 
@@ -129,4 +153,5 @@ def open_glue(
         allow_delayed_open=True,
     )
     io = S3FileIO(filesystem, session.client("s3", endpoint_url=s3_endpoint, config=retries))
-    return LakeGlueCatalog(session.client("glue", endpoint_url=glue_endpoint, config=retries), io, warehouse=warehouse)
+    client = session.client("glue", endpoint_url=glue_endpoint, config=retries)
+    return LakeGlueCatalog(client, io, warehouse=warehouse, database_prefix=database_prefix)

@@ -14,17 +14,27 @@ from datetime import UTC, datetime
 from typing import Any
 
 from medallion_assets.capture.position import Position
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LocalStackError
 
 
 class Redelivery:
-    """A second delivery for a share of the Bronze objects of some tables (DynamoDB names)."""
+    """A second delivery for a share of the Bronze objects of some tables (their names in contracts)."""
 
-    def __init__(self, store: BronzeStore, tables: Iterable[str], *, share: float, seed: int) -> None:
+    def __init__(
+        self,
+        store: BronzeStore,
+        tables: Iterable[str],
+        *,
+        share: float,
+        seed: int,
+        names: SourceNames = SAME_NAMES,
+    ) -> None:
         self._store = store
         self._share = share
+        self._names = names
         self._rng = random.Random(seed)  # noqa: S311 - test data, not secrets
         self._positions = {table: Position.start() for table in tables}
         self.count = 0
@@ -40,7 +50,7 @@ class Redelivery:
 
     def _deliver(self, path: str) -> None:
         records = stream_records(self._store.read(path))
-        if failed := write_bronze(records, store=self._store, captured_at=datetime.now(UTC)):
+        if failed := write_bronze(records, store=self._store, captured_at=datetime.now(UTC), names=self._names):
             raise LocalStackError(
                 f"{path}: {len(failed)} of its {len(records)} records failed on their second delivery"
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Column, Contract
 
@@ -32,12 +33,14 @@ def create_tables(client: DynamoDBClient, domain: Domain) -> None:
         )
 
 
-def existing_items(client: DynamoDBClient, contract: Contract) -> Iterator[dict[str, Any]]:
+def existing_items(
+    client: DynamoDBClient, contract: Contract, names: SourceNames = SAME_NAMES
+) -> Iterator[dict[str, Any]]:
     """Yield every item of the table as Python values. Raises botocore's errors."""
     from boto3.dynamodb.types import TypeDeserializer
 
     deserialize = TypeDeserializer().deserialize
-    for page in client.get_paginator("scan").paginate(TableName=contract.table, ConsistentRead=True):
+    for page in client.get_paginator("scan").paginate(TableName=names.in_dynamodb(contract.table), ConsistentRead=True):
         for item in page["Items"]:
             yield {name: deserialize(value) for name, value in item.items()}
 

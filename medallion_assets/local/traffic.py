@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.local.generator import Generator
@@ -29,30 +30,32 @@ _REDELIVERY_SECONDS = 1.0
 class Traffic:
     """The writes to the tables of a domain's workload."""
 
-    def __init__(self, domain: Domain, store: BronzeStore, *, seed: int) -> None:
+    def __init__(self, domain: Domain, store: BronzeStore, *, seed: int, names: SourceNames = SAME_NAMES) -> None:
         import boto3
 
         workload = load_workload(domain)
+        self._names = names
         self._client = boto3.client("dynamodb")
         self._tables = {name: domain.by_name[name] for name in workload.tables}
         self._generator = Generator(domain, workload, seed=seed, start=datetime.now(UTC))
-        self._writer = Writer(self._client)
+        self._writer = Writer(self._client, names)
         sources = [contract.table for contract in self._tables.values()]
-        self._redelivery = Redelivery(store, sources, share=float(workload.redelivered), seed=seed)
+        self._redelivery = Redelivery(store, sources, share=float(workload.redelivered), seed=seed, names=names)
 
     @classmethod
     def of(cls, settings: Settings, *, seed: int) -> Self:
         """Return the traffic for the domain and stack of these settings."""
-        return cls(load_domain(settings.domain), open_store(settings.bronze), seed=seed)
+        names = settings.source_names()
+        return cls(load_domain(settings.domain), open_store(settings.bronze), seed=seed, names=names)
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
-        """How many writes were done, by (DynamoDB table, kind)."""
+        """How many writes were done, by (table, kind)."""
         return self._writer.counts
 
     @property
     def emitted(self) -> Counter[str]:
-        """How many of these writes DynamoDB puts on a stream, by DynamoDB table."""
+        """How many of these writes DynamoDB puts on a stream, by table."""
         return self._writer.emitted
 
     @property
@@ -64,7 +67,7 @@ class Traffic:
         """Write the initial load if all tables are empty, otherwise adopt their items; return the number of writes."""
         empty = True
         for name, contract in self._tables.items():
-            items = list(existing_items(self._client, contract))
+            items = list(existing_items(self._client, contract, self._names))
             self._generator.adopt(name, items)
             empty = empty and not items
         if empty:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.local.generator import Change
 
 if TYPE_CHECKING:
@@ -26,15 +27,16 @@ _BACKLOG = 64
 class Writer:
     """A writer with a few threads. Each owns the items whose key hashes to it, so an item's writes keep their order.
 
-    `counts`: how many writes were done, by (DynamoDB table, kind).
-    `emitted`: how many of them DynamoDB puts on the table's stream, by DynamoDB table.
+    `counts`: how many writes were done, by (table, kind).
+    `emitted`: how many of them DynamoDB puts on the table's stream, by table.
     """
 
-    def __init__(self, client: DynamoDBClient | None = None) -> None:
+    def __init__(self, client: DynamoDBClient | None = None, names: SourceNames = SAME_NAMES) -> None:
         import boto3
         from boto3.dynamodb.types import TypeSerializer
 
         self._client = client or boto3.client("dynamodb")
+        self._names = names
         self._serialize = TypeSerializer().serialize
         self._lock = threading.Lock()
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -63,15 +65,16 @@ class Writer:
                 raise lane.error
 
     def _put(self, change: Change) -> None:
+        source = self._names.in_dynamodb(change.table)
         match change.kind:
             case "insert" | "touch":
-                self._client.put_item(TableName=change.table, Item=self._typed(change.attributes))
+                self._client.put_item(TableName=source, Item=self._typed(change.attributes))
             case "delete":
-                self._client.delete_item(TableName=change.table, Key=self._typed(change.key))
+                self._client.delete_item(TableName=source, Key=self._typed(change.key))
             case "update":
                 names = {f"#a{at}": name for at, name in enumerate(change.attributes)}
                 self._client.update_item(
-                    TableName=change.table,
+                    TableName=source,
                     Key=self._typed(change.key),
                     UpdateExpression="SET " + ", ".join(f"{place} = :{place[1:]}" for place in names),
                     ExpressionAttributeNames=names,

@@ -24,8 +24,10 @@ from medallion_assets_tests.capture.events import DOCUMENTED_EVENT, change, pois
 def cold() -> Iterator[None]:
     """Each test is a new execution environment, which reads its settings again."""
     module._store.cache_clear()
+    module._names.cache_clear()
     yield
     module._store.cache_clear()
+    module._names.cache_clear()
 
 
 @pytest.fixture
@@ -63,6 +65,17 @@ def test_records_that_cannot_be_written_are_set_aside_and_counted_and_their_neig
     assert (metric["DeadLetters"], metric["FunctionName"]) == (3, "f")
     assert metric["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "DeadLetters", "Unit": "Count"}]
     assert "o-2" not in caplog.text, "a log has no data"
+
+
+def test_a_table_with_another_name_in_dynamodb_has_its_contracts_name_in_bronze(
+    store: BronzeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDALLION_SOURCE_TABLES", "Orders=prod-Orders")
+    module.handler({"Records": [change(1, table="prod-Orders"), poison(2, table="prod-Orders")]}, None)
+    (path,) = store.list("Orders")
+    (row,) = pq.read_table(io.BytesIO(store.read(path))).to_pylist()
+    assert row["table_name"] == "Orders" and ":table/prod-Orders/stream/" in row["stream_arn"]
+    assert list(list_dead_letters(store)) == ["Orders"]
 
 
 def test_an_event_without_a_bad_record_sends_no_metric(store: BronzeStore, capsys: pytest.CaptureFixture[str]) -> None:

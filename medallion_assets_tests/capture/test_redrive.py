@@ -13,6 +13,7 @@ import pytest
 
 from medallion_assets.capture.dead_letter import DeadLetter, list_dead_letters, read_dead_letter, write_dead_letter
 from medallion_assets.capture.redrive import Redriven, redrive
+from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.errors import LakeUnavailable
 from medallion_assets_tests.capture.events import ARN, as_boto3, poison
@@ -137,3 +138,14 @@ def test_nothing_is_removed_before_its_records_are_stored(store: BronzeStore, mo
         run(store)
     assert run(store) == Redriven(records=2, removed=2, left={})
     assert numbers(store) == ["1", "2"]
+
+
+def test_a_table_with_another_name_in_dynamodb_is_redriven_to_its_contracts_name(
+    store: BronzeStore, given_up: BronzeStore
+) -> None:
+    names = SourceNames({"Orders": "prod-Orders"})
+    letter = DeadLetter(failed_at=NOW, reason="a bug", record=change(1, table="prod-Orders"))
+    assert "/Orders/" in write_dead_letter(store, letter, names)
+    give_up(given_up, 1, change(2, table="prod-Orders"))
+    assert redrive(store, {"Orders"}, given_up=given_up, now=lambda: NOW, names=names).removed == 2
+    assert sorted(numbers(store)) == ["1", "2"]

@@ -162,6 +162,16 @@ def test_a_missing_table_is_named_with_the_next_step(arguments: tuple[str, ...],
     assert "ResourceNotFoundException" in found.stderr and "`medallion demo` creates everything" in found.stderr
 
 
+@pytest.mark.parametrize("arguments", [("verify",), ("repair", "trips", "--dry-run"), ("generate", "--count", "1")])
+def test_a_table_is_looked_for_under_the_name_that_dynamodb_has(
+    arguments: tuple[str, ...], fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The contract's own name exists, so only who asks for the other one fails."""
+    monkeypatch.setenv("MEDALLION_SOURCE_TABLES", "fleet-Trips=prod-Trips")
+    found = medallion(*arguments)
+    assert found.exit_code == 2 and "ResourceNotFoundException" in found.stderr, found.output
+
+
 @pytest.mark.both_lakes
 @pytest.mark.parametrize("fleet", ["glue"], indirect=True)
 def test_a_missing_bucket_is_named(fleet: Fleet) -> None:

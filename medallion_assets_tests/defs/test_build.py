@@ -237,6 +237,8 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_CATALOG",
         "AWS_REGION",
         "MEDALLION_READ_CAPACITY",
+        "MEDALLION_SOURCE_TABLES",
+        "MEDALLION_DATABASE_PREFIX",
         "MEDALLION_FRESHNESS",
         "MEDALLION_DUCKDB_MEMORY_MB",
         "MEDALLION_SPILL_FOLDER",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,15 +27,19 @@ def test_every_table_is_compared_and_a_difference_fails_its_check(
 ) -> None:
     monkeypatch.setattr("medallion_assets.reconciliation.catch_up.CatchUp", partial(CatchUp, capture_delay_seconds=0))
     client = boto3.client("dynamodb")
-    create_tables(client, load_domain("ecommerce"))
+    domain = load_domain("ecommerce")
+    create_tables(client, domain)
+    prod = domain.by_source["Customers"].model_copy(update={"table": "prod-Customers"})
+    create_tables(client, replace(domain, tables=(prod,)))
+    monkeypatch.setenv("MEDALLION_SOURCE_TABLES", "Customers=prod-Customers")
     for key in ("c1", "c2"):
         change = customer(key)
         capture(change)
-        client.put_item(TableName="Customers", Item=change["dynamodb"]["NewImage"])
+        client.put_item(TableName="prod-Customers", Item=change["dynamodb"]["NewImage"])
     incremental_run(shipped, instance, today())
     job = shipped.resolve_job_def("reconciliation")
     assert job.execute_in_process(instance=instance).success
-    client.delete_item(TableName="Customers", Key={"CustomerID": {"S": "c2"}})
+    client.delete_item(TableName="prod-Customers", Key={"CustomerID": {"S": "c2"}})
     done = job.execute_in_process(instance=instance)
     assert done.success, "the run succeeds although its check fails"
     checks = {check.asset_key.to_user_string(): check for check in done.get_asset_check_evaluations()}

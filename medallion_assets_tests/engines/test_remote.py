@@ -55,6 +55,14 @@ def test_a_table_is_its_rows_in_the_snapshot(orders: Input) -> None:
     assert sql.endswith(') AS "orders"\n) AS result')
 
 
+def test_a_table_is_named_by_its_database(orders: Input, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Glue's databases may have a prefix (lake.glue); the SQL of a mart is the same."""
+    assert orders.table is not None
+    monkeypatch.setattr(orders.table.catalog, "identifier_to_database", lambda namespace: f"shop_{namespace[0]}")
+    sql = statement("SELECT count(*) AS n FROM silver.orders", orders)
+    assert f'FROM "lake"."shop_silver"."orders" FOR VERSION AS OF {orders.snapshot_id}' in sql
+
+
 def test_the_rest_of_the_text_stays_as_it_is_written(orders: Input) -> None:
     before = (
         "SELECT -- ä silver.orders, current_date;\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import boto3
 import duckdb
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from medallion_assets.errors import LakeDamaged, LakeUnavailable, SchemaMismatch, SettingsError, TableMissing
 from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.lake.memory import TableMemory
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets_tests.lake.tables import ORDERS, merge, order, read, rows
 
@@ -54,6 +56,28 @@ def test_two_processes_that_create_the_first_table_of_a_namespace_at_once_both_h
     monkeypatch.setattr(catalog, "create_namespace", late)
     mine = lake.ensure("silver", "orders", ORDERS, key=["id"])
     assert mine.metadata.table_uuid == lake.table("silver", "orders").metadata.table_uuid
+
+
+def test_databases_with_a_prefix_are_seen_by_glue_alone(glue_lake: Lake) -> None:
+    glue = boto3.client("glue")
+    glue.create_database(DatabaseInput={"Name": "silver"})
+    glue.create_table(DatabaseName="silver", TableInput={"Name": "orders"})  # somebody else's
+    with Lake.open(glue_lake.settings.model_copy(update={"database_prefix": "shop_"})) as lake:
+        assert lake.tables("silver") == [] and lake.find("silver", "orders") is None
+        made = lake.ensure("silver", "orders", ORDERS, key=["id"])
+        assert made.location() == f"{lake.settings.warehouse}/silver/orders"
+        lake.remember_tables(TableMemory())
+        table = lake.table("silver", "orders")
+        merge(lake, table, rows(ORDERS, order("a", 1), order("b", 2)))
+        assert read(lake, lake.table("silver", "orders"), ["id"]) == [("a",), ("b",)]
+        lake.remember_tables(None)
+        found = lake.find_all("silver", ["orders", "users"])
+        assert lake.tables("silver") == ["orders"] and found["users"] is None
+        for kept in (made, found["orders"], lake.table("silver", "orders")):
+            assert isinstance(kept, Table) and kept.name() == ("silver", "orders")
+        assert {one["Name"] for one in glue.get_databases()["DatabaseList"]} == {"silver", "shop_silver"}
+        assert lake.drop("silver", "orders") and not lake.drop("silver", "orders")
+    assert [one["Name"] for one in glue.get_tables(DatabaseName="silver")["TableList"]] == ["orders"]
 
 
 def test_a_table_that_is_not_there_is_named(lake: Lake) -> None:

@@ -28,6 +28,7 @@ from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.stream import find_stream, stream_missing
 from medallion_assets.capture.poller.table import TablePoller
 from medallion_assets.capture.poller.tolerant_streams import TolerantStreams
+from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import MedallionError
@@ -65,21 +66,24 @@ def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
     dynamodb = boto3.client("dynamodb", config=config)
     streams: Any = TolerantStreams(boto3.client("dynamodbstreams", config=config))
     store = open_store(asked.bronze)
-    tables: list[str] = list(dict.fromkeys(asked.tables))
+    tables: list[str] = list(dict.fromkeys(table.partition("=")[0] for table in asked.tables))
+    names = SourceNames.parse(",".join(table for table in dict.fromkeys(asked.tables) if "=" in table))
     with Checkpoint.open(asked.checkpoint) as checkpoint:
         for table in asked.resume_after_gap:
             checkpoint.forget(table)
         for table in tables:
-            if find_stream(dynamodb, table) is None and checkpoint.table(table) is None:
-                raise stream_missing(table)
+            source = names.in_dynamodb(table)
+            if find_stream(dynamodb, source) is None and checkpoint.table(table) is None:
+                raise stream_missing(source)
             next(store.list(table), None)
         pollers = [
             TablePoller(
                 table,
+                source=names.in_dynamodb(table),
                 dynamodb=dynamodb,
                 streams=streams,
-                write=partial(write_bronze, store=store),
-                on_dead_letter=partial(write_dead_letter, store),
+                write=partial(write_bronze, store=store, names=names),
+                on_dead_letter=partial(write_dead_letter, store, names=names),
                 on_gap=partial(write_gap_marker, store),
                 on_heartbeat=partial(write_heartbeat, store),
                 checkpoint=checkpoint,
@@ -101,7 +105,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m medallion_assets.capture.poller",
         description="Capture DynamoDB streams into Bronze, as a Lambda event source mapping would.",
     )
-    parser.add_argument("tables", nargs="+", metavar="TABLE", help="name of a DynamoDB table with a stream")
+    parser.add_argument(
+        "tables",
+        nargs="+",
+        metavar="TABLE",
+        help="a DynamoDB table with a stream; where its contract has another name, <contract's>=<DynamoDB's>",
+    )
     parser.add_argument(
         "--bronze", required=True, metavar="URL", help="root of Bronze: s3://bucket/prefix, or a directory"
     )

@@ -35,12 +35,16 @@ log = logging.getLogger(__name__)
 
 
 class TablePoller:
-    """Captures one table. `ready` becomes true when all shards that are readable at the start have answered."""
+    """Captures one table, which DynamoDB calls `source` if that is another name.
+
+    `ready` becomes true when all shards that are readable at the start have answered.
+    """
 
     def __init__(
         self,
         table: str,
         *,
+        source: str | None = None,
         dynamodb: "DynamoDBClient",
         streams: "DynamoDBStreamsClient",
         write: WriteBatch,
@@ -52,6 +56,7 @@ class TablePoller:
         clock: Callable[[], datetime],
     ) -> None:
         self.table = table
+        self._source = source or table
         self.ready = False
         self._dynamodb = dynamodb
         self._streams = streams
@@ -137,14 +142,14 @@ class TablePoller:
             del self._reading[shard_id]
             if error:
                 raise error
-        current = find_stream(self._dynamodb, self.table)
+        current = find_stream(self._dynamodb, self._source)
         checkpoint = self._checkpoint.table(self.table)
         if checkpoint is not None:
             stream_arn = checkpoint.stream_arn
         elif current is not None:
             stream_arn = current
         else:
-            raise stream_missing(self.table)
+            raise stream_missing(self._source)
         shards = self._list_shards(stream_arn)
         if checkpoint is None:
             shard_ids = [shard.shard_id for shard in shards]

@@ -36,7 +36,8 @@ def running(stack: Stack, root: Path, *tables: str) -> Iterator[subprocess.Popen
         try:
             assert child.stdout is not None and child.stderr is not None
             line = child.stdout.readline()
-            assert line == f"ready: capturing {', '.join(tables)}\n", child.stderr.read()
+            names = [table.partition("=")[0] for table in tables]
+            assert line == f"ready: capturing {', '.join(names)}\n", child.stderr.read()
             yield child
         finally:
             child.kill()
@@ -45,12 +46,12 @@ def running(stack: Stack, root: Path, *tables: str) -> Iterator[subprocess.Popen
 def test_a_change_is_in_bronze_within_seconds_and_sigterm_ends_it_cleanly(
     stack: Stack, tmp_path: Path, until: Wait
 ) -> None:
-    for table in ("Orders", "Customers"):
+    for table in ("Orders", "prod-Customers"):
         stack.create(table)
-    with running(stack, tmp_path, "Orders", "Customers") as child:
+    with running(stack, tmp_path, "Orders", "Customers=prod-Customers") as child:
         started = time.monotonic()
         stack.write("Orders", 1)
-        stack.write("Customers", 1)
+        stack.write("prod-Customers", 1)
         until(lambda: ids(stack.store, "Orders") == ids(stack.store, "Customers") == ["o-1"])
         assert time.monotonic() - started < 5
         child.send_signal(signal.SIGTERM)
@@ -59,7 +60,7 @@ def test_a_change_is_in_bronze_within_seconds_and_sigterm_ends_it_cleanly(
         for table in ("Customers", "Orders"):
             stored = checkpoint.table(table)
             assert stored is not None and stored.gap is None
-    with running(stack, tmp_path, "Orders", "Customers"):
+    with running(stack, tmp_path, "Orders", "Customers=prod-Customers"):
         stack.write("Orders", 2)
         until(lambda: len(ids(stack.store, "Orders")) >= 2)
     assert ids(stack.store, "Orders") == ["o-1", "o-2"]
