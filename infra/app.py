@@ -34,7 +34,6 @@ _FLAGS = {
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
     "@aws-cdk/aws-iam:minimizePolicies": True,
     "@aws-cdk/core:checkSecretUsage": True,
-    "@aws-cdk/aws-ec2:restrictDefaultSecurityGroup": False,
 }
 
 
@@ -50,7 +49,9 @@ def synthesise(settings: Environment, build: Path) -> Path:
     capture = CaptureStack(app, settings, domain, package=package, access_logs=lake.logs)
     capture.add_stack_dependency(lake)
     image = lay_out(domain, build / "image" / settings.environment)
-    orchestrator = OrchestratorStack(app, settings, domain, image=image, access_logs=lake.logs)
+    orchestrator = OrchestratorStack(
+        app, settings, domain, image=image, access_logs=lake.logs, capture_alarms=capture.alarms
+    )
     orchestrator.add_stack_dependency(capture)  # its alarms go to capture's topic
     DashboardsStack(app, settings, results=lake.results)
     tags = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}

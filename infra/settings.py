@@ -184,6 +184,10 @@ class Environment(Strict):
         "For stacks that stand: a failed first deployment could not roll back what is protected.",
     )
     alert_email: str | None = None
+    monthly_budget_usd: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="What the whole account may cost in a month; above it, or if it will be, the topic hears.",
+    )
     sources: Sources
     capture: Capture
     retention: Retention

@@ -23,6 +23,7 @@ class Alarms:
         self._scope = scope
         self._prefix = f"{settings.prefix}-{stack}"
         self._notify = actions.SnsAction(topic)
+        self.names: list[str] = []
 
     def add(
         self,
@@ -48,5 +49,6 @@ class Alarms:
             comparison_operator=comparison,
             treat_missing_data=missing.BREACHING if silence_pages else missing.NOT_BREACHING,
         )
+        self.names.append(f"{self._prefix}-{name}")
         alarm.add_alarm_action(self._notify)
         alarm.add_ok_action(self._notify)

@@ -31,8 +31,8 @@ def add_capture_alarms(
     function: lambda_.Function,
     mappings: Mapping[str, lambda_.EventSourceMapping],
     expect_changes: Mapping[str, int],
-) -> None:
-    """Add the alarms of the function and those of each mapping, which are by DynamoDB table.
+) -> list[str]:
+    """Add the alarms of the function and those of each mapping, which are by DynamoDB table; return their names.
 
     `expect_changes` are minutes, by table, in which there is some change.
     """
@@ -76,6 +76,7 @@ def add_capture_alarms(
     )
     for table, mapping in mappings.items():
         _add_mapping_alarms(alarms, table, mapping, expect_changes)
+    return alarms.names
 
 
 def _add_mapping_alarms(

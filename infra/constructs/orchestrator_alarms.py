@@ -31,8 +31,8 @@ _GIB: Final = 1024**3
 
 def add_orchestrator_alarms(
     scope: Construct, settings: Environment, *, database: rds.DatabaseInstance, target: elb.ApplicationTargetGroup
-) -> None:
-    """Add the alarms of the services, the daemon, the database and the load balancer's target."""
+) -> list[str]:
+    """Add the alarms of the services, the daemon, the database and the load balancer's target; return their names."""
     topic = sns.Topic.from_topic_arn(scope, "Alerts", settings.arn("sns", settings.alerts_topic))
     alarms = Alarms(scope, settings, topic, stack="dagster")
     for service in SERVICES:
@@ -84,6 +84,7 @@ def add_orchestrator_alarms(
         1,
         periods=2,
     )
+    return alarms.names
 
 
 def _sensor_ticks(scope: Construct, settings: Environment) -> cloudwatch.Metric:

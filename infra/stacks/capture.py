@@ -22,6 +22,7 @@ from constructs import Construct
 from infra import access
 from infra.bucket import private_bucket
 from infra.constructs import heartbeat
+from infra.constructs.budget import add_budget
 from infra.constructs.capture_alarms import add_capture_alarms
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
@@ -53,15 +54,10 @@ class CaptureStack(Stack):
         self.alerts = sns.Topic(self, "Alerts", topic_name=settings.alerts_topic, enforce_ssl=True)
         accept(self.alerts, CKV_AWS_26="alarms hold names and numbers; CloudWatch cannot use AWS's own key for a topic")
         # A policy of one's own replaces the default one, which lets the account's alarms in.
-        self.alerts.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="Alarms",
-                actions=["sns:Publish"],
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                resources=[self.alerts.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": settings.account}},
-            )
-        )
+        self._let_publish("Alarms", "cloudwatch")
+        if settings.monthly_budget_usd is not None:
+            self._let_publish("Budget", "budgets")
+            add_budget(self, settings, self.alerts, usd=settings.monthly_budget_usd)
         if settings.alert_email:
             self.alerts.add_subscription(subscriptions.EmailSubscription(settings.alert_email))
         role = self._role(domain)
@@ -74,7 +70,7 @@ class CaptureStack(Stack):
             if contract.lake_name == heartbeat.TABLE:
                 heartbeat.Heartbeat(self, settings, contract)
                 expect_changes.setdefault(contract.table, heartbeat.QUIET_MINUTES)
-        add_capture_alarms(
+        self.alarms = add_capture_alarms(
             self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
         )
         publish(self, settings, "function-name", self.function.function_name, "The function that writes Bronze")
@@ -82,6 +78,18 @@ class CaptureStack(Stack):
         publish(self, settings, "alerts-topic-arn", self.alerts.topic_arn, "The SNS topic that alarms are sent to")
         given_up = self._given_up.bucket_name
         publish(self, settings, "given-up-bucket", given_up, "What Lambda gave up, for medallion redrive --given-up")
+
+    def _let_publish(self, sid: str, service: str) -> None:
+        """Let a service publish to the topic, for this account."""
+        self.alerts.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid=sid,
+                actions=["sns:Publish"],
+                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com")],
+                resources=[self.alerts.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self._settings.account}},
+            )
+        )
 
     def _bucket(self, access_logs: s3.IBucket) -> s3.Bucket:
         """The on-failure destination of the mappings. What is in it stays until it is redriven."""

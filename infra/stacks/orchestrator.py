@@ -6,6 +6,7 @@ Belongs here: which constructs there are and what they hand to each other. Does 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import Fn, Stack
@@ -17,6 +18,7 @@ from infra.constructs.database import Database
 from infra.constructs.entrance import Entrance
 from infra.constructs.network import Network
 from infra.constructs.orchestrator_alarms import add_orchestrator_alarms
+from infra.constructs.overview import add_overview
 from infra.constructs.services import Services
 from infra.outputs import publish
 from infra.settings import Environment
@@ -27,7 +29,14 @@ class OrchestratorStack(Stack):
     """Dagster."""
 
     def __init__(
-        self, scope: Construct, settings: Environment, domain: Domain, *, image: Path, access_logs: s3.IBucket
+        self,
+        scope: Construct,
+        settings: Environment,
+        domain: Domain,
+        *,
+        image: Path,
+        access_logs: s3.IBucket,
+        capture_alarms: Sequence[str],
     ) -> None:
         super().__init__(
             scope,
@@ -50,7 +59,14 @@ class OrchestratorStack(Stack):
         )
         entrance = Entrance(self, settings, network=network, webserver=services.webserver, access_logs=access_logs)
         alarms = Construct(self, "Alarms")
-        add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
+        names = add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
+        add_overview(
+            self,
+            settings,
+            alarms=[*capture_alarms, *names],
+            database=database.instance,
+            target=entrance.target,
+        )
         alarms.node.add_dependency(services)  # a filter on the daemon's log
         page = f"https://{settings.orchestrator.hostname}"
         publish(self, settings, "page-url", page, "What people open")

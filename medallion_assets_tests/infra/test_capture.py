@@ -129,10 +129,30 @@ def test_a_stream_that_nobody_reads_pages(assembly: Assembly) -> None:
 def test_alarms_are_let_into_the_topic_and_nobody_without_tls(assembly: Assembly) -> None:
     statements = assembly["Capture"].one("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
     allowed = [one for one in statements if one["Effect"] == "Allow"]
-    assert [one["Principal"] for one in allowed] == [{"Service": "cloudwatch.amazonaws.com"}]
+    assert {"Service": "cloudwatch.amazonaws.com"} in [one["Principal"] for one in allowed]
+    assert all("aws:SourceAccount" in one["Condition"]["StringEquals"] for one in allowed)
     assert [one["Condition"] for one in statements if one["Effect"] == "Deny"] == [
         {"Bool": {"aws:SecureTransport": "false"}}
     ]
+
+
+def test_the_topic_hears_of_costs_above_the_budget_where_there_is_one(assemblies: dict[str, Assembly]) -> None:
+    for name, assembly in assemblies.items():
+        stack = assembly["Capture"]
+        allowed = stack.one("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+        publishers = {one["Principal"]["Service"] for one in allowed if one["Effect"] == "Allow"}
+        if name == "stg":
+            assert not stack.resources("AWS::Budgets::Budget")
+            assert publishers == {"cloudwatch.amazonaws.com"}
+            continue
+        budget = stack.one("AWS::Budgets::Budget")
+        assert budget["Budget"]["BudgetLimit"] == {"Amount": 300 if name == "dev" else 1500, "Unit": "USD"}
+        assert "CostFilters" not in budget["Budget"], "a tag that nobody activated would make it 0 dollars"
+        (topic,) = stack.resources("AWS::SNS::Topic")
+        for kind, notified in zip(("ACTUAL", "FORECASTED"), budget["NotificationsWithSubscribers"], strict=True):
+            assert notified["Notification"]["NotificationType"] == kind
+            assert notified["Subscribers"] == [{"Address": {"Ref": topic}, "SubscriptionType": "SNS"}]
+        assert publishers == {"cloudwatch.amazonaws.com", "budgets.amazonaws.com"}
 
 
 def test_somebody_is_told_where_an_address_is_set(assemblies: dict[str, Assembly]) -> None:

@@ -24,7 +24,9 @@ KEPT: Final = {
 }
 NAMED: Final = {
     "AWS::Athena::WorkGroup": "Name",
+    "AWS::Budgets::Budget": "Budget",
     "AWS::CloudWatch::Alarm": "AlarmName",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
     "AWS::Cognito::UserPool": "UserPoolName",
     "AWS::Cognito::UserPoolDomain": "Domain",
     "AWS::EC2::SecurityGroup": "GroupName",
@@ -44,6 +46,7 @@ NAMED: Final = {
 """What is unique in an account or in all. Tables keep the application's names, Glue's databases those in the SQL."""
 
 PRINCIPALS: Final = {
+    "budgets",
     "cloudwatch",
     "delivery.logs",
     "ecs-tasks",
@@ -86,7 +89,7 @@ def resources(assembly: Assembly) -> Iterator[Resource]:
 
 
 def tags(properties: dict[str, Any]) -> dict[str, str]:
-    found = properties.get("Tags", properties.get("UserPoolTags", {}))
+    found = properties.get("Tags") or properties.get("UserPoolTags") or properties.get("ResourceTags", {})
     return found if isinstance(found, dict) else {tag["Key"]: tag["Value"] for tag in found}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -305,6 +306,25 @@ def test_what_stands_still_pages(assembly: Assembly) -> None:
         (action,) = alarm["AlarmActions"]
         assert action.endswith(assembly["Capture"].one("AWS::SNS::Topic")["TopicName"])
         assert alarm["OKActions"] == [action]
+
+
+def test_one_dashboard_shows_every_alarm_and_what_is_measured(assembly: Assembly) -> None:
+    (shown,) = assembly["Orchestrator"].properties("AWS::CloudWatch::Dashboard")
+    parts = shown["DashboardBody"]["Fn::Join"][1]
+    body = json.loads("".join(part if isinstance(part, str) else "reference" for part in parts))
+    status, *graphs = body["widgets"]
+    alarms = [
+        alarm for stack in ("Capture", "Orchestrator") for alarm in assembly[stack].properties("AWS::CloudWatch::Alarm")
+    ]
+    assert {arn.rpartition(":alarm:")[2] for arn in status["properties"]["alarms"]} == {
+        alarm["AlarmName"] for alarm in alarms
+    }
+    names = {metric[1] for graph in graphs for metric in graph["properties"]["metrics"]}
+    assert {"IteratorAge", "DeadLetters", "RunningTaskCount", "TaskCount", "FreeStorageSpace"} <= names
+    functions = {
+        metric[3] for graph in graphs for metric in graph["properties"]["metrics"] if metric[2] == "FunctionName"
+    }
+    assert functions == {assembly["Capture"].one("AWS::Lambda::Function")["FunctionName"]}
 
 
 def test_the_daemons_heartbeat_is_a_line_that_dagster_logs(assembly: Assembly) -> None:
