@@ -57,7 +57,7 @@ class Alert:
     silence: Literal["OK", "Alerting"] = "OK"
 
 
-def pipeline_alerts(domain: Domain) -> list[Alert]:
+def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
     """Those of any domain."""
     return [
         Alert(
@@ -129,7 +129,7 @@ def pipeline_alerts(domain: Domain) -> list[Alert]:
             pending="0s",
             severity="page",
         ),
-        *(_heartbeat() if HEARTBEAT in domain.by_name else ()),
+        *(heartbeat_alerts(marts) if HEARTBEAT in domain.by_name else ()),
         Alert(
             name="blocking-check",
             title="A blocking check failed",
@@ -169,17 +169,24 @@ def _any_in_silver(name: str, title: str, summary: str, count: str) -> Alert:
     )
 
 
-def _heartbeat() -> list[Alert]:
+def heartbeat_alerts(marts: Iterable[Mart]) -> list[Alert]:
+    """The page for a heartbeat that does not arrive in Silver, or in a mart that reads it."""
+    over = [f"'{mart.name}'" for mart in marts if HEARTBEAT in mart.tables]
+    gold = f" OR (layer = 'gold' AND table_name IN ({', '.join(over)}))" if over else ""
     return [
         Alert(
             name="heartbeat",
             title="The heartbeat does not arrive",
-            summary="The item that is written every five minutes has not been in Silver for a quarter of an hour.",
+            summary="The item of every five minutes has not arrived in {{ .Labels.place }} for a quarter of an hour.",
             runbook="The heartbeat does not arrive",
             sql=f"""
-            SELECT table_name, date_diff('second', last_captured_at, current_timestamp) AS seconds
+            SELECT
+                layer || '.' || table_name AS place,
+                date_diff(
+                    'second', CASE WHEN layer = 'silver' THEN last_captured_at ELSE contains_to END, current_timestamp
+                ) AS seconds
             FROM ops.health
-            WHERE {LATEST_OBSERVATION} AND layer = 'silver' AND table_name = '{HEARTBEAT}'
+            WHERE {LATEST_OBSERVATION} AND ((layer = 'silver' AND table_name = '{HEARTBEAT}'){gold})
             """,
             above=SILENT_SECONDS,
             pending="0s",

@@ -43,7 +43,7 @@ def generated(environment: Environment) -> dict[Path, str]:
         "pipeline-health": health(assets, environment),
         "data-quality": quality(assets, environment),
     }
-    alerts = {"Pipeline": pipeline_alerts(domain)}
+    alerts = {"Pipeline": pipeline_alerts(domain, marts.values())}
     if marts.keys() >= SHOP:
         dashboards["sales"] = sales(marts, environment)
         alerts["Shop"] = shop_alerts(marts)

@@ -1,8 +1,8 @@
 """The heartbeat: an item that is written every five minutes, so that its arrival shows that the whole way works.
 
 Belongs here: the schedule that writes it. Does not belong here: what watches it: the alarm on a quiet table
-(capture_alarms) and Grafana's alert on its Silver table (grafana/alerts.py). A domain that has a table `heartbeat` has
-one; docs/deploy.md shows its contract.
+(capture_alarms) and Grafana's alert on its Silver table and the marts over it (grafana/alerts.py). A domain that has a
+table `heartbeat` has one; docs/deploy.md shows its contract.
 """
 
 from __future__ import annotations

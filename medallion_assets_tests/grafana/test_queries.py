@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import yaml
 
-from grafana.alerts import SMALLEST_SHARE, _allowed
+from grafana.alerts import SMALLEST_SHARE, _allowed, pipeline_alerts
 from grafana.files import FOLDER
+from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.engines.embedded import Embedded
+from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ops.tables import CHECKS, HEALTH
 from medallion_assets.ops.upsert import upsert
@@ -162,6 +166,45 @@ def test_a_young_shop_is_compared_with_the_weeks_that_it_has(lake: Lake, now: da
 def test_a_table_of_another_domain_has_a_share_to_be_compared_with(engine: Embedded, now: datetime) -> None:
     sql = f"SELECT {_allowed(DOMAIN)} AS share FROM (SELECT 'vans' AS table_name)"
     assert engine.run(sql, today=now.date())["share"].to_pylist() == [SMALLEST_SHARE]
+
+
+@pytest.mark.parametrize("lake", ["files"], indirect=True)
+def test_a_heartbeat_pages_where_it_does_not_arrive(lake: Lake, now: datetime, tmp_path: Path) -> None:
+    live = Path(shutil.copytree(domain_folder("ecommerce"), tmp_path / "live"))
+    contract = {"Id": "string", "WrittenAt": "timestamp"}
+    (live / "tables/heartbeat.yaml").write_text(
+        yaml.safe_dump({"table": "Heartbeat", "owner": "team:data", "key": {"hash": "Id"}, "columns": contract})
+    )
+    mart = live / "marts/last_heartbeat"
+    mart.mkdir()
+    (mart / "query.sql").write_text("SELECT id, written_at FROM silver.heartbeat")
+    columns = {
+        name: {"type": kind, "description": "d"} for name, kind in (("id", "string"), ("written_at", "timestamp"))
+    }
+    (mart / "mart.yaml").write_text(
+        yaml.safe_dump({"description": "d", "owner": "team:data", "grain": ["id"], "columns": columns})
+    )
+    domain = load_domain(str(live))
+    (alert,) = [one for one in pipeline_alerts(domain, load_marts(domain)) if one.name == "heartbeat"]
+
+    def firing(silver: int, gold: int) -> set[str]:
+        def health(layer: str, table: str, **minutes: int) -> dict[str, Any]:
+            row = {column.name: None if column.type in {"time", "string"} else 0 for column in HEALTH.columns}
+            times = {name: now - timedelta(minutes=ago) for name, ago in minutes.items()}
+            return {**row, "id": f"{layer}{table}", "layer": layer, "table_name": table, "observed_at": now, **times}
+
+        late = health("silver", "orders", last_captured_at=60)
+        here = health("silver", "heartbeat", last_captured_at=silver)
+        there = health("gold", "last_heartbeat", last_captured_at=silver, contains_to=gold)
+        upsert(lake, HEALTH, [late, here, there])
+        with Embedded(lake) as session:
+            session.show_published()
+            rows = run(session, alert.sql, now).to_pylist()
+        return {row["place"] for row in rows if row["seconds"] > alert.above}
+
+    assert firing(silver=4, gold=0) == set()
+    assert firing(silver=16, gold=0) == {"silver.heartbeat"}
+    assert firing(silver=4, gold=16) == {"gold.last_heartbeat"}
 
 
 @pytest.mark.parametrize("lake", ["files"], indirect=True)
