@@ -60,9 +60,9 @@ class FileStore:
         """Walk the directories in the order in which S3 lists keys; skip those that end before `after`."""
         return self._walk(object_prefix(table, day), after or "", suffix)
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """List with each file's size; its tag is its time of modification and its inode."""
-        for path in self.list(table, after=after):
+        for path in self.list(table, after=after, day=day):
             try:
                 found = (self._root / path).stat()
             except FileNotFoundError:

@@ -35,9 +35,9 @@ class HandingStore:
         """List the store."""
         return self._store.list(table, after=after, day=day, suffix=suffix)
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """List the store, with sizes and tags."""
-        return self._store.entries(table, after=after)
+        return self._store.entries(table, after=after, day=day)
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes: those that were kept when it was read before, or else the store's."""

@@ -14,7 +14,8 @@ import json
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import takewhile
 from typing import Final, Self
 
 from medallion_assets.capture.naming import ObjectName, floor
@@ -42,9 +43,16 @@ class Position:
         """Text after which the next listing starts: names up to it are read or skipped for good. None at the start."""
         return _list_after(self.newest) if self.newest else None
 
-    def pending(self, store: BronzeStore, table: str) -> list[str]:
-        """Return the names of `table` not read yet, oldest first. Raises CaptureError for a foreign name."""
-        names = [name for name in store.list(table, after=self.list_after) if name not in self.seen]
+    def pending(self, store: BronzeStore, table: str, *, through: date | None = None) -> list[str]:
+        """Return the names of `table` not read yet, oldest first; of no later capture day than `through`.
+
+        The listing ends with that day. Raises CaptureError for a foreign name.
+        """
+        listed = store.list(table, after=self.list_after)
+        if through is not None:
+            end = floor(table, datetime.combine(through + timedelta(days=1), time(), UTC))
+            listed = takewhile(lambda name: name < end, listed)
+        names = [name for name in listed if name not in self.seen]
         for name in names:
             ObjectName.parse(name)
         return names

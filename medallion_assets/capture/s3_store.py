@@ -50,9 +50,9 @@ class S3Store:
         """List with StartAfter, 1,000 keys a call."""
         return (entry.path for entry in self._listed(table, object_prefix(table, day), after, suffix))
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """List as `list` does, with each object's size and ETag."""
-        return self._listed(table, object_prefix(table, None), after, OBJECT_SUFFIX)
+        return self._listed(table, object_prefix(table, day), after, OBJECT_SUFFIX)
 
     def _listed(self, table: str, prefix: str, after: str | None, suffix: str) -> Iterator[Entry]:
         with self._translate_errors(table):

@@ -40,7 +40,7 @@ class BronzeStore(Protocol):
     ) -> Iterator[str]:
         """Yield the paths below `table` in order, strictly after the text `after`, of one capture day if given."""
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """Yield the `.parquet` objects below `table` as `list` does, with their size and tag."""
 
     def read(self, path: str) -> bytes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from medallion_assets.bronze.stats import read_stats
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.ledger.findings import Findings
 from medallion_assets.ledger.follow import Origin
 from medallion_assets.ledger.gap import BRONZE_KINDS, gap_key, skipped_object
-from medallion_assets.ledger.object_stats import read_stats
 from medallion_assets.ledger.objects import assess_object, new_row, select_suspects
 from medallion_assets.ledger.row import Row
 from medallion_assets.ledger.silver_contains import silver_contains

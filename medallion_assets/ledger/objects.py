@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from medallion_assets.bronze.object_stats import ObjectStats
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import SEQUENCE_START, pad_sequence
 from medallion_assets.capture.store import Entry
@@ -17,7 +18,6 @@ from medallion_assets.ledger.findings import Findings
 from medallion_assets.ledger.follow import Origin
 from medallion_assets.ledger.gap import Gap, changed_object, gap_key, missing_object
 from medallion_assets.ledger.listing import Listing
-from medallion_assets.ledger.object_stats import ObjectStats
 from medallion_assets.ledger.ranges import Range
 from medallion_assets.ledger.row import CHANGED, MISSING, PRESENT, Row
 from medallion_assets.ops.tables import LEDGER

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import duckdb
 
+from medallion_assets.bronze.chunks import read_object
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CorruptObject
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
-from medallion_assets.silver.bronze import read_object
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import EVENT_ID, QUARANTINE, VERSION, version_sql
 from medallion_assets.silver.tombstones import newest_changes_sql

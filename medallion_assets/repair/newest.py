@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from medallion_assets.bronze.chunks import read_chunks
 from medallion_assets.capture.naming import floor
 from medallion_assets.capture.position import LATEST_WRITE
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.reconciliation.fingerprints import of_changes, select
 from medallion_assets.reconciliation.reconcile import Reconciliation
-from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.table import CAPTURED_AT
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
-from medallion_assets.capture.naming import ObjectName
+from medallion_assets.bronze.days import capture_days
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
@@ -77,14 +78,13 @@ def _from_bronze(
     now: datetime,
 ) -> Rebuilt:
     merge = remerge_day if layer == QUARANTINE else merge_pending
-    days = sorted({ObjectName.parse(path).captured_at.date() for path in store.list(contract.table)})
-    past = [day for day in days if day <= now.date()]
-    rows = 0
-    for day in past:
+    days = rows = 0
+    for day in takewhile(lambda day: day <= now.date(), capture_days(store, contract.table)):
+        days += 1
         for batch in merge(lake, store, contract, domain, day=day, run_id=run_id, now=now):
             _require_published(f"silver.{contract.lake_name} of {day}", batch.checks, published=batch.published)
             rows += batch.rows_in
-    return Rebuilt(removed, len(past), rows)
+    return Rebuilt(removed, days, rows)
 
 
 def _require_published(what: str, checks: Collection[CheckResult], *, published: bool) -> None:

@@ -40,7 +40,7 @@ def merge_pending(
     merged yet, CorruptObject, and what Merger.merge raises.
     """
     table = lake.find(SILVER, contract.lake_name)
-    pending = read_position(table).pending(store, contract.table)
+    pending = read_position(table).pending(store, contract.table, through=day)
     days = {name: _day(name) for name in pending}
     if older := sorted({other for other in days.values() if other < day}):
         raise OlderDayPending(
@@ -68,7 +68,7 @@ def remerge_day(
     A day that is in the table already changes nothing. The Position moves over the day unless older objects are
     pending. It ends after a result whose `published` is False. Raises CorruptObject, and what Merger.merge raises.
     """
-    pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table)
+    pending = read_position(lake.find(SILVER, contract.lake_name)).pending(store, contract.table, through=day)
     names = list(store.list(contract.table, day=day))
     merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=True)
     yield from _merge(merger, store, names, may_advance=not any(_day(name) < day for name in pending))

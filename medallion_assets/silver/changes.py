@@ -16,24 +16,24 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medallion_assets.bronze import chunks
+from medallion_assets.bronze.chunks import Chunk, read_chunks, require_json
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CorruptObject
 from medallion_assets.lake.catalog import Lake
-from medallion_assets.silver import bronze
-from medallion_assets.silver.bronze import Chunk, read_chunks, require_json
 from medallion_assets.silver.decode import Decoded, decode
 from medallion_assets.silver.quarantine import bronze_rows, compare_with_silver, read_statuses
 from medallion_assets.silver.table import CAPTURED_AT, DROPPED, EVENT_ID, OPEN, VERSION
 
 # A batch takes what is pending, so it grows with the backlog, up to this many bytes of decoded rows or
-# bronze.MAX_OBJECTS objects. The commit, the audit and reading the keys of the table cost about the same for 1,000
+# chunks.MAX_OBJECTS objects. The commit, the audit and reading the keys of the table cost about the same for 1,000
 # changes as for 300,000; more rows at once would only take more memory.
 MAX_DECODED_BYTES: Final = 64 * 1024 * 1024
 
 # The steps of a run share a process. Up to this size their batches are decoded and merged at the same time, which takes
 # some 30 MB each; of larger ones there is one at a time, which takes up to 900 MB, while each of the others waits with
-# at most two chunks of bronze.MAX_BYTES.
+# at most two chunks of chunks.MAX_BYTES.
 SMALL_BYTES: Final = 8 * 1024 * 1024
 _large_batches: Final = threading.Lock()
 
@@ -120,7 +120,7 @@ class _Part:
 
 def _is_full(parts: Sequence[_Part]) -> bool:
     decoded_bytes = sum(part.decoded.rows.nbytes + part.decoded.rejected.nbytes for part in parts)
-    return decoded_bytes >= MAX_DECODED_BYTES or sum(len(part.names) for part in parts) >= bronze.MAX_OBJECTS
+    return decoded_bytes >= MAX_DECODED_BYTES or sum(len(part.names) for part in parts) >= chunks.MAX_OBJECTS
 
 
 def _decode(connection: duckdb.DuckDBPyConnection, store: BronzeStore, contract: Contract, chunk: Chunk) -> _Part:

@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medallion_assets.bronze.chunks import OBJECT
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.model import Contract
@@ -33,7 +34,6 @@ from medallion_assets.lake.merge import stage_merge
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.retry import retry_on_conflict
-from medallion_assets.silver.bronze import OBJECT
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import (
     DROPPED,

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from medallion_assets.bronze.chunks import MAX_BYTES
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import AuditFailed
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.batch import BatchResult, Merger
-from medallion_assets.silver.bronze import MAX_BYTES
 from medallion_assets.silver.changes import Changes
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.quarantine import bronze_rows, close_rows, open_rows

@@ -52,9 +52,9 @@ class MemoryStore:
             yield from (path for path in page if path.endswith(suffix))
             start = bisect_right(self._paths, page[-1])
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """List with size and tag; the tag counts the writes."""
-        for path in self.list(table, after=after):
+        for path in self.list(table, after=after, day=day):
             yield Entry(path, len(self._objects[path]), f"{self._written[path]:x}")
 
     def read(self, path: str) -> bytes:
@@ -90,9 +90,9 @@ class FaultyStore:
         """Yield the paths of the inner store; an error after the call comes after half of them."""
         return self._listed(table, self.inner.list(table, after=after, day=day, suffix=suffix))
 
-    def entries(self, table: str, *, after: str | None = None) -> Iterator[Entry]:
+    def entries(self, table: str, *, after: str | None = None, day: date | None = None) -> Iterator[Entry]:
         """Yield the entries of the inner store, as `list` does."""
-        return self._listed(table, self.inner.entries(table, after=after))
+        return self._listed(table, self.inner.entries(table, after=after, day=day))
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes."""

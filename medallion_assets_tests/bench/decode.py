@@ -20,12 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medallion_assets.bronze.chunks import read_chunks
 from medallion_assets.capture.envelope import envelope, to_parquet
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.lake import duck
-from medallion_assets.silver.bronze import read_chunks
 from medallion_assets.silver.decode import decode
 
 # Ours is timed over chunks as a batch has them; the other over fewer rows, as its rate does not depend on how many.

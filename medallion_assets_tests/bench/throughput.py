@@ -173,7 +173,7 @@ def _ours(lake: Lake, store: BronzeStore, changes: int) -> dict[str, Any]:
 
 
 def _decode(lake: Lake, store: BronzeStore) -> float:
-    from medallion_assets.silver.bronze import read_chunks
+    from medallion_assets.bronze.chunks import read_chunks
     from medallion_assets.silver.decode import decode
 
     start = time.perf_counter()

@@ -171,7 +171,7 @@ def test_a_rerun_merges_its_day_and_moves_the_position(bench: Bench) -> None:
 
 
 def test_many_objects_are_merged_in_several_commits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_OBJECTS", 32)
+    monkeypatch.setattr("medallion_assets.bronze.chunks.MAX_OBJECTS", 32)
     for number in range(40):
         bench.put(order(number + 1, f"o{number % 7}", str(number)))
     results = bench.merge_pending("orders")
@@ -181,7 +181,7 @@ def test_many_objects_are_merged_in_several_commits(bench: Bench, monkeypatch: p
 
 
 def test_a_batch_has_as_many_chunks_as_its_decoded_rows_allow(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_BYTES", 1)  # chunks of 16 objects
+    monkeypatch.setattr("medallion_assets.bronze.chunks.MAX_BYTES", 1)  # chunks of 16 objects
     for number in range(40):
         bench.put(order(number + 1, f"o{number % 7}", str(number)))
     bench.put(order(1, "o0", "0"), order(50, "o9", "9"))
@@ -193,7 +193,7 @@ def test_a_batch_has_as_many_chunks_as_its_decoded_rows_allow(bench: Bench, monk
 
 
 def test_what_was_read_before_a_corrupt_object_is_merged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medallion_assets.silver.bronze.MAX_BYTES", 1)
+    monkeypatch.setattr("medallion_assets.bronze.chunks.MAX_BYTES", 1)
     for number in range(17):
         bench.put(order(number + 1, f"o{number}", str(number)))
     last = max(bench.store.list("Orders"))

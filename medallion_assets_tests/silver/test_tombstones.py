@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from medallion_assets.bronze.chunks import read_object
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import stream_created_at
 from medallion_assets.capture.store import open_store
 from medallion_assets.maintenance.tombstones import expire_tombstones
 from medallion_assets.silver import batch
-from medallion_assets.silver.bronze import read_object
 from medallion_assets.silver.changes import Changes
 from medallion_assets.silver.decode import decode
 from medallion_assets.silver.table import DELETED, SILVER

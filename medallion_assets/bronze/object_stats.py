@@ -1,13 +1,12 @@
-"""What a Bronze object contains: row count, sequence range, shard coverage and hash, from its bytes.
+"""What a Bronze object contains: its rows, their count, sequence range, shard coverage and hash, from its bytes.
 
-Belongs here: reading objects for the ledger. Does not belong here: what their rows mean (silver).
+Belongs here: parsing the bytes of one object. Does not belong here: where they come from (stats, chunks), what the rows
+mean (silver).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from medallion_assets.bronze.schema import SCHEMA
 from medallion_assets.capture.coverage import COVERAGE_KEY, ShardCoverage
 from medallion_assets.capture.sequence import SEQUENCE_DIGITS
-from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
 
-_CONCURRENCY: Final = 16
+_STATS_COLUMNS: Final = ["sequence_number", "approximate_creation_time"]
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,28 @@ class ObjectStats:
     coverage: ShardCoverage | None
 
 
-def read_stats(store: BronzeStore, names: Iterable[str]) -> dict[str, ObjectStats | None]:
-    """Return the stats of objects by name, read concurrently; None for one that is gone or not a complete object.
-
-    Raises what the store raises when it does not answer.
-    """
-    listed = list(names)
-    with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return dict(zip(listed, pool.map(lambda name: _read(store, name), listed), strict=True))
-
-
-def _read(store: BronzeStore, name: str) -> ObjectStats | None:
-    try:
-        return parse_stats(store.read(name))
-    except CorruptObject:
-        return None
-
-
 def parse_stats(data: bytes) -> ObjectStats:
     """Return the stats of an object's bytes. Raises CorruptObject for anything but a Bronze Parquet file with rows."""
+    return _parse(data, _STATS_COLUMNS)[1]
+
+
+def parse_object(data: bytes) -> tuple[pa.Table, ObjectStats]:
+    """Return the rows of an object's bytes, with all columns of Bronze, and their stats. Raises CorruptObject."""
+    rows, stats = _parse(data, None)
+    if set(rows.schema.names) != set(SCHEMA.names):
+        raise CorruptObject(f"a Bronze object has the columns {', '.join(rows.schema.names)}; expected those of Bronze")
+    try:
+        rows = rows.select(SCHEMA.names).cast(SCHEMA)
+        rows.validate(full=True)
+    except (pa.ArrowException, ValueError) as broken:
+        raise CorruptObject(f"{len(data)} bytes are not a Parquet file of Bronze: {broken}") from broken
+    return rows, stats
+
+
+def _parse(data: bytes, columns: list[str] | None) -> tuple[pa.Table, ObjectStats]:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
-        rows = file.read(["sequence_number", "approximate_creation_time"], use_threads=False)
+        rows = file.read(columns, use_threads=False)
         coverage = (file.metadata.metadata or {}).get(COVERAGE_KEY.encode())
         numbers = pc.min_max(pc.utf8_lpad(rows["sequence_number"], SEQUENCE_DIGITS, "0"))
         changes = pc.min_max(rows["approximate_creation_time"])
@@ -66,7 +65,7 @@ def parse_stats(data: bytes) -> ObjectStats:
         raise CorruptObject(f"{len(data)} bytes are not a complete Parquet file of Bronze: {broken}") from broken
     if rows.num_rows == 0:
         raise CorruptObject("a Bronze object has no rows; capture writes none without")
-    return ObjectStats(
+    stats = ObjectStats(
         rows=rows.num_rows,
         first_sequence=numbers["min"].as_py(),
         last_sequence=numbers["max"].as_py(),
@@ -75,3 +74,4 @@ def parse_stats(data: bytes) -> ObjectStats:
         content_hash=hashlib.sha256(data).hexdigest(),
         coverage=ShardCoverage.from_json(coverage) if coverage is not None else None,
     )
+    return rows, stats

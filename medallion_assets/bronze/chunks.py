@@ -1,7 +1,7 @@
 """Read Bronze objects into Arrow tables, in chunks of bounded size.
 
-Belongs here: fetching objects in parallel, and checking that each is complete and has Bronze's columns. Does not belong
-here: which objects are read (batches), what their rows mean (decode).
+Belongs here: fetching objects in parallel, or from compacted copies, and checking that each is complete and has
+Bronze's columns. Does not belong here: which objects are read (silver.batches), what their rows mean (silver.decode).
 
 The bytes come through the store and not through DuckDB, for two reasons. Bronze objects are small and many, and sixteen
 requests at a time hide the round trips. And the error for an object that cannot be read names the object, and differs
@@ -20,29 +20,16 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from medallion_assets.bronze.copies import Copies
+from medallion_assets.bronze.schema import SCHEMA
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
 
 OBJECT: Final = "object"
 
-_UTC: Final = pa.timestamp("us", tz="UTC")
-
 # The columns that Silver and quarantine need; the others are not read.
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("event_id", pa.string(), nullable=False),
-        pa.field("event_name", pa.string(), nullable=False),
-        pa.field("stream_arn", pa.string(), nullable=False),
-        pa.field("sequence_number", pa.string(), nullable=False),
-        pa.field("approximate_creation_time", _UTC),
-        pa.field("keys", pa.string(), nullable=False),
-        pa.field("new_image", pa.string()),
-        pa.field("old_image", pa.string()),
-        pa.field("user_identity", pa.string()),
-        pa.field("captured_at", _UTC, nullable=False),
-    ]
-)
+_SCHEMA: Final = pa.schema([field for field in SCHEMA if field.name != "table_name"])
 
 # A chunk is decoded at once. To decode 64 MB of rows takes about 300 MB, while the next 64 MB are read. The summary of
 # a commit names its objects: 500 take about 60 KB. An object is at most one capture batch, so a chunk exceeds the
@@ -76,9 +63,13 @@ def read_chunks(store: BronzeStore, names: Sequence[str]) -> Iterator[Chunk]:
 def _chunks(store: BronzeStore, names: Sequence[str], pool: ThreadPoolExecutor) -> Iterator[Chunk]:
     taken: list[tuple[str, pa.Table]] = []
     taken_bytes = 0
+    copies = Copies(store, names)
     for at in range(0, len(names), _CONCURRENCY):
         batch = names[at : at + _CONCURRENCY]
-        taken += zip(batch, pool.map(lambda name: read_object(store, name), batch), strict=True)
+        found = {name: _of_object(name, rows) for name in batch if (rows := copies.rows(name)) is not None}
+        others = [name for name in batch if name not in found]
+        found |= zip(others, pool.map(lambda name: read_object(store, name), others), strict=True)
+        taken += ((name, found[name]) for name in batch)
         taken_bytes += sum(rows.nbytes for _, rows in taken[-len(batch) :])
         if len(taken) + _CONCURRENCY > MAX_OBJECTS or taken_bytes >= MAX_BYTES:
             yield _chunk(taken)
@@ -102,8 +93,14 @@ def read_object(store: BronzeStore, name: str) -> pa.Table:
         rows.validate(full=True)
     except (pa.ArrowException, ValueError, OSError) as broken:
         raise _corrupt(store, name, f"is not a whole Parquet file of Bronze ({len(data)} bytes: {broken})") from broken
+    return _of_object(name, rows)
+
+
+def _of_object(name: str, rows: pa.Table) -> pa.Table:
+    """Return the columns that readers need of an object's rows, and the column `object`."""
     numbers = pa.repeat(pa.scalar(0, pa.int32()), rows.num_rows)
-    return rows.append_column(OBJECT, pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string())))
+    objects = pa.DictionaryArray.from_arrays(numbers, pa.array([name], pa.string()))
+    return rows.select(_SCHEMA.names).append_column(OBJECT, objects)
 
 
 def require_json(rows: pa.Table, store: BronzeStore) -> None:
