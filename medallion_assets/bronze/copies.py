@@ -63,10 +63,17 @@ class Copies:
             self._open = None
             return None
 
-    def stats(self, name: str) -> ObjectStats | None:
-        """Return what an object contains; None: read the object. Raises what the store raises."""
+    def original(self, name: str) -> tuple[Entry, ObjectStats] | None:
+        """Return an object as it is listed, and what it contains; None: read the object. Raises what the store raises.
+
+        A copy that is broken is named in the log and not used.
+        """
         found = self._find(name)
-        return found[0].stats(found[1]) if found is not None else None
+        if found is None:
+            return None
+        copy, entry = found
+        stats = copy.stats(entry)
+        return (entry, stats) if stats is not None else None
 
     def _find(self, name: str) -> tuple[CompactedCopy, Entry] | None:
         folder = name.rpartition("/")[0]

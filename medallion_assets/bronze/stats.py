@@ -18,16 +18,16 @@ _CONCURRENCY: Final = 16
 
 
 def read_stats(store: BronzeStore, names: Iterable[str]) -> dict[str, ObjectStats | None]:
-    """Return the stats of objects by name, in the order of names; None for one that is gone or no complete object.
+    """Return the stats of objects by name; None for one that is gone or no complete object.
 
     Raises what the store raises when it does not answer.
     """
     listed = sorted(names)
     copies = Copies(store, listed)
-    found = {name: copies.stats(name) for name in listed}
-    others = [name for name, stats in found.items() if stats is None]
+    copied = {name: original[1] for name in listed if (original := copies.original(name)) is not None}
+    others = [name for name in listed if name not in copied]
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
-        return found | dict(zip(others, pool.map(lambda name: _read(store, name), others), strict=True))
+        return copied | dict(zip(others, pool.map(lambda name: _read(store, name), others), strict=True))
 
 
 def _read(store: BronzeStore, name: str) -> ObjectStats | None:

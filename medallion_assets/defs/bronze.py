@@ -76,8 +76,14 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
 
 def survey(store: BronzeStore, names: Sequence[str]) -> dict[str, Any]:
     """How many objects, rows and bytes there are. Raises CorruptObject naming one that is no whole Parquet file."""
+    from medallion_assets.bronze.copies import Copies
+
+    copies = Copies(store, names)
+    copied = {name: found for name in names if (found := copies.original(name)) is not None}
+    others = [name for name in names if name not in copied]
     with ThreadPoolExecutor(_CONCURRENCY) as threads:
-        sizes = list(threads.map(lambda name: _size(store, name), names))
+        sizes = list(threads.map(lambda name: _size(store, name), others))
+    sizes += [(stats.rows, entry.bytes, stats.oldest_change) for entry, stats in copied.values()]
     ends = {"first": store.uri(names[0]), "last": store.uri(names[-1])} if names else {}
     changes = [oldest for _, _, oldest in sizes if oldest is not None]
     return {

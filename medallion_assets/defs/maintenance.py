@@ -1,16 +1,18 @@
-"""The hourly job that keeps the lake's tables quick and its metadata small, and removes old tombstones.
+"""The hourly job that keeps the lake's tables quick and its metadata small, and writes compacted copies of Bronze.
 
-Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is gold.maintenance's.
+Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is maintenance's.
 """
 
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final, Literal
 
 import dagster as dg
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.defs.failures import translate_errors
-from medallion_assets.defs.names import Names
+from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import resource_of
 from medallion_assets.gold.spec import Mart
 from medallion_assets.ops.tables import OPS_TABLES
@@ -27,11 +29,14 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
         *(_step(domain, marts, names, "quarantine", name) for name in tables),
         *(_step(domain, marts, names, "gold", mart.name) for mart in marts),
         *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
+        # Last: after an outage it takes minutes, and nothing waits for it.
+        *(_compact_bronze_step(domain, names, name) for name in tables),
     ]
     job = dg.GraphDefinition(
         name=names.definition(JOB),
         node_defs=steps,
-        description="Compacts every table and expires snapshots that nothing refers to any more.",
+        description="Compacts every table, expires snapshots that nothing refers to any more, and copies past days of "
+        "Bronze into few objects.",
     ).to_job(executor_def=dg.in_process_executor)
     return dg.ScheduleDefinition(
         name=names.definition("hourly_maintenance"),
@@ -71,3 +76,32 @@ def _step(
             context.log.info("%s.%s: %d snapshots expired", layer, name, expired)
 
     return maintain_table
+
+
+def _compact_bronze_step(domain: Domain, names: Names, name: str) -> dg.OpDefinition:
+    @dg.op(
+        name=names.definition(f"compact_bronze_{name}"),
+        pool=names.pool("compacted", name),
+        required_resource_keys={names.resource_key},
+    )
+    def compact_bronze_of_table(context: dg.OpExecutionContext) -> None:
+        from medallion_assets.maintenance.compact_bronze import compact_bronze
+
+        began = time.monotonic()
+        with translate_errors(context):
+            done = compact_bronze(
+                resource_of(context, names).bronze_store(),
+                domain.by_name[name].table,
+                now=utc_now(),
+                elapsed=lambda: timedelta(seconds=time.monotonic() - began),
+            )
+        context.log.info(
+            "bronze/%s: %d copies of %d objects written, %d removed%s",
+            name,
+            done.written,
+            done.objects,
+            done.removed,
+            "" if done.finished else "; the next run goes on",
+        )
+
+    return compact_bronze_of_table
