@@ -22,6 +22,7 @@ _TABLES: Final = (
 )
 _GIVEN_UP: Final = "Lambda names the objects itself, by mapping, shard and time"
 _DEAD_LETTERS: Final = "bronze/_dead_letters"
+_COPIES: Final = "bronze/_compacted/"
 _OPS: Final = "the tables of ops are the pipeline's own and grow with it; no contract names them"
 _READ_TABLE: Final = ("glue:GetTable", "glue:GetTables")
 
@@ -110,13 +111,20 @@ def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
-    """List and read Bronze: objects, dead letters, gap markers and the poller's marks."""
-    places = [f"bronze/{folder}{contract.table}" for contract in domain.tables for folder in ("", "_gaps/")]
+    """List and read Bronze: objects and their compacted copies, dead letters, gap markers and the poller's marks."""
+    folders = ("bronze/", "bronze/_gaps/", _COPIES)
+    places = [f"{folder}{contract.table}" for contract in domain.tables for folder in folders]
     prefixes = [*places, "bronze/_heartbeat", _DEAD_LETTERS]
     return [
         _list(settings, "ListBronze", prefixes),
         grant("ReadBronze", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
     ]
+
+
+def compact_bronze(settings: Environment, domain: Domain) -> list[Grant]:
+    """Write and remove the compacted copies of the domain's tables; their objects stay as they are."""
+    copies = [f"{_COPIES}{contract.table}" for contract in domain.tables]
+    return [grant("CompactBronze", ["s3:PutObject", "s3:DeleteObject"], _objects(settings, copies), _KEYS)]
 
 
 def receive_arrivals(settings: Environment) -> list[Grant]:

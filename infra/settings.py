@@ -75,7 +75,10 @@ class Retention(Strict):
 
     log_days: Literal[7, 14, 30, 60, 90, 180, 365]
     access_log_days: Annotated[int, Field(ge=1)]
-    overwritten_days: Annotated[int, Field(ge=1, description="Deleted or overwritten objects of the lake.")]
+    overwritten_days: Annotated[int, Field(ge=1, description="Deleted or overwritten objects of the warehouse.")]
+    bronze_overwritten_days: Annotated[
+        int, Field(ge=1, description="The same of Bronze, which nothing else can make again.")
+    ]
     query_result_days: Annotated[int, Field(ge=1)]
 
 

@@ -27,6 +27,7 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
     access.grant_to(
         role,
         *access.read_bronze(settings, domain),
+        *access.compact_bronze(settings, domain),
         *access.receive_arrivals(settings),
         *access.write_lake(settings, domain),
         *access.read_tables(settings, domain),

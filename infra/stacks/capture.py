@@ -106,6 +106,7 @@ class CaptureStack(Stack):
                 s3.LifecycleRule(
                     id="redriven",
                     noncurrent_version_expiration=Duration.days(settings.retention.overwritten_days),
+                    expired_object_delete_marker=True,
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],

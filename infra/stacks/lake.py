@@ -90,7 +90,10 @@ class LakeStack(Stack):
                         ),
                     ],
                 ),
-                s3.LifecycleRule(id="overwritten", noncurrent_version_expiration=Duration.days(keep.overwritten_days)),
+                # Of rules that overlap the shorter time counts.
+                _overwritten("overwritten", "warehouse/", keep.overwritten_days),
+                _overwritten("copies-overwritten", "bronze/_compacted/", keep.overwritten_days),
+                _overwritten("bronze-overwritten", "bronze/", keep.bronze_overwritten_days),
                 _UPLOADS,
             ],
         )
@@ -246,6 +249,16 @@ class LakeStack(Stack):
 
 
 _UPLOADS: Final = s3.LifecycleRule(id="aborted-uploads", abort_incomplete_multipart_upload_after=Duration.days(1))
+
+
+def _overwritten(id: str, prefix: str, days: int) -> s3.LifecycleRule:
+    """A rule that removes overwritten and deleted objects after some days, and what marks a deleted one after that."""
+    return s3.LifecycleRule(
+        id=id,
+        prefix=prefix,
+        noncurrent_version_expiration=Duration.days(days),
+        expired_object_delete_marker=True,
+    )
 
 
 def workgroup(

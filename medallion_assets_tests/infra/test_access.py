@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from medallion_assets.bronze.compacted import FOLDER
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.reconciliation import scan
 from medallion_assets_tests.infra.assembly import Assembly, Template
@@ -78,13 +79,14 @@ def test_capture_reads_the_streams_of_its_tables_only(prod: Assembly) -> None:
 
 def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: Assembly) -> None:
     stack, role = assembly["Orchestrator"], "Rolepipeline"
-    bronze = {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")}
+    copies = {f"bronze/{FOLDER}/{table}/*" for table in SOURCES}
+    bronze = copies | {f"bronze/{folder}{table}/*" for table in SOURCES for folder in ("", "_gaps/")}
     bronze |= {"bronze/_heartbeat/*", "bronze/_dead_letters/*"}
     lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
     lake |= {f"warehouse/gold/{mart}/*" for mart in MARTS} | {"warehouse/ops/*"}
     assert objects(stack, role, "s3:GetObject") == bronze | lake
     for action in ("s3:PutObject", "s3:DeleteObject"):
-        assert objects(stack, role, action) == lake
+        assert objects(stack, role, action) == lake | copies
     written = {
         resource.partition(":table/")[2]
         for action, resource in allowed(stack, role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from medallion_assets.bronze.compacted import FOLDER
 from medallion_assets.capture.envelope import BRONZE_COLUMNS
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.scheduling.pace import ASK_AGAIN
@@ -60,7 +61,20 @@ def test_the_lake_is_versioned_and_bronze_grows_cold(assembly: Assembly) -> None
         {"StorageClass": "GLACIER_IR", "TransitionInDays": 180},
     ]
     assert not [rule for rule in rules(lake).values() if "ExpirationInDays" in rule], "nothing of the lake expires"
-    assert rules(lake)["overwritten"]["NoncurrentVersionExpiration"]["NoncurrentDays"] >= 1
+
+
+def test_overwritten_objects_go_after_days_and_those_of_bronze_later(assembly: Assembly) -> None:
+    """Of rules that overlap S3 takes the shorter time, so copies go as fast as the warehouse."""
+    found = rules(bucket(assembly["Lake"], "lake"))
+    kept = {
+        one["Prefix"]: one["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        for one in found.values()
+        if "NoncurrentVersionExpiration" in one
+    }
+    assert set(kept) == {"warehouse/", "bronze/", f"bronze/{FOLDER}/"}
+    assert 1 <= kept["warehouse/"] == kept[f"bronze/{FOLDER}/"] < kept["bronze/"]
+    marks = [one["Prefix"] for one in found.values() if one.get("ExpiredObjectDeleteMarker") is True]
+    assert set(marks) == set(kept)
 
 
 def test_query_results_expire(assembly: Assembly) -> None:
