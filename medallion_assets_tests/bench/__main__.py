@@ -25,6 +25,7 @@ WORKS = {
     "gold-key": ("gold_key", "run"),
     "scan": ("scan", "run"),
     "reconcile": ("reconcile", "run"),
+    "rebuild": ("rebuild", "run"),
     "freshness": ("freshness", "run"),
     "s3": ("s3", "run"),
     "sustained": ("sustained", "run"),
