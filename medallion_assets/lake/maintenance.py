@@ -54,7 +54,7 @@ def compact(
     order_by: Sequence[str] = ("_stream_created_at", "_sequence_number"),
     sort_by: Sequence[str] | None = None,
 ) -> Staged | None:
-    """Fold small data files, files with many deleted rows and all position deletes, and publish the result.
+    """Fold small data files, files with many deleted rows and many delete files, and publish the result.
 
     Files are sorted by `sort_by`, by the table's key if it is None; their bounds of these columns and of `order_by` are
     whole, so that readers skip files by them.
@@ -90,11 +90,12 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str], sort_by: Sequenc
             added += write_data(table, rows, sort_by=key, prune_by=bounded)
         folded = {file.file_path for group in groups for file in group}
         kept = [file for file in data_files if file.file_path not in folded and file.file_path in counts]
-        partitions = {(file.spec_id, file.partition) for file in kept}
-        if not groups and len(delete_files) <= len(partitions):
+        gathered = _deletes_to_fold(delete_files, kept, counts)
+        if not groups and not gathered:
             return None
-        added += write_deletes(table, _positions(connection, delete_files, kept), kept)
-    removed = [*(file for file in data_files if file.file_path in folded), *delete_files]
+        if gathered:
+            added += write_deletes(table, _positions(connection, gathered, kept), kept)
+    removed = [*(file for file in data_files if file.file_path in folded), *gathered]
     staged = stage_snapshot(table, contents, operation=Operation.REPLACE, added=added, removed=removed)
     publish(lake, table, staged)
     log.info("compacted %s: %d files are now %d", staged.table_id, len(removed), len(added))
@@ -215,6 +216,27 @@ def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[li
         if fold:
             groups.append(fold)
     return groups
+
+
+def _deletes_to_fold(
+    delete_files: Iterable[DataFile], kept: Iterable[DataFile], deleted: Counter[str]
+) -> list[DataFile]:
+    """Return the delete files of partitions that have many, or whose positions are to a large part in files that go.
+
+    A position in a file that is gone does no harm, but is counted as a deleted row.
+    """
+    by_partition: dict[tuple[int, Record], list[DataFile]] = defaultdict(list)
+    live: Counter[tuple[int, Record]] = Counter()
+    for file in delete_files:
+        by_partition[file.spec_id, file.partition].append(file)
+    for file in kept:
+        live[file.spec_id, file.partition] += deleted[file.file_path]
+    return [
+        file
+        for partition, files in by_partition.items()
+        if len(files) >= FOLD_FILES or live[partition] < (1 - DELETED_SHARE) * sum(file.record_count for file in files)
+        for file in files
+    ]
 
 
 def _within_limit(groups: Iterable[list[DataFile]]) -> list[list[DataFile]]:
