@@ -17,7 +17,7 @@ from pyarrow.fs import FileSelector, FileType
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Operation, Snapshot, ancestors_of
+from pyiceberg.table.snapshots import REMOVED_FILE_SIZE, Operation, Snapshot, ancestors_of
 from pyiceberg.table.update import RemoveSnapshotsUpdate
 from pyiceberg.typedef import Record
 
@@ -41,6 +41,9 @@ COMMITS_BETWEEN = 8
 FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 4, 64 * 1024, 16 * 1024 * 1024
 # A file is rewritten when more than this share of its rows is deleted, because every reader reads them in vain.
 DELETED_SHARE = 0.2
+# It is rewritten from this share on, with the smaller files of its partition, while the files that were replaced and
+# are still stored stay below this part of the live ones: each partition in its turn, and none of them too often.
+EARLY_SHARE, REPLACED_PART = 0.02, 0.2
 # One compaction writes about so much again, and leaves the rest to the next: the table's next merge waits for it.
 MOST_BYTES = 64 * 1024 * 1024
 # A writer that has not committed or published within a day is dead.
@@ -84,7 +87,10 @@ def _compact(lake: Lake, table: Table, order_by: Sequence[str], sort_by: Sequenc
     added: list[DataFile] = []
     with lake.duckdb() as connection:
         counts = deleted_counts(connection, delete_files)
-        groups = _within_limit(_groups_to_fold(data_files, counts))
+        early = _groups_to_fold_early(data_files, counts, spare_bytes=_spare_bytes(table, data_files))
+        taken = {file.file_path for group in early for file in group}
+        others = _groups_to_fold([file for file in data_files if file.file_path not in taken], counts)
+        groups = _within_limit([*early, *others])
         for group in groups:
             rows = _live_rows(connection, table, group, delete_files)
             added += write_data(table, rows, sort_by=key, prune_by=bounded)
@@ -216,6 +222,44 @@ def _groups_to_fold(files: Iterable[DataFile], deleted: Counter[str]) -> list[li
         if fold:
             groups.append(fold)
     return groups
+
+
+def _groups_to_fold_early(
+    files: Collection[DataFile], deleted: Counter[str], *, spare_bytes: int
+) -> list[list[DataFile]]:
+    """Return the files with the largest shares of deleted rows, each with the smaller ones of its partition."""
+    by_partition: dict[tuple[int, Record], list[DataFile]] = defaultdict(list)
+    for file in files:
+        by_partition[file.spec_id, file.partition].append(file)
+    groups: list[list[DataFile]] = []
+    taken: set[str] = set()
+    for thinned in sorted(files, key=lambda file: deleted[file.file_path] / file.record_count, reverse=True):
+        if deleted[thinned.file_path] <= EARLY_SHARE * thinned.record_count:
+            break
+        group = [
+            file
+            for file in by_partition[thinned.spec_id, thinned.partition]
+            if file.file_size_in_bytes <= thinned.file_size_in_bytes
+            and file.file_path not in taken
+            and (file is thinned or file.file_size_in_bytes < LARGEST_BYTES)
+        ]
+        size = sum(file.file_size_in_bytes for file in group)
+        if thinned in group and size <= spare_bytes:
+            groups.append(group)
+            spare_bytes -= size
+            taken |= {file.file_path for file in group}
+    return groups
+
+
+def _spare_bytes(table: Table, files: Iterable[DataFile]) -> int:
+    """Return how many bytes may be replaced before the next expiry."""
+    stored = {snapshot.snapshot_id for snapshot in table.snapshots()}
+    replaced = sum(
+        int(snapshot.summary.additional_properties.get(REMOVED_FILE_SIZE, 0))
+        for snapshot in table.snapshots()
+        if snapshot.summary is not None and snapshot.parent_snapshot_id in stored
+    )
+    return int(REPLACED_PART * sum(file.file_size_in_bytes for file in files)) - replaced
 
 
 def _deletes_to_fold(

@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 from collections import Counter
 from decimal import Decimal
+from itertools import islice
 
 import pytest
 from pyiceberg.manifest import DataFile
@@ -126,6 +127,43 @@ def test_one_compaction_writes_a_bounded_part_and_the_next_goes_on(lake: Lake, m
         assert read(lake, table, COLUMNS) == rows_before
     assert len(counts) > 3
     assert max(Counter(str(file.partition) for file in data_files(table)).values()) < maintenance.FOLD_FILES
+
+
+def test_files_with_some_deleted_rows_are_rewritten_in_turn_while_little_is_stored_twice(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "SMALLEST_BYTES", 1)
+    monkeypatch.setattr(maintenance, "EARLY_SHARE", 0.01)
+    monkeypatch.setattr(maintenance, "REPLACED_PART", 0.25)
+    months, names = 8, [hashlib.md5(str(n).encode(), usedforsecurity=False).hexdigest() for n in range(64_000)]
+    table = lake.ensure("silver", "orders", ORDERS, key=["id"], partition_by=[("day", "month")])
+
+    def change(first: int, orders: int, number: int) -> None:
+        numbers = [n % len(names) for n in range(first, first + orders)]
+        merge(
+            lake, table, rows(ORDERS, *(order(names[n], number, day=dt.date(2026, 1 + n % months, 5)) for n in numbers))
+        )
+
+    change(0, len(names), 1)
+    paths = {file.file_path for file in data_files(table)}
+    numbers = iter(range(2, 1000))
+
+    def untouched_after_a_round() -> int:
+        for number in islice(numbers, maintenance.COMMITS_BETWEEN):
+            change(150 * number, 150, number)
+        assert compact(lake, table) is not None
+        return len(paths & {file.file_path for file in data_files(table)})
+
+    assert len(paths) == months
+    without_expiry = [untouched_after_a_round() for _ in range(3)]
+    assert without_expiry[0] == without_expiry[-1] in {months - 1, months - 2}
+    untouched = [without_expiry[-1]]
+    while untouched[-1]:
+        expire(lake, table, older_than=NOW)
+        untouched.append(untouched_after_a_round())
+        assert untouched[-2] - untouched[-1] <= 2
+    changed = 150 * maintenance.COMMITS_BETWEEN * (len(without_expiry) + len(untouched))
+    assert changed < maintenance.DELETED_SHARE * len(names), "without the turns no file has been rewritten yet"
 
 
 def test_compaction_is_no_change_to_history(lake: Lake) -> None:
