@@ -24,6 +24,7 @@ from infra.bucket import private_bucket
 from infra.constructs import heartbeat
 from infra.constructs.budget import add_budget
 from infra.constructs.capture_alarms import add_capture_alarms
+from infra.constructs.release import Release
 from infra.findings import accept, acknowledge
 from infra.log_groups import log_group
 from infra.outputs import publish
@@ -62,17 +63,19 @@ class CaptureStack(Stack):
             self.alerts.add_subscription(subscriptions.EmailSubscription(settings.alert_email))
         role = self._role(domain)
         self.function = self._function(role, package)
+        release = Release(self, settings, self.function)
         mappings, expect_changes = {}, dict(settings.capture.expect_changes)
         for contract in domain.tables:
             stream = settings.sources.streams.get(contract.table) or self._table(contract).table_stream_arn
             assert stream is not None, contract.table  # noqa: S101 - a table with a stream has its ARN
-            mappings[contract.table] = self._mapping(contract, stream, role)
+            mappings[contract.table] = self._mapping(contract, stream, role, release.alias)
             if contract.lake_name == heartbeat.TABLE:
                 heartbeat.Heartbeat(self, settings, contract)
                 expect_changes.setdefault(contract.table, heartbeat.QUIET_MINUTES)
-        self.alarms = add_capture_alarms(
+        paging = add_capture_alarms(
             self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
         )
+        self.alarms = [*paging, *release.alarms]
         publish(self, settings, "function-name", self.function.function_name, "The function that writes Bronze")
         publish(self, settings, "function-arn", self.function.function_arn, "The function that writes Bronze")
         publish(self, settings, "alerts-topic-arn", self.alerts.topic_arn, "The SNS topic that alarms are sent to")
@@ -173,7 +176,9 @@ class CaptureStack(Stack):
         )
         return function
 
-    def _mapping(self, contract: Contract, stream_arn: str, role: iam.Role) -> lambda_.EventSourceMapping:
+    def _mapping(
+        self, contract: Contract, stream_arn: str, role: iam.Role, target: lambda_.IFunction
+    ) -> lambda_.EventSourceMapping:
         policy = iam.Policy(
             self,
             f"Stream{contract.lake_name}",
@@ -183,7 +188,7 @@ class CaptureStack(Stack):
         mapping = lambda_.EventSourceMapping(
             self,
             f"Mapping{contract.lake_name}",
-            target=self.function,
+            target=target,
             event_source_arn=stream_arn,
             starting_position=lambda_.StartingPosition[DEPLOYED.starting_position],
             batch_size=DEPLOYED.batch_size,

@@ -57,14 +57,15 @@ def handler(event: Mapping[str, Any], context: object) -> None:
 
 def _send_metric(letters: int, context: object) -> None:
     """Write a line in CloudWatch's embedded metric format: Lambda's log makes a metric of it, without a permission."""
-    name = getattr(context, "function_name", "capture")
+    name, version = getattr(context, "function_name", "capture"), getattr(context, "function_version", "$LATEST")
     metric = {
         "Namespace": METRICS_NAMESPACE,
-        "Dimensions": [["FunctionName"]],
+        "Dimensions": [["FunctionName"], ["FunctionName", "Version"]],
         "Metrics": [{"Name": DEAD_LETTERS, "Unit": "Count"}],
     }
     about = {"Timestamp": int(datetime.now(UTC).timestamp() * 1_000), "CloudWatchMetrics": [metric]}
-    sys.stdout.write(json.dumps({"_aws": about, "FunctionName": name, DEAD_LETTERS: letters}) + "\n")
+    sent = {"_aws": about, "FunctionName": name, "Version": version, DEAD_LETTERS: letters}
+    sys.stdout.write(json.dumps(sent) + "\n")
 
 
 @cache

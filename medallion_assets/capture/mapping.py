@@ -13,7 +13,8 @@ METRICS_NAMESPACE: Final = "Medallion"
 """The CloudWatch namespace of the metrics that the function sends."""
 
 DEAD_LETTERS: Final = "DeadLetters"
-"""The metric of the records that an invocation set aside, by FunctionName. It is sent only if there are any."""
+"""The metric of the records that an invocation set aside, by FunctionName, and by Version too. It is sent only if there
+are any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

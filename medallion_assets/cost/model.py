@@ -71,7 +71,7 @@ ASSUMPTIONS: Final = {
     "run_gb": _assumed("4", "GB of memory of a run's task"),
     "rds_gb": _assumed("20", "GB of run storage"),
     "secrets": _assumed("1", "secrets: the password of the database"),
-    "alarms": _assumed("18", "alarms: 5 of the function, 2 per table, 7 of Dagster"),
+    "alarms": _assumed("20", "alarms: 5 of the function, 2 of its releases, 2 per table, 7 of Dagster"),
     "metrics": _assumed("65", "metrics of Container Insights: 8 per cluster, 11 per service, 6 per kind of task"),
     "logs_gb": _assumed("2", "GB of logs a month"),
     "read_capacity": _assumed("100", "read units a second that the nightly reconciliation uses per table, at most"),

@@ -55,14 +55,18 @@ def test_records_that_cannot_be_written_are_set_aside_and_counted_and_their_neig
     store: BronzeStore, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = [poison(2), {**change(4), "eventSourceARN": None}, poison(5)]
-    module.handler({"Records": [change(1), bad[0], change(3), *bad[1:], change(6)]}, SimpleNamespace(function_name="f"))
+    module.handler(
+        {"Records": [change(1), bad[0], change(3), *bad[1:], change(6)]},
+        SimpleNamespace(function_name="f", function_version="7"),
+    )
     assert numbers(store) == ["1", "3", "6"]
     assert sorted(letter.record["dynamodb"]["SequenceNumber"] for letter in letters(store)) == ["2", "4", "5"]
     assert set(list_dead_letters(store)) == {"Orders", "_unknown"}
     assert all(letter.reason for letter in letters(store))
     (line,) = capsys.readouterr().out.splitlines()
     metric = json.loads(line)
-    assert (metric["DeadLetters"], metric["FunctionName"]) == (3, "f")
+    assert (metric["DeadLetters"], metric["FunctionName"], metric["Version"]) == (3, "f", "7")
+    assert metric["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["FunctionName"], ["FunctionName", "Version"]]
     assert metric["_aws"]["CloudWatchMetrics"][0]["Metrics"] == [{"Name": "DeadLetters", "Unit": "Count"}]
     assert "o-2" not in caplog.text, "a log has no data"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from medallion_assets_tests.infra.assembly import Template
 
-_HASH = re.compile(r"[0-9a-f]{64}")
+_HASH = re.compile(r"[0-9a-f]{64}|(?<=CurrentVersion[0-9A-F]{8})[0-9a-f]{32}")
 
 
 def stable(template: Template) -> dict[str, Any]:

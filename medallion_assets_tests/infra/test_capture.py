@@ -76,8 +76,33 @@ def test_lambda_may_put_what_it_gives_up_there_and_nothing_else(assembly: Assemb
 
 
 def alarms(assembly: Assembly) -> dict[str, Any]:
+    """The alarms that page, by name; those of a release end the release."""
     found = assembly["Capture"].properties("AWS::CloudWatch::Alarm")
-    return {alarm["AlarmName"].partition("-capture-")[2]: alarm for alarm in found}
+    named = {alarm["AlarmName"].partition("-capture-")[2]: alarm for alarm in found}
+    return {name: alarm for name, alarm in named.items() if not name.startswith("new-version-")}
+
+
+def test_a_new_version_is_released_to_a_tenth_first_and_taken_back_if_it_fails(assembly: Assembly) -> None:
+    capture = assembly["Capture"]
+    ((alias_id, alias),) = capture.resources("AWS::Lambda::Alias").items()
+    ((version, _),) = capture.resources("AWS::Lambda::Version").items()
+    ((group_id, group),) = capture.resources("AWS::CodeDeploy::DeploymentGroup").items()
+    released = {"Fn::GetAtt": [version, "Version"]}
+    assert alias["Properties"]["FunctionVersion"] == released
+    assert alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"] == {"Ref": group_id}
+    for mapping in capture.properties("AWS::Lambda::EventSourceMapping"):
+        assert alias_id in json.dumps(mapping["FunctionName"]) and ":live" in json.dumps(mapping["FunctionName"])
+    of = group["Properties"]
+    assert of["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent5Minutes"
+    assert of["AutoRollbackConfiguration"]["Events"] == ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"]
+    assert of["AlarmConfiguration"]["Enabled"] is True
+    watched = [
+        capture.resources("AWS::CloudWatch::Alarm")[one["Name"]["Ref"]] for one in of["AlarmConfiguration"]["Alarms"]
+    ]
+    for alarm in (one["Properties"] for one in watched):
+        # An alarm of the whole function may be on already: the correction of what set it off could not be released.
+        assert released in [dimension["Value"] for dimension in alarm["Dimensions"]]
+    assert [one["Properties"]["MetricName"] for one in watched] == ["Errors", DEAD_LETTERS]
 
 
 def test_every_alarm_tells_the_topic_when_it_goes_off_and_when_all_is_well(assembly: Assembly) -> None:

@@ -48,6 +48,7 @@ NAMED: Final = {
 PRINCIPALS: Final = {
     "budgets",
     "cloudwatch",
+    "codedeploy",
     "delivery.logs",
     "ecs-tasks",
     "lambda",
@@ -69,6 +70,8 @@ UNTAGGED: Final = {
     "AWS::Glue::Database",
     "AWS::Glue::Table",
     "AWS::IAM::Policy",
+    "AWS::Lambda::Alias",
+    "AWS::Lambda::Version",
     "AWS::Logs::MetricFilter",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
