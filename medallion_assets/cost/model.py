@@ -291,6 +291,7 @@ class _Month:
     def _storage(self) -> list[Line]:
         return [
             *self._bronze(),
+            *self._copies(),
             self._line("s3_standard", "Silver and Gold", self._silver_gb(), "measured bytes per row"),
         ]
 
@@ -302,18 +303,33 @@ class _Month:
             self._measured.bronze_object_bytes + self._changes / objects * self._measured.bronze_change_bytes * scaled
         )
         month = objects * each / GB
-        months, standard = _of("age_months"), _of("standard_days") / DAYS
         if each < SMALLEST_MOVED:
             why = f"measured bytes per change; objects of {each / 1000:.1f} KB are too small to move"
-            return [self._line("s3_standard", "Bronze", month * months, why)]
+            return [self._line("s3_standard", "Bronze", month * _of("age_months"), why)]
+        return [
+            *self._aging("Bronze", month, "measured bytes per change"),
+            self._line("s3_to_infrequent", "Bronze, moved at 90 days", objects, "each object once"),
+            self._line("s3_to_glacier_instant", "Bronze, moved at 180 days", objects, "each object once"),
+        ]
+
+    def _copies(self) -> list[Line]:
+        """Return the lines of the compacted copies of Bronze, which are few and large."""
+        scaled = Decimal(self._load.item_bytes) / self._measured.item_bytes
+        month = self._changes * self._measured.bronze_change_bytes * scaled / GB
+        return [
+            *self._aging("compacted copies", month, "at most the measured bytes per change"),
+            self._line("s3_get", "compacted copies, objects read", self._invocations(), "each object once"),
+        ]
+
+    def _aging(self, item: str, month: Decimal, why: str) -> list[Line]:
+        """Return the lines of what moves to colder classes with its age; `month` are the GB of a month."""
+        months, standard = _of("age_months"), _of("standard_days") / DAYS
         young = min(months, standard)
         middle = min(max(months - standard, Decimal(0)), standard)
         return [
-            self._line("s3_standard", "Bronze, the last 90 days", month * young, "measured bytes per change"),
-            self._line("s3_infrequent", "Bronze, 90 to 180 days", month * middle, "the same"),
-            self._line("s3_glacier_instant", "Bronze, older", month * (months - young - middle), "the same"),
-            self._line("s3_to_infrequent", "Bronze, moved at 90 days", objects, "each object once"),
-            self._line("s3_to_glacier_instant", "Bronze, moved at 180 days", objects, "each object once"),
+            self._line("s3_standard", f"{item}, the last 90 days", month * young, why),
+            self._line("s3_infrequent", f"{item}, 90 to 180 days", month * middle, "the same"),
+            self._line("s3_glacier_instant", f"{item}, older", month * (months - young - middle), "the same"),
         ]
 
     def _runs(self) -> list[Line]:

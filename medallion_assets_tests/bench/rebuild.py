@@ -30,12 +30,14 @@ def run() -> list[dict[str, Any]]:
         alone = _measure(shop, _rebuild)
         copying = _measure(shop, _compact)
         copied = _measure(shop, _rebuild)
+        objects_kb, copies_kb = _kilobytes("Products"), _kilobytes("_compacted")
     what = f"silver.products from a day of {OBJECTS:,} objects of {CHANGES} changes"
     return [
         _figure(f"rebuild of {what}: requests", copied[0], alone[0], "requests", "each object read by itself"),
         _figure(f"rebuild of {what}: CPU", copied[1], alone[1], "s of CPU", "each object read by itself"),
         _figure("writing their copies: requests", copying[0], copied[0], "requests", "the rebuild with copies"),
         _figure("writing their copies: CPU", copying[1], copied[1], "s of CPU", "the rebuild with copies"),
+        _figure("size of the copies", copies_kb, objects_kb, "KB", "the objects"),
     ]
 
 
@@ -103,6 +105,12 @@ def _rebuild() -> None:
         )
     if done.rows != OBJECTS * CHANGES:
         raise RuntimeError(f"{done.rows} rows were read, {OBJECTS * CHANGES} were captured")
+
+
+def _kilobytes(table: str) -> float:
+    from medallion_assets.capture.store import open_store
+
+    return sum(entry.bytes for entry in open_store(os.environ["MEDALLION_BRONZE"]).entries(table)) / 1000
 
 
 def _compact() -> None:

@@ -56,6 +56,19 @@ def test_a_listing_can_be_of_one_day(store: BronzeStore) -> None:
     assert list(store.list("Orders", day=date(2026, 1, 2))) == []
 
 
+def test_entries_of_one_day_have_their_size_and_a_tag_that_changes_when_they_are_written_again(
+    store: BronzeStore,
+) -> None:
+    for path in PATHS:
+        store.put(path, path.encode())
+    found = list(store.entries("Orders", day=date(2026, 1, 1)))
+    assert [(entry.path, entry.bytes) for entry in found] == [(path, len(path)) for path in PATHS[1:3]]
+    assert list(store.entries("Orders", day=date(2026, 1, 1), after=PATHS[1])) == found[1:]
+    store.put(PATHS[2], PATHS[1].encode())
+    again = list(store.entries("Orders", day=date(2026, 1, 1)))
+    assert (again[0] == found[0], again[1] == found[1]) == (True, False)
+
+
 def test_only_parquet_objects_are_listed_and_an_unknown_table_is_empty(store: BronzeStore) -> None:
     store.put("Orders/_SUCCESS", b"")
     store.put("_dead_letters/Orders/1.json", b"{}")
