@@ -17,7 +17,8 @@ COMMITTED: Final = "dev"
 class Environment:
     """One environment: its name, domain, region, Athena workgroup, SNS topic for alerts, the address of Dagster's page.
 
-    `role` is what a Grafana of one's own assumes; None: a managed workspace has it itself. There are no keys.
+    `role` is what a Grafana of one's own assumes; None: a managed workspace has it itself. There are no keys. The
+    SQL of dashboards and alerts names Glue's databases with `database_prefix`.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Environment:
     topic: str
     dagster: str
     role: str | None
+    database_prefix: str
 
     @classmethod
     def of(cls, there: settings.Environment) -> Self:
@@ -38,11 +40,8 @@ class Environment:
             workgroup=f"{there.prefix}-grafana",
             topic=there.arn("sns", there.alerts_topic),
             dagster=f"https://{there.orchestrator.hostname}",
-            role=(
-                f"arn:{there.partition}:iam::{there.account}:role/{there.prefix}-grafana"
-                if there.dashboards.grafana == "existing"
-                else None
-            ),
+            role=(there.role_arn("grafana") if there.dashboards.grafana == "existing" else None),
+            database_prefix=there.database_prefix,
         )
 
     @classmethod

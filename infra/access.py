@@ -110,6 +110,20 @@ def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
     return [grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:BatchGetItem"], arns)]
 
 
+def decrypt_tables(settings: Environment) -> list[Grant]:
+    """Decrypt tables and streams with a key of the account's own; DynamoDB uses it with the caller's rights."""
+    keys = settings.sources.kms_keys
+    return [grant("DecryptTables", ["kms:Decrypt"], keys, conditions=_through(settings, "dynamodb"))] if keys else []
+
+
+def use_data_key(settings: Environment) -> list[Grant]:
+    """Read and write objects of the buckets that hold data, if they have a key of the account's own."""
+    if settings.kms_key_arn is None:
+        return []
+    actions = ["kms:Decrypt", "kms:GenerateDataKey"]
+    return [grant("UseDataKey", actions, [settings.kms_key_arn], conditions=_through(settings, "s3"))]
+
+
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """List and read Bronze: objects and their compacted copies, dead letters, gap markers and the poller's marks."""
     folders = ("bronze/", "bronze/_gaps/", _COPIES)
@@ -140,8 +154,10 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
     layers = tables(domain)
     prefixes = [f"warehouse/{layer}/{name}" for layer, names in layers.items() for name in names if name != "*"]
     prefixes.append("warehouse/ops")
-    databases = [_glue(settings, f"database/{layer}") for layer in layers]
-    entries = [_glue(settings, f"table/{layer}/{name}") for layer, names in layers.items() for name in names]
+    databases = [_glue(settings, f"database/{settings.database(layer)}") for layer in layers]
+    entries = [
+        _glue(settings, f"table/{settings.database(layer)}/{name}") for layer, names in layers.items() for name in names
+    ]
     catalog = _glue(settings, "catalog")
     return [
         _list(settings, "ListLake", prefixes),
@@ -166,15 +182,17 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
 def rebuild_lake(settings: Environment, domain: Domain) -> list[Grant]:
     """Remove an Iceberg table's entry from the catalog, so that it can be rebuilt."""
     layers = tables(domain)
-    databases = [_glue(settings, f"database/{layer}") for layer in layers]
-    entries = [_glue(settings, f"table/{layer}/{name}") for layer, names in layers.items() for name in names]
+    databases = [_glue(settings, f"database/{settings.database(layer)}") for layer in layers]
+    entries = [
+        _glue(settings, f"table/{settings.database(layer)}/{name}") for layer, names in layers.items() for name in names
+    ]
     return [grant("RebuildTables", ["glue:DeleteTable"], [_glue(settings, "catalog"), *databases, *entries], _OPS)]
 
 
 def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:
     """Read whole layers through Athena: files and catalog entries."""
     prefixes = [f"warehouse/{layer}" for layer in layers]
-    databases = [_glue(settings, f"database/{layer}") for layer in layers]
+    databases = [_glue(settings, f"database/{settings.database(layer)}") for layer in layers]
     return [
         _list(settings, "ListLayers", prefixes),
         grant("ReadLayers", ["s3:GetObject"], _objects(settings, prefixes), _KEYS),
@@ -252,6 +270,11 @@ def _list(settings: Environment, sid: str, prefixes: Sequence[str]) -> Grant:
     )
 
 
+def _through(settings: Environment, service: str) -> dict[str, dict[str, str]]:
+    """Return the condition that a key is used through this service only."""
+    return {"StringEquals": {"kms:ViaService": f"{service}.{settings.region}.{settings.services_domain}"}}
+
+
 def _objects(settings: Environment, prefixes: Iterable[str]) -> list[str]:
     return [settings.bucket_arn(settings.bucket, f"{prefix}/*") for prefix in prefixes]
 
@@ -262,7 +285,7 @@ def _glue(settings: Environment, what: str) -> str:
 
 def _any_table(settings: Environment, layers: Iterable[str]) -> list[str]:
     # Listing a database's tables is allowed on all of its tables or not at all.
-    return [_glue(settings, f"table/{layer}/*") for layer in layers]
+    return [_glue(settings, f"table/{settings.database(layer)}/*") for layer in layers]
 
 
 def _word(table: str) -> str:

@@ -22,6 +22,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra.image import lay_out
 from infra.package import build_package
+from infra.role_bounds import bound_roles
 from infra.settings import FOLDER, Environment, load_environment
 from infra.stacks.capture import CaptureStack
 from infra.stacks.dashboards import DashboardsStack
@@ -44,7 +45,8 @@ def synthesise(settings: Environment, build: Path) -> Path:
     """
     domain = settings.load_domain()
     package = build_package(settings.capture, build / "function")
-    app = cdk.App(outdir=str(build / "cdk" / settings.environment), analytics_reporting=False, context=_FLAGS)
+    context = {**_FLAGS, "@aws-cdk/core:bootstrapQualifier": settings.bootstrap_qualifier}
+    app = cdk.App(outdir=str(build / "cdk" / settings.environment), analytics_reporting=False, context=context)
     lake = LakeStack(app, settings, domain)
     capture = CaptureStack(app, settings, domain, package=package, access_logs=lake.logs)
     capture.add_stack_dependency(lake)
@@ -53,9 +55,11 @@ def synthesise(settings: Environment, build: Path) -> Path:
         app, settings, domain, image=image, access_logs=lake.logs, capture_alarms=capture.alarms
     )
     orchestrator.add_stack_dependency(capture)  # its alarms go to capture's topic
-    DashboardsStack(app, settings, results=lake.results)
-    tags = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}
-    for name, value in tags.items():
+    dashboards = DashboardsStack(app, settings, results=lake.results)
+    for stack in (lake, capture, orchestrator, dashboards):
+        bound_roles(stack, settings)
+    follows = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}
+    for name, value in (settings.tags | follows).items():
         cdk.Tags.of(app).add(name, value)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     try:

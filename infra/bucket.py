@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
@@ -25,14 +26,22 @@ def private_bucket(
     lifecycle_rules: Sequence[s3.LifecycleRule],
     access_logs: s3.IBucket | None,
     access_logs_prefix: str | None = None,
+    holds_data: bool = False,
     smallest_moved: s3.TransitionDefaultMinimumObjectSize | None = None,
 ) -> s3.Bucket:
-    """Return a new bucket. `access_logs` is None only for the bucket that the access logs are written to."""
+    """Return a new bucket. `access_logs` is None only for the bucket that the access logs are written to.
+
+    A bucket that `holds_data` has the environment's key, if there is one.
+    """
+    arn = settings.kms_key_arn if holds_data else None
+    key = kms.Key.from_key_arn(scope, f"{construct_id}Key", arn) if arn is not None else None
     return s3.Bucket(
         scope,
         construct_id,
         bucket_name=name,
-        encryption=s3.BucketEncryption.S3_MANAGED,
+        encryption=s3.BucketEncryption.KMS if key else s3.BucketEncryption.S3_MANAGED,
+        encryption_key=key,
+        bucket_key_enabled=True if key else None,
         block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
         enforce_ssl=True,
         minimum_tls_version=1.2,

@@ -13,7 +13,8 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from medallion_assets.capture.naming import TABLE_NAME
+from medallion_assets.capture.naming import TABLE_NAME, require_table_name
+from medallion_assets.capture.source_names import VARIABLE as SOURCE_TABLES
 from medallion_assets.contracts.loader import Domain, load_domain, load_yaml
 from medallion_assets.contracts.model import Strict
 from medallion_assets.errors import SettingsError
@@ -23,7 +24,10 @@ LAYERS = ("bronze", "silver", "deleted", "gold", "quarantine", "ops")
 """The Glue databases. Silver and later hold Iceberg tables, which the pipeline makes itself."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]
-_STREAM = re.compile(rf"arn:aws[a-z-]*:dynamodb:([a-z0-9-]+):\d{{12}}:table/({TABLE_NAME})/stream/\S+")
+_STREAM = re.compile(rf"arn:(aws[a-z-]*):dynamodb:([a-z0-9-]+):(\d{{12}}):table/({TABLE_NAME})/stream/\S+")
+KeyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+$")]
+SecretArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$")]
+Url = Annotated[str, Field(pattern=r"^https://[^/\s]+(/\S*)?$")]
 
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -44,6 +48,12 @@ SMALLEST_STORAGE_GB: Final = 20
 """The disk of every Fargate task; more is a setting."""
 
 
+def _free_tags(tags: dict[str, str]) -> dict[str, str]:
+    if taken := sorted(set(tags) & {"project", "environment", "owner"}):
+        raise ValueError(f"{', '.join(taken)} follow from name, environment and owner; leave them out")
+    return tags
+
+
 def _network(written: str) -> str:
     try:
         return str(IPv4Network(written))
@@ -51,11 +61,20 @@ def _network(written: str) -> str:
         raise ValueError(f"{written!r}: expected a network such as 10.40.0.0/16") from None
 
 
+_SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
+
+
 class Sources(Strict):
     """Where the DynamoDB tables come from. Every contract's table is made here, or its stream is named."""
 
     create_tables: bool = Field(description="Make the tables that no stream is named for; for trying the system out.")
-    streams: dict[str, str] = Field(default={}, description="DynamoDB table -> ARN of its stream, for existing tables.")
+    tables: dict[str, Annotated[str, AfterValidator(require_table_name)]] = Field(
+        default={}, description="Table of a contract -> its name in DynamoDB, where that is another one."
+    )
+    streams: dict[str, str] = Field(
+        default={}, description="Table of a contract -> ARN of its stream, for existing tables."
+    )
+    kms_keys: tuple[KeyArn, ...] = Field(default=(), description="Keys of your own that existing tables have.")
 
 
 class Capture(Strict):
@@ -103,12 +122,51 @@ class TrinoEngine(Strict):
     catalog: Annotated[str, Field(description="The catalog in Trino that is this lake.")]
     user: str
     password_secret_arn: Annotated[
-        str | None,
-        Field(
-            pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+$",
-            description="The secret whose text is the user's password. Left out: the server asks for none.",
-        ),
+        SecretArn | None,
+        Field(description="The secret whose text is the user's password. Left out: the server asks for none."),
     ] = None
+
+
+class ExistingNetwork(Strict):
+    """A VPC that is there, with a subnet of each kind in each zone. It has DNS; its private subnets reach AWS."""
+
+    vpc_id: Annotated[str, Field(pattern=r"^vpc-([0-9a-f]{8}|[0-9a-f]{17})$")]
+    zones: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+-\d[a-z]$")], ...], Field(min_length=2)]
+    private_subnets: tuple[_SubnetId, ...] = Field(description="For tasks and an internal load balancer.")
+    database_subnets: tuple[_SubnetId, ...] = Field(description="For the database; they may be the private ones.")
+    public_subnets: tuple[_SubnetId, ...] = Field(default=(), description="For a load balancer on the internet.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        kinds = {"private_subnets": self.private_subnets, "database_subnets": self.database_subnets}
+        if self.public_subnets:
+            kinds["public_subnets"] = self.public_subnets
+        for kind, subnets in kinds.items():
+            if len(subnets) != len(self.zones):
+                raise ValueError(
+                    f"{kind}: {len(subnets)} subnets; expected one for each of the {len(self.zones)} zones"
+                )
+        return self
+
+
+class CognitoSignIn(Strict):
+    """A user pool that is there; everybody in it may open the page."""
+
+    kind: Literal["cognito"]
+    user_pool_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:cognito-idp:[a-z0-9-]+:\d{12}:userpool/\S+$")]
+    domain: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}$", description="The prefix of its sign-in page.")]
+
+
+class OidcSignIn(Strict):
+    """An OpenID Connect provider, such as Entra ID or Okta, in which the page is a client."""
+
+    kind: Literal["oidc"]
+    issuer: Url
+    authorization_endpoint: Url
+    token_endpoint: Url
+    user_info_endpoint: Url
+    client_id: Annotated[str, Field(min_length=1)]
+    client_secret_arn: Annotated[SecretArn, Field(description="The secret whose text is the client's secret.")]
 
 
 class Orchestrator(Strict):
@@ -119,8 +177,17 @@ class Orchestrator(Strict):
     reachable_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         default=(), description="Address ranges that may open it from the internet. Empty: only from inside the VPC."
     )
+    sign_in: Annotated[CognitoSignIn | OidcSignIn, Field(discriminator="kind")] | None = Field(
+        default=None, description="Who knows the people that may open it. Left out, a user pool is made."
+    )
+    network: ExistingNetwork | None = Field(default=None, description="A VPC that exists. Left out, one is made.")
     vpc_cidr: Annotated[str, AfterValidator(_network)]
-    nat_gateways: Annotated[int, Field(ge=1, le=2)]
+    nat_gateways: Annotated[int, Field(ge=1, le=2)] | None = Field(
+        default=None, description="Said for a VPC that is made here."
+    )
+    image: Annotated[str, Field(pattern=r"^[^\s:@/]+(:\d+)?/[^\s:@]+(:[\w.-]+|@sha256:[0-9a-f]{64})$")] | None = Field(
+        default=None, description="An image that is built already, with its tag or digest, for arm64."
+    )
     freshness: Literal["seconds", "minutes", "hourly"] = Field(
         default="seconds", description="How long changes may be gathered before a run takes them."
     )
@@ -152,6 +219,10 @@ class Orchestrator(Strict):
                     else f"expected a CPU of {[*_FARGATE]}"
                 )
             )
+        if (self.network is None) != (self.nat_gateways is not None):
+            raise ValueError("nat_gateways is said exactly when no network is named, for the VPC that is made")
+        if self.network is not None and self.reachable_from and not self.network.public_subnets:
+            raise ValueError("reachable_from: a page on the internet needs network.public_subnets")
         if not 16 <= int(self.vpc_cidr.partition("/")[2]) <= 24:
             raise ValueError(f"vpc_cidr {self.vpc_cidr}: expected a network of /16 to /24")
         return self
@@ -180,6 +251,26 @@ class Environment(Strict):
     name: Name = "medallion"
     domain: str = Field(description="Name of a shipped domain, or the path of a folder, from where the app is run.")
     owner: str = Field(description="Who answers for it: the value of the tag `owner`.")
+    tags: Annotated[dict[str, str], AfterValidator(_free_tags)] = Field(
+        default={}, description="More tags, on everything that can have one."
+    )
+    database_prefix: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]{0,30}_)?$")] = Field(
+        default="", description="What the names of Glue's databases begin with; it ends with _."
+    )
+    lake_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None = Field(
+        default=None, description="A bucket that exists, for Bronze and the lake. Left out, one is made."
+    )
+    kms_key_arn: KeyArn | None = Field(
+        default=None,
+        description="The key of the buckets that hold data: lake, given up batches, results. Left out, S3's own.",
+    )
+    permissions_boundary_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+$")] | None = (
+        Field(default=None, description="The policy that bounds what every role may do.")
+    )
+    role_path: Annotated[str, Field(pattern=r"^/([\w+=,.@-]+/)*$")] = Field(default="/", description="Of every role.")
+    bootstrap_qualifier: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,10}$")] = Field(
+        default="hnb659fds", description="The qualifier that the CDK was bootstrapped with; this is its default."
+    )
     keep_data: bool = Field(description="Deleting a stack leaves tables, buckets and database; false: they go with it.")
     protected: bool = Field(
         default=False,
@@ -209,15 +300,15 @@ class Environment(Strict):
     @property
     def partition(self) -> str:
         """The partition of the region, which is the second part of every ARN."""
-        return self._place[0]
+        return self._partition_and_domain[0]
 
     @property
     def services_domain(self) -> str:
         """The domain that the endpoints of the region's services end with."""
-        return self._place[1]
+        return self._partition_and_domain[1]
 
     @property
-    def _place(self) -> tuple[str, str]:
+    def _partition_and_domain(self) -> tuple[str, str]:
         found = (place for prefix, place in _PARTITIONS.items() if self.region.startswith(prefix))
         return next(found, ("aws", "amazonaws.com"))
 
@@ -241,7 +332,7 @@ class Environment(Strict):
     @property
     def bucket(self) -> str:
         """The lake's bucket."""
-        return self.global_name("lake")
+        return self.lake_bucket or self.global_name("lake")
 
     @property
     def bronze(self) -> str:
@@ -268,9 +359,27 @@ class Environment(Strict):
         """The workgroup in which Athena computes the marts, if it is the engine."""
         return f"{self.prefix}-marts"
 
+    def database(self, layer: str) -> str:
+        """The name of a layer's Glue database."""
+        return f"{self.database_prefix}{layer}"
+
+    def role_arn(self, name: str) -> str:
+        """The ARN of the role `<prefix>-<name>`."""
+        return f"arn:{self.partition}:iam::{self.account}:role{self.role_path}{self.prefix}-{name}"
+
+    def source_name(self, table: str) -> str:
+        """The name that DynamoDB has for a contract's table."""
+        return self.sources.tables.get(table, table)
+
+    @property
+    def source_tables(self) -> dict[str, str]:
+        """The variable that names the tables with two names, if there are any."""
+        pairs = [f"{table}={source}" for table, source in self.sources.tables.items()]
+        return {SOURCE_TABLES: ",".join(pairs)} if pairs else {}
+
     def table_arn(self, table: str) -> str:
         """The ARN of a DynamoDB table: that of its stream without the stream, or of the table made here."""
-        made = self.arn("dynamodb", f"table/{table}")
+        made = self.arn("dynamodb", f"table/{self.source_name(table)}")
         return self.sources.streams.get(table, made).partition("/stream/")[0]
 
     def load_domain(self) -> Domain:
@@ -281,15 +390,30 @@ class Environment(Strict):
             raise SettingsError(
                 f"capture.expect_changes: {unknown} are no tables of the domain; expected some of {known}"
             )
-        for table, arn in self.sources.streams.items():
-            if table not in domain.by_source:
+        for setting, named in (("tables", self.sources.tables), ("streams", self.sources.streams)):
+            if unknown := sorted(set(named) - set(domain.by_source)):
                 known = ", ".join(sorted(domain.by_source))
-                raise SettingsError(f"sources.streams: {table!r} is no table of the domain; expected one of {known}")
+                raise SettingsError(f"sources.{setting}: {unknown} is no table of the domain; expected one of {known}")
+        for source, tables in _by_source(domain, self).items():
+            if len(tables) > 1:
+                raise SettingsError(f"sources.tables: {tables} all have the name {source!r} in DynamoDB; expected one")
+        for table, arn in self.sources.streams.items():
             match = _STREAM.fullmatch(arn)
-            if match is None or match.groups() != (self.region, table):
+            if match is None or (match[1], match[2], match[4]) != (
+                self.partition,
+                self.region,
+                self.source_name(table),
+            ):
                 raise SettingsError(
                     f"sources.streams.{table}: {arn!r}; expected the ARN of that table's stream in {self.region}: "
-                    "arn:aws:dynamodb:<region>:<account>:table/<name>/stream/<label>"
+                    f"arn:{self.partition}:dynamodb:<region>:<account>:table/{self.source_name(table)}/stream/<label>. "
+                    "A table with another name than its contract's is named in sources.tables."
+                )
+            if match[3] != self.account:
+                raise SettingsError(
+                    f"sources.streams.{table}: the stream is in the account {match[3]}, the environment in "
+                    f"{self.account}. Lambda could read it, but verify, repair and the nightly reconciliation scan "
+                    f"tables of their own account only: deploy the environment in {match[3]}."
                 )
         missing = sorted(set(domain.by_source) - set(self.sources.streams))
         if missing and not self.sources.create_tables:
@@ -298,6 +422,17 @@ class Environment(Strict):
                 "(aws dynamodb describe-table shows LatestStreamArn), or set create_tables: true."
             )
         return domain
+
+
+def _by_source(domain: Domain, settings: Environment) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for table in sorted(domain.by_source):
+        found.setdefault(settings.source_name(table), []).append(table)
+    return found
+
+
+def _place(settings: Environment) -> tuple[str, str, str]:
+    return settings.account, settings.region, settings.database_prefix
 
 
 def load_environment(path: Path) -> Environment:
@@ -309,9 +444,9 @@ def load_environment(path: Path) -> Environment:
         if other == path:
             continue
         place = load_yaml(Environment, other)
-        if (place.account, place.region) == (loaded.account, loaded.region):
+        if _place(place) == _place(loaded):
             raise SettingsError(
-                f"{path}: account and region are those of {other.name}. The Glue databases have the same names in "
-                "every environment, for the marts' SQL; give each environment an account or a region of its own."
+                f"{path}: account and region are those of {other.name}, and so are the names of the Glue databases; "
+                "give each environment an account or a region of its own, or another database_prefix."
             )
     return loaded

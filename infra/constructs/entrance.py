@@ -6,7 +6,9 @@ are added by hand; docs/deploy.md).
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+from typing import Final
+
+from aws_cdk import Duration, SecretValue
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_ec2 as ec2
@@ -19,7 +21,10 @@ from constructs import Construct
 from infra.constructs.network import WEB_PORT, Network
 from infra.findings import acknowledge
 from infra.removal import removal_policy
-from infra.settings import Environment
+from infra.settings import CognitoSignIn, Environment, OidcSignIn
+
+_WORKING_DAY: Final = Duration.hours(12)
+"""How long a sign-in lasts; the load balancer's default is a week."""
 
 
 class Entrance(Construct):
@@ -35,6 +40,7 @@ class Entrance(Construct):
         access_logs: s3.IBucket,
     ) -> None:
         super().__init__(scope, "Entrance")
+        self.user_pool_id: str | None = None
         orchestrator = settings.orchestrator
         public = bool(orchestrator.reachable_from)
         balancer = elb.ApplicationLoadBalancer(
@@ -51,7 +57,6 @@ class Entrance(Construct):
             drop_invalid_header_fields=True,
         )
         balancer.log_access_logs(access_logs, "dagster-page")
-        users, client, domain = self._sign_in(settings)
         target = elb.ApplicationTargetGroup(
             self,
             "Target",
@@ -68,23 +73,54 @@ class Entrance(Construct):
             open=False,
             certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", orchestrator.certificate_arn)],
             ssl_policy=elb.SslPolicy.TLS13_RES,
-            default_action=elb_actions.AuthenticateCognitoAction(
-                next=elb.ListenerAction.forward([target]),
-                user_pool=users,
-                user_pool_client=client,
-                user_pool_domain=domain,
-                session_timeout=Duration.hours(12),  # a working day; the default is a week
-            ),
+            default_action=self._sign_in(settings, elb.ListenerAction.forward([target])),
         )
         self.target = target
         self.address: str = balancer.load_balancer_dns_name
         self.balancer_arn: str = balancer.load_balancer_arn
-        self.user_pool_id: str = users.user_pool_id
 
-    def _sign_in(
-        self, settings: Environment
-    ) -> tuple[cognito.UserPool, cognito.UserPoolClient, cognito.UserPoolDomain]:
-        """The people who may sign in, the page as a client of that, and the domain of its form."""
+    def _sign_in(self, settings: Environment, page: elb.ListenerAction) -> elb.ListenerAction:
+        """Return the action that lets people to the page who have signed in."""
+        users: cognito.IUserPool
+        domain: cognito.IUserPoolDomain
+        match settings.orchestrator.sign_in:
+            case OidcSignIn() as provider:
+                return elb.ListenerAction.authenticate_oidc(
+                    next=page,
+                    issuer=provider.issuer,
+                    authorization_endpoint=provider.authorization_endpoint,
+                    token_endpoint=provider.token_endpoint,
+                    user_info_endpoint=provider.user_info_endpoint,
+                    client_id=provider.client_id,
+                    client_secret=SecretValue.secrets_manager(provider.client_secret_arn),
+                    session_timeout=_WORKING_DAY,
+                )
+            case CognitoSignIn() as pool:
+                users = cognito.UserPool.from_user_pool_arn(self, "Users", pool.user_pool_arn)
+                domain = cognito.UserPoolDomain.from_domain_name(self, "SignIn", pool.domain)
+            case None:
+                users, domain = self._user_pool(settings)
+        self.user_pool_id = users.user_pool_id
+        client = users.add_client(
+            "Page",
+            generate_secret=True,
+            prevent_user_existence_errors=True,
+            o_auth=cognito.OAuthSettings(
+                flows=cognito.OAuthFlows(authorization_code_grant=True),
+                scopes=[cognito.OAuthScope.OPENID],
+                callback_urls=[f"https://{settings.orchestrator.hostname}/oauth2/idpresponse"],
+            ),
+        )
+        return elb_actions.AuthenticateCognitoAction(
+            next=page,
+            user_pool=users,
+            user_pool_client=client,
+            user_pool_domain=domain,
+            session_timeout=_WORKING_DAY,
+        )
+
+    def _user_pool(self, settings: Environment) -> tuple[cognito.UserPool, cognito.UserPoolDomain]:
+        """Return a new pool of the people who may sign in, and the domain of its form."""
         users = cognito.UserPool(
             self,
             "Users",
@@ -108,18 +144,8 @@ class Entrance(Construct):
         acknowledge(
             users, "AwsSolutions-COG8", "few people sign in, with a second factor; the Plus tier is priced per user"
         )
-        client = users.add_client(
-            "Page",
-            generate_secret=True,
-            prevent_user_existence_errors=True,
-            o_auth=cognito.OAuthSettings(
-                flows=cognito.OAuthFlows(authorization_code_grant=True),
-                scopes=[cognito.OAuthScope.OPENID],
-                callback_urls=[f"https://{settings.orchestrator.hostname}/oauth2/idpresponse"],
-            ),
-        )
         domain = users.add_domain(
             "SignIn",
             cognito_domain=cognito.CognitoDomainOptions(domain_prefix=f"{settings.prefix}-{settings.account}"),
         )
-        return users, client, domain
+        return users, domain

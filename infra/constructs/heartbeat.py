@@ -47,7 +47,8 @@ class Heartbeat(Construct):
             ),
             description="Puts the heartbeat's item",
         )
-        access.grant_to(role, access.grant("PutHeartbeat", ["dynamodb:PutItem"], [settings.table_arn(contract.table)]))
+        put = access.grant("PutHeartbeat", ["dynamodb:PutItem"], [settings.table_arn(contract.table)])
+        access.grant_to(role, put, *access.decrypt_tables(settings))
         item = {key.attribute: {"S": "heartbeat"}, _TIME: {"S": "<aws.scheduler.scheduled-time>"}}
         schedule = scheduler.CfnSchedule(
             self,
@@ -58,7 +59,7 @@ class Heartbeat(Construct):
             target=scheduler.CfnSchedule.TargetProperty(
                 arn=f"arn:{settings.partition}:scheduler:::aws-sdk:dynamodb:putItem",
                 role_arn=role.role_arn,
-                input=json.dumps({"TableName": contract.table, "Item": item}),
+                input=json.dumps({"TableName": settings.source_name(contract.table), "Item": item}),
             ),
         )
         schedule.node.add_dependency(role)

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from infra.findings import accept
 from infra.log_groups import log_group
-from infra.settings import Environment
+from infra.settings import Environment, ExistingNetwork
 
 WEB_PORT: Final = 3000
 CODE_PORT: Final = 4000
@@ -33,7 +33,8 @@ class Network(Construct):
     def __init__(self, scope: Construct, settings: Environment) -> None:
         super().__init__(scope, "Network")
         self._settings = settings
-        self.vpc = self._vpc()
+        existing = settings.orchestrator.network
+        self.vpc: ec2.IVpc = self._vpc() if existing is None else self._existing_vpc(existing)
         self.groups = {name: self._group(name) for name in ("balancer", "webserver", "code", "daemon", "database")}
         self._open_ports()
 
@@ -68,6 +69,19 @@ class Network(Construct):
             traffic_type=ec2.FlowLogTrafficType.REJECT,
         )
         return vpc
+
+    def _existing_vpc(self, network: ExistingNetwork) -> ec2.IVpc:
+        """Return the VPC that exists, by its ids: synthesising asks no account. Its endpoints are its owner's."""
+        return ec2.Vpc.from_vpc_attributes(
+            self,
+            "Vpc",
+            vpc_id=network.vpc_id,
+            vpc_cidr_block=self._settings.orchestrator.vpc_cidr,
+            availability_zones=list(network.zones),
+            public_subnet_ids=list(network.public_subnets) or None,
+            private_subnet_ids=list(network.private_subnets),
+            isolated_subnet_ids=list(network.database_subnets),
+        )
 
     def _group(self, name: str) -> ec2.SecurityGroup:
         # The database and the balancer open nothing by themselves; the sign-in adds one rule to the balancer.

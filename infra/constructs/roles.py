@@ -31,6 +31,8 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
         *access.receive_arrivals(settings),
         *access.write_lake(settings, domain),
         *access.read_tables(settings, domain),
+        *access.decrypt_tables(settings),
+        *access.use_data_key(settings),
         *logs.write(),
         *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
@@ -48,6 +50,8 @@ def operator_role(scope: Construct, settings: Environment, domain: Domain) -> ia
         *access.write_lake(settings, domain),
         *access.rebuild_lake(settings, domain),
         *access.read_tables(settings, domain),
+        *access.decrypt_tables(settings),
+        *access.use_data_key(settings),
         *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
     return role

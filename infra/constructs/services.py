@@ -6,6 +6,7 @@ how Dagster is configured inside (docker/dagster.yaml).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from typing import Final
 
 from aws_cdk import Duration
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -33,6 +35,7 @@ _SERVICE_MEMORY_MB: Final = 2048
 _EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - in a container of its own, behind its security group
 _TMP: Final = "/tmp"  # noqa: S108 - the task's own disk, and the only folder that its container can write to
 _WRITTEN: Final = "tmp"
+_ECR_IMAGE: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)[:@](.+)")
 _WORKSPACE: Final = ("-w", "/opt/dagster/home/workspace.yaml")
 
 
@@ -66,10 +69,7 @@ class Services(Construct):
         self._namespace = discovery.PrivateDnsNamespace(
             self, "Namespace", name=f"{settings.prefix}.internal", vpc=network.vpc
         )
-        built = ecr_assets.DockerImageAsset(
-            self, "Image", directory=str(image), platform=ecr_assets.Platform.LINUX_ARM64
-        )
-        self._image = ecs.ContainerImage.from_docker_image_asset(built)
+        self._image = self._image_of(image)
 
         pipeline = pipeline_role(self, settings, domain, compute_logs)
         self.operator_task = self._operator(operator_role(self, settings, domain))
@@ -85,6 +85,26 @@ class Services(Construct):
         # Its sensors ask the code server; a run is started in the daemon's own network, with its group.
         daemon.node.add_dependency(code)
         self.webserver = self._webserver(webserver_role(self, settings, compute_logs), service_env)
+
+    def _image_of(self, folder: Path) -> ecs.ContainerImage:
+        """Return the image that the settings name, or else one that is built from the folder when it is deployed."""
+        uri = self._settings.orchestrator.image
+        if uri is None:
+            built = ecr_assets.DockerImageAsset(
+                self, "Image", directory=str(folder), platform=ecr_assets.Platform.LINUX_ARM64
+            )
+            return ecs.ContainerImage.from_docker_image_asset(built)
+        match = _ECR_IMAGE.fullmatch(uri)
+        if match is None:
+            return ecs.ContainerImage.from_registry(uri)
+        account, region, name, pinned = match.groups()
+        repository = ecr.Repository.from_repository_attributes(
+            self,
+            "Repository",
+            repository_arn=f"arn:{self._settings.partition}:ecr:{region}:{account}:repository/{name}",
+            repository_name=name,
+        )
+        return ecs.ContainerImage.from_ecr_repository(repository, pinned)
 
     def _operator(self, role: iam.Role) -> str:
         """A task that a person starts with a command of `medallion`. Returns its family."""
@@ -167,6 +187,8 @@ class Services(Construct):
             "MEDALLION_WAREHOUSE": settings.warehouse,
             "MEDALLION_CATALOG": "glue",
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
+            **settings.source_tables,
+            **({"MEDALLION_DATABASE_PREFIX": settings.database_prefix} if settings.database_prefix else {}),
             # DuckDB would take four fifths of the host's memory. The other half is for Python, Arrow and Dagster.
             "MEDALLION_DUCKDB_MEMORY_MB": str(memory_mb // 2),
             "MEDALLION_SPILL_FOLDER": _TMP,

@@ -105,6 +105,7 @@ class CaptureStack(Stack):
             versioned=True,
             access_logs=access_logs,
             access_logs_prefix="given-up/",
+            holds_data=True,
             lifecycle_rules=[
                 s3.LifecycleRule(
                     id="redriven",
@@ -120,7 +121,7 @@ class CaptureStack(Stack):
         table = dynamodb.Table(
             self,
             f"Table{contract.lake_name}",
-            table_name=contract.table,
+            table_name=self._settings.source_name(contract.table),
             partition_key=keys[0],
             sort_key=keys[1] if len(keys) > 1 else None,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
@@ -143,7 +144,13 @@ class CaptureStack(Stack):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             description="Capture: reads the domain's streams, puts Bronze objects",
         )
-        access.grant_to(role, *access.write_bronze(self._settings, domain), *access.give_up(self._settings))
+        access.grant_to(
+            role,
+            *access.write_bronze(self._settings, domain),
+            *access.give_up(self._settings),
+            *access.decrypt_tables(self._settings),
+            *access.use_data_key(self._settings),
+        )
         return role
 
     def _function(self, role: iam.Role, package: Path) -> lambda_.Function:
@@ -164,7 +171,7 @@ class CaptureStack(Stack):
             timeout=Duration.seconds(DEPLOYED.timeout_s),
             role=role,
             log_group=group,
-            environment={"MEDALLION_BRONZE": settings.bronze},
+            environment={"MEDALLION_BRONZE": settings.bronze, **settings.source_tables},
         )
         acknowledge(function, "AwsSolutions-L1", "one version behind the newest: its wheels have been out for a year")
         accept(

@@ -49,6 +49,7 @@ class DashboardsStack(Stack):
             *access.query(settings, name, settings.global_name("athena"), name),
             *access.browse_athena(settings, name),
             *access.read_layers(settings, READS),
+            *access.use_data_key(settings),
             access.alert(settings),
         )
         publish(self, settings, "role-arn", role.role_arn, "For Grafana's Athena data source: assume role ARN")

@@ -65,7 +65,47 @@ class LakeStack(Stack):
             access_logs=None,
             lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.access_log_days)), _UPLOADS],
         )
-        self.lake = private_bucket(
+        self.lake = self._bucket()
+        if settings.orchestrator.notify_arrivals:
+            self._notify_arrivals()
+        self.results = private_bucket(
+            self,
+            "Results",
+            settings,
+            settings.global_name("athena"),
+            versioned=False,
+            access_logs=self.logs,
+            access_logs_prefix="athena/",
+            holds_data=True,
+            lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.query_result_days)), _UPLOADS],
+        )
+        written_once = "what is in it is written once and expires"
+        accept(self.logs, CKV_AWS_18="access logs of the logs would log themselves", CKV_AWS_21=written_once)
+        accept(self.results, CKV_AWS_21=written_once)
+        databases = {layer: self._database(layer) for layer in LAYERS}
+        for contract in domain.tables:
+            self._bronze_table(contract, domain).add_resource_dependency(databases["bronze"])
+        self.workgroup = workgroup(
+            self, settings, self.results, name=settings.prefix, scan_limit_gb=settings.athena.scan_limit_gb
+        )
+        if isinstance(settings.engine, AthenaEngine):
+            limit = settings.engine.scan_limit_gb
+            workgroup(self, settings, self.results, id="Marts", name=settings.marts_workgroup, scan_limit_gb=limit)
+        publish(self, settings, "bucket-name", self.lake.bucket_name, "The bucket of all layers")
+        publish(self, settings, "bucket-arn", self.lake.bucket_arn, "The bucket of all layers")
+        publish(self, settings, "bronze-url", settings.bronze, "Where Bronze objects are, one folder per table")
+        publish(self, settings, "warehouse-url", settings.warehouse, "Where the Iceberg tables are")
+        for layer, database in databases.items():
+            publish(self, settings, f"glue-database/{layer}", database.ref, f"The Glue database of {layer}")
+        publish(self, settings, "results-bucket-arn", self.results.bucket_arn, "The bucket of the results of queries")
+        publish(self, settings, "workgroup-name", self.workgroup.ref, "The Athena workgroup for people")
+
+    def _bucket(self) -> s3.IBucket:
+        """Return the bucket of all layers: the one that exists, or a new one."""
+        settings, keep = self._settings, self._settings.retention
+        if settings.lake_bucket is not None:
+            return s3.Bucket.from_bucket_name(self, "Bucket", settings.lake_bucket)
+        return private_bucket(
             self,
             "Bucket",
             settings,
@@ -73,6 +113,7 @@ class LakeStack(Stack):
             versioned=True,
             access_logs=self.logs,
             access_logs_prefix="lake/",
+            holds_data=True,
             # Colder classes bill a smaller object as one of 128 KB, and its move: it would cost more there, not less.
             smallest_moved=s3.TransitionDefaultMinimumObjectSize.ALL_STORAGE_CLASSES_128_K,
             lifecycle_rules=[
@@ -97,38 +138,6 @@ class LakeStack(Stack):
                 _UPLOADS,
             ],
         )
-        if settings.orchestrator.notify_arrivals:
-            self._notify_arrivals()
-        self.results = private_bucket(
-            self,
-            "Results",
-            settings,
-            settings.global_name("athena"),
-            versioned=False,
-            access_logs=self.logs,
-            access_logs_prefix="athena/",
-            lifecycle_rules=[s3.LifecycleRule(id="expire", expiration=Duration.days(keep.query_result_days)), _UPLOADS],
-        )
-        written_once = "what is in it is written once and expires"
-        accept(self.logs, CKV_AWS_18="access logs of the logs would log themselves", CKV_AWS_21=written_once)
-        accept(self.results, CKV_AWS_21=written_once)
-        databases = {layer: self._database(layer) for layer in LAYERS}
-        for contract in domain.tables:
-            self._bronze_table(contract, domain).add_resource_dependency(databases["bronze"])
-        self.workgroup = workgroup(
-            self, settings, self.results, name=settings.prefix, scan_limit_gb=settings.athena.scan_limit_gb
-        )
-        if isinstance(settings.engine, AthenaEngine):
-            limit = settings.engine.scan_limit_gb
-            workgroup(self, settings, self.results, id="Marts", name=settings.marts_workgroup, scan_limit_gb=limit)
-        publish(self, settings, "bucket-name", self.lake.bucket_name, "The bucket of all layers")
-        publish(self, settings, "bucket-arn", self.lake.bucket_arn, "The bucket of all layers")
-        publish(self, settings, "bronze-url", settings.bronze, "Where Bronze objects are, one folder per table")
-        publish(self, settings, "warehouse-url", settings.warehouse, "Where the Iceberg tables are")
-        for layer, database in databases.items():
-            publish(self, settings, f"glue-database/{layer}", database.ref, f"The Glue database of {layer}")
-        publish(self, settings, "results-bucket-arn", self.results.bucket_arn, "The bucket of the results of queries")
-        publish(self, settings, "workgroup-name", self.workgroup.ref, "The Athena workgroup for people")
 
     def _notify_arrivals(self) -> None:
         """Make the queue to which the bucket sends a notification of each new Bronze object.
@@ -149,8 +158,6 @@ class LakeStack(Stack):
         )
         acknowledge(queue, "AwsSolutions-SQS3", "what nobody received in time is found by a listing")
         accept(queue, CKV_AWS_27="encrypted with SQS's own key; the check knows KMS keys only")
-        bucket = self.lake.node.default_child
-        assert isinstance(bucket, s3.CfnBucket)  # noqa: S101 - what the construct makes
         queue.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="BucketTells",
@@ -164,6 +171,10 @@ class LakeStack(Stack):
                 },
             )
         )
+        if self._settings.lake_bucket is not None:
+            return  # who owns the bucket adds the notification; docs/deploy.md says which
+        bucket = self.lake.node.default_child
+        assert isinstance(bucket, s3.CfnBucket)  # noqa: S101 - what the construct makes
         # Not add_event_notification: it brings a function of its own that may change the bucket.
         bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             queue_configurations=[
@@ -191,7 +202,7 @@ class LakeStack(Stack):
             f"Database{layer.title()}",
             catalog_id=self.account,
             database_input=glue.CfnDatabase.DatabaseInputProperty(
-                name=layer,
+                name=self._settings.database(layer),
                 description=f"{layer.title()} of {self._settings.prefix}",
                 location_uri=self._settings.bronze if layer == "bronze" else f"{self._settings.warehouse}/{layer}",
             ),
@@ -206,7 +217,7 @@ class LakeStack(Stack):
             self,
             f"Bronze{contract.lake_name}",
             catalog_id=self.account,
-            database_name="bronze",
+            database_name=self._settings.database("bronze"),
             table_input=glue.CfnTable.TableInputProperty(
                 name=contract.lake_name,
                 description=f"Every captured change of {contract.table}, as sent",
@@ -286,7 +297,7 @@ def workgroup(
                 output_location=f"s3://{results.bucket_name}/{name}/",
                 expected_bucket_owner=settings.account,
                 encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
-                    encryption_option="SSE_S3"
+                    encryption_option="SSE_KMS" if settings.kms_key_arn else "SSE_S3", kms_key=settings.kms_key_arn
                 ),
             ),
         ),

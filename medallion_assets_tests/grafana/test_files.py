@@ -118,3 +118,30 @@ def test_grafanas_own_types_know_every_field_of_a_dashboard(file: Path) -> None:
         del annotation["target"]
     assert again(content) == content
     assert again({**content, "panles": []}) == content, "an unknown field is seen"
+
+
+def test_the_sql_names_databases_with_their_prefix() -> None:
+    committed = Environment.load(COMMITTED)
+    before, after = generated(committed), generated(replace(committed, database_prefix="shop_"))
+    read = re.compile(r"\b(?:shop_)?(?:silver|gold|ops|quarantine)\.(?=\w)")
+    for path, text in before.items():
+        named = set(read.findall("\n".join(sql_in(text))))
+        assert set(read.findall("\n".join(sql_in(after[path])))) == {f"shop_{name}" for name in named}
+    assert before.keys() == after.keys()
+
+
+def sql_in(text: str) -> list[str]:
+    """Every text in a generated file that is a query."""
+
+    def walk(value: object) -> list[str]:
+        match value:
+            case dict():
+                return [found for each in value.values() for found in walk(each)]
+            case list():
+                return [found for each in value for found in walk(each)]
+            case str() if "SELECT" in value:
+                return [value]
+            case _:
+                return []
+
+    return walk(yaml.safe_load(text))

@@ -46,18 +46,48 @@ TRINO = {
 }
 
 
+POOL = "arn:aws:cognito-idp:eu-central-1:111111111111:userpool/eu-central-1_a1B2c3D4e"
 CHINA = "cn-north-1:333333333333"
+IMAGE = f"333333333333.dkr.ecr.cn-north-1.amazonaws.com.cn/data/medallion@sha256:{'0' * 64}"
 EXISTING = {
     "environment": "existing",
     "region": "cn-north-1",
-    "protected": True,
+    "tags": {"cost-center": "4711"},
+    "database_prefix": "shop_",
+    "lake_bucket": "the-lake-of-all",
+    "kms_key_arn": f"arn:aws-cn:kms:{CHINA}:key/00000000-0000-0000-0000-000000000005",
+    "permissions_boundary_arn": "arn:aws-cn:iam::333333333333:policy/bounds",
+    "role_path": "/data/",
+    "bootstrap_qualifier": "platform",
     "sources": {
+        "tables": {"Orders": "prod-Orders"},
+        "kms_keys": [f"arn:aws-cn:kms:{CHINA}:key/00000000-0000-0000-0000-000000000006"],
         "streams": {
-            table: f"arn:aws-cn:dynamodb:{CHINA}:table/{table}/stream/2026-01-01T00:00:00.000"
-            for table in ("Customers", "Orders", "Products")
-        }
+            table: f"arn:aws-cn:dynamodb:{CHINA}:table/{source}/stream/2026-01-01T00:00:00.000"
+            for table, source in {"Customers": "Customers", "Orders": "prod-Orders", "Products": "Products"}.items()
+        },
     },
-    "orchestrator": {"certificate_arn": f"arn:aws-cn:acm:{CHINA}:certificate/00000000-0000-0000-0000-000000000004"},
+    "orchestrator": {
+        "certificate_arn": f"arn:aws-cn:acm:{CHINA}:certificate/00000000-0000-0000-0000-000000000004",
+        "image": IMAGE,
+        "nat_gateways": None,
+        "notify_arrivals": True,
+        "network": {
+            "vpc_id": "vpc-0123456789abcdef0",
+            "zones": ["cn-north-1a", "cn-north-1b"],
+            "private_subnets": ["subnet-0000000a", "subnet-0000000b"],
+            "database_subnets": ["subnet-0000001a", "subnet-0000001b"],
+        },
+        "sign_in": {
+            "kind": "oidc",
+            "issuer": "https://login.example.com",
+            "authorization_endpoint": "https://login.example.com/authorize",
+            "token_endpoint": "https://login.example.com/token",
+            "user_info_endpoint": "https://login.example.com/userinfo",
+            "client_id": "dagster",
+            "client_secret_arn": f"arn:aws-cn:secretsmanager:{CHINA}:secret:dagster-a1B2c3",
+        },
+    },
     "dashboards": {"principal_arn": "arn:aws-cn:iam::333333333333:role/grafana"},
 }
 """What is other than in `prod` in an account in China that already has things."""
@@ -86,9 +116,9 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     """Environments like `dev`, each with something else.
 
     - dev: one more contract and mart
-    - open: a page that one range of the internet may open, and runs with a disk of 100 GB; a heartbeat, and a table
-      that should change each hour
-    - athena, trino: that engine computes the marts
+    - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
+      disk of 100 GB; a heartbeat, and a table that should change each hour
+    - athena, trino: that engine computes the marts; the stacks of athena are protected
     - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
 
@@ -96,14 +126,19 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         shop = Path(shutil.copytree(domain_folder("ecommerce"), build / "shop"))
         (shop / "tables" / "invoices.yaml").write_text(INVOICES)
         shutil.copytree(shop / "marts" / "key_metrics", shop / "marts" / "same_metrics")
-        page = {"reachable_from": ["203.0.113.0/24"], "run_storage_gb": 100}
+        pool = {"kind": "cognito", "user_pool_arn": POOL, "domain": "people"}
+        page = {"reachable_from": ["203.0.113.0/24"], "run_storage_gb": 100, "sign_in": pool}
         live = Path(shutil.copytree(domain_folder("ecommerce"), build / "live"))
         (live / "tables" / "heartbeat.yaml").write_text(HEARTBEAT)
         more = write_environment(build / "one", "dev", domain=str(shop))
         watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
         opened = write_environment(build / "two", "dev", environment="open", orchestrator=page, **watched)
         athena = write_environment(
-            build / "three", "dev", environment="athena", engine={"kind": "athena", "scan_limit_gb": 100}
+            build / "three",
+            "dev",
+            environment="athena",
+            protected=True,
+            engine={"kind": "athena", "scan_limit_gb": 100},
         )
         trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO)
         existing = write_environment(build / "five", "prod", **EXISTING)

@@ -118,9 +118,14 @@ def test_what_a_failed_first_deployment_made_goes_with_its_rollback(
 
 
 def test_stacks_that_stand_are_protected(variants: dict[str, Assembly]) -> None:
-    found = {one["Type"] for _, one in resources(variants["existing"]) if protected(one)}
-    assert found == {"AWS::RDS::DBInstance", "AWS::Cognito::UserPool", "AWS::ElasticLoadBalancingV2::LoadBalancer"}
-    assert terminations(variants["existing"]) == {True}
+    found = {one["Type"] for _, one in resources(variants["athena"]) if protected(one)}
+    assert found == {
+        "AWS::Cognito::UserPool",
+        "AWS::DynamoDB::Table",
+        "AWS::ElasticLoadBalancingV2::LoadBalancer",
+        "AWS::RDS::DBInstance",
+    }
+    assert terminations(variants["athena"]) == {True}
 
 
 def protected(resource: dict[str, Any]) -> bool:

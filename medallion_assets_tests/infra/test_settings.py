@@ -10,6 +10,11 @@ from infra.settings import FOLDER, load_environment
 from medallion_assets.errors import ContractError, SettingsError
 from medallion_assets_tests.infra.assembly import write_environment
 
+NETWORK = (
+    "{vpc_id: vpc-0000000a, zones: [eu-central-1a, eu-central-1b], "
+    "private_subnets: [subnet-0000000a, subnet-0000000b], database_subnets: [subnet-0000001a, subnet-0000001b]}"
+)
+
 
 @pytest.mark.parametrize("name", ["dev", "stg", "prod"])
 def test_the_shipped_environments_load_and_have_a_source_for_every_table(name: str) -> None:
@@ -40,6 +45,27 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
         ("keep_data: false", "keep_data: maybe", "keep_data: "),
         ("keep_data: false", "keep_data: false\nengine: {kind: spark}", "engine: "),
         ("keep_data: false", "keep_data: false\nengine: {kind: athena}", "engine.athena.scan_limit_gb: "),
+        ("  nat_gateways: 1\n", "", "nat_gateways is said exactly when no network is named"),
+        ("  nat_gateways: 1\n", f"  network: {NETWORK}\n  nat_gateways: 1\n", "nat_gateways is said exactly when"),
+        (
+            "  nat_gateways: 1\n",
+            f"  network: {NETWORK}\n  reachable_from: [203.0.113.0/24]\n",
+            "a page on the internet needs network.public_subnets",
+        ),
+        (
+            "  nat_gateways: 1\n",
+            f"  network: {NETWORK.replace('subnet-0000001a, ', '')}\n",
+            "database_subnets: 1 subnets; expected one for each of the 2 zones",
+        ),
+        ("  nat_gateways: 1\n", "  nat_gateways: 1\n  image: medallion\n", "orchestrator.image: "),
+        ("  nat_gateways: 1\n", "  nat_gateways: 1\n  sign_in: {kind: saml}\n", "orchestrator.sign_in: "),
+        (
+            "owner: team:data",
+            "owner: team:data\ntags: {owner: me}",
+            "tags: owner follow from name, environment and owner",
+        ),
+        ("owner: team:data", "owner: team:data\ndatabase_prefix: shop", "database_prefix: expected text that matches"),
+        ("owner: team:data", "owner: team:data\nrole_path: data", "role_path: expected text that matches"),
         (
             "keep_data: false",
             "keep_data: false\nengine: {kind: trino, url: 'http://trino:8080', catalog: lake, user: m}",
@@ -69,6 +95,21 @@ def test_two_environments_in_one_account_and_region_are_refused(tmp_path: Path) 
     write_environment(tmp_path, "stg", account="111111111111")
     with pytest.raises(SettingsError, match=r"those of stg\.yaml.*an account or a region of its own"):
         load_environment(write_environment(tmp_path, "dev"))
+    load_environment(write_environment(tmp_path, "dev", database_prefix="dev_"))
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "domain"),
+    [
+        ("eu-central-1", "aws", "amazonaws.com"),
+        ("cn-north-1", "aws-cn", "amazonaws.com.cn"),
+        ("us-gov-west-1", "aws-us-gov", "amazonaws.com"),
+    ],
+)
+def test_the_partition_is_the_regions(tmp_path: Path, region: str, partition: str, domain: str) -> None:
+    settings = load_environment(write_environment(tmp_path, "dev", region=region))
+    assert (settings.partition, settings.services_domain) == (partition, domain)
+    assert settings.table_arn("Orders") == f"arn:{partition}:dynamodb:{region}:111111111111:table/Orders"
 
 
 @pytest.mark.parametrize(
@@ -85,12 +126,32 @@ def test_two_environments_in_one_account_and_region_are_refused(tmp_path: Path) 
         ),
         ({"Orders": "arn:aws:dynamodb:us-east-1:333333333333:table/Orders/stream/x"}, "stream in eu-central-1"),
         ({"Orders": "arn:aws:dynamodb:eu-central-1:333333333333:table/Other/stream/x"}, "of that table's stream"),
+        ({"Orders": "arn:aws-cn:dynamodb:eu-central-1:333333333333:table/Orders/stream/x"}, "of that table's stream"),
+        (
+            {"Orders": "arn:aws:dynamodb:eu-central-1:444444444444:table/Orders/stream/x"},
+            "the stream is in the account 444444444444, the environment in 333333333333.*deploy the environment in 444",
+        ),
     ],
 )
 def test_streams_are_those_of_the_domains_tables(tmp_path: Path, streams: dict[str, str], says: str) -> None:
     path = write_environment(tmp_path, "prod")
     settings = load_environment(path)
     sources = settings.sources.model_copy(update={"streams": streams})
+    with pytest.raises(SettingsError, match=says):
+        settings.model_copy(update={"sources": sources}).load_domain()
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"Bills": "prod-Bills"}, "sources.tables: .'Bills'. is no table of the domain"),
+        ({"Orders": "Products"}, r"\['Orders', 'Products'\] all have the name 'Products' in DynamoDB"),
+        ({"Orders": "prod-Orders"}, "table/prod-Orders/stream/<label>. A table with another name"),
+    ],
+)
+def test_two_names_of_a_table_are_of_a_table_of_the_domain(tmp_path: Path, tables: dict[str, str], says: str) -> None:
+    settings = load_environment(write_environment(tmp_path, "prod"))
+    sources = settings.sources.model_copy(update={"tables": tables})
     with pytest.raises(SettingsError, match=says):
         settings.model_copy(update={"sources": sources}).load_domain()
 
