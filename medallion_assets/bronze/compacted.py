@@ -35,7 +35,7 @@ from medallion_assets.errors import CorruptObject
 
 FOLDER: Final = "_compacted"
 
-MAX_BYTES: Final = 64 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 """Size of the objects that share a copy. The copy is smaller: each object is compressed alone and has a footer."""
 
 _ROW_GROUP_BYTES: Final = 8 * 1024 * 1024
@@ -108,6 +108,7 @@ def encode(objects: Iterable[tuple[Entry, bytes]]) -> bytes:
         write_page_checksum=True,
     ) as writer:
         gathered: list[pa.Table] = []
+        gathered_bytes = 0
         for entry, data in objects:
             try:
                 rows, stats = parse_object(data)
@@ -115,9 +116,10 @@ def encode(objects: Iterable[tuple[Entry, bytes]]) -> bytes:
                 raise CorruptObject(f"{entry.path}: {broken}") from broken
             originals.append((entry, stats))
             gathered.append(rows)
-            if sum(each.nbytes for each in gathered) >= _ROW_GROUP_BYTES:
+            gathered_bytes += rows.nbytes
+            if gathered_bytes >= _ROW_GROUP_BYTES:
                 _write_row_group(writer, gathered)
-                gathered = []
+                gathered, gathered_bytes = [], 0
         if gathered:
             _write_row_group(writer, gathered)
         writer.add_key_value_metadata({_ORIGINALS_KEY: _pack(originals)})

@@ -55,7 +55,7 @@ def compact_bronze(
     """Write the copies that settled days of a DynamoDB table lack, and remove those that do not match their objects.
 
     `elapsed` is the time since the run began. Takes the memory of the objects of one copy and of the copy, together
-    some 130 MB. An object that cannot be read is named in the log, and its copy left out. Raises CaptureError for a
+    some 120 MB. An object that cannot be read is named in the log, and its copy left out. Raises CaptureError for a
     foreign name, and what the store raises.
     """
     last = (now - SETTLED_AFTER).date() - timedelta(days=1)

@@ -47,7 +47,7 @@ def _figure(work: str, ours: float, other: float, unit: str, what_other_is: str)
         "ours": round(ours, 1),
         "other": round(other, 1),
         "unit": unit,
-        "ratio": round(other / ours, 1),
+        "ratio": round(other / ours, 2),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "what_other_is": what_other_is,
     }

@@ -7,11 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from medallion_assets.bronze import copies, stats
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.redrive import redrive
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import listing
 from medallion_assets.ledger.backfill import close_repaired_gaps
+from medallion_assets.maintenance.compact_bronze import compact_bronze
 from medallion_assets_tests.ledger.captured import ORDERS, Captured, oldest_loss
 
 
@@ -227,6 +229,29 @@ def test_an_object_that_vanished_or_was_written_again_is_named(either: Captured)
     assert either.update().gaps == ()
     assert either.recorded() == {first: "present", second: "present"}
     assert either.update().gaps == ()
+
+
+def test_an_object_that_vanished_is_named_although_a_compacted_copy_has_it(
+    captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "MIN_OBJECTS", 1)
+    first, second = captured.put("a", 1, 2), captured.put("a", 3)
+    captured.merge()
+    captured.pass_(days=2)
+    store = captured.bench.store
+    assert compact_bronze(store, "Orders", now=captured.now, elapsed=timedelta).objects == 2
+    captured.poll()
+    with monkeypatch.context() as patch:
+        patch.setattr(stats, "parse_stats", None)  # what is recorded is what the copy says
+        assert captured.update().gaps == ()
+    data = captured.file(first).read_bytes()
+    captured.file(first).unlink()
+    captured.file(second).write_bytes(data)
+    captured.poll()
+    by_kind = {gap.kind: gap for gap in captured.update().gaps}
+    assert set(by_kind) == {"missing_object", "changed_object"}
+    assert first in by_kind["missing_object"].reason and "2 records (start-2 of a)" in by_kind["missing_object"].reason
+    assert second in by_kind["changed_object"].reason and "it has 2 records" in by_kind["changed_object"].reason
 
 
 def test_an_object_written_again_with_the_same_bytes_is_no_gap(captured: Captured) -> None:
