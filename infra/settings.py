@@ -264,6 +264,10 @@ class Environment(Strict):
         default=None,
         description="The key of the buckets that hold data: lake, given up batches, results. Left out, S3's own.",
     )
+    lake_formation: bool = Field(
+        default=False,
+        description="Grant tables in Lake Formation, too: for an account in which IAM alone does not open new ones.",
+    )
     permissions_boundary_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/\S+$")] | None = (
         Field(default=None, description="The policy that bounds what every role may do.")
     )

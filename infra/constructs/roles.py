@@ -13,7 +13,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra import access
+from infra import access, lake_formation
 from infra.constructs.compute_logs import ComputeLogs
 from infra.settings import AthenaEngine, Environment
 from medallion_assets.contracts.loader import Domain
@@ -36,6 +36,7 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
         *logs.write(),
         *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
+    lake_formation.grant_tables(settings, role, list(access.tables(domain)), lake_formation.WRITE)
     return role
 
 
@@ -54,6 +55,7 @@ def operator_role(scope: Construct, settings: Environment, domain: Domain) -> ia
         *access.use_data_key(settings),
         *(access.compute_in_athena(settings) if isinstance(settings.engine, AthenaEngine) else ()),
     )
+    lake_formation.grant_tables(settings, role, list(access.tables(domain)), lake_formation.REBUILD)
     return role
 
 

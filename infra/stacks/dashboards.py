@@ -14,7 +14,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from infra import access
+from infra import access, lake_formation
 from infra.outputs import publish
 from infra.settings import Environment
 from infra.stacks.lake import workgroup
@@ -52,6 +52,7 @@ class DashboardsStack(Stack):
             *access.use_data_key(settings),
             access.alert(settings),
         )
+        lake_formation.grant_tables(settings, role, READS, lake_formation.READ)
         publish(self, settings, "role-arn", role.role_arn, "For Grafana's Athena data source: assume role ARN")
         publish(self, settings, "workgroup-name", name, "For Grafana's Athena data source: workgroup")
         if settings.dashboards.grafana == "managed":

@@ -25,7 +25,7 @@ def check_lake_formation(assembly: Assembly, account: Account) -> Iterator[Findi
         yield wrong(
             "Lake Formation",
             f"it decides about new databases or tables ({', '.join(governed)}), and the templates have no grants",
-            "grant the environment's roles, or use only IAM for new databases and tables (Lake Formation's settings)",
+            "set `lake_formation: true` in the environment's file, or use only IAM for new databases and tables",
         )
 
 

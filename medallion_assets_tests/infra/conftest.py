@@ -55,6 +55,7 @@ EXISTING = {
     "tags": {"cost-center": "4711"},
     "database_prefix": "shop_",
     "lake_bucket": "the-lake-of-all",
+    "lake_formation": True,
     "kms_key_arn": f"arn:aws-cn:kms:{CHINA}:key/00000000-0000-0000-0000-000000000005",
     "permissions_boundary_arn": "arn:aws-cn:iam::333333333333:policy/bounds",
     "role_path": "/data/",

@@ -134,6 +134,25 @@ def test_every_database_and_every_grant_on_one_has_the_prefix(existing: Assembly
     assert len(set(named)) > 6
 
 
+def test_where_iam_alone_opens_no_table_lake_formation_does(existing: Assembly, dev: Assembly) -> None:
+    kind, granted = "AWS::LakeFormation::PrincipalPermissions", dict[tuple[str, str], set[str]]()
+    for one in resources(existing, kind):
+        (role,) = one["Principal"]["DataLakePrincipalIdentifier"].values()
+        ((what, resource),) = one["Resource"].items()
+        name = resource.get("DatabaseName", resource.get("Name", "")) + ("/*" if "TableWildcard" in resource else "")
+        assert what == "Table" or what == ("Database" if name else "Catalog")
+        granted[role[0][: len("Roleoperator")], name] = set(one["Permissions"])
+    layers, read = ("silver", "deleted", "quarantine", "gold", "ops"), {"DESCRIBE", "SELECT"}
+    for role, more in (("Rolepipeline", set[str]()), ("Roleoperator", {"DROP"})):
+        assert granted.pop((role, "")) == {"CREATE_DATABASE"}
+        for layer in layers:
+            assert granted.pop((role, f"shop_{layer}")) == {"DESCRIBE", "CREATE_TABLE"}
+            assert granted.pop((role, f"shop_{layer}/*")) == read | {"INSERT", "DELETE", "ALTER"} | more
+    grafana = {name: permissions for (_, name), permissions in granted.items()}
+    assert grafana == {"shop_gold": {"DESCRIBE"}, "shop_gold/*": read, "shop_ops": {"DESCRIBE"}, "shop_ops/*": read}
+    assert not list(resources(dev, kind))
+
+
 def test_an_image_that_is_built_is_pulled_by_every_task_and_none_is_built(existing: Assembly) -> None:
     for container in containers(existing).values():
         parts = container["Image"]["Fn::Join"][1]
