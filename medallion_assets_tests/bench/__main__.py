@@ -31,6 +31,7 @@ WORKS = {
     "sustained": ("sustained", "run"),
     "sensor": ("sensor", "run"),
     "week": ("week", "run"),
+    "decade": ("decade", "run"),
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
     "definitions": ("definitions", "run"),

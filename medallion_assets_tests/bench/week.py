@@ -16,11 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +27,8 @@ import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickData, TickStatus
 
-from medallion_assets.contracts.loader import domain_folder
 from medallion_assets.definitions import defs
-from medallion_assets.local.processes import free_port
+from medallion_assets_tests.bench.webserver import ask, environment, webserver
 from medallion_assets_tests.defs.runs import incremental_run, observe, today
 from medallion_assets_tests.defs.shop import capture, customer, order, product
 
@@ -73,8 +70,8 @@ def run() -> Iterator[dict[str, Any]]:
         shutil.copy(Path(__file__).parents[2] / "dagster.yaml", home)
         templates = _side("runs", folder=folder)
         _write_week(home, templates)
-        with _webserver(folder) as url:
-            sensor = _graphql(url, _QUERIES["a sensor"])["data"]["sensorOrError"]["sensorState"]["selectorId"]
+        with webserver(folder) as url:
+            sensor = ask(url, _QUERIES["a sensor"])["data"]["sensorOrError"]["sensorState"]["selectorId"]
         _side("ticks", sensor, folder=folder)
         before, sizes_before = _ask(folder, templates["refresh"]), _sizes(home)
         left = _side("retention", sensor, folder=folder)
@@ -107,10 +104,10 @@ def _write_week(home: Path, templates: dict[str, str]) -> None:
     ):
         copiers = {
             job: [
-                _Copier(runs, "runs", "run_id", run_id, ("create_timestamp", "update_timestamp")),
-                _Copier(runs, "run_tags", "run_id", run_id, ()),
-                _Copier(index, "event_logs", "run_id", run_id, ("timestamp",)),
-                _Copier(index, "asset_check_executions", "run_id", run_id, _CHECK_TIMES),
+                Copier(runs, "runs", "run_id", run_id, ("create_timestamp", "update_timestamp")),
+                Copier(runs, "run_tags", "run_id", run_id, ()),
+                Copier(index, "event_logs", "run_id", run_id, ("timestamp",)),
+                Copier(index, "asset_check_executions", "run_id", run_id, _CHECK_TIMES),
             ]
             for job, run_id in templates.items()
         }
@@ -125,7 +122,7 @@ def _write_week(home: Path, templates: dict[str, str]) -> None:
         index.commit()
 
 
-class _Copier:
+class Copier:
     """Writes the rows of a table whose `name` is `value` again, with another value and another time."""
 
     def __init__(self, database: sqlite3.Connection, table: str, name: str, value: str, times: Sequence[str]) -> None:
@@ -167,7 +164,7 @@ def _write_ticks(instance: dg.DagsterInstance, sensor: str) -> None:
         )
     start = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=DAYS)
     with closing(sqlite3.connect(Path(os.environ["DAGSTER_HOME"], "schedules", "schedules.db"))) as database:
-        copiers = {status: _Copier(database, "job_ticks", "status", status, ("timestamp",)) for status in _TICKS}
+        copiers = {status: Copier(database, "job_ticks", "status", status, ("timestamp",)) for status in _TICKS}
         for number in range(DAYS * 86_400 // TICK_SECONDS):
             status = "SKIPPED" if number % 48 else "SUCCESS"
             copiers[status].write(status, start + timedelta(seconds=number * TICK_SECONDS))
@@ -199,65 +196,18 @@ def _used(path: Path) -> int:
 def _ask(folder: Path, run_id: str) -> dict[str, float]:
     """Return the median seconds of each page's query."""
     seconds: dict[str, list[float]] = {page: [] for page in _QUERIES}
-    with _webserver(folder) as url:
+    with webserver(folder) as url:
         for _ in range(REPEATS):
             for page, query in _QUERIES.items():
                 start = time.perf_counter()
-                answer = _graphql(url, query.replace("THIS_RUN", run_id))
+                ask(url, query.replace("THIS_RUN", run_id))
                 seconds[page].append(time.perf_counter() - start)
-                if "errors" in answer:
-                    raise RuntimeError(f"the query of the page of {page} failed: {answer['errors']}")
     return {page: statistics.median(found) for page, found in seconds.items()}
-
-
-def _graphql(url: str, query: str) -> dict[str, Any]:
-    body = json.dumps({"query": query}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            found: dict[str, Any] = json.load(answer)
-    except urllib.error.HTTPError as refused:
-        raise RuntimeError(refused.read().decode()) from refused
-    return found
-
-
-@contextmanager
-def _webserver(folder: Path) -> Iterator[str]:
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("dagster-webserver")), "-m", "medallion_assets.definitions"]
-    with (folder / "webserver.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "-h", "127.0.0.1", "-p", str(port)], env=_environment(folder), stdout=log, stderr=log
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            for _ in range(120):
-                try:
-                    _graphql(url, "{ version }")
-                    break
-                except (urllib.error.URLError, ConnectionError):
-                    time.sleep(1)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {
-        **os.environ,
-        "DAGSTER_HOME": str(folder / "dagster"),
-        "MEDALLION_DOMAIN": str(domain_folder("ecommerce")),
-        "MEDALLION_BRONZE": str(folder / "bronze"),
-        "MEDALLION_WAREHOUSE": str(folder / "lake"),
-        "MEDALLION_CATALOG": "sqlite",
-        "AWS_REGION": "eu-central-1",
-    }
 
 
 def _side(*side: str, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "medallion_assets_tests.bench.week", *side]
-    done = subprocess.run(command, check=True, env=_environment(folder), stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, env=environment(folder), stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
