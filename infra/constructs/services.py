@@ -69,7 +69,7 @@ class Services(Construct):
         self._namespace = discovery.PrivateDnsNamespace(
             self, "Namespace", name=f"{settings.prefix}.internal", vpc=network.vpc
         )
-        self._image = self._image_of(image)
+        self._image, self.image_name = self._image_of(image)
 
         pipeline = pipeline_role(self, settings, domain, compute_logs)
         self.operator_task = self._operator(operator_role(self, settings, domain))
@@ -86,17 +86,17 @@ class Services(Construct):
         daemon.node.add_dependency(code)
         self.webserver = self._webserver(webserver_role(self, settings, compute_logs), service_env)
 
-    def _image_of(self, folder: Path) -> ecs.ContainerImage:
-        """Return the image that the settings name, or else one that is built from the folder when it is deployed."""
+    def _image_of(self, folder: Path) -> tuple[ecs.ContainerImage, str]:
+        """Return the image that the settings name, or else one that is built when it is deployed; and its name."""
         uri = self._settings.orchestrator.image
         if uri is None:
             built = ecr_assets.DockerImageAsset(
                 self, "Image", directory=str(folder), platform=ecr_assets.Platform.LINUX_ARM64
             )
-            return ecs.ContainerImage.from_docker_image_asset(built)
+            return ecs.ContainerImage.from_docker_image_asset(built), built.image_uri
         match = _ECR_IMAGE.fullmatch(uri)
         if match is None:
-            return ecs.ContainerImage.from_registry(uri)
+            return ecs.ContainerImage.from_registry(uri), uri
         account, region, name, pinned = match.groups()
         repository = ecr.Repository.from_repository_attributes(
             self,
@@ -104,7 +104,7 @@ class Services(Construct):
             repository_arn=f"arn:{self._settings.partition}:ecr:{region}:{account}:repository/{name}",
             repository_name=name,
         )
-        return ecs.ContainerImage.from_ecr_repository(repository, pinned)
+        return ecs.ContainerImage.from_ecr_repository(repository, pinned), uri
 
     def _operator(self, role: iam.Role) -> str:
         """A task that a person starts with a command of `medallion`. Returns its family."""

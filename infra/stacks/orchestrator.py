@@ -77,6 +77,7 @@ class OrchestratorStack(Stack):
         publish(self, settings, "cluster-name", services.cluster_name, "The ECS cluster of services, runs and operator")
         publish(self, settings, "cluster-arn", services.cluster_arn, "The ECS cluster of services, runs and operator")
         publish(self, settings, "operator-task", services.operator_task, "The task definition of commands by hand")
+        publish(self, settings, "image", services.image_name, "The image of every container of Dagster")
         publish(self, settings, "vpc-id", network.vpc.vpc_id, "The network of Dagster")
         subnets = Fn.join(",", [subnet.subnet_id for subnet in network.vpc.private_subnets])
         publish(self, settings, "private-subnets", subnets, "The subnets of services and runs, with commas between")

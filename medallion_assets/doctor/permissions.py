@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from medallion_assets.doctor.account import Account
 from medallion_assets.doctor.assembly import Assembly
-from medallion_assets.doctor.finding import Finding, code, not_asked, ok, wrong
+from medallion_assets.doctor.finding import Finding, code, not_asked, ok, warning, wrong
 
 _MAKES: Final = {
     "AWS::Athena::WorkGroup": "athena:CreateWorkGroup",
@@ -50,10 +50,10 @@ def check_role(role: str, account: Account) -> Iterator[Finding]:
     except ClientError as refused:
         if code(refused) != "AccessDenied":
             raise
-        yield wrong(
+        yield warning(
             subject,
-            "it does not exist, or these credentials may not take it on",
-            f"bootstrap first; then allow the caller sts:AssumeRole on {role}",
+            "these credentials may not take it on, so they cannot deploy; or there is no such role",
+            f"deploy with others, or allow these sts:AssumeRole on {role}",
         )
         return
     yield ok(subject, "can be taken on")

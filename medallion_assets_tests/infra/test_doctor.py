@@ -34,3 +34,11 @@ def test_each_mapping_says_the_key_of_its_contract(dev: Assembly, prod: Assembly
         ]
         assert {part["AttributeType"] for part in mapping.metadata[KEY]} <= {"S", "N", "B"}
     assert not existing_tables(read_assembly(dev.folder))  # its tables are made
+
+
+def test_in_another_partition_roles_and_tables_are_there(variants: dict[str, Assembly]) -> None:
+    found = read_assembly(variants["existing"].folder)
+    assert {role.partition(":iam:")[0] for role in (*found.deploying_roles, found.executing_role)} == {"arn:aws-cn"}
+    tables = existing_tables(found)
+    assert tables and all(stream.startswith("arn:aws-cn:dynamodb:") for stream in tables)
+    assert all(mapping.metadata[KEY] for mapping in tables.values())
