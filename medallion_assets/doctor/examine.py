@@ -11,6 +11,7 @@ from medallion_assets.doctor.account import Account
 from medallion_assets.doctor.assembly import Assembly
 from medallion_assets.doctor.bootstrap import check_bootstrap, check_region
 from medallion_assets.doctor.certificate import check_certificate
+from medallion_assets.doctor.existing import check_existing
 from medallion_assets.doctor.finding import Finding, Level, answered
 from medallion_assets.doctor.identity import check_account, check_endpoint
 from medallion_assets.doctor.lake_formation import check_lake_formation
@@ -41,6 +42,7 @@ def examine(assembly: Assembly, account: Account) -> Iterator[Finding]:
     for stack in assembly.stacks:
         yield from answered(f"stack {stack}", check_stack(stack, account))
     yield from check_names(assembly, account)
+    yield from check_existing(assembly, account)
     yield from check_quotas(assembly, account)
     for stream, mapping in existing_tables(assembly).items():
         table = stream.partition("/stream/")[0].partition(":table/")[2]

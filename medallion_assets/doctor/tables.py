@@ -109,5 +109,5 @@ def _check_encryption(subject: str, table: dict[str, Any], assembly: Assembly, a
         yield wrong(
             subject,
             f"with a key of the customer, {key}, which no role of the environment may use",
-            "name the key in the environment's file, so that capture, runs and operator get kms:Decrypt",
+            "add it to `sources.kms_keys`, so that capture, runs and operator get kms:Decrypt",
         )

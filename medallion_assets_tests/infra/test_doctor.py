@@ -5,6 +5,7 @@ from __future__ import annotations
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.doctor.assembly import read_assembly
 from medallion_assets.doctor.certificate import PAGE_URL
+from medallion_assets.doctor.existing import BUCKET_NAME, find_named
 from medallion_assets.doctor.tables import KEY, existing_tables
 from medallion_assets_tests.infra.assembly import Assembly
 
@@ -40,5 +41,10 @@ def test_in_another_partition_roles_and_tables_are_there(variants: dict[str, Ass
     found = read_assembly(variants["existing"].folder)
     assert {role.partition(":iam:")[0] for role in (*found.deploying_roles, found.executing_role)} == {"arn:aws-cn"}
     tables = existing_tables(found)
+    named = find_named(found)
+    assert named.vpcs == ["vpc-0123456789abcdef0"]
+    assert (len(named.subnets), len(named.keys)) == (4, 2)
+    assert named.boundaries == ["arn:aws-cn:iam::333333333333:policy/bounds"]
+    assert found.outputs[BUCKET_NAME] == "the-lake-of-all"
     assert tables and all(stream.startswith("arn:aws-cn:dynamodb:") for stream in tables)
     assert all(mapping.metadata[KEY] for mapping in tables.values())
