@@ -1,6 +1,7 @@
 """The hourly job that keeps the lake's tables quick and its metadata small, and writes compacted copies of Bronze.
 
-Belongs here: the job, one step per table in the table's own pool, and its schedule. What is done is maintenance's.
+Belongs here: the job, one step per table of the lake in the table's own pool, and its schedule. What is done is
+maintenance's.
 """
 
 import time
@@ -29,8 +30,8 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
         *(_step(domain, marts, names, "quarantine", name) for name in tables),
         *(_step(domain, marts, names, "gold", mart.name) for mart in marts),
         *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
-        # Last: after an outage it takes minutes, and nothing waits for it.
-        *(_compact_bronze_step(domain, names, name) for name in tables),
+        # Last, because it may take minutes; and one for all tables, because each step costs a load of the definitions.
+        _compact_bronze_step(domain, names),
     ]
     job = dg.GraphDefinition(
         name=names.definition(JOB),
@@ -78,30 +79,30 @@ def _step(
     return maintain_table
 
 
-def _compact_bronze_step(domain: Domain, names: Names, name: str) -> dg.OpDefinition:
+def _compact_bronze_step(domain: Domain, names: Names) -> dg.OpDefinition:
     @dg.op(
-        name=names.definition(f"compact_bronze_{name}"),
-        pool=names.pool("compacted", name),
+        name=names.definition("compact_bronze"),
+        pool=names.definition("compact_bronze"),
         required_resource_keys={names.resource_key},
     )
-    def compact_bronze_of_table(context: dg.OpExecutionContext) -> None:
-        from medallion_assets.maintenance.compact_bronze import compact_bronze
+    def compact_bronze(context: dg.OpExecutionContext) -> None:
+        from medallion_assets.maintenance.compact_bronze import compact_all
 
         began = time.monotonic()
         with translate_errors(context):
-            done = compact_bronze(
+            done = compact_all(
                 resource_of(context, names).bronze_store(),
-                domain.by_name[name].table,
+                [contract.table for contract in domain.tables],
                 now=utc_now(),
                 elapsed=lambda: timedelta(seconds=time.monotonic() - began),
             )
         context.log.info(
-            "bronze/%s: %d copies of %d objects written, %d removed%s",
-            name,
-            done.written,
-            done.objects,
-            done.removed,
-            "" if done.finished else "; the next run goes on",
+            "%d copies of %d Bronze objects written, %d removed; %d of %d tables have all of theirs",
+            sum(one.written for one in done.values()),
+            sum(one.objects for one in done.values()),
+            sum(one.removed for one in done.values()),
+            sum(one.finished for one in done.values()),
+            len(domain.tables),
         )
 
-    return compact_bronze_of_table
+    return compact_bronze

@@ -77,11 +77,11 @@ class Names:
         """Return the group of a layer's assets."""
         return self.group_name or self.definition(layer)
 
-    def pool(self, layer: Layer | Literal["deleted", "quarantine", "ops", "compacted"], table: str) -> str:
+    def pool(self, layer: Layer | Literal["deleted", "quarantine", "ops"], table: str) -> str:
         """Return the pool that lets one step at a time write the table.
 
-        The compacted copies of a Bronze table have one, too. A step has one pool. So tables of `ops` that one asset
-        writes share the pool of that asset, and the deleted keys share that of their Silver table.
+        A step has one pool. So tables of `ops` that one asset writes share the pool of that asset, and the deleted keys
+        share that of their Silver table.
         """
         writer = "silver" if layer == "deleted" else layer
         return "/".join([*self.key_prefix, writer, _OPS_WRITERS.get(table, table) if layer == "ops" else table])

@@ -20,7 +20,7 @@ from typing import Final
 from medallion_assets.bronze.compacted import FOLDER, CopyName, encode, plan_copies
 from medallion_assets.bronze.days import capture_days
 from medallion_assets.capture.store import BronzeStore, Entry
-from medallion_assets.errors import CorruptObject
+from medallion_assets.errors import CaptureError, CorruptObject
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,10 @@ CHECKED_EVERY: Final = timedelta(days=7)
 """The objects of a day that has its copies are listed again this often, by an hourly run."""
 
 MAX_DURATION: Final = timedelta(minutes=2)
-"""A run begins no further copy after this time; one takes some 10 to 60 seconds."""
+"""A run begins no further copy of a table after this time; one takes some 10 to 60 seconds."""
+
+MAX_DURATION_OF_ALL: Final = timedelta(minutes=10)
+"""A run begins no further table after this time."""
 
 _CONCURRENCY: Final = 16
 
@@ -49,12 +52,36 @@ class BronzeCompaction:
     finished: bool
 
 
+def compact_all(
+    store: BronzeStore, tables: Sequence[str], *, now: datetime, elapsed: Callable[[], timedelta]
+) -> dict[str, BronzeCompaction]:
+    """Compact DynamoDB tables one after the other, as far as the time of a run goes; return what was done, by table.
+
+    Each hour another table is the first, so that none waits for ever behind others that have much to do. Raises
+    CaptureError for a foreign name, after the other tables, and what the store raises.
+    """
+    done: dict[str, BronzeCompaction] = {}
+    foreign: CaptureError | None = None
+    first = int(now.timestamp()) // 3600 % len(tables)
+    for table in [*tables[first:], *tables[:first]]:
+        began = elapsed()
+        if began >= MAX_DURATION_OF_ALL:
+            break
+        try:
+            done[table] = compact_bronze(store, table, now=now, elapsed=_since(began, elapsed))
+        except CaptureError as error:
+            foreign = foreign or error
+    if foreign is not None:
+        raise foreign
+    return done
+
+
 def compact_bronze(
     store: BronzeStore, table: str, *, now: datetime, elapsed: Callable[[], timedelta]
 ) -> BronzeCompaction:
     """Write the copies that settled days of a DynamoDB table lack, and remove those that do not match their objects.
 
-    `elapsed` is the time since the run began. Takes the memory of the objects of one copy and of the copy, together
+    `elapsed` is the time since this began. Takes the memory of the objects of one copy and of the copy, together
     some 120 MB. An object that cannot be read is named in the log, and its copy left out. Raises CaptureError for a
     foreign name, and what the store raises.
     """
@@ -77,6 +104,10 @@ def compact_bronze(
             store.remove(path)
             removed += 1
     return BronzeCompaction(written=written, objects=objects, removed=removed, finished=True)
+
+
+def _since(began: timedelta, elapsed: Callable[[], timedelta]) -> Callable[[], timedelta]:
+    return lambda: elapsed() - began
 
 
 def _list_copies(store: BronzeStore, table: str) -> Mapping[date, Sequence[CopyName]]:

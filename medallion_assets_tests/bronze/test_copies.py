@@ -19,9 +19,9 @@ from medallion_assets.bronze.object_stats import parse_stats
 from medallion_assets.bronze.stats import read_stats
 from medallion_assets.capture.store import BronzeStore, Entry
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.errors import CorruptObject
+from medallion_assets.errors import CaptureError, CorruptObject
 from medallion_assets.maintenance import compact_bronze as maintenance
-from medallion_assets.maintenance.compact_bronze import BronzeCompaction, compact_bronze
+from medallion_assets.maintenance.compact_bronze import BronzeCompaction, compact_all, compact_bronze
 from medallion_assets.simulation.objects import MemoryStore
 from medallion_assets_tests.silver.changes import record
 
@@ -321,3 +321,24 @@ def test_a_run_ends_in_time_and_the_next_one_goes_on() -> None:
     rest = compact(store)
     assert rest.finished
     assert first.written + rest.written == len(of_copies(store))
+
+
+def test_tables_share_the_time_of_a_run_and_take_turns() -> None:
+    tables = ["Customers", "Orders", "Products"]
+
+    def begun(hour: int, *, minutes_each: int) -> list[str]:
+        spent = iter(range(0, 1000, minutes_each))
+        now = datetime(2026, 3, 4, tzinfo=UTC) + timedelta(hours=hour)
+        return list(compact_all(MemoryStore(), tables, now=now, elapsed=lambda: timedelta(minutes=next(spent))))
+
+    assert {begun(hour, minutes_each=10)[0] for hour in range(3)} == set(tables)
+    assert [len(begun(0, minutes_each=minutes)) for minutes in (10, 5, 1)] == [1, 2, 3]
+
+
+def test_a_foreign_name_in_one_table_stops_no_other() -> None:
+    store = MortalStore()
+    fill(store, objects=20)
+    store.put("Customers/something else.parquet", b"")
+    with pytest.raises(CaptureError, match="something else"):
+        compact_all(store, ["Customers", TABLE], now=NOW, elapsed=timedelta)
+    assert of_copies(store)
