@@ -169,17 +169,32 @@ class OidcSignIn(Strict):
     client_secret_arn: Annotated[SecretArn, Field(description="The secret whose text is the client's secret.")]
 
 
+SignIn = Annotated[CognitoSignIn | OidcSignIn, Field(discriminator="kind")]
+CertificateArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/\S+$")]
+
+
+class Viewers(Strict):
+    """A second page, on which nothing can be started or changed, for people with a sign-in of their own."""
+
+    hostname: str = Field(description="The name they open, e.g. dagster-view.example.com.")
+    certificate_arn: CertificateArn = Field(description="A certificate for it; it may be that of the other page.")
+    sign_in: SignIn | None = Field(
+        default=None, description="Who knows these people. Left out, a second user pool is made."
+    )
+
+
 class Orchestrator(Strict):
     """Dagster on ECS. CPU in units (1,024 are one core), memory in MB, as Fargate pairs them."""
 
     hostname: str = Field(description="The name people open, e.g. dagster.example.com; the certificate is for it.")
-    certificate_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/\S+$")]
+    certificate_arn: CertificateArn
     reachable_from: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         default=(), description="Address ranges that may open it from the internet. Empty: only from inside the VPC."
     )
-    sign_in: Annotated[CognitoSignIn | OidcSignIn, Field(discriminator="kind")] | None = Field(
+    sign_in: SignIn | None = Field(
         default=None, description="Who knows the people that may open it. Left out, a user pool is made."
     )
+    viewers: Viewers | None = Field(default=None, description="A page to look at only, for other people.")
     network: ExistingNetwork | None = Field(default=None, description="A VPC that exists. Left out, one is made.")
     vpc_cidr: Annotated[str, AfterValidator(_network)]
     nat_gateways: Annotated[int, Field(ge=1, le=2)] | None = Field(
@@ -223,6 +238,8 @@ class Orchestrator(Strict):
             raise ValueError("nat_gateways is said exactly when no network is named, for the VPC that is made")
         if self.network is not None and self.reachable_from and not self.network.public_subnets:
             raise ValueError("reachable_from: a page on the internet needs network.public_subnets")
+        if self.viewers is not None and self.viewers.hostname == self.hostname:
+            raise ValueError(f"viewers.hostname {self.hostname}: expected another name than that of the page")
         if not 16 <= int(self.vpc_cidr.partition("/")[2]) <= 24:
             raise ValueError(f"vpc_cidr {self.vpc_cidr}: expected a network of /16 to /24")
         return self

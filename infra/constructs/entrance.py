@@ -1,12 +1,13 @@
 """The entrance to Dagster's page: a load balancer with HTTPS and a sign-in, since Dagster has none.
 
-Belongs here: the balancer, its listener and certificate, the user pool. Does not belong here: who may be let in (people
-are added by hand; docs/deploy.md).
+Dagster knows no roles either: who may open a page may do all that it does. So viewers have a page of their own, which
+is read-only, with a sign-in of their own. Belongs here: the balancer, its listener and certificates, the user pools.
+Does not belong here: who may be let in (people are added by hand; docs/deploy.md).
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from aws_cdk import Duration, SecretValue
 from aws_cdk import aws_certificatemanager as acm
@@ -27,6 +28,19 @@ _WORKING_DAY: Final = Duration.hours(12)
 """How long a sign-in lasts; the load balancer's default is a week."""
 
 
+class _Pool(NamedTuple):
+    """Whose sign-in it is: how its constructs begin, its user pool is called and output, and its domain begins."""
+
+    prefix: str
+    name: str
+    domain: str
+    output: str
+
+
+_PEOPLE: Final = _Pool("", "dagster", "", "user-pool")
+_VIEWERS: Final = _Pool("Viewers", "viewers", "viewers-", "viewers-user-pool")
+
+
 class Entrance(Construct):
     """The way to the webserver: from inside the VPC only, unless the settings name ranges of addresses."""
 
@@ -37,10 +51,11 @@ class Entrance(Construct):
         *,
         network: Network,
         webserver: ecs.FargateService,
+        viewer: ecs.FargateService | None,
         access_logs: s3.IBucket,
     ) -> None:
         super().__init__(scope, "Entrance")
-        self.user_pool_id: str | None = None
+        self.user_pools: dict[str, str] = {}
         orchestrator = settings.orchestrator
         public = bool(orchestrator.reachable_from)
         balancer = elb.ApplicationLoadBalancer(
@@ -57,9 +72,33 @@ class Entrance(Construct):
             drop_invalid_header_fields=True,
         )
         balancer.log_access_logs(access_logs, "dagster-page")
-        target = elb.ApplicationTargetGroup(
+        self.target = self._target("Target", network, webserver)
+        page = elb.ListenerAction.forward([self.target])
+        listener = balancer.add_listener(
+            "Https",
+            port=443,
+            open=False,
+            certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", orchestrator.certificate_arn)],
+            ssl_policy=elb.SslPolicy.TLS13_RES,
+            default_action=self._sign_in(settings, _PEOPLE, orchestrator.hostname, orchestrator.sign_in, page),
+        )
+        if (viewers := orchestrator.viewers) is not None and viewer is not None:
+            page = elb.ListenerAction.forward([self._target("ViewersTarget", network, viewer)])
+            if viewers.certificate_arn != orchestrator.certificate_arn:
+                listener.add_certificates("ViewersCertificate", [elb.ListenerCertificate(viewers.certificate_arn)])
+            listener.add_action(
+                "Viewers",
+                priority=1,
+                conditions=[elb.ListenerCondition.host_headers([viewers.hostname])],
+                action=self._sign_in(settings, _VIEWERS, viewers.hostname, viewers.sign_in, page),
+            )
+        self.address: str = balancer.load_balancer_dns_name
+        self.balancer_arn: str = balancer.load_balancer_arn
+
+    def _target(self, name: str, network: Network, webserver: ecs.FargateService) -> elb.ApplicationTargetGroup:
+        return elb.ApplicationTargetGroup(
             self,
-            "Target",
+            name,
             vpc=network.vpc,
             port=WEB_PORT,
             protocol=elb.ApplicationProtocol.HTTP,
@@ -67,23 +106,19 @@ class Entrance(Construct):
             deregistration_delay=Duration.seconds(15),
             health_check=elb.HealthCheck(path="/server_info", healthy_http_codes="200"),
         )
-        balancer.add_listener(
-            "Https",
-            port=443,
-            open=False,
-            certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", orchestrator.certificate_arn)],
-            ssl_policy=elb.SslPolicy.TLS13_RES,
-            default_action=self._sign_in(settings, elb.ListenerAction.forward([target])),
-        )
-        self.target = target
-        self.address: str = balancer.load_balancer_dns_name
-        self.balancer_arn: str = balancer.load_balancer_arn
 
-    def _sign_in(self, settings: Environment, page: elb.ListenerAction) -> elb.ListenerAction:
-        """Return the action that lets people to the page who have signed in."""
+    def _sign_in(
+        self,
+        settings: Environment,
+        whose: _Pool,
+        hostname: str,
+        sign_in: CognitoSignIn | OidcSignIn | None,
+        page: elb.ListenerAction,
+    ) -> elb.ListenerAction:
+        """Return the action that lets people to the page of this name who have signed in."""
         users: cognito.IUserPool
         domain: cognito.IUserPoolDomain
-        match settings.orchestrator.sign_in:
+        match sign_in:
             case OidcSignIn() as provider:
                 return elb.ListenerAction.authenticate_oidc(
                     next=page,
@@ -96,19 +131,19 @@ class Entrance(Construct):
                     session_timeout=_WORKING_DAY,
                 )
             case CognitoSignIn() as pool:
-                users = cognito.UserPool.from_user_pool_arn(self, "Users", pool.user_pool_arn)
-                domain = cognito.UserPoolDomain.from_domain_name(self, "SignIn", pool.domain)
+                users = cognito.UserPool.from_user_pool_arn(self, f"{whose.prefix}Users", pool.user_pool_arn)
+                domain = cognito.UserPoolDomain.from_domain_name(self, f"{whose.prefix}SignIn", pool.domain)
             case None:
-                users, domain = self._user_pool(settings)
-        self.user_pool_id = users.user_pool_id
+                users, domain = self._user_pool(settings, whose)
+        self.user_pools[whose.output] = users.user_pool_id
         client = users.add_client(
-            "Page",
+            f"{whose.prefix}Page",
             generate_secret=True,
             prevent_user_existence_errors=True,
             o_auth=cognito.OAuthSettings(
                 flows=cognito.OAuthFlows(authorization_code_grant=True),
                 scopes=[cognito.OAuthScope.OPENID],
-                callback_urls=[f"https://{settings.orchestrator.hostname}/oauth2/idpresponse"],
+                callback_urls=[f"https://{hostname}/oauth2/idpresponse"],
             ),
         )
         return elb_actions.AuthenticateCognitoAction(
@@ -119,12 +154,12 @@ class Entrance(Construct):
             session_timeout=_WORKING_DAY,
         )
 
-    def _user_pool(self, settings: Environment) -> tuple[cognito.UserPool, cognito.UserPoolDomain]:
+    def _user_pool(self, settings: Environment, whose: _Pool) -> tuple[cognito.UserPool, cognito.UserPoolDomain]:
         """Return a new pool of the people who may sign in, and the domain of its form."""
         users = cognito.UserPool(
             self,
-            "Users",
-            user_pool_name=f"{settings.prefix}-dagster",
+            f"{whose.prefix}Users",
+            user_pool_name=f"{settings.prefix}-{whose.name}",
             self_sign_up_enabled=False,
             sign_in_aliases=cognito.SignInAliases(email=True),
             mfa=cognito.Mfa.REQUIRED,
@@ -145,7 +180,9 @@ class Entrance(Construct):
             users, "AwsSolutions-COG8", "few people sign in, with a second factor; the Plus tier is priced per user"
         )
         domain = users.add_domain(
-            "SignIn",
-            cognito_domain=cognito.CognitoDomainOptions(domain_prefix=f"{settings.prefix}-{settings.account}"),
+            f"{whose.prefix}SignIn",
+            cognito_domain=cognito.CognitoDomainOptions(
+                domain_prefix=f"{settings.prefix}-{whose.domain}{settings.account}"
+            ),
         )
         return users, domain

@@ -19,8 +19,7 @@ from constructs import Construct
 from infra.constructs.alarms import AT_LEAST, BELOW, Alarms
 from infra.settings import Environment
 
-SERVICES: Final = ("code", "daemon", "webserver")
-"""The services of the cluster, each with one task."""
+_SERVICES: Final = ("code", "daemon", "webserver")
 
 DAEMON_LINE: Final = "Checking for new runs for sensor"
 """What Dagster's daemon logs at each tick of a sensor; a test compares it with Dagster's code."""
@@ -29,13 +28,18 @@ _FIVE_MINUTES = Duration.minutes(5)
 _GIB: Final = 1024**3
 
 
+def services(settings: Environment) -> list[str]:
+    """Return the services of the cluster, each with one task."""
+    return [*_SERVICES, *(["viewer"] if settings.orchestrator.viewers is not None else [])]
+
+
 def add_orchestrator_alarms(
     scope: Construct, settings: Environment, *, database: rds.DatabaseInstance, target: elb.ApplicationTargetGroup
 ) -> list[str]:
     """Add the alarms of the services, the daemon, the database and the load balancer's target; return their names."""
     topic = sns.Topic.from_topic_arn(scope, "Alerts", settings.arn("sns", settings.alerts_topic))
     alarms = Alarms(scope, settings, topic, stack="dagster")
-    for service in SERVICES:
+    for service in services(settings):
         alarms.add(
             f"no-{service}",
             f"No task of the service {service} runs.",

@@ -14,7 +14,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_rds as rds
 from constructs import Construct
 
-from infra.constructs.orchestrator_alarms import SERVICES
+from infra.constructs.orchestrator_alarms import services
 from infra.settings import Environment
 from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
 
@@ -45,9 +45,12 @@ def add_overview(
         _graph("Capture: records set aside", _of_capture(settings, DEAD_LETTERS, "Sum", namespace=METRICS_NAMESPACE)),
     )
     shown.add_widgets(
-        _graph("Tasks that run", *(_of_service(settings, name, "RunningTaskCount") for name in SERVICES)),
-        _graph("CPU of the services", *(_of_service(settings, name, "CpuUtilized") for name in SERVICES)),
-        _graph("Memory of the services (MB)", *(_of_service(settings, name, "MemoryUtilized") for name in SERVICES)),
+        _graph("Tasks that run", *(_of_service(settings, name, "RunningTaskCount") for name in services(settings))),
+        _graph("CPU of the services", *(_of_service(settings, name, "CpuUtilized") for name in services(settings))),
+        _graph(
+            "Memory of the services (MB)",
+            *(_of_service(settings, name, "MemoryUtilized") for name in services(settings)),
+        ),
     )
     shown.add_widgets(
         _graph("Tasks in the cluster, with runs", _of_cluster(settings, "TaskCount")),

@@ -112,6 +112,13 @@ def webserver_role(scope: Construct, settings: Environment, logs: ComputeLogs) -
     return role
 
 
+def viewer_role(scope: Construct, settings: Environment, logs: ComputeLogs) -> iam.Role:
+    """Return the role that shows compute logs; its page stops nothing, so it may not."""
+    role = _role(scope, settings, "viewer", "Viewers' webserver: shows compute logs")
+    access.grant_to(role, _definitions(), *logs.read())
+    return role
+
+
 def _role(scope: Construct, settings: Environment, name: str, description: str) -> iam.Role:
     # In the stack itself: a role keeps its logical id when what uses it moves to another construct.
     return iam.Role(
@@ -127,8 +134,12 @@ def _see_tasks(settings: Environment) -> list[access.Grant]:
     """Return what the run launcher needs in every process that makes one: describe tasks and stop runs."""
     return [
         access.grant("Tasks", ["ecs:DescribeTasks", "ecs:StopTask"], [_tasks_arn(settings)], _TASK_IDS),
-        access.grant("Definitions", ["ecs:DescribeTaskDefinition"], ["*"], "IAM knows no resource for this action"),
+        _definitions(),
     ]
+
+
+def _definitions() -> access.Grant:
+    return access.grant("Definitions", ["ecs:DescribeTaskDefinition"], ["*"], "IAM knows no resource for this action")
 
 
 def _tasks_arn(settings: Environment) -> str:

@@ -25,7 +25,7 @@ from constructs import Construct
 from infra.constructs.compute_logs import ComputeLogs
 from infra.constructs.database import Database
 from infra.constructs.network import CODE_PORT, WEB_PORT, Network
-from infra.constructs.roles import daemon_role, operator_role, pipeline_role, webserver_role
+from infra.constructs.roles import daemon_role, operator_role, pipeline_role, viewer_role, webserver_role
 from infra.findings import acknowledge
 from infra.log_groups import log_group
 from infra.settings import SMALLEST_STORAGE_GB, AthenaEngine, Environment, TrinoEngine
@@ -84,7 +84,12 @@ class Services(Construct):
         daemon = self._daemon(daemon_role(self, settings, run=run, cluster=self._cluster), service_env)
         # Its sensors ask the code server; a run is started in the daemon's own network, with its group.
         daemon.node.add_dependency(code)
-        self.webserver = self._webserver(webserver_role(self, settings, compute_logs), service_env)
+        self.webserver = self._webserver("webserver", webserver_role(self, settings, compute_logs), service_env)
+        self.viewer = (
+            self._webserver("viewer", viewer_role(self, settings, compute_logs), service_env, options=["--read-only"])
+            if settings.orchestrator.viewers is not None
+            else None
+        )
 
     def _image_of(self, folder: Path) -> tuple[ecs.ContainerImage, str]:
         """Return the image that the settings name, or else one that is built when it is deployed; and its name."""
@@ -167,16 +172,18 @@ class Services(Construct):
         )
         return self._service("daemon", task)
 
-    def _webserver(self, role: iam.Role, environment: Mapping[str, str]) -> ecs.FargateService:
-        task = self._task("webserver", role, cpu=512, memory_mb=1024)
+    def _webserver(
+        self, name: str, role: iam.Role, environment: Mapping[str, str], *, options: Sequence[str] = ()
+    ) -> ecs.FargateService:
+        task = self._task(name, role, cpu=512, memory_mb=1024)
         self._container(
             task,
-            "webserver",
-            ["dagster-webserver", "-h", _EVERY_ADDRESS, "-p", str(WEB_PORT), *_WORKSPACE],
+            name,
+            ["dagster-webserver", "-h", _EVERY_ADDRESS, "-p", str(WEB_PORT), *_WORKSPACE, *options],
             environment=environment,
             port=WEB_PORT,
         )
-        return self._service("webserver", task, replicas_while_deploying=True)
+        return self._service(name, task, group="webserver", replicas_while_deploying=True)
 
     def _pipeline_env(self, memory_mb: int) -> dict[str, str]:
         """Return the variables of a container with this memory that opens the lake."""
@@ -300,7 +307,12 @@ class Services(Construct):
         container.add_mount_points(ecs.MountPoint(container_path=_TMP, source_volume=_WRITTEN, read_only=False))
 
     def _service(
-        self, name: str, task: ecs.FargateTaskDefinition, *, replicas_while_deploying: bool = False
+        self,
+        name: str,
+        task: ecs.FargateTaskDefinition,
+        *,
+        group: str | None = None,
+        replicas_while_deploying: bool = False,
     ) -> ecs.FargateService:
         """One task. Daemon and code server never have a second one: two daemons would start every run twice."""
         return ecs.FargateService(
@@ -313,7 +325,7 @@ class Services(Construct):
             min_healthy_percent=100 if replicas_while_deploying else 0,
             max_healthy_percent=200 if replicas_while_deploying else 100,
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            security_groups=[self._network.groups[name]],
+            security_groups=[self._network.groups[group or name]],
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             assign_public_ip=False,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,

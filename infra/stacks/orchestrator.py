@@ -57,7 +57,14 @@ class OrchestratorStack(Stack):
             database=database,
             compute_logs=ComputeLogs(self, settings, access_logs=access_logs),
         )
-        entrance = Entrance(self, settings, network=network, webserver=services.webserver, access_logs=access_logs)
+        entrance = Entrance(
+            self,
+            settings,
+            network=network,
+            webserver=services.webserver,
+            viewer=services.viewer,
+            access_logs=access_logs,
+        )
         alarms = Construct(self, "Alarms")
         names = add_orchestrator_alarms(alarms, settings, database=database.instance, target=entrance.target)
         add_overview(
@@ -72,8 +79,8 @@ class OrchestratorStack(Stack):
         publish(self, settings, "page-url", page, "What people open")
         publish(self, settings, "balancer-name", entrance.address, "Where the hostname points (CNAME)")
         publish(self, settings, "balancer-arn", entrance.balancer_arn, "The load balancer, e.g. for a web ACL")
-        if entrance.user_pool_id is not None:
-            publish(self, settings, "user-pool", entrance.user_pool_id, "The pool of users who may sign in")
+        for name, user_pool_id in entrance.user_pools.items():
+            publish(self, settings, name, user_pool_id, "The pool of users who may sign in")
         publish(self, settings, "cluster-name", services.cluster_name, "The ECS cluster of services, runs and operator")
         publish(self, settings, "cluster-arn", services.cluster_arn, "The ECS cluster of services, runs and operator")
         publish(self, settings, "operator-task", services.operator_task, "The task definition of commands by hand")

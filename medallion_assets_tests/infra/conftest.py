@@ -94,6 +94,12 @@ EXISTING = {
 """What is other than in `prod` in an account in China that already has things."""
 
 
+VIEWERS = {
+    "hostname": "view.example.com",
+    "certificate_arn": "arn:aws:acm:eu-central-1:111111111111:certificate/00000000-0000-0000-0000-000000000007",
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that read templates: they need the CDK, and `make check` has just synthesised."""
@@ -119,7 +125,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
       disk of 100 GB; a heartbeat, and a table that should change each hour
-    - athena, trino: that engine computes the marts; the stacks of athena are protected
+    - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers
     - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
 
@@ -139,6 +145,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
             "dev",
             environment="athena",
             protected=True,
+            orchestrator={"viewers": VIEWERS},
             engine={"kind": "athena", "scan_limit_gb": 100},
         )
         trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO)

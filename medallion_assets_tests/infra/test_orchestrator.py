@@ -17,7 +17,7 @@ from dagster_aws.ecs import EcsRunLauncher
 from medallion_assets.engines.engine import AthenaSettings, TrinoSettings
 from medallion_assets.settings import VARIABLES, DomainSettings
 from medallion_assets_tests.infra.assembly import PROJECT, Assembly
-from medallion_assets_tests.infra.conftest import TRINO
+from medallion_assets_tests.infra.conftest import TRINO, VIEWERS
 
 ACCOUNT = "111111111111"
 
@@ -64,6 +64,34 @@ def test_services_have_no_public_address_and_one_task(assembly: Assembly, name: 
     assert service["LaunchType"] == "FARGATE", "the launcher fails on a capacity provider's task"
     most = service["DeploymentConfiguration"]["MaximumPercent"]
     assert most == (200 if name == "webserver" else 100), "never two daemons"
+
+
+def test_viewers_have_a_read_only_page_and_a_sign_in_of_their_own(
+    variants: dict[str, Assembly], assembly: Assembly
+) -> None:
+    """Dagster knows no roles: who may open its page may start, stop and delete runs there."""
+    assert not assembly["Orchestrator"].resources("AWS::ElasticLoadBalancingV2::ListenerRule")
+    stack = variants["athena"]["Orchestrator"]
+    commands = {name: container["Command"] for name, container in containers(variants["athena"]).items()}
+    assert "--read-only" in commands["viewer"] and "--read-only" not in commands["webserver"]
+    rule = stack.one("AWS::ElasticLoadBalancingV2::ListenerRule")
+    (condition,) = rule["Conditions"]
+    assert condition["HostHeaderConfig"] == {"Values": [VIEWERS["hostname"]]}
+    sign_in, forward = rule["Actions"]
+    viewers = {one["ServiceName"]: one for one in stack.properties("AWS::ECS::Service")}["viewer"]
+    assert forward["TargetGroupArn"] == viewers["LoadBalancers"][0]["TargetGroupArn"]
+    people, _ = stack.one("AWS::ElasticLoadBalancingV2::Listener")["DefaultActions"]
+    pools = [one["AuthenticateCognitoConfig"]["UserPoolArn"] for one in (people, sign_in)]
+    assert str(pools[0]) != str(pools[1])
+    made = {one["UserPoolName"].rpartition("-")[2]: one for one in stack.properties("AWS::Cognito::UserPool")}
+    assert set(made) == {"dagster", "viewers"} and made["viewers"]["MfaConfiguration"] == "ON"
+    clients = {tuple(one["CallbackURLs"]) for one in stack.properties("AWS::Cognito::UserPoolClient")}
+    assert (f"https://{VIEWERS['hostname']}/oauth2/idpresponse",) in clients and len(clients) == 2
+    (more,) = stack.properties("AWS::ElasticLoadBalancingV2::ListenerCertificate")
+    assert more["Certificates"] == [{"CertificateArn": VIEWERS["certificate_arn"]}]
+    (role,) = [name for name in stack.resources("AWS::IAM::Role") if name.startswith("Roleviewer")]
+    policies = [one for one in stack.properties("AWS::IAM::Policy") if {"Ref": role} in one["Roles"]]
+    assert policies and "StopTask" not in str(policies)
 
 
 def test_passwords_come_from_the_secret_and_are_nowhere_else(assembly: Assembly) -> None:

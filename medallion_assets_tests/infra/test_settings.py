@@ -28,6 +28,9 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
         load_environment(write_environment(tmp_path, "dev", colour="red"))
 
 
+CERTIFICATE = "arn:aws:acm:eu-central-1:111111111111:certificate/00000000-0000-0000-0000-000000000007"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
@@ -59,6 +62,11 @@ def test_an_unknown_setting_is_an_error(tmp_path: Path) -> None:
         ),
         ("  nat_gateways: 1\n", "  nat_gateways: 1\n  image: medallion\n", "orchestrator.image: "),
         ("  nat_gateways: 1\n", "  nat_gateways: 1\n  sign_in: {kind: saml}\n", "orchestrator.sign_in: "),
+        (
+            "  nat_gateways: 1\n",
+            f"  nat_gateways: 1\n  viewers: {{hostname: dagster.dev.example.com, certificate_arn: {CERTIFICATE}}}\n",
+            "viewers.hostname dagster.dev.example.com: expected another name than that of the page",
+        ),
         (
             "owner: team:data",
             "owner: team:data\ntags: {owner: me}",
