@@ -173,8 +173,6 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
             [catalog, *databases, *_any_table(settings, layers)],
             _TABLES,
         ),
-        # Who makes a table asks for its database first; Glue checks the permission before it says that it is there.
-        grant("NameDatabases", ["glue:CreateDatabase"], [catalog, *databases]),
         grant("WriteCatalog", ["glue:CreateTable", "glue:UpdateTable"], [catalog, *databases, *entries], _OPS),
     ]
 

@@ -25,7 +25,7 @@ _Resource = lakeformation.CfnPrincipalPermissions.ResourceProperty
 def grant_tables(settings: Environment, role: iam.Role, layers: Sequence[str], permissions: Sequence[str]) -> None:
     """Grant a role permissions on all tables of these layers, in the role's stack, if the environment asks for it.
 
-    Who may write also creates tables; it asks for their databases first, so it may create those, too.
+    Who may write also creates the tables; the databases are the Lake stack's.
     """
     if not settings.lake_formation:
         return
@@ -42,9 +42,7 @@ def grant_tables(settings: Environment, role: iam.Role, layers: Sequence[str], p
             permissions_with_grant_option=[],
         )
 
-    account, writes = settings.account, "INSERT" in permissions
-    if writes:
-        grant("Catalog", _Resource(catalog={}), "CREATE_DATABASE")
+    account = settings.account
     for layer in layers:
         database = settings.database(layer)
         grant(
@@ -55,7 +53,7 @@ def grant_tables(settings: Environment, role: iam.Role, layers: Sequence[str], p
                 )
             ),
             "DESCRIBE",
-            *(["CREATE_TABLE"] if writes else []),
+            *(["CREATE_TABLE"] if "INSERT" in permissions else []),
         )
         grant(
             f"Tables{layer}",

@@ -15,7 +15,7 @@ from botocore.config import Config
 from pyarrow.fs import S3FileSystem
 from pyiceberg.catalog import METADATA_LOCATION, PREVIOUS_METADATA_LOCATION
 from pyiceberg.catalog.glue import GlueCatalog
-from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.exceptions import NamespaceAlreadyExistsError, NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.io import FileIO
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
@@ -73,6 +73,12 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
     def _get_glue_table(self, database_name: str, table_name: str) -> TableTypeDef:
         with _whole_answer():
             return super()._get_glue_table(database_name, table_name)
+
+    def create_namespace(self, namespace: str | Identifier, properties: Properties = EMPTY_DICT) -> None:
+        """Create a database. Raises NamespaceAlreadyExistsError, also for who may not create one."""
+        if self.namespace_exists(namespace):
+            raise NamespaceAlreadyExistsError(f"Namespace already exists: {namespace}")
+        super().create_namespace(namespace, properties)
 
     def load_tables(self, namespace: str, names: Collection[str]) -> dict[str, Callable[[], Table]]:
         """Return an act for each of these tables that loads it; one request to Glue finds a hundred tables."""
