@@ -76,7 +76,9 @@ def deployed(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> It
         "architecture": {"aarch64": "arm64"}.get(platform.machine(), "x86_64"),
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
     }
-    settings = write_environment(folder / "environments", "dev", account=account, region=REGION, capture=here)
+    # The local AWS has no budgets.
+    changes = {"account": account, "region": REGION, "capture": here, "monthly_budget_usd": None}
+    settings = write_environment(folder / "environments", "dev", **changes)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in emulator.client_env(account).items():
             patch.setenv(name, value)
