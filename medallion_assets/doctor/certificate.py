@@ -18,9 +18,27 @@ PAGE_URL: Final = "PageUrl"
 """The output of the Orchestrator stack with the address that people open."""
 
 
-def check_certificate(arn: str, assembly: Assembly, account: Account) -> Iterator[Finding]:
-    """Yield what is wrong with the certificate of a listener, or one line that nothing is."""
-    subject, (_, _, _, region, owner, *_) = "certificate", arn.split(":")
+def find_certificates(assembly: Assembly) -> list[tuple[str, str]]:
+    """Return the ARN of each certificate with the hostname that it is for: that of the page, and that of viewers."""
+    listeners = assembly.of_type("AWS::ElasticLoadBalancingV2::Listener")
+    more = assembly.of_type("AWS::ElasticLoadBalancingV2::ListenerCertificate")
+    of_page, of_viewers = (
+        [one["CertificateArn"] for resource in found for one in resource.properties.get("Certificates", [])]
+        for found in (listeners, more)
+    )
+    page = urlsplit(assembly.outputs.get(PAGE_URL, "")).hostname or ""
+    hosts = [
+        host
+        for rule in assembly.of_type("AWS::ElasticLoadBalancingV2::ListenerRule")
+        for condition in rule.properties["Conditions"]
+        for host in condition.get("HostHeaderConfig", {}).get("Values", [])
+    ]
+    return [(arn, page) for arn in of_page] + [(arn, host) for arn in of_viewers or of_page for host in hosts]
+
+
+def check_certificate(arn: str, hostname: str, assembly: Assembly, account: Account) -> Iterator[Finding]:
+    """Yield what is wrong with the certificate of a page, or one line that nothing is."""
+    subject, (_, _, _, region, owner, *_) = f"certificate of {hostname}", arn.split(":")
     if (region, owner) != (assembly.region, assembly.account):
         yield wrong(
             subject,
@@ -35,7 +53,6 @@ def check_certificate(arn: str, assembly: Assembly, account: Account) -> Iterato
             raise
         yield wrong(subject, f"there is no {arn}", "correct `orchestrator.certificate_arn`")
         return
-    hostname = urlsplit(assembly.outputs.get(PAGE_URL, "")).hostname
     names = found.get("SubjectAlternativeNames") or [found["DomainName"]]
     if found["Status"] != "ISSUED":
         yield wrong(
@@ -43,8 +60,8 @@ def check_certificate(arn: str, assembly: Assembly, account: Account) -> Iterato
             f"its status is {found['Status']}",
             "put the records that aws acm describe-certificate shows in DNS",
         )
-    elif hostname is not None and not any(covers(name, hostname) for name in names):
-        yield wrong(subject, f"it is for {', '.join(names)}; the page is {hostname}", "request one for the hostname")
+    elif not any(covers(name, hostname) for name in names):
+        yield wrong(subject, f"it is for {', '.join(names)}", "request one for the hostname")
     elif found.get("NotAfter") is not None and found["NotAfter"] < datetime.now(UTC) + _SOON:
         renewed = "see why ACM does not renew it" if found.get("Type") == "AMAZON_ISSUED" else "import a newer one"
         yield warning(subject, f"it expires at {found['NotAfter']:%Y-%m-%d}", renewed)

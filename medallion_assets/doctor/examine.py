@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from medallion_assets.doctor.account import Account
 from medallion_assets.doctor.assembly import Assembly
 from medallion_assets.doctor.bootstrap import check_bootstrap, check_region
-from medallion_assets.doctor.certificate import check_certificate
+from medallion_assets.doctor.certificate import check_certificate, find_certificates
 from medallion_assets.doctor.existing import check_existing
 from medallion_assets.doctor.finding import Finding, Level, answered
 from medallion_assets.doctor.identity import check_account, check_endpoint
@@ -48,9 +48,8 @@ def examine(assembly: Assembly, account: Account) -> Iterator[Finding]:
         table = stream.partition("/stream/")[0].partition(":table/")[2]
         yield from answered(f"table {table}", check_table(stream, mapping, assembly, account))
     yield from answered("mappings", check_mappings(assembly, account))
-    for listener in assembly.of_type("AWS::ElasticLoadBalancingV2::Listener"):
-        for certificate in listener.properties.get("Certificates", []):
-            checked = check_certificate(certificate["CertificateArn"], assembly, account)
-            yield from answered("certificate", checked)
+    for certificate, hostname in find_certificates(assembly):
+        checked = check_certificate(certificate, hostname, assembly, account)
+        yield from answered(f"certificate of {hostname}", checked)
     yield from check_sign_in(assembly, account)
     yield from answered("Lake Formation", check_lake_formation(assembly, account))

@@ -17,7 +17,9 @@ from medallion_assets.doctor.finding import Finding, code, not_asked, ok, warnin
 
 _MAKES: Final = {
     "AWS::Athena::WorkGroup": "athena:CreateWorkGroup",
+    "AWS::Budgets::Budget": "budgets:ModifyBudget",
     "AWS::CloudWatch::Alarm": "cloudwatch:PutMetricAlarm",
+    "AWS::CloudWatch::Dashboard": "cloudwatch:PutDashboard",
     "AWS::CodeDeploy::DeploymentGroup": "codedeploy:CreateDeploymentGroup",
     "AWS::Cognito::UserPool": "cognito-idp:CreateUserPool",
     "AWS::DynamoDB::Table": "dynamodb:CreateTable",

@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 
 from medallion_assets.doctor.account import Account
-from medallion_assets.doctor.certificate import PAGE_URL, check_certificate, covers
+from medallion_assets.doctor.certificate import PAGE_URL, check_certificate, covers, find_certificates
 from medallion_assets.doctor.finding import Level
 from medallion_assets.doctor.lake_formation import check_lake_formation
 from medallion_assets.doctor.quotas import check_quotas
@@ -159,7 +159,7 @@ def test_a_star_of_a_certificate_is_one_label(name: str, hostname: str, covered:
     [
         ({"Status": "ISSUED"}, Level.OK, "issued for dagster.example.com"),
         ({"Status": "PENDING_VALIDATION"}, Level.WRONG, "its status is PENDING_VALIDATION"),
-        ({"Status": "ISSUED", "DomainName": "example.org"}, Level.WRONG, "the page is dagster.example.com"),
+        ({"Status": "ISSUED", "DomainName": "example.org"}, Level.WRONG, "it is for example.org"),
         ({"Status": "ISSUED", "NotAfter": datetime.now(UTC) + timedelta(days=3)}, Level.WARNING, "it expires at"),
     ],
 )
@@ -167,16 +167,22 @@ def test_the_certificate_is_issued_for_the_page(
     aws: Emulator, tmp_path: Path, certificate: dict[str, Any], level: Level, seen: str
 ) -> None:
     arn = f"arn:aws:acm:{REGION}:{account_id()}:certificate/00000000-0000-0000-0000-000000000003"
-    assembly = assembly_of(
-        tmp_path / "test", {"Topic": {"Type": "AWS::SNS::Topic"}}, {PAGE_URL: "https://dagster.example.com"}
-    )
+    host = "dagster.example.com"
+    listener = {"Certificates": [{"CertificateArn": arn}], "DefaultActions": []}
+    viewers = {"Conditions": [{"Field": "host-header", "HostHeaderConfig": {"Values": ["view.example.com"]}}]}
+    resources = {
+        "Listener": {"Type": "AWS::ElasticLoadBalancingV2::Listener", "Properties": listener},
+        "Viewers": {"Type": "AWS::ElasticLoadBalancingV2::ListenerRule", "Properties": viewers},
+    }
+    assembly = assembly_of(tmp_path / "test", resources, {PAGE_URL: f"https://{host}"})
+    assert find_certificates(assembly) == [(arn, host), (arn, "view.example.com")]
     account = Account(REGION)
-    (missing,) = check_certificate(arn, assembly, account)
+    (missing,) = check_certificate(arn, host, assembly, account)
     assert missing.level is Level.WRONG and "there is no" in missing.seen
-    (abroad,) = check_certificate(arn.replace(REGION, "us-west-2"), assembly, account)
+    (abroad,) = check_certificate(arn.replace(REGION, "us-west-2"), host, assembly, account)
     assert abroad.level is Level.WRONG and "in us-west-2" in abroad.seen.replace(f"{account_id()}, ", "in ")
     with stubbed(account, "acm") as stub:
         described = {"DomainName": "dagster.example.com", "Type": "AMAZON_ISSUED", **certificate}
         stub.add_response("describe_certificate", {"Certificate": described})
-        (found,) = check_certificate(arn, assembly, account)
+        (found,) = check_certificate(arn, host, assembly, account)
     assert found.level is level and seen in found.seen

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.doctor.assembly import read_assembly
-from medallion_assets.doctor.certificate import PAGE_URL
+from medallion_assets.doctor.certificate import PAGE_URL, find_certificates
 from medallion_assets.doctor.existing import BUCKET_NAME, find_named
 from medallion_assets.doctor.tables import KEY, existing_tables
 from medallion_assets_tests.infra.assembly import Assembly
+from medallion_assets_tests.infra.conftest import VIEWERS
 
 
 def test_an_assembly_says_account_region_roles_and_resources(assemblies: dict[str, Assembly]) -> None:
@@ -48,3 +49,9 @@ def test_in_another_partition_roles_and_tables_are_there(variants: dict[str, Ass
     assert found.outputs[BUCKET_NAME] == "the-lake-of-all"
     assert tables and all(stream.startswith("arn:aws-cn:dynamodb:") for stream in tables)
     assert all(mapping.metadata[KEY] for mapping in tables.values())
+
+
+def test_the_certificate_of_each_page_is_checked_for_its_hostname(variants: dict[str, Assembly]) -> None:
+    found = find_certificates(read_assembly(variants["athena"].folder))
+    assert [hostname for _, hostname in found] == ["dagster.dev.example.com", VIEWERS["hostname"]]
+    assert found[1][0] == VIEWERS["certificate_arn"]
