@@ -177,6 +177,27 @@ def _without_run(rows: Callable[[str, str], list[dict[str, Any]]], name: str) ->
     ]
 
 
+def published_rows_or_none() -> str:
+    from medallion_assets.lake.catalog import Lake
+    from medallion_assets.settings import Settings
+
+    with Lake.open(Settings.load().lake()) as lake:
+        return published_rows() if lake.find("silver", "orders") else ""
+
+
+def remove_the_lake() -> str:
+    """Remove Glue's tables and everything below the warehouse."""
+    import boto3
+
+    glue = boto3.client("glue")
+    for database in glue.get_databases()["DatabaseList"]:
+        for table in glue.get_tables(DatabaseName=database["Name"])["TableList"]:
+            glue.delete_table(DatabaseName=database["Name"], Name=table["Name"])
+    bucket = boto3.resource("s3").Bucket("shop")
+    bucket.objects.filter(Prefix="warehouse/").delete()
+    return ""
+
+
 def capture_a_bad_order() -> str:
     from medallion_assets_tests.defs.shop import capture, order
 
@@ -396,3 +417,15 @@ def test_the_command_that_the_sentence_names_rebuilds_the_table(shop: Shop) -> N
         assert shop.do(rebuild) == ""
     shop.do(everything_runs)
     assert shop.do(published_rows) == before
+
+
+def test_a_lake_of_which_nothing_is_left_is_made_again_from_bronze(shop: Shop) -> None:
+    """The drill of docs/deploy.md."""
+    shop.do(everything_runs)
+    before = shop.do(published_rows)
+    assert len(before.splitlines()) > 3
+    shop.do(remove_the_lake)
+    assert shop.do(published_rows_or_none) == ""
+    shop.do(sensor)
+    assert shop.do(published_rows) == before
+    assert shop.do(verify) == ""
