@@ -56,7 +56,7 @@ TABLE_PROPERTIES = {
     "format-version": "2",
     # Each commit writes a metadata file, of 0.2 MB on a busy table. A reader needs its file while it plans a query.
     "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
+    "write.metadata.previous-versions-max": "10",
 }
 
 

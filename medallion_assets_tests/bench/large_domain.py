@@ -2,7 +2,7 @@
 
 Every request takes 30 ms, plus or minus 10. Each act runs in a process forked like a run's. Belongs here: the domain
 with changes in it, and what each act takes. Does not belong here: loading the definitions (definitions), Dagster's
-pages (pages).
+pages (week, decade).
 """
 
 from __future__ import annotations

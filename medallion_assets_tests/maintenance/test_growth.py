@@ -30,7 +30,7 @@ def test_files_snapshots_metadata_and_storage_stay_bounded(lake: Lake, tmp_path:
     assert max(point.most_files for point in points) <= 20
     assert max(point.snapshots for point in points) <= 2 * 60 // MINUTES_BETWEEN * 9 // 8 + 2
     files = [path.name for path in Path(day.table().location()).rglob("*.json")]
-    assert len(files) <= 21
+    assert len(files) <= 11
     for point in points:
         assert point.metadata_bytes <= 5_000 + 1_600 * point.snapshots
         allowed = point.live_bytes + BATCH_BYTES * point.snapshots + len(files) * point.metadata_bytes
