@@ -1,0 +1,319 @@
+"""What a contract should say of a table, by what was seen in some of its items.
+
+Belongs here: types, rules and what to drop. Does not belong here: counting (seen), the file's text (contract_text).
+
+A proposal takes what was seen, with room for larger values, and never a type that would lose something. A rule that a
+later item may break warns and does not hold the item back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from medallion_assets.contracts.names import identifier, snake_case
+from medallion_assets.infer.sample import Sample
+from medallion_assets.infer.seen import MOST_FIELDS, Seen, SeenTable
+
+_BIGINT_DIGITS: Final = 18
+_MOST_DIGITS: Final = 38
+_ROOM: Final = 4
+"""Digits before the point more than were seen."""
+
+_SMALLEST_DECIMAL: Final = 12
+_SMALLEST_SCALE: Final = 2
+"""Of numbers that are not whole: money in which only 12.5 was seen has two digits after the point."""
+
+_MOST_CHOICES: Final = 20
+_TIMES_EACH: Final = 20
+"""How often each of a column's few values is there at least, on average, for them to be all that there are."""
+
+_ENOUGH: Final = 100
+"""Occurrences after which `always` and `only these` mean something."""
+
+_MOST_STRUCT_FIELDS: Final = 30
+_OVERLAP: Final = 0.9
+_TELLING_CHARACTERS: Final = 6
+"""Values of this length that are keys of another table are no accident; shorter ones also need its name."""
+
+_COPIED: Final = 0.6
+"""The share of a map's attributes that another table has, too, for the map to be a copy of that table's item."""
+
+_SECRET: Final = re.compile(r"(?i)passwor[dt]|passwd|secret|token|api_?key|credential|private_?key")
+_PERSONAL: Final = re.compile(
+    r"(?i)(^|_)(e_?mail|phone|mobile|fax|first_?name|last_?name|full_?name|sur_?name|given_?name|family_?name|name|"
+    r"address|street|city|zip|postal_?code|post_?code|birth\w*|dob|gender|ssn|passport|iban|bic|card\w*|ip|ip_address|"
+    r"latitude|longitude|lat|lon|lng)($|_)"
+)
+_MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}")
+_IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
+_UNWRITABLE: Final = re.compile(r"[,<>():\s]")
+"""What the text of a struct's type cannot have in an attribute's name."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """One attribute in the proposed contract.
+
+    - spec: what stands after its name: a type, or a mapping with rules; None if it is no column
+    - notes: what was seen, for a comment
+    """
+
+    attribute: str
+    spec: Any
+    notes: tuple[str, ...]
+
+
+@dataclass
+class ProposedContract:
+    """The parts of a proposed contract.
+
+    - drop: attributes that should not reach the lake, with the reason of each
+    - left: attributes that become no column, with the reason of each
+    """
+
+    sample: Sample
+    seen: SeenTable
+    columns: list[Proposal] = field(default_factory=list)
+    drop: dict[str, str] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lake_name(self) -> str:
+        """The table's name in the lake."""
+        return lake_name(self.sample.table)
+
+
+def propose(tables: list[tuple[Sample, SeenTable]]) -> list[ProposedContract]:
+    """Return a contract for each of the tables, which may refer to each other."""
+    found = [ProposedContract(sample, seen) for sample, seen in tables]
+    for contract in found:
+        names: dict[str, str] = {}
+        keys = [contract.sample.key.hash, *([contract.sample.key.range] if contract.sample.key.range else [])]
+        seen = contract.seen.attributes
+        for attribute in [*keys, *(name for name in seen if name not in keys)]:
+            one = seen.get(attribute, Seen())
+            if attribute in keys:
+                contract.columns.append(_column(contract, attribute, (_key_type(one), []), names))
+                continue
+            if _SECRET.search(snake_case(attribute)):
+                contract.drop[attribute] = "looks like a secret"
+                continue
+            if (copied := _copy_of(one, contract, found)) is not None:
+                contract.drop[attribute] = f"looks like a copy of an item of {copied}"
+                continue
+            type_, notes = type_of(one)
+            if type_ is None:
+                contract.left[attribute] = "only null was seen"
+                continue
+            others = [other for other in found if other is not contract]
+            contract.columns.append(_column(contract, attribute, (type_, notes), names, others=others))
+    return found
+
+
+def type_of(seen: Seen) -> tuple[str | None, list[str]]:
+    """Return the type for what was seen, as a contract writes it, and notes; None if only null was seen."""
+    match sorted(seen.kinds):
+        case []:
+            return None, []
+        case [kind]:
+            return _TYPES[kind](seen)
+        case ["N", "S"]:
+            return "string", [f"texts ({seen.tags['S']:,}) and numbers ({seen.tags['N']:,})"]
+        case kinds:
+            return "json", [f"values of different types: {', '.join(f'{tag} {seen.tags[tag]:,}' for tag in kinds)}"]
+
+
+def _text_type(seen: Seen) -> tuple[str, list[str]]:
+    if seen.days:
+        return "date", []
+    if seen.times:
+        return "timestamp", []
+    if seen.numbers:
+        return "string", ["each text is a number"]
+    return "string", ["each text is a truth value"] if seen.truths else []
+
+
+def _number_type(seen: Seen) -> tuple[str, list[str]]:
+    before, after = seen.integer_digits, seen.scale
+    if after <= 0 and before <= _BIGINT_DIGITS:
+        return "bigint", _epoch(seen)
+    if max(after, 0) + before > _MOST_DIGITS:
+        return "string", [f"numbers of {before} digits before the point and {after} after it, too long for a decimal"]
+    scale = min(max(after, _SMALLEST_SCALE), _MOST_DIGITS - before) if after > 0 else 0
+    precision = max(min(before + _ROOM, _MOST_DIGITS - scale) + scale, _SMALLEST_DECIMAL)
+    return f"decimal({precision},{scale})", [f"{before} digits before the point, {max(after, 0)} after it"]
+
+
+def _epoch(seen: Seen) -> list[str]:
+    """Return a note if every number could be a time since 1970 between 2001 and 2100."""
+    numbers = [int(text) for text in seen.values if text.isdigit()]
+    if len(numbers) != len(seen.values) or not numbers:
+        return []
+    for unit, factor in (("seconds", 1), ("milliseconds", 1_000)):
+        if all(10**9 * factor <= one < 4_102_444_800 * factor for one in numbers):
+            return [f"may be {unit} since 1970"]
+    return []
+
+
+def _map_type(seen: Seen) -> tuple[str, list[str]]:
+    if not seen.fields:
+        return "json", []
+    types = {name: type_of(one)[0] for name, one in seen.fields.items()}
+    usual = sum(one.count for one in seen.fields.values()) / (len(seen.fields) * max(seen.tags["M"], 1))
+    if len(seen.fields) >= MOST_FIELDS or (len(seen.fields) > _MOST_STRUCT_FIELDS and usual < 0.2):
+        kinds = {*types.values(), *([type_of(seen.members)[0]] if seen.members else [])}
+        (one, *more) = kinds
+        of_one_type = one not in {None, "json"} and not more
+        return (f"map<{one}>" if of_one_type else "json"), ["its keys are data"]
+    names = [_field_name(name) for name in types]
+    if None in names or len(set(names)) < len(names) or len(types) > _MOST_STRUCT_FIELDS:
+        return "json", []
+    known = {name: type_ for name, type_ in types.items() if type_ is not None}
+    return f"struct<{','.join(f'{name}:{type_}' for name, type_ in known.items())}>" if known else "json", []
+
+
+def _list_type(seen: Seen) -> tuple[str, list[str]]:
+    member, _ = type_of(seen.members) if seen.members else (None, [])
+    return (f"list<{member}>" if member not in {None, "json"} else "json"), []
+
+
+def _number_set_type(seen: Seen) -> tuple[str, list[str]]:
+    member, notes = _number_type(seen.members or Seen())
+    return f"set<{member}>", notes
+
+
+_TYPES: Final[Mapping[str, Callable[[Seen], tuple[str, list[str]]]]] = {
+    "S": _text_type,
+    "N": _number_type,
+    "B": lambda _: ("binary", []),
+    "BOOL": lambda _: ("bool", []),
+    "M": _map_type,
+    "L": _list_type,
+    "SS": lambda _: ("set<string>", []),
+    "NS": _number_set_type,
+    "BS": lambda _: ("set<binary>", []),
+}
+"""What makes the type of an attribute that always has the same type tag."""
+
+
+def _field_name(attribute: str) -> str | None:
+    try:
+        writable = attribute.isprintable() and not _UNWRITABLE.search(attribute)
+        return identifier(snake_case(attribute)) if writable else None
+    except ValueError:
+        return None
+
+
+def _key_type(seen: Seen) -> str:
+    if seen.kinds == {"N"}:
+        return _number_type(seen)[0]
+    return "binary" if seen.kinds == {"B"} else "string"
+
+
+def _column(
+    contract: ProposedContract,
+    attribute: str,
+    typed: tuple[str, list[str]],
+    names: dict[str, str],
+    *,
+    others: list[ProposedContract] | None = None,
+) -> Proposal:
+    """Return an attribute as a column; `others` are the tables that it may refer to, None for a part of the key."""
+    seen, items = contract.seen.attributes.get(attribute, Seen()), contract.seen.items
+    type_, said = typed[0], list(typed[1])
+    spec: dict[str, Any] = {"type": type_}
+    name = _free_name(attribute, names)
+    names[name] = attribute
+    if name != snake_case(attribute):
+        spec["rename"] = name
+        said.append(f"{snake_case(attribute)!r} is no name for the lake, or is taken")
+    rules: list[dict[str, Any]] = []
+    personal = _is_personal(attribute, seen)
+    if others is not None:
+        if seen.count == items >= _ENOUGH and "NULL" not in seen.tags:
+            rules.append({"required": True, "severity": "warn"})
+        elif seen.count < items:
+            said.insert(0, f"in {_share(seen.count, items)} of the items")
+        if (choices := _choices(seen, type_)) and not personal:
+            rules.append({"values": choices, "severity": "warn"})
+        for other, share in _references(attribute, seen, type_, others):
+            rules.append({"references": other.lake_name, "severity": "warn"})
+            said.append(f"{share:.0%} of its values are keys of {other.sample.table}")
+    if personal:
+        said.append("personal data?")
+    if rules:
+        spec["rules"] = rules
+    return Proposal(attribute, spec if len(spec) > 1 else type_, tuple(said))
+
+
+def _free_name(attribute: str, names: Mapping[str, str]) -> str:
+    """Return a name for the lake that no other column has: snake_case, or that with `attribute_` or a number."""
+    wanted = snake_case(attribute)
+    try:
+        identifier(wanted)
+    except ValueError:
+        wanted = re.sub(r"[^a-z0-9_]", "", f"attribute_{wanted}")[:100].strip("_")
+    return next(name for number in range(1, len(names) + 3) if (name := _numbered(wanted, number)) not in names)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}_{number}"
+
+
+def lake_name(table: str) -> str:
+    """Return the name in the lake that a proposed contract gives a table: snake_case, or that with `table_`."""
+    try:
+        return identifier(snake_case(table))
+    except ValueError:
+        return _free_name(f"table_{table}", {})
+
+
+def _choices(seen: Seen, type_: str) -> list[str]:
+    few = not seen.more_values and 1 < len(seen.values) <= _MOST_CHOICES and all(map(str.isprintable, seen.values))
+    often = seen.count >= max(_ENOUGH, _TIMES_EACH * len(seen.values))
+    return sorted(seen.values) if type_ == "string" and seen.kinds == {"S"} and few and often else []
+
+
+def _references(
+    attribute: str, seen: Seen, type_: str, others: list[ProposedContract]
+) -> Iterator[tuple[ProposedContract, float]]:
+    """Yield the table whose keys these values are, if there is exactly one."""
+    found = []
+    for other in others:
+        key = other.sample.key
+        if key.range is not None or not seen.values or _key_type(other.seen.attributes.get(key.hash, Seen())) != type_:
+            continue
+        share = sum(value in other.seen.keys for value in seen.values) / len(seen.values)
+        named = snake_case(attribute) == snake_case(key.hash) or other.lake_name.rstrip("s") in snake_case(attribute)
+        long = sum(map(len, seen.values)) / len(seen.values) >= _TELLING_CHARACTERS
+        if share >= _OVERLAP and (named or (long and len(seen.values) > 1)):
+            found.append((other, share))
+    if len(found) == 1:
+        yield found[0]
+
+
+def _copy_of(seen: Seen, contract: ProposedContract, others: list[ProposedContract]) -> str | None:
+    """Return the other table whose items these maps repeat."""
+    if seen.kinds != {"M"} or len(seen.fields) < 2:  # one attribute says nothing
+        return None
+    for other in others:
+        known = other.seen.attributes.keys()
+        if other is not contract and len(known & seen.fields.keys()) >= _COPIED * len(seen.fields):
+            return other.sample.table
+    return None
+
+
+def _is_personal(attribute: str, seen: Seen) -> bool:
+    if _PERSONAL.search(snake_case(attribute)):
+        return True
+    texts = list(seen.values)[:_ENOUGH]
+    if not texts or "S" not in seen.kinds:
+        return False
+    return sum(bool(_MAIL.fullmatch(one) or _IBAN.fullmatch(one)) for one in texts) > len(texts) / 2
+
+
+def _share(part: int, whole: int) -> str:
+    return "less than 1 %" if part * 100 < whole else f"{part * 100 // whole} %"

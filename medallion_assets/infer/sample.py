@@ -1,0 +1,133 @@
+"""Some items of a table, in DynamoDB JSON: of the table itself, of an export's files, or of a file of JSON lines.
+
+Belongs here: where the items come from. Does not belong here: what is seen in them (seen).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from medallion_assets.contracts.model import Key
+from medallion_assets.errors import SettingsError
+from medallion_assets.reconciliation.scan import DynamoTable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+Item = Mapping[str, Mapping[str, Any]]
+"""An item in DynamoDB JSON: attribute -> {tag: value}, binary as base64."""
+
+_TAGS: Final = {"S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"}
+_ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Items of one table, not yet read.
+
+    - key: its primary key
+    - items: the items; reading them reads the source
+    - size: how many items the source says that it has, None if it does not say
+    - warning: what keeps capture from working with the table, and what to do; None if nothing does
+    """
+
+    table: str
+    key: Key
+    items: Iterator[Item]
+    size: int | None
+    warning: str | None
+
+
+def sample_table(client: DynamoDBClient, table: str, *, items: int, read_capacity: float | None) -> Sample:
+    """Return a sample of a DynamoDB table of at most `items` items, read in four segments at once.
+
+    `read_capacity` is a limit in units a second. Raises botocore's errors: ClientError if there is no such table.
+    """
+    described = client.describe_table(TableName=table)["Table"]
+    names = {one["KeyType"]: one["AttributeName"] for one in described["KeySchema"]}
+    source = DynamoTable(client, table, read_capacity=read_capacity)
+    return Sample(
+        table=table,
+        key=Key(hash=names["HASH"], range=names.get("RANGE")),
+        items=islice(_of_pages(source.scan()), items),
+        size=described.get("ItemCount"),
+        warning=_stream_warning(table, described.get("StreamSpecification", {})),
+    )
+
+
+def sample_file(path: Path, table: str, key: Key, *, items: int) -> Sample:
+    """Return a sample of a file, or of all files below a folder: an export of DynamoDB, or JSON lines.
+
+    A line is an item in DynamoDB JSON, also as an export's `{"Item": ...}`, or a plain JSON object. Files that end with
+    `.gz` are unpacked. Raises SettingsError if there is no such file, or for a line that is no object of JSON.
+    """
+    files = sorted(one for one in path.rglob("*") if one.name.endswith(_ENDINGS)) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise SettingsError(f"{path}: no file of JSON lines there; expected one that ends with {', '.join(_ENDINGS)}")
+    return Sample(table, key, islice(_of_files(files), items), size=None, warning=None)
+
+
+def _of_pages(pages: Iterable[bytes]) -> Iterator[Item]:
+    for page in pages:
+        yield from orjson.loads(page)["Items"]
+
+
+def _of_files(files: Iterable[Path]) -> Iterator[Item]:
+    for file in files:
+        with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _item(line, f"{file}, line {number}")
+
+
+def _item(line: str, place: str) -> Item:
+    try:
+        found = json.loads(line, parse_float=Decimal)
+    except (ValueError, RecursionError) as wrong:
+        raise SettingsError(f"{place}: no JSON: {wrong}; expected one object on each line") from wrong
+    if isinstance(found, dict) and isinstance(found.get("Item"), dict) and _is_tagged(found["Item"]):
+        found = found["Item"]
+    if not isinstance(found, dict) or not found:
+        raise SettingsError(f"{place}: expected one object on each line, with the item's attributes")
+    return found if _is_tagged(found) else {name: _tagged(value) for name, value in found.items()}
+
+
+def _is_tagged(item: Mapping[str, Any]) -> bool:
+    return bool(item) and all(isinstance(one, dict) and len(one) == 1 and _TAGS & one.keys() for one in item.values())
+
+
+def _tagged(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int() | Decimal():
+            return {"N": f"{value:f}"}
+        case str():
+            return {"S": value}
+        case list():
+            return {"L": [_tagged(one) for one in value]}
+        case _:
+            return {"M": {name: _tagged(one) for name, one in value.items()}}
+
+
+def _stream_warning(table: str, specification: Mapping[str, Any]) -> str | None:
+    view = specification.get("StreamViewType") if specification.get("StreamEnabled") else None
+    if view == "NEW_AND_OLD_IMAGES":
+        return None
+    seen = f"its stream has {view}" if view else "it has no stream"
+    change = "switch it off first, then: " if view else ""
+    return (
+        f"{table}: {seen}; capture needs new and old images. {change}aws dynamodb update-table --table-name {table} "
+        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+    )

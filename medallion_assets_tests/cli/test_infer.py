@@ -1,0 +1,123 @@
+"""`medallion contracts infer` on tables of the local AWS, and on files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.local.emulator import Emulator
+from medallion_assets_tests.cli.conftest import medallion
+
+OWNER = ("--owner", "team:laundry")
+
+
+def make_table(name: str, *, range_key: str | None = None, view: str | None = "NEW_AND_OLD_IMAGES") -> Any:
+    keys = [("UserId", "HASH"), *([(range_key, "RANGE")] if range_key else [])]
+    stream = {"StreamEnabled": True, "StreamViewType": view} if view else {"StreamEnabled": False}
+    client: Any = boto3.client("dynamodb")
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": attribute, "KeyType": kind} for attribute, kind in keys],
+        AttributeDefinitions=[{"AttributeName": attribute, "AttributeType": "S"} for attribute, _ in keys],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification=stream,
+    )
+    return boto3.resource("dynamodb").Table(name)
+
+
+@pytest.fixture
+def tables(aws: Emulator) -> None:
+    users = make_table("prod-User")
+    with users.batch_writer() as batch:
+        for n in range(120):
+            batch.put_item({"UserId": f"user-{n}", "isActive": n % 2 == 0, "balance": n, "email": f"p{n}@example.com"})
+    washes = make_table("prod-Wash", range_key="startedAt", view="KEYS_ONLY")
+    with washes.batch_writer() as batch:
+        for n in range(150):
+            cached = {"UserId": f"user-{n % 100}", "balance": 1}
+            started = f"2026-01-{n % 28 + 1:02}T10:00:00Z"
+            batch.put_item({"UserId": f"user-{n % 100}", "startedAt": f"{started}-{n}", "user": cached, "at": started})
+
+
+@pytest.mark.usefixtures("tables")
+def test_proposed_contracts_are_a_domain_that_loads(tmp_path: Path) -> None:
+    done = medallion("contracts", "infer", "--prefix", "prod-", *OWNER, "--into", "laundry/tables")
+    assert done.exit_code == 0, done.output
+    assert "warning: prod-Wash: its stream has KEYS_ONLY; capture needs new and old images" in done.stderr
+    assert "prod-User:" not in done.stderr
+    (tmp_path / "laundry" / "domain.yaml").write_text("description: A laundry.\nsince: 2026-01-01\n")
+    domain = load_domain("./laundry")
+    user, wash = (domain.by_name[name] for name in ("prod_user", "prod_wash"))
+    assert {name: str(column.type) for name, column in user.by_name.items()} == {
+        "user_id": "string",
+        "is_active": "bool",
+        "balance": "bigint",
+        "email": "string",
+    }
+    assert (wash.key.hash, wash.key.range, wash.drop) == ("UserId", "startedAt", ("user",))
+    assert str(wash.columns["at"].type) == "timestamp"
+    assert medallion("contracts", "check", "./laundry").exit_code == 0
+    assert "example.com" not in (tmp_path / "laundry/tables/prod_user.yaml").read_text()
+
+    (tmp_path / "laundry/tables/prod_user.yaml").write_text("mine")
+    again = medallion("contracts", "infer", "prod-User", *OWNER, "--into", "laundry/tables")
+    assert again.exit_code == 2
+    assert "prod_user.yaml: there already, and not overwritten" in again.stderr
+    assert (tmp_path / "laundry/tables/prod_user.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("form", ["export", "dynamodb", "plain"])
+def test_files_say_the_same_as_the_table(tmp_path: Path, form: str, zipped: bool) -> None:
+    item = {"Id": {"S": "a"}, "Price": {"N": "12.50"}, "Tags": {"L": [{"S": "x"}]}, "On": {"BOOL": True}}
+    line = {
+        "export": json.dumps({"Item": item}),
+        "dynamodb": json.dumps(item),
+        "plain": '{"Id": "a", "Price": 12.50, "Tags": ["x"], "On": true}',
+    }[form]
+    folder = tmp_path / "export" / "data"
+    folder.mkdir(parents=True)
+    text = f"{line}\n\n{line}\n".encode()
+    (folder / ("one.json.gz" if zipped else "one.json")).write_bytes(gzip.compress(text) if zipped else text)
+    done = medallion("contracts", "infer", "Prices", "--from", "export", "--key", "Id", *OWNER)
+    assert done.exit_code == 0, done.output
+    written = (tmp_path / "tables" / "prices.yaml").read_text()
+    assert [line.split("#")[0].strip() for line in written.splitlines()[-4:]] == [
+        "Id: string",
+        "Price: decimal(12,2)",
+        "Tags: list<string>",
+        "'On': bool",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("Nowhere", *OWNER), 2, "Nowhere"),
+        (("Nowhere",), 2, "every contract has one: an e-mail address or team:name"),
+        (("Nowhere", "--owner", "me"), 2, "expected an e-mail address or team:name"),
+        (OWNER, 2, "expected the names of tables, or --all, or --prefix"),
+        (("--all", "--prefix", "x", *OWNER), 2, "expected the names of tables, or --all, or --prefix"),
+        (("--prefix", "no-such-", *OWNER), 2, "No DynamoDB table whose name begins with no-such-"),
+        (("Orders", "--from", "nowhere.json", "--key", "Id", *OWNER), 2, "no file of JSON lines there"),
+        (("Orders", "--from", "x.json", *OWNER), 2, "expected one table and its --key"),
+        (("Orders", "--key", "Id", *OWNER), 2, "it is for --from"),
+        (("Orders", "--from", "broken.json", "--key", "Id", *OWNER), 2, "broken.json, line 2: no JSON"),
+        (("Orders", "--from", "list.json", "--key", "Id", *OWNER), 2, "list.json, line 1: expected one object"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    aws: Emulator, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    (tmp_path / "broken.json").write_text('{"Id": "a"}\n{"Id": \n')
+    (tmp_path / "list.json").write_text('["Id"]\n')
+    done = medallion("contracts", "infer", *arguments)
+    assert (done.exit_code, said in done.stderr.replace("\n", " ")) == (code, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "tables").exists()

@@ -1,0 +1,172 @@
+"""What is proposed of items: the usual kinds one by one, and that whatever was seen fits its own proposal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medallion_assets.contracts.model import Contract, Key
+from medallion_assets.infer.contract_text import contract_text
+from medallion_assets.infer.propose import propose
+from medallion_assets.infer.sample import Item, Sample
+from medallion_assets.infer.seen import look
+from medallion_assets.reconciliation.reference_decoder import row_of
+
+
+def texts(tables: Mapping[str, Sequence[Item]], *, key: str = "id") -> dict[str, str]:
+    """Return the proposed contracts of these tables' items, by table."""
+    samples = [Sample(name, Key(hash=key), iter(items), None, None) for name, items in tables.items()]
+    found = propose([(sample, look(sample.items, hash_key=key)) for sample in samples])
+    return {one.sample.table: contract_text(one, owner="team:data") for one in found}
+
+
+def proposed(*items: Item, table: str = "Things") -> Contract:
+    return Contract.model_validate(yaml.safe_load(texts({table: items})[table]))
+
+
+def numbered(count: int, **more: Any) -> list[Item]:
+    return [{"id": {"S": f"item-{n:05}"}, **{name: value(n) for name, value in more.items()}} for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("values", "type_"),
+    [
+        ([{"S": "x"}], "string"),
+        ([{"S": "2026-01-31"}, {"S": "2026-12-01"}], "date"),
+        ([{"S": "2026-01-31"}, {"S": "2026-02-31"}], "string"),
+        ([{"S": "2026-01-31T10:00:00Z"}, {"S": "2026-01-31T10:00:00.123+02:00"}], "timestamp"),
+        ([{"S": "2026-01-31T10:00:00"}], "string"),
+        ([{"N": "1"}, {"N": "-20"}, {"N": "1E+3"}], "bigint"),
+        ([{"N": "1"}, {"N": "1.50"}], "decimal(12,2)"),
+        ([{"N": "12345678.25"}], "decimal(14,2)"),
+        ([{"N": "12345678901234567890"}], "decimal(24,0)"),
+        ([{"N": "1E-30"}, {"N": "1E+30"}], "string"),
+        ([{"N": "0"}], "bigint"),
+        ([{"N": "1"}, {"S": "one"}], "string"),
+        ([{"BOOL": True}, {"NULL": True}], "bool"),
+        ([{"BOOL": True}, {"S": "yes"}], "json"),
+        ([{"B": "AAE="}], "binary"),
+        ([{"SS": ["2026-01-31"]}], "set<string>"),
+        ([{"NS": ["1", "2.5"]}], "set<decimal(12,2)>"),
+        ([{"L": [{"S": "a"}]}, {"L": []}], "list<string>"),
+        ([{"L": []}], "json"),
+        ([{"L": [{"S": "a"}, {"M": {}}]}], "json"),
+        ([{"M": {"Street": {"S": "a"}, "No": {"N": "1"}}}], "struct<Street:string,No:bigint>"),
+        ([{"M": {"a b": {"S": "a"}}}], "json"),
+        ([{"M": {"aB": {"S": "a"}, "a_b": {"S": "a"}}}], "json"),
+        ([{"M": {f"user{n}": {"N": "1"}}} for n in range(120)], "map<bigint>"),
+    ],
+)
+def test_a_type_takes_what_was_seen(values: list[dict[str, Any]], type_: str) -> None:
+    items = [{"id": {"S": str(number)}, "Value": value} for number, value in enumerate(values)]
+    assert str(proposed(*items).columns["Value"].type) == type_
+
+
+def test_what_is_only_null_stays_in_extra_and_a_secret_never_reaches_the_lake() -> None:
+    items = numbered(3, Later=lambda n: {"NULL": True}, ApiKey=lambda n: {"S": f"k{n}"}, Note=lambda n: {"S": "n"})
+    contract = proposed(*items)
+    assert set(contract.columns) == {"id", "Note"}
+    assert contract.drop == ("ApiKey",)
+
+
+def test_few_values_that_come_again_are_all_there_are_and_a_mail_address_is_marked() -> None:
+    items = numbered(
+        200,
+        Status=lambda n: {"S": ["open", "paid"][n % 2]},
+        Contact=lambda n: {"S": f"person{n % 3}@example.com"},
+        Seldom=lambda n: {"S": f"value {n}"},
+    )
+    items = [{name: value for name, value in item.items() if name != "Seldom" or n < 5} for n, item in enumerate(items)]
+    text = texts({"Things": items})["Things"]
+    rules = {name: column.rules for name, column in proposed(*items).columns.items()}
+    required, values = rules["Status"]
+    assert (required.required, required.severity) == (True, "warn")
+    assert (values.values, values.severity) == (("open", "paid"), "warn")
+    assert [rule.kind for rule in rules["Contact"]] == ["required"]
+    assert rules["Seldom"] == ()
+    assert "personal data?" in next(line for line in text.splitlines() if line.startswith("  Contact:"))
+    assert "in 2 % of the items" in next(line for line in text.splitlines() if line.startswith("  Seldom:"))
+    assert "example.com" not in text and "value 1" not in text and "item-0" not in text
+
+
+def test_values_that_are_keys_of_another_table_refer_to_it_and_a_copied_item_is_dropped() -> None:
+    customers = numbered(50, Name=lambda n: {"S": f"Name {n}"}, Region=lambda n: {"S": "north"})
+    orders = [
+        {
+            "id": {"S": f"order-{n}"},
+            "CustomerID": customers[n % 40]["id"],
+            "Quantity": {"N": str(n % 3)},
+            "Customer": {"M": {"id": customers[n % 40]["id"], "Name": {"S": "Name"}}},
+        }
+        for n in range(100)
+    ]
+    found = {name: yaml.safe_load(text) for name, text in texts({"Customers": customers, "Orders": orders}).items()}
+    assert {"references": "customers", "severity": "warn"} in found["Orders"]["columns"]["CustomerID"]["rules"]
+    assert found["Orders"]["drop"] == ["Customer"]
+    assert "references" not in json.dumps(found["Customers"])
+
+
+def test_names_that_the_lake_cannot_have_are_renamed_and_said() -> None:
+    items = [{"id": {"S": "1"}, "userName": {"S": "a"}, "user_name": {"S": "b"}, "2nd": {"S": "c"}, "_rev": {"N": "1"}}]
+    text = texts({"2024-items": items})["2024-items"]
+    contract = Contract.model_validate(yaml.safe_load(text))
+    assert {column.attribute: name for name, column in contract.by_name.items()} == {
+        "id": "id",
+        "userName": "user_name",
+        "user_name": "user_name_2",
+        "2nd": "attribute_2nd",
+        "_rev": "rev",
+    }
+    assert contract.lake_name == "table_2024_items"
+    assert "is no name for the lake, or is taken" in text
+
+
+_TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.dates().map(str),
+    st.datetimes().map(lambda at: at.isoformat() + "Z"),
+    st.sampled_from(["true", "no", "1", "1.50", "a@b.de", "null", "~", "a: b # c", "2026-01-31T10:00:00+0200"]),
+)
+_NUMBERS = st.one_of(
+    st.integers(-(10**37), 10**37).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**9), max_value=10**9).map(str),
+    st.builds(lambda digits, exponent: f"{digits}E{exponent}", st.integers(-999, 999), st.integers(-40, 40)),
+)
+_SCALARS = st.one_of(
+    _TEXTS.map(lambda one: {"S": one}),
+    _NUMBERS.map(lambda one: {"N": one}),
+    st.booleans().map(lambda one: {"BOOL": one}),
+    st.just({"NULL": True}),
+    st.lists(_TEXTS, min_size=1, max_size=3, unique=True).map(lambda one: {"SS": one}),
+    st.lists(_NUMBERS, min_size=1, max_size=3, unique=True).map(lambda one: {"NS": one}),
+)
+_NAMES = st.one_of(
+    st.sampled_from(["Status", "userName", "user_name", "2nd", "a b", "total"]), st.text(min_size=1, max_size=6)
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inside: st.one_of(
+        st.lists(inside, max_size=3).map(lambda one: {"L": one}),
+        st.dictionaries(_NAMES, inside, max_size=3).map(lambda one: {"M": one}),
+    ),
+    max_leaves=6,
+)
+_ITEMS = st.lists(st.dictionaries(_NAMES, _VALUES, max_size=5), min_size=1, max_size=6)
+
+
+@given(items=_ITEMS, alike=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_whatever_was_seen_fits_its_own_proposal(items: list[dict[str, Any]], alike: bool) -> None:
+    """A new user's first run puts no item that was looked at into quarantine."""
+    if alike:  # the same attributes in all, so that most have one type
+        items = [{**items[0], **item} for item in items]
+    keyed = [{**item, "id": {"S": f"k{number}"}} for number, item in enumerate(items)]
+    contract = proposed(*keyed)
+    for item in keyed:
+        row_of(contract, item)
