@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,7 +34,7 @@ def wait_for_none(folder: Path, *, seconds: float) -> dict[int, str]:
 
 def listening_addresses(folder: Path) -> set[str]:
     """The IPv4 and IPv6 addresses (as the kernel writes them) on which processes of `folder` accept connections."""
-    links = [str(link.readlink()) for pid in processes_of(folder) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [link for pid in processes_of(folder) for link in _open_files(pid)]
     sockets = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:[")}
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
@@ -41,4 +42,16 @@ def listening_addresses(folder: Path) -> set[str]:
             fields = line.split()
             if fields[3] == "0A" and fields[9] in sockets:  # 0A is LISTEN
                 found.add(fields[1].partition(":")[0])
+    return found
+
+
+def _open_files(pid: int) -> list[str]:
+    """What the process has open, as the kernel names it; without what it closes meanwhile."""
+    found = []
+    try:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):
+                found.append(str(link.readlink()))
+    except FileNotFoundError:  # the process has ended
+        return []
     return found
