@@ -15,6 +15,9 @@ from medallion_assets.errors import CaptureError
 TABLE_NAME: Final = r"[A-Za-z0-9_.-]{3,255}"
 """The names that DynamoDB gives tables, as a regular expression. The first part of every Bronze path."""
 
+OTHER_FOLDERS: Final = frozenset({"_compacted", "_dead_letters", "_gaps", "_heartbeat"})
+"""What else is below the root of Bronze; no table of a contract can have such a name."""
+
 _PATH: Final = re.compile(
     rf"(?P<table>{TABLE_NAME})/(?P<day>year=\d{{4}}/month=\d{{2}}/day=\d{{2}})/"
     rf"(?P<stamp>\d{{8}}T\d{{12}}Z)_(?P<sequence>\d{{{SEQUENCE_DIGITS}}})_(?P<hash>[0-9a-f]{{16}})\.parquet",
@@ -56,6 +59,16 @@ def require_table_name(name: str) -> str:
         raise ValueError(
             f"{name!r:.80} is no name of a DynamoDB table; expected 3 to 255 letters, digits, underscores, hyphens and "
             "points"
+        )
+    return name
+
+
+def require_folder_name(name: str) -> str:
+    """Return `name` if it can be a table's name in Bronze. Raises ValueError."""
+    if require_table_name(name) in OTHER_FOLDERS:
+        raise ValueError(
+            f"{name!r}: Bronze has a folder of this name; give the table another name here, and say its name in "
+            "DynamoDB with MEDALLION_SOURCE_TABLES (sources.tables of an environment)"
         )
     return name
 

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from medallion_assets.capture.naming import require_table_name
+from medallion_assets.capture.naming import require_folder_name
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
 from medallion_assets.contracts.names import identifier, owner, snake_case
 from medallion_assets.contracts.pattern import pattern_mistake
@@ -273,7 +273,7 @@ def _column_of(attribute: object, spec: object) -> object:
 class Contract(Strict):
     """One DynamoDB table: its source name, key, columns, rules and enrichment."""
 
-    table: Annotated[str, AfterValidator(require_table_name)] = Field(
+    table: Annotated[str, AfterValidator(require_folder_name)] = Field(
         description="The DynamoDB table's name.", min_length=3, max_length=255
     )
     name: str = Field(default="", description="The table's name in the lake; snake_case of `table` when not said.")

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medallion_assets.capture.naming import ObjectName, floor
+from medallion_assets.bronze import compacted
+from medallion_assets.capture import dead_letter
+from medallion_assets.capture.naming import OTHER_FOLDERS, ObjectName, floor, require_folder_name
 from medallion_assets.errors import CaptureError
 
 TIMES = st.datetimes(min_value=datetime(1000, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
@@ -62,3 +64,14 @@ def test_a_floor_sorts_before_exactly_the_names_of_that_time_or_later(name: Obje
 def test_a_foreign_name_is_refused_by_name(path: str) -> None:
     with pytest.raises(CaptureError, match="Bronze"):
         ObjectName.parse(path)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER_FOLDERS))
+def test_a_table_cannot_be_called_as_a_folder_of_bronze(name: str) -> None:
+    with pytest.raises(ValueError, match="Bronze has a folder of this name; give the table another name here"):
+        require_folder_name(name)
+
+
+def test_the_folders_of_bronze_that_are_no_tables_are_known() -> None:
+    assert {compacted.FOLDER, dead_letter.FOLDER} <= OTHER_FOLDERS
+    assert require_folder_name("_orders") == "_orders"
