@@ -311,7 +311,7 @@ class Lake:
 
         `snapshot_id` None is the snapshot that `table` was loaded with; without any snapshot there are no rows. A
         column that is younger than the snapshot is null. Raises TableMissing if the snapshot has expired,
-        LakeUnavailable, LakeDamaged.
+        SchemaMismatch for a table of another version of Iceberg's format, LakeUnavailable, LakeDamaged.
         """
         current = table.metadata.current_snapshot_id
         wanted = current if snapshot_id is None else snapshot_id

@@ -44,15 +44,14 @@ from pyiceberg.table.update import (
     update_table_metadata,
 )
 
-from medallion_assets.errors import CommitConflict, SchemaMismatch
+from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.outage import ANSWER_LOST
-from medallion_assets.lake.snapshot import Contents
+from medallion_assets.lake.snapshot import FORMAT_VERSION, Contents, require_format
 
 log = logging.getLogger(__name__)
 
 # Every query and every merge reads all manifests. Once there are this many small ones, the next commit merges them.
 SMALL_MANIFESTS, SMALL_MANIFEST_ENTRIES = 12, 500
-FORMAT_VERSION = 2
 
 COMPRESSION: Literal["deflate"] = "deflate"  # Iceberg's default for manifests
 
@@ -120,12 +119,7 @@ def stage_snapshot(
     `base`. Raises SchemaMismatch if another writer made it a table of another version of Iceberg's format.
     """
     metadata = table.metadata
-    if metadata.format_version != FORMAT_VERSION:
-        raise SchemaMismatch(
-            f"{'.'.join(table.name())} has version {metadata.format_version} of Iceberg's format, to which another "
-            f"writer changed it; expected {FORMAT_VERSION}. Iceberg knows no way back: copy the table to a new one of "
-            f"version {FORMAT_VERSION}, or drop it and run its days again."
-        )
+    require_format(table)
     main = metadata.current_snapshot_id
     snapshot_id = metadata.new_snapshot_id()
     sequence_number = metadata.next_sequence_number()

@@ -27,7 +27,7 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.utils.concurrent import ExecutorFactory
 
 from medallion_assets.lake.one_at_a_time import OneAtATime
-from medallion_assets.lake.snapshot import read_manifest_list, require_readable
+from medallion_assets.lake.snapshot import FORMAT_VERSION, read_manifest_list, require_format, require_readable
 
 KEPT: Final = 2000
 """Copies of snapshots in a folder. When it is full, a new one is begun and the one before it removed, so that a process
@@ -50,7 +50,11 @@ class LocalCopies:
             self._begin_folder()
 
     def metadata(self, table: Table, snapshot: Snapshot) -> str:
-        """Return the path of a metadata file whose only snapshot is this one. Raises what the table's `io` raises."""
+        """Return the path of a metadata file whose only snapshot is this one.
+
+        Raises SchemaMismatch for a table of another version of Iceberg's format, and what the table's `io` raises.
+        """
+        require_format(table)
         key = (table.metadata_location, snapshot.snapshot_id)
         with self._copying.alone(key):
             with self._lock:
@@ -120,7 +124,7 @@ class _Folder:
         copies = [self._manifests[one.manifest_path] for one in manifests]
         manifest_list = folder / f"{uuid.uuid4()}.avro"
         with write_manifest_list(
-            format_version=2,
+            format_version=FORMAT_VERSION,
             output_file=PyArrowFileIO().new_output(str(manifest_list)),
             snapshot_id=snapshot.snapshot_id,
             parent_snapshot_id=snapshot.parent_snapshot_id,

@@ -20,8 +20,22 @@ from medallion_assets.lake.file_io import Kept
 
 T = TypeVar("T")
 
+FORMAT_VERSION: Final = 2
+"""The version of Iceberg's format that is read and written."""
+
 _whole: Final[Kept[bool]] = Kept(100_000, size=lambda _: 1)
 """The manifests and manifest lists that this process has read, by location."""
+
+
+def require_format(table: Table) -> None:
+    """Raise SchemaMismatch if another writer made it a table of another version of Iceberg's format."""
+    version = table.metadata.format_version
+    if version != FORMAT_VERSION:
+        raise SchemaMismatch(
+            f"{'.'.join(table.name())} has version {version} of Iceberg's format, to which another writer changed it; "
+            f"expected {FORMAT_VERSION}. Iceberg knows no way back: copy the table to a new one of version "
+            f"{FORMAT_VERSION}, or drop it and run its days again."
+        )
 
 
 @dataclass(frozen=True)

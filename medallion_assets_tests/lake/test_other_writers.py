@@ -149,3 +149,5 @@ def test_a_table_of_another_format_version_is_refused_with_the_way_out(files_lak
     table = files_lake.table("silver", "orders")
     with pytest.raises(SchemaMismatch, match=r"silver.orders has version 3 of Iceberg's format.*expected 2"):
         merge(files_lake, table, rows(ORDERS, order("a", 2)))
+    with pytest.raises(SchemaMismatch, match=r"silver.orders has version 3 of Iceberg's format.*expected 2"):
+        files_lake.scan_sql(table, None)
