@@ -41,8 +41,8 @@ COMMITS_BETWEEN = 8
 FOLD_FILES, SMALLEST_BYTES, LARGEST_BYTES = 4, 64 * 1024, 16 * 1024 * 1024
 # A file is rewritten when more than this share of its rows is deleted, because every reader reads them in vain.
 DELETED_SHARE = 0.2
-# It is rewritten from this share on, with the smaller files of its partition, while the files that were replaced and
-# are still stored stay below this part of the live ones: each partition in its turn, and none of them too often.
+# It is rewritten from this share on, with the smaller files of its partition and up to the largest size, while what was
+# replaced and is still stored is less than this part of the live files: each partition in its turn.
 EARLY_SHARE, REPLACED_PART = 0.02, 0.2
 # One compaction writes about so much again, and leaves the rest to the next: the table's next merge waits for it.
 MOST_BYTES = 64 * 1024 * 1024
@@ -244,7 +244,7 @@ def _groups_to_fold_early(
             and (file is thinned or file.file_size_in_bytes < LARGEST_BYTES)
         ]
         size = sum(file.file_size_in_bytes for file in group)
-        if thinned in group and size <= spare_bytes:
+        if thinned in group and size <= min(spare_bytes, LARGEST_BYTES):
             groups.append(group)
             spare_bytes -= size
             taken |= {file.file_path for file in group}
