@@ -9,7 +9,7 @@ later item may break warns and does not hold the item back.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -57,7 +57,7 @@ _UNWRITABLE: Final = re.compile(r"[,<>():\s]")
 class Proposal:
     """One attribute in the proposed contract.
 
-    - spec: what stands after its name: a type, or a mapping with rules; None if it is no column
+    - spec: what stands after its name: a type, or a mapping with rules
     - notes: what was seen, for a comment
     """
 
@@ -239,9 +239,9 @@ def _column(
             said.insert(0, f"in {_share(seen.count, items)} of the items")
         if (choices := _choices(seen, type_)) and not personal:
             rules.append({"values": choices, "severity": "warn"})
-        for other, share in _references(attribute, seen, type_, others):
+        if (other := _referred(attribute, seen, type_, others)) is not None:
             rules.append({"references": other.lake_name, "severity": "warn"})
-            said.append(f"{share:.0%} of its values are keys of {other.sample.table}")
+            said.append(f"its values are keys of {other.sample.table}")
     if personal:
         said.append("personal data?")
     if rules:
@@ -277,10 +277,10 @@ def _choices(seen: Seen, type_: str) -> list[str]:
     return sorted(seen.values) if type_ == "string" and seen.kinds == {"S"} and few and often else []
 
 
-def _references(
+def _referred(
     attribute: str, seen: Seen, type_: str, others: list[ProposedContract]
-) -> Iterator[tuple[ProposedContract, float]]:
-    """Yield the table whose keys these values are, if there is exactly one."""
+) -> ProposedContract | None:
+    """Return the table whose keys these values are, if there is exactly one."""
     found = []
     for other in others:
         key = other.sample.key
@@ -290,9 +290,8 @@ def _references(
         named = snake_case(attribute) == snake_case(key.hash) or other.lake_name.rstrip("s") in snake_case(attribute)
         long = sum(map(len, seen.values)) / len(seen.values) >= _TELLING_CHARACTERS
         if share >= _OVERLAP and (named or (long and len(seen.values) > 1)):
-            found.append((other, share))
-    if len(found) == 1:
-        yield found[0]
+            found.append(other)
+    return found[0] if len(found) == 1 else None
 
 
 def _copy_of(seen: Seen, contract: ProposedContract, others: list[ProposedContract]) -> str | None:
