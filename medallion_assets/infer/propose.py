@@ -277,9 +277,7 @@ def _choices(seen: Seen, type_: str) -> list[str]:
     return sorted(seen.values) if type_ == "string" and seen.kinds == {"S"} and few and often else []
 
 
-def _referred(
-    attribute: str, seen: Seen, type_: str, others: list[ProposedContract]
-) -> ProposedContract | None:
+def _referred(attribute: str, seen: Seen, type_: str, others: list[ProposedContract]) -> ProposedContract | None:
     """Return the table whose keys these values are, if there is exactly one."""
     found = []
     for other in others:
