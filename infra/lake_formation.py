@@ -1,7 +1,7 @@
 """Grants of Lake Formation, for accounts in which IAM alone does not open the catalog (`lake_formation: true`).
 
-Belongs here: what a role gets on databases and tables, beside its IAM policy. Does not belong here: files. Runs and
-Athena read them with the role's own rights, so the place of the lake is not registered with Lake Formation.
+Belongs here: the rights of a role on databases and tables that are not in its IAM policy. Does not belong here: files.
+Runs and Athena read them with the role's own rights, so the place of the lake is not registered with Lake Formation.
 """
 
 from __future__ import annotations

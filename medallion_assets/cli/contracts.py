@@ -1,4 +1,7 @@
-"""`medallion contracts`: check the files of a domain; print the JSON Schemas that editors use for them."""
+"""`medallion contracts`: check the files of a domain; print the JSON Schemas that editors use for them.
+
+Belongs here: what is about files that are there. Does not belong here: proposing new ones (infer).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from medallion_assets.cli.infer import infer
+
 if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
     from pydantic import BaseModel
 
     from medallion_assets.contracts.loader import Domain
@@ -21,7 +25,8 @@ if TYPE_CHECKING:
 
 File = Literal["contract", "mart", "workload"]
 
-app = typer.Typer(help="Check the files of a domain, and print their JSON Schemas.", no_args_is_help=True)
+app = typer.Typer(help="Check the files of a domain, and propose contracts.", no_args_is_help=True)
+app.command()(infer)
 
 
 @app.command()
@@ -107,117 +112,6 @@ def schema(
     write.mkdir(parents=True, exist_ok=True)
     for kind in get_args(File):
         (write / f"{kind}.schema.json").write_text(schema_text(kind), encoding="utf-8")
-
-
-@app.command()
-def infer(  # noqa: PLR0917 - typer reads the parameters as options
-    tables: Annotated[list[str] | None, typer.Argument(help="DynamoDB tables.", show_default=False)] = None,
-    owner: Annotated[
-        str | None, typer.Option(help="Who answers for the tables: an e-mail address or team:name.", show_default=False)
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All tables of the account and region.")] = False,
-    prefix: Annotated[str | None, typer.Option(help="All tables whose name begins so.", show_default=False)] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="Read an export of DynamoDB or JSON lines there, a file or a folder, in place of the table.",
-            show_default=False,
-        ),
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="With --from: the key's attributes, hash or hash,range.", show_default=False)
-    ] = None,
-    into: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the contracts there.")] = Path("tables"),
-    items: Annotated[int, typer.Option(min=1, help="Look at so many items of each table.")] = 10_000,
-    read_capacity: Annotated[
-        float, typer.Option(min=1, help="Use at most so many read capacity units a second of each table.")
-    ] = 100.0,
-) -> None:
-    """Propose contracts from some items of tables.
-
-    Writes a file for each table, and only reads from DynamoDB. A file that is there already is never overwritten: the
-    command ends before it reads anything. Comments say how many items have an attribute, and what looks like personal
-    data. No value of an item is written, but those of a column that has a few.
-
-    \b
-    Examples:
-      medallion contracts infer Orders Customers --owner team:commerce
-      medallion contracts infer --prefix prod- --owner team:data --into shop/tables
-      medallion contracts infer Orders --from export/data --key OrderID --owner team:commerce
-    """
-    import boto3
-
-    from medallion_assets.cli.output import print_table
-    from medallion_assets.contracts.model import Key
-    from medallion_assets.contracts.names import owner as checked_owner
-    from medallion_assets.infer.contract_text import contract_text
-    from medallion_assets.infer.propose import propose
-    from medallion_assets.infer.sample import sample_file, sample_table
-    from medallion_assets.infer.seen import look
-
-    if owner is None:
-        raise typer.BadParameter("every contract has one: an e-mail address or team:name", param_hint="--owner")
-    try:
-        checked_owner(owner)
-    except ValueError as wrong:
-        raise typer.BadParameter(str(wrong), param_hint="--owner") from wrong
-    chosen = sum([bool(tables), every, prefix is not None])
-    if chosen != 1:
-        raise typer.BadParameter("expected the names of tables, or --all, or --prefix", param_hint="TABLES")
-    if source is not None:
-        hash_key, _, range_key = (key or "").partition(",")
-        if not hash_key or tables is None or len(tables) != 1:
-            raise typer.BadParameter("expected one table and its --key", param_hint="--from")
-        samples = [sample_file(source, tables[0], Key(hash=hash_key, range=range_key or None), items=items)]
-        _refuse_existing(into, tables)
-    else:
-        if key is not None:
-            raise typer.BadParameter("DynamoDB says the key of its tables; it is for --from", param_hint="--key")
-        client = boto3.client("dynamodb")
-        names = tables or _list_tables(client, prefix or "")
-        _refuse_existing(into, names)
-        samples = [sample_table(client, name, items=items, read_capacity=read_capacity) for name in names]
-    found = propose([(sample, look(sample.items, hash_key=sample.key.hash)) for sample in samples])
-    into.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for contract in found:
-        path = into / f"{contract.lake_name}.yaml"
-        with path.open("x", encoding="utf-8") as file:
-            file.write(contract_text(contract, owner=owner))
-        counts = [contract.seen.items, len(contract.columns), len(contract.drop)]
-        rows.append([contract.sample.table, *map(str, counts), str(path)])
-    print_table("Proposed contracts", ["table", "items seen", "columns", "dropped", "file"], rows)
-    for sample in samples:
-        if sample.warning is not None:
-            typer.echo(f"warning: {sample.warning}", err=True)
-    typer.echo("Read each file, correct it, and run `medallion contracts check`.")
-
-
-def _list_tables(client: DynamoDBClient, prefix: str) -> list[str]:
-    """Return the tables whose names begin so. Raises SettingsError if there is none."""
-    from medallion_assets.errors import SettingsError
-
-    pages = client.get_paginator("list_tables").paginate()
-    found = [name for page in pages for name in page["TableNames"] if name.startswith(prefix)]
-    if not found:
-        beginning = f" whose name begins with {prefix}" if prefix else ""
-        raise SettingsError(
-            f"No DynamoDB table{beginning} in this account and region; check AWS_PROFILE and AWS_REGION."
-        )
-    return found
-
-
-def _refuse_existing(folder: Path, tables: list[str]) -> None:
-    """Raise ContractError if the folder has a contract of one of the tables, under the name that it would get."""
-    from medallion_assets.errors import ContractError
-    from medallion_assets.infer.propose import lake_name
-
-    there = [str(path) for table in tables if (path := folder / f"{lake_name(table)}.yaml").exists()]
-    if there:
-        raise ContractError(
-            f"{', '.join(there)}: there already, and not overwritten. Move it, or choose another --into."
-        )
 
 
 def schema_text(file: File) -> str:

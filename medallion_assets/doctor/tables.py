@@ -32,7 +32,7 @@ def existing_tables(assembly: Assembly) -> dict[str, Resource]:
 
 
 def check_table(stream: str, mapping: Resource, assembly: Assembly, account: Account) -> Iterator[Finding]:
-    """Yield whether a table exists, and what of it is not as the environment needs it."""
+    """Yield whether a table exists, and whether its key, stream and encryption are as the environment needs them."""
     arn = stream.partition("/stream/")[0]
     name = arn.partition(":table/")[2]
     subject = f"table {name}"

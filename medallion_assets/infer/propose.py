@@ -96,7 +96,7 @@ def propose(tables: list[tuple[Sample, SeenTable]]) -> list[ProposedContract]:
         for attribute in [*keys, *(name for name in seen if name not in keys)]:
             one = seen.get(attribute, Seen())
             if attribute in keys:
-                contract.columns.append(_column(contract, attribute, (_key_type(one), []), names))
+                contract.columns.append(_column(contract, attribute, (_key_type(contract, attribute), []), names))
                 continue
             if _SECRET.search(snake_case(attribute)):
                 contract.drop[attribute] = "looks like a secret"
@@ -207,10 +207,13 @@ def _field_name(attribute: str) -> str | None:
         return None
 
 
-def _key_type(seen: Seen) -> str:
-    if seen.kinds == {"N"}:
+def _key_type(contract: ProposedContract, attribute: str) -> str:
+    """Return the type of a part of the key; an empty table's is what DynamoDB says."""
+    seen = contract.seen.attributes.get(attribute, Seen())
+    kinds = seen.kinds or {contract.sample.key_tags.get(attribute, "S")}
+    if kinds == {"N"}:
         return _number_type(seen)[0]
-    return "binary" if seen.kinds == {"B"} else "string"
+    return "binary" if kinds == {"B"} else "string"
 
 
 def _column(
@@ -282,7 +285,7 @@ def _referred(attribute: str, seen: Seen, type_: str, others: list[ProposedContr
     found = []
     for other in others:
         key = other.sample.key
-        if key.range is not None or not seen.values or _key_type(other.seen.attributes.get(key.hash, Seen())) != type_:
+        if key.range is not None or not seen.values or _key_type(other, key.hash) != type_:
             continue
         share = sum(value in other.seen.keys for value in seen.values) / len(seen.values)
         named = snake_case(attribute) == snake_case(key.hash) or other.lake_name.rstrip("s") in snake_case(attribute)

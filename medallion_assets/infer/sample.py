@@ -34,7 +34,7 @@ _ENDINGS: Final = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjs
 class Sample:
     """Items of one table, not yet read.
 
-    - key: its primary key
+    - key: its primary key; key_tags: the type tags of the key's attributes, where the source says them
     - items: the items; reading them reads the source
     - size: how many items the source says that it has, None if it does not say
     - warning: what keeps capture from working with the table, and what to do; None if nothing does
@@ -42,6 +42,7 @@ class Sample:
 
     table: str
     key: Key
+    key_tags: Mapping[str, str]
     items: Iterator[Item]
     size: int | None
     warning: str | None
@@ -58,6 +59,7 @@ def sample_table(client: DynamoDBClient, table: str, *, items: int, read_capacit
     return Sample(
         table=table,
         key=Key(hash=names["HASH"], range=names.get("RANGE")),
+        key_tags={one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]},
         items=islice(_of_pages(source.scan()), items),
         size=described.get("ItemCount"),
         warning=_stream_warning(table, described.get("StreamSpecification", {})),
@@ -73,7 +75,7 @@ def sample_file(path: Path, table: str, key: Key, *, items: int) -> Sample:
     files = sorted(one for one in path.rglob("*") if one.name.endswith(_ENDINGS)) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise SettingsError(f"{path}: no file of JSON lines there; expected one that ends with {', '.join(_ENDINGS)}")
-    return Sample(table, key, islice(_of_files(files), items), size=None, warning=None)
+    return Sample(table, key, {}, islice(_of_files(files), items), size=None, warning=None)
 
 
 def _of_pages(pages: Iterable[bytes]) -> Iterator[Item]:

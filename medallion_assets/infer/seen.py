@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Any, Final
 
-from medallion_assets.infer.sample import Item
+from medallion_assets.contracts.types import ColumnType
+from medallion_assets.errors import SettingsError
+from medallion_assets.infer.sample import Sample
+from medallion_assets.reconciliation.reference_decoder import Misfit, value
 
 MOST_VALUES: Final = 1_000
 """Different values of an attribute that are remembered."""
@@ -23,8 +25,7 @@ MOST_FIELDS: Final = 100
 _DEEPEST: Final = 4
 """Levels of maps and lists that are looked into; what is deeper stays JSON."""
 
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_DATE, _TIMESTAMP = ColumnType(kind="date"), ColumnType(kind="timestamp")
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _FORM: Final = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eE]([+-]?\d+))?", re.ASCII)
 _TRUTHS: Final = frozenset({"true", "false", "yes", "no", "0", "1"})
@@ -60,23 +61,23 @@ class Seen:
 
     def see(self, tagged: Mapping[str, Any]) -> None:
         """Count one value."""
-        ((tag, value),) = tagged.items()
+        ((tag, inside),) = tagged.items()
         self.count += 1
         self.tags[tag] += 1
         match tag:
             case "S":
-                self._text(value)
+                self._text(inside)
             case "N":
-                self._number(value)
+                self._number(inside)
             case "M" if self.depth < _DEEPEST:
-                for name, one in value.items():
+                for name, one in inside.items():
                     known = name in self.fields or len(self.fields) < MOST_FIELDS
                     (_at(self.fields, name, self.depth + 1) if known else self._member()).see(one)
             case "L" if self.depth < _DEEPEST:
-                for one in value:
+                for one in inside:
                     self._member().see(one)
             case "SS" | "NS" | "BS":
-                for one in value:
+                for one in inside:
                     self._member().see({tag[0]: one})
 
     @property
@@ -93,8 +94,8 @@ class Seen:
         if not self._remember(text):
             return
         self.longest = max(self.longest, len(text))
-        self.days = self.days and _is_day(text)
-        self.times = self.times and _is_time(text)
+        self.days = self.days and _fits(_DATE, text)
+        self.times = self.times and _fits(_TIMESTAMP, text)
         self.numbers = self.numbers and _NUMBER.fullmatch(text) is not None
         self.truths = self.truths and text.lower() in _TRUTHS
 
@@ -133,16 +134,21 @@ class SeenTable:
     keys: set[str] = field(default_factory=set)
 
 
-def look(items: Iterable[Item], *, hash_key: str) -> SeenTable:
-    """Return what is seen in the items."""
+def look(sample: Sample) -> SeenTable:
+    """Return what is seen in the items of a sample. Raises SettingsError for an item without the key."""
     table = SeenTable()
-    for item in items:
+    keys = [sample.key.hash, *([sample.key.range] if sample.key.range else [])]
+    for item in sample.items:
         table.items += 1
+        if missing := [name for name in keys if name not in item]:
+            raise SettingsError(
+                f"{sample.table}: item {table.items} has no attribute {', '.join(missing)}; "
+                "expected the key in each item. Correct --key."
+            )
         for name, tagged in item.items():
             _at(table.attributes, name, 0).see(tagged)
         table.shapes[tuple(sorted((name, next(iter(tagged))) for name, tagged in item.items()))] += 1
-        if hash_key in item:
-            table.keys.add(str(next(iter(item[hash_key].values()))))
+        table.keys.add(str(next(iter(item[sample.key.hash].values()))))
     return table
 
 
@@ -153,21 +159,9 @@ def _at(seen: dict[str, Seen], name: str, depth: int) -> Seen:
     return found
 
 
-def _is_day(text: str) -> bool:
-    if not _DAY.fullmatch(text):
-        return False
+def _fits(type_: ColumnType, text: str) -> bool:
     try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_time(text: str) -> bool:
-    if not _TIME.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
+        value(type_, {"S": text})
+    except Misfit:
         return False
     return True

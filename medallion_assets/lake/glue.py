@@ -75,7 +75,7 @@ class LakeGlueCatalog(RemembersTables, GlueCatalog):
             return super()._get_glue_table(database_name, table_name)
 
     def create_namespace(self, namespace: str | Identifier, properties: Properties = EMPTY_DICT) -> None:
-        """Create a database. Raises NamespaceAlreadyExistsError, also for who may not create one."""
+        """Create a database. Raises NamespaceAlreadyExistsError if it is there, without trying to create it."""
         if self.namespace_exists(namespace):
             raise NamespaceAlreadyExistsError(f"Namespace already exists: {namespace}")
         super().create_namespace(namespace, properties)

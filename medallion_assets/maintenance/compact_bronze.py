@@ -24,8 +24,8 @@ from medallion_assets.errors import CaptureError, CorruptObject
 
 log = logging.getLogger(__name__)
 
-SETTLED_AFTER: Final = timedelta(hours=1)
-"""So long after its end a day gets no more objects: a name may appear up to 15 minutes late (capture.position)."""
+PAST_AFTER: Final = timedelta(hours=1)
+"""So long after its end a day is past: a name may appear up to 15 minutes late (capture.position)."""
 
 CHECKED_EVERY: Final = timedelta(days=7)
 """The objects of a day that has its copies are listed again this often, by an hourly run."""
@@ -43,7 +43,7 @@ _CONCURRENCY: Final = 16
 class BronzeCompaction:
     """What a run did: `written` copies of `objects` Bronze objects; `removed` copies that did not match their objects.
 
-    `finished`: every settled day has its copies, except for objects that cannot be read.
+    `finished`: every past day has its copies, but for objects that cannot be read.
     """
 
     written: int
@@ -79,18 +79,18 @@ def compact_all(
 def compact_bronze(
     store: BronzeStore, table: str, *, now: datetime, elapsed: Callable[[], timedelta]
 ) -> BronzeCompaction:
-    """Write the copies that settled days of a DynamoDB table lack, and remove those that do not match their objects.
+    """Write the copies that past days of a DynamoDB table lack, and remove those that do not match their objects.
 
     `elapsed` is the time since this began. Takes the memory of the objects of one copy and of the copy, together
     some 120 MB. An object that cannot be read is named in the log, and its copy left out. Raises CaptureError for a
     foreign name, and what the store raises.
     """
-    last = (now - SETTLED_AFTER).date() - timedelta(days=1)
+    last = (now - PAST_AFTER).date() - timedelta(days=1)
     copies = _list_copies(store, table)
     complete = {day for day, found in copies.items() if _is_complete(found)}
-    settled = _days(store, table, copies, complete - _due(complete, now), last)
+    past = _days(store, table, copies, complete - _due(complete, now), last)
     written = objects = removed = 0
-    for day in settled:
+    for day in past:
         planned = plan_copies(list(store.entries(table, day=day)))
         there = {copy.path for copy in copies.get(day, ())}
         for path, entries in planned.items():
@@ -125,7 +125,7 @@ def _is_complete(copies: Collection[CopyName]) -> bool:
 
 
 def _due(days: Collection[date], now: datetime) -> set[date]:
-    """Return the days whose turn it is to be listed again: each has an hour within CHECKED_EVERY."""
+    """Return the days that are listed again in this hour: each has one within CHECKED_EVERY."""
     hours = CHECKED_EVERY // timedelta(hours=1)
     return {day for day in days if int(now.timestamp()) // 3600 % hours == day.toordinal() % hours}
 
@@ -133,7 +133,7 @@ def _due(days: Collection[date], now: datetime) -> set[date]:
 def _days(
     store: BronzeStore, table: str, copies: Collection[date], complete: Collection[date], last: date
 ) -> Iterator[date]:
-    """Yield the settled days that are not known to be complete, also those whose objects are all gone."""
+    """Yield the past days that are not known to be complete, also those whose objects are all gone."""
     with_objects = set()
     for day in capture_days(store, table, known=complete):
         if day > last:

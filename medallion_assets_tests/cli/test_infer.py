@@ -72,6 +72,20 @@ def test_proposed_contracts_are_a_domain_that_loads(tmp_path: Path) -> None:
     assert (tmp_path / "laundry/tables/prod_user.yaml").read_text() == "mine"
 
 
+def test_the_key_of_an_empty_table_has_the_type_that_dynamodb_says(aws: Emulator, tmp_path: Path) -> None:
+    client: Any = boto3.client("dynamodb")
+    client.create_table(
+        TableName="Empty",
+        KeySchema=[{"AttributeName": "Number", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "Number", "AttributeType": "N"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    done = medallion("contracts", "infer", "Empty", *OWNER)
+    assert done.exit_code == 0, done.output
+    assert "warning: Empty: it has no stream" in done.stderr
+    assert (tmp_path / "tables" / "empty.yaml").read_text().splitlines()[-2:] == ["columns:", "  Number: bigint"]
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("form", ["export", "dynamodb", "plain"])
 def test_files_say_the_same_as_the_table(tmp_path: Path, form: str, zipped: bool) -> None:
@@ -108,6 +122,9 @@ def test_files_say_the_same_as_the_table(tmp_path: Path, form: str, zipped: bool
         (("Orders", "--from", "nowhere.json", "--key", "Id", *OWNER), 2, "no file of JSON lines there"),
         (("Orders", "--from", "x.json", *OWNER), 2, "expected one table and its --key"),
         (("Orders", "--key", "Id", *OWNER), 2, "it is for --from"),
+        (("Orders", "--from", "one.json", "--key", "Id,At", *OWNER), 2, "Orders: item 1 has no attribute At"),
+        (("my-Orders", "my_orders", *OWNER), 2, "my-Orders and my_orders would both be my_orders in the lake"),
+        (("_gaps", *OWNER), 2, "Bronze has a folder of this name"),
         (("Orders", "--from", "broken.json", "--key", "Id", *OWNER), 2, "broken.json, line 2: no JSON"),
         (("Orders", "--from", "list.json", "--key", "Id", *OWNER), 2, "list.json, line 1: expected one object"),
     ],
@@ -116,6 +133,7 @@ def test_what_is_wrong_is_one_sentence(
     aws: Emulator, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     (tmp_path / "broken.json").write_text('{"Id": "a"}\n{"Id": \n')
+    (tmp_path / "one.json").write_text('{"Id": "a"}\n')
     (tmp_path / "list.json").write_text('["Id"]\n')
     done = medallion("contracts", "infer", *arguments)
     assert (done.exit_code, said in done.stderr.replace("\n", " ")) == (code, True), done.stderr

@@ -21,8 +21,8 @@ from medallion_assets.reconciliation.reference_decoder import row_of
 
 def texts(tables: Mapping[str, Sequence[Item]], *, key: str = "id") -> dict[str, str]:
     """Return the proposed contracts of these tables' items, by table."""
-    samples = [Sample(name, Key(hash=key), iter(items), None, None) for name, items in tables.items()]
-    found = propose([(sample, look(sample.items, hash_key=key)) for sample in samples])
+    samples = [Sample(name, Key(hash=key), {}, iter(items), None, None) for name, items in tables.items()]
+    found = propose([(sample, look(sample)) for sample in samples])
     return {one.sample.table: contract_text(one, owner="team:data") for one in found}
 
 
