@@ -38,6 +38,7 @@ def run() -> list[dict[str, Any]]:
         shutil.copy("medallion_assets/local/dagster.yaml", home / "dagster.yaml")
         shop = replace(
             opened,
+            exact=False,
             variables={**opened.variables, "MEDALLION_DOMAIN": str(home / "domain"), "DAGSTER_HOME": str(home)},
         )
         for act in (make_bucket, _create_tables, _capture, _tick, _run_side_by_side):
