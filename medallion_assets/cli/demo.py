@@ -81,7 +81,7 @@ def demo(
             typer.echo(f"Dagster: {stack.dagster_url}  Writing goes on slowly; Ctrl-C stops everything.")
             try:
                 with acts.writing(rate=_SLOW_RATE):
-                    acts.watch()
+                    stack.watch()
             except KeyboardInterrupt:
                 typer.echo("\nStopping ...")
     if not fine:

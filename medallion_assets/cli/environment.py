@@ -1,4 +1,4 @@
-"""Find the domain and the AWS that a command works on: those of its environment, or the demo that runs here."""
+"""Find the domain and the AWS that a command works on: those of its environment, or the local stack that runs here."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAMED_BY = ("MEDALLION_DOMAIN", "MEDALLION_BRONZE", "MEDALLION_WAREHOUSE", "MED
 
 
 def settings() -> Settings:
-    """Return the settings of the environment; if it has none, those of the demo that runs in this folder.
+    """Return the settings of the environment; if it has none, those of the stack that runs in this folder.
 
-    Without MEDALLION_DOMAIN, a current folder with a domain.yaml is the domain. The demo's settings are put into this
+    Without MEDALLION_DOMAIN, a current folder with a domain.yaml is the domain. The stack's settings are put into this
     process's environment, because boto3 reads its own settings there. Raises SettingsError.
     """
     from medallion_assets.settings import Settings
@@ -30,7 +30,7 @@ def settings() -> Settings:
 
         if found := running_stack(STATE):
             os.environ.update(found)
-            typer.echo(f"Using the demo that runs in {STATE.resolve()}.", err=True)
+            typer.echo(f"Using the local stack that runs in {STATE.resolve()}.", err=True)
     if "MEDALLION_DOMAIN" not in os.environ and Path("domain.yaml").is_file():
         os.environ["MEDALLION_DOMAIN"] = "."
     chosen = Settings.load()

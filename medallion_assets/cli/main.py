@@ -24,6 +24,7 @@ from medallion_assets.cli import (
     repair,
     simulate,
     status,
+    up,
     verify,
 )
 from medallion_assets.cli.outcome import ExitCode, explained
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
+app.command("up")(up.up)
 app.command("generate")(generate.generate)
 app.command("status")(status.status)
 app.command("query")(query.query)

@@ -137,12 +137,6 @@ class Demo:
                 stop.set()
             written.result()
 
-    def watch(self) -> None:
-        """Wait until a process of the stack has ended; then raise LocalStackError. Never returns."""
-        while True:
-            self._stack.check()
-            time.sleep(1.0)
-
     def observe(self, *, writing: bool) -> Progress:
         """Return what is written, captured and published now. Raises LakeUnavailable, SettingsError."""
         # Writes are counted before captured changes, so equal counts mean that no change is between the two.

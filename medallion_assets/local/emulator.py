@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from medallion_assets.errors import LocalStackError
 from medallion_assets.local.emulator_environment import emulator_command
-from medallion_assets.local.processes import Child, free_port, port_is_open
+from medallion_assets.local.processes import Child, choose_port, port_is_open
 
 REGION = "us-east-1"
 DEMO_ACCOUNT = "000000000001"
 """The emulator takes a 12-digit access key id as an account of its own; it checks no secret."""
+SECRET = "local"  # noqa: S105 - nobody checks it
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Emulator:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ACCESS_KEY_ID": account,
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
@@ -52,9 +52,7 @@ def run_emulator(state: Path, *, port: int | None = None) -> Iterator[Emulator]:
     Raises LocalStackError if it cannot be installed, if the port is taken, and if it does not start.
     """
     command = emulator_command()
-    port = port or free_port()
-    if port_is_open(port):
-        raise LocalStackError(f"Port {port} on 127.0.0.1 is taken. Stop what listens there or choose another port.")
+    port = choose_port(port)
     folders = {name: state / name.lower() for name in ("S3_DATA_DIR", "STATE_DIR", "TMPDIR")}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)

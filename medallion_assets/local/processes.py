@@ -31,6 +31,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def choose_port(port: int | None) -> int:
+    """Return that TCP port on 127.0.0.1, or any free one. Raises LocalStackError if something listens on it."""
+    if port is None:
+        return free_port()
+    if port_is_open(port):
+        raise LocalStackError(f"Port {port} on 127.0.0.1 is taken. Stop what listens there or choose another port.")
+    return port
+
+
 def port_is_open(port: int) -> bool:
     """Return whether something listens on 127.0.0.1:`port`."""
     with socket.socket() as probe:

@@ -315,7 +315,7 @@ def test_a_command_finds_the_demo_that_runs_in_its_folder(fleet: Fleet, monkeypa
         for name, value in env.items():
             monkeypatch.setenv(name, value)  # the command has set them too; this puts them back after the test
     assert found.exit_code == 0, found.output
-    assert "Using the demo that runs in" in found.stderr
+    assert "Using the local stack that runs in" in found.stderr
 
 
 def monkeypatch_value(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -332,13 +333,23 @@ def test_a_demo_without_a_workload_is_refused_before_anything_starts(tmp_path: P
 
 
 def test_a_demo_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("medallion_assets.local.stack.find_spec", lambda name: None)
+    monkeypatch.setattr("medallion_assets.local.pipeline.find_spec", lambda name: None)
     found = medallion("demo", "--once")
     assert found.exit_code == 2
     assert (
-        "The demo needs dagster-webserver, which is not installed: pip install 'medallion-assets[local]'"
+        "Running here needs dagster-webserver, which is not installed: pip install 'medallion-assets[local]'"
         in found.stderr
     )
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port := free_port()))
+        taken.listen()
+        found = medallion("up", "--dagster-port", str(port))
+    assert found.exit_code == 3
+    assert f"Port {port} on 127.0.0.1 is taken. Stop what listens there or choose another port." in found.stderr
+    assert not Path(".medallion/stack").exists()
 
 
 def test_a_second_demo_in_the_folder_is_refused_with_one_sentence() -> None:

@@ -63,12 +63,13 @@ def test_a_demo_that_stays_up_compares_with_the_source_once(monkeypatch: pytest.
         def writing(self, **_: object) -> Iterator[None]:
             yield
 
-        def watch(self) -> None:
-            raise KeyboardInterrupt
+    def watch() -> None:
+        raise KeyboardInterrupt
 
     @contextmanager
     def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=SimpleNamespace(lake=lambda: None))
+        settings = SimpleNamespace(lake=lambda: None)
+        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
     monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
@@ -111,13 +112,14 @@ def test_it_stays_up_unless_a_process_has_ended(
         def writing(self, **_: object) -> Iterator[None]:
             yield
 
-        def watch(self) -> None:
-            watched.append(True)
-            raise KeyboardInterrupt
+    def watch() -> None:
+        watched.append(True)
+        raise KeyboardInterrupt
 
     @contextmanager
     def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
-        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=SimpleNamespace(lake=lambda: None))
+        settings = SimpleNamespace(lake=lambda: None)
+        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
     monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
