@@ -102,6 +102,12 @@ def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
             "dead_letters",
         ),
         _any_in_silver(
+            "given-up",
+            "Lambda gave changes up",
+            "Batches of {{ .Labels.table_name }} wait for a redrive; they are not in the lake.",
+            "COALESCE(parked_batches, 0) AS parked_batches",
+        ),
+        _any_in_silver(
             "gaps",
             "A table needs a backfill",
             "Changes of {{ .Labels.table_name }} are missing; medallion status says which.",

@@ -154,6 +154,8 @@ def _now() -> layout.Panel:
             COALESCE(pending_objects, pending_tables) AS pending,
             quarantined_rows,
             dead_letters,
+            parked_batches,
+            date_diff('second', parked_since, current_timestamp) AS parked,
             open_gaps,
             date_diff('second', verified_at, current_timestamp) AS verified,
             differing_rows
@@ -171,6 +173,8 @@ def _now() -> layout.Panel:
             "pending": panels.Column("Pending", "none"),
             "quarantined_rows": panels.Column("Quarantined", "none", BAD_IF_ANY),
             "dead_letters": panels.Column("Dead letters", "none", BAD_IF_ANY),
+            "parked_batches": panels.Column("Given up", "none", BAD_IF_ANY),
+            "parked": panels.Column("Set aside", "s"),
             "open_gaps": panels.Column("Gaps", "none", BAD_IF_ANY),
             "verified": panels.Column("Verified", "s"),
             "differing_rows": panels.Column("Differences", "none", BAD_IF_ANY),

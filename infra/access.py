@@ -83,18 +83,23 @@ def give_up(settings: Environment) -> list[Grant]:
     ]
 
 
+def read_given_up(settings: Environment) -> list[Grant]:
+    """See what Lambda gave up, and of which table it is."""
+    bucket = settings.bucket_arn(settings.given_up_bucket)
+    listed = {"StringLike": {"s3:prefix": ["aws/lambda/*"]}}
+    return [
+        grant("ListGivenUp", ["s3:ListBucket"], [bucket], conditions=listed),
+        grant("ReadGivenUp", ["s3:GetObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP),
+    ]
+
+
 def redrive(settings: Environment) -> list[Grant]:
     """Take dead letters and what Lambda gave up away, once it is in Bronze."""
     bucket = settings.bucket_arn(settings.given_up_bucket)
     return [
+        *read_given_up(settings),
         grant("RemoveDeadLetters", ["s3:DeleteObject"], _objects(settings, [_DEAD_LETTERS]), _KEYS),
-        grant(
-            "ListGivenUp",
-            ["s3:ListBucket"],
-            [bucket],
-            conditions={"StringLike": {"s3:prefix": ["aws/lambda/*"]}},
-        ),
-        grant("TakeGivenUp", ["s3:GetObject", "s3:DeleteObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP),
+        grant("RemoveGivenUp", ["s3:DeleteObject"], [f"{bucket}/aws/lambda/*"], _GIVEN_UP),
     ]
 
 

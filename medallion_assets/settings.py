@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from medallion_assets.capture.given_up import VARIABLE as GIVEN_UP
 from medallion_assets.capture.source_names import VARIABLE as SOURCE_TABLES
 from medallion_assets.capture.source_names import SourceNames
-from medallion_assets.capture.store import open_store
+from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ VARIABLES: Final = {
     "region": "AWS_REGION",
     "read_capacity": "MEDALLION_READ_CAPACITY",
     "source_tables": SOURCE_TABLES,
+    "given_up": GIVEN_UP,
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -92,6 +94,10 @@ class DomainSettings(BaseModel):
     source_tables: str = Field(
         default="",
         description="Tables whose name in DynamoDB is not the contract's: Orders=prod-Orders,Customers=prod-Customers.",
+    )
+    given_up: str | None = Field(
+        default=None,
+        description="The bucket of the batches that Lambda gives up: s3://bucket. Left out where our poller captures.",
     )
     database_prefix: str = Field(
         default="",
@@ -144,9 +150,11 @@ class DomainSettings(BaseModel):
             raise ValueError("expected a name such as eu-central-1")
         return value
 
-    @field_validator("bronze")
+    @field_validator("bronze", "given_up")
     @classmethod
-    def _require_store(cls, value: str) -> str:
+    def _require_store(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             open_store(value)
         except SettingsError:
@@ -274,6 +282,10 @@ class DomainSettings(BaseModel):
     def source_names(self) -> SourceNames:
         """Return which tables DynamoDB has under other names than their contracts."""
         return SourceNames.parse(self.source_tables)
+
+    def given_up_store(self) -> BronzeStore | None:
+        """Return the bucket of what Lambda gives up; None where there is none."""
+        return open_store(self.given_up) if self.given_up is not None else None
 
     def lake(self) -> LakeSettings:
         """Return what the lake needs of these settings. An S3 warehouse is at the endpoint that boto3 would use."""

@@ -65,6 +65,17 @@ def list_dead_letters(store: BronzeStore) -> dict[str, list[str]]:
     return found
 
 
+def failed_at(path: str) -> datetime:
+    """Return when the letter at a listed path failed, by its name; aware UTC. Raises CorruptObject for another name."""
+    name = path.rpartition("/")[2]
+    try:
+        return datetime.strptime(name.partition("_")[0], _STAMP).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise CorruptObject(
+            f"{path} is not named as a dead letter; expected <time>_<number>_<hash>.json. Move it out of Bronze."
+        ) from error
+
+
 def read_dead_letter(store: BronzeStore, path: str) -> DeadLetter:
     """Return the letter at a path. Raises CorruptObject for an object that is no letter, and if it is gone."""
     try:

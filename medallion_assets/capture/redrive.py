@@ -1,11 +1,8 @@
 """Redrive: dead letters, and the batches that Lambda gave up, become Bronze objects with the code of today.
 
 Belongs here: reading both, writing their records in source order, and removing what was written. Does not belong here:
-what a dead letter is (dead_letter), what Silver does with a change that comes late (it orders by stream and number).
-
-Lambda's on-failure destination is a bucket. An object in it is a JSON document, whose `payload` is the text of the
-event, at `aws/lambda/<mapping>/<shard>/YYYY/MM/DD/<time>-<id>` (AWS Lambda developer guide, "Retain discarded records
-for a DynamoDB event source in Lambda").
+what a dead letter is (dead_letter), where a batch that was given up is (given_up), what Silver does with a change that
+comes late (it orders by stream and number).
 """
 
 import json
@@ -25,6 +22,7 @@ from medallion_assets.capture.dead_letter import (
     write_dead_letter,
 )
 from medallion_assets.capture.envelope import refusal
+from medallion_assets.capture.given_up import FOLDER
 from medallion_assets.capture.sequence import parse_sequence, stream_created_at
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
@@ -37,7 +35,6 @@ REDRIVE_WITHIN: Final = timedelta(days=15)
 """A change older than this is not redriven: the tombstone of its key may be gone, and the change would bring a deleted
 row back. A repair brings what it lacks."""
 
-_GIVEN_UP: Final = "aws/lambda"
 _AT_ONCE: Final = 100
 """Objects that are read before their records are written: a batch of Lambda has at most 6 MB."""
 
@@ -116,7 +113,7 @@ def _find(
         if table in tables or table == UNKNOWN_TABLE:
             yield from (_letter(store, path) for path in paths)
     if given_up is not None:
-        for path in list(given_up.list(_GIVEN_UP, suffix="")):
+        for path in list(given_up.list(FOLDER, suffix="")):
             batch = _batch(given_up, path)
             if batch.why is not None or any(source_table(record, names) in tables for record in batch.records):
                 yield batch

@@ -21,14 +21,14 @@ def redrive(
         typer.Option(
             "--given-up",
             metavar="URL",
-            help="The bucket of Lambda's on-failure destination, s3://bucket; an output of the Capture stack.",
+            help="The bucket of Lambda's on-failure destination, s3://bucket. Left out, it is MEDALLION_GIVEN_UP.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write records that capture set aside to Bronze.
 
-    They are in dead letters and, with --given-up, in the batches that Lambda gave up. Do it once their cause is
+    They are in dead letters and, where Lambda captures, in the batches that it gave up. Do it once their cause is
     corrected. The records are read by the code that is installed, in the order of their shard; the running pipeline
     merges them like any change, and a later change of a row stays in force. An object is removed when its records are
     in Bronze. To run it twice changes nothing.
@@ -38,7 +38,7 @@ def redrive(
     \b
     Examples:
       medallion redrive
-      medallion redrive orders --given-up s3://medallion-prod-given-up-333333333333-eu-central-1
+      medallion redrive --given-up s3://medallion-prod-given-up-333333333333-eu-central-1
     """
     from dataclasses import asdict
     from datetime import UTC, datetime
@@ -60,7 +60,7 @@ def redrive(
     done = redrive_records(
         open_store(chosen.bronze),
         {contract.table for contract in contracts},
-        given_up=open_store(given_up) if given_up is not None else None,
+        given_up=open_store(given_up) if given_up is not None else chosen.given_up_store(),
         now=lambda: datetime.now(UTC),
         names=chosen.source_names(),
     )

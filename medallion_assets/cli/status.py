@@ -16,6 +16,7 @@ from medallion_assets.cli.outcome import ExitCode
 
 if TYPE_CHECKING:
     from medallion_assets.health.status import MartStatus, Status, TableStatus
+    from medallion_assets.ledger.parked import Parked
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
@@ -23,8 +24,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
     The lag is how long the oldest pending Bronze object has been pending. "Complete up to" is the time up to which
     every change of the stream is in the table or mart; for a mart it is never later than the time it was computed. It
-    is "unknown" if a Lambda function captures, because that does not see shards. "Blocked by" is the failed check that
-    stops the publication. Exits 1 if a table needs a backfill or if Bronze lacks something, and says what to do.
+    is "unknown" if a Lambda function captures, because that does not see shards. "Set aside" is what waits for
+    `medallion redrive`. "Blocked by" is the failed check that stops the publication. Exits 1 if a table needs a
+    backfill or if Bronze lacks something, and says what to do.
 
     \b
     Examples:
@@ -33,6 +35,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     """
     from datetime import UTC
 
+    from medallion_assets.capture.given_up import find_given_up
     from medallion_assets.capture.store import open_store
     from medallion_assets.cli.environment import settings
     from medallion_assets.cli.output import print_json
@@ -45,7 +48,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     chosen = settings()
     domain, store, now = load_domain(chosen.domain), open_store(chosen.bronze), datetime.now(UTC)
     with Lake.open(chosen.lake()) as lake:
-        completeness = inspect_all(lake, store, domain, now=now)
+        given_up = find_given_up(chosen.given_up_store(), chosen.source_names())
+        completeness = inspect_all(lake, store, domain, given_up=given_up, now=now)
         found = read_status(lake, store, domain, load_marts(domain), completeness=completeness, now=now)
         last_changes = read_last_changes(lake, domain)
     if as_json:
@@ -82,6 +86,7 @@ def _show(found: Status, last_changes: Mapping[str, datetime | None]) -> None:
         "quarantined",
         "pending",
         "lag",
+        "set aside",
         "complete up to",
         "blocked by",
     ]
@@ -100,9 +105,18 @@ def _table_row(table: TableStatus, last_changed_at: datetime | None) -> list[Any
         table.quarantined_rows,
         table.pending_objects,
         table.lag,
+        _parked(table.parked),
         _complete(table.complete_to, incomplete=[table.table] if table.needs_backfill else []),
         str(table.blocked_by or "nothing"),
     ]
+
+
+def _parked(found: Parked) -> str:
+    from medallion_assets.cli.output import shown
+
+    counts = {"records": found.dead_letters, "batches of Lambda": found.batches}
+    text = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{text} since {shown(found.since)}" if found.since else "nothing"
 
 
 def _mart_row(mart: MartStatus) -> list[Any]:

@@ -84,6 +84,7 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         required_resource_keys={names.resource_key},
     )
     def ledger(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from medallion_assets.capture.given_up import find_given_up
         from medallion_assets.gold.completeness import read_complete_to
         from medallion_assets.ledger.update import update_ledger
         from medallion_assets.ledger.view import ScanCursor
@@ -92,12 +93,15 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         cursor = _read_cursor(context.instance, key)
         now = utc_now()
         with translate_errors(context), pipeline.lake(remember_tables=True) as lake:
+            settings = pipeline.settings()
+            given_up = find_given_up(settings.given_up_store(), settings.source_names())
             found = update_ledger(
                 lake,
                 pipeline.bronze_store(),
                 domain,
                 run_id=context.run.run_id,
                 now=now,
+                given_up=given_up,
                 cursors={name: ScanCursor(one.page, one.complete_to) for name, one in cursor.tables.items()},
             )
             complete_to = read_complete_to(

@@ -42,6 +42,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     region: Any = Field(description=DomainSettings.model_fields["region"].description)
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
     source_tables: Any = Field(description=DomainSettings.model_fields["source_tables"].description)
+    given_up: Any = Field(description=DomainSettings.model_fields["given_up"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -74,6 +75,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         region: Text = dg.EnvVar(VARIABLES["region"]),
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
         source_tables: Text = dg.EnvVar(VARIABLES["source_tables"]),
+        given_up: Text = dg.EnvVar(VARIABLES["given_up"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -97,6 +99,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             region=region,
             read_capacity=read_capacity,
             source_tables=source_tables,
+            given_up=given_up,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,

@@ -26,6 +26,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import last_change
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gap import Gap
+from medallion_assets.ledger.parked import Parked
 from medallion_assets.ledger.status import Completeness
 from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import (
@@ -53,6 +54,7 @@ class TableStatus:
     - quarantined_rows: open rows of the quarantine table
     - complete_to: every change of the stream up to then is in the table
     - gaps: open gaps
+    - parked: what waits for a redrive
     - blocked_by: the check that blocks its publication, as far as `ops.checks` knows
     """
 
@@ -67,6 +69,7 @@ class TableStatus:
     quarantined_rows: int
     complete_to: datetime | None
     gaps: tuple[Gap, ...]
+    parked: Parked
     blocked_by: Block | None
 
     @property
@@ -186,6 +189,7 @@ class _Reader:
             quarantined_rows=_quarantined_rows(self.lake, name),
             complete_to=self.completeness[name].complete_to,
             gaps=self.completeness[name].gaps,
+            parked=self.completeness[name].parked,
             blocked_by=self.blocks.of(SILVER, name, published_at=published_at),
         )
 

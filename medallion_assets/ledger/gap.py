@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from medallion_assets.capture.gap_marker import GapMarker
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.contracts.model import Contract
 from medallion_assets.ledger.ranges import Range
@@ -21,6 +22,7 @@ GapKind = Literal[
     "capture_restarted",
     "missing_range",
     "dead_lettered",
+    "given_up",
     "skipped_object",
     "missing_object",
     "changed_object",
@@ -30,6 +32,7 @@ GapKind = Literal[
 `capture_restarted`: the poller started without its checkpoint, after the stream had dropped records not read before.
 `missing_range`: a range of a shard is in no Bronze object.
 `dead_lettered`: capture set records aside as dead letters.
+`given_up`: Lambda gave batches up and stored them in its bucket.
 `skipped_object`: an object appeared in Bronze too late, and the table's position is past it.
 `missing_object`: an object that the table contains is no longer in Bronze.
 `changed_object`: an object that the table contains has other content now."""
@@ -37,7 +40,15 @@ GapKind = Literal[
 _REDRIVE: Final = "Correct the cause that the letters name, then run `medallion redrive {}`"
 
 _LOSSY: Final[frozenset[GapKind]] = frozenset(
-    {"stream_gap", "stream_replaced", "capture_restarted", "missing_range", "dead_lettered", "skipped_object"}
+    {
+        "stream_gap",
+        "stream_replaced",
+        "capture_restarted",
+        "missing_range",
+        "dead_lettered",
+        "given_up",
+        "skipped_object",
+    }
 )
 
 BRONZE_KINDS: Final[tuple[GapKind, ...]] = ("missing_object", "changed_object")
@@ -192,6 +203,20 @@ def set_aside(table: str, count: int, newest: str, *, now: datetime) -> Gap:
         detected_at=now,
         reason=f"{count} records were set aside as dead letters",
         remedy=_REDRIVE.format(table),
+    )
+
+
+def given_up(table: str, batches: GivenUp, *, now: datetime) -> Gap:
+    """Return the gap of the batches that Lambda gave up."""
+    oldest = f"{batches.oldest:%Y-%m-%d %H:%M:%S} UTC"
+    return Gap(
+        gap=gap_key(table, "given_up", batches.last_name),
+        table=table,
+        kind="given_up",
+        since=None,
+        detected_at=now,
+        reason=f"Lambda gave changes up since {oldest}; batches in its bucket: {batches.batches}",
+        remedy=f"Correct what stops the capture function, then run `medallion redrive {table}`",
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
@@ -21,10 +22,11 @@ from medallion_assets.ledger.backfill import unrecorded_gaps
 from medallion_assets.ledger.completeness import ShardEnd
 from medallion_assets.ledger.findings import Findings, KnownGaps
 from medallion_assets.ledger.gap import Gap, ShardKey
-from medallion_assets.ledger.inspect_dead_letters import inspect_dead_letters
 from medallion_assets.ledger.inspect_objects import inspect_objects
+from medallion_assets.ledger.inspect_parked import inspect_parked
 from medallion_assets.ledger.inspect_shards import inspect_heartbeat, inspect_restart, inspect_shards, inspect_stream
 from medallion_assets.ledger.offset import FollowerOffset
+from medallion_assets.ledger.parked import Parked
 from medallion_assets.ledger.reader import LedgerReader
 from medallion_assets.ledger.row import Row
 from medallion_assets.ledger.status import LedgerStatus
@@ -51,10 +53,12 @@ def inspect_table(
     gaps: KnownGaps,
     *,
     dead_letters: Sequence[str],
+    given_up: GivenUp | None,
     cursor: ScanCursor,
     now: datetime,
 ) -> Inspection:
-    """Inspect one table; change nothing. `dead_letters` are the paths of its letters, listed before.
+    """Inspect one table; change nothing. `dead_letters` are the paths of its letters; they and `given_up` were read
+    before.
 
     Raises LakeUnavailable, SettingsError, CaptureError for a foreign name.
     """
@@ -65,11 +69,12 @@ def inspect_table(
     shards, ends = inspect_shards(ledger, view, objects.rows)
     restarted = Findings(gaps=inspect_restart(view, marked.gaps))
     replaced = Findings(gaps=inspect_stream(view, marked.gaps))
-    letters = inspect_dead_letters(view, dead_letters)
-    return _conclude(view, Findings.combine([marked, objects, shards, restarted, replaced, letters]), ends)
+    parked = inspect_parked(view, dead_letters, given_up)
+    found = Findings.combine([marked, objects, shards, restarted, replaced, parked])
+    return _conclude(view, found, ends, Parked.count(dead_letters, given_up))
 
 
-def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd]) -> Inspection:
+def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd], parked: Parked) -> Inspection:
     """Judge up to when the table is complete, and put everything together."""
     pending = [ObjectName.parse(name).captured_at for name in view.listing.pending(view.position)]
     complete_to, tail_gaps = inspect_heartbeat(view, ends, pending)
@@ -86,7 +91,8 @@ def _conclude(view: TableView, found: Findings, ends: Mapping[ShardKey, ShardEnd
         pending_objects=len(pending),
         is_captured=view.heartbeat is not None or view.position.newest is not None or bool(pending),
         gaps=tuple(sorted(left, key=lambda gap: (gap.detected_at, gap.gap))),
+        parked=parked,
     )
-    offset = replace(view.offset, complete_to=complete_to, stream_created_at=view.stream_created_at)
+    offset = replace(view.offset, complete_to=complete_to, stream_created_at=view.stream_created_at, parked=parked)
     cursor = ScanCursor(view.listing.next_page, complete_to)
     return Inspection(list(found.rows.values()), new_gaps, closed, offset, status, cursor)

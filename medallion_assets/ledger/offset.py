@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final, Self
 
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.parked import NOTHING_PARKED, Parked
 from medallion_assets.ops.tables import LEDGER
 
 _TIMES: Final = ("complete_to", "stream_created_at")
@@ -26,12 +27,14 @@ class FollowerOffset:
     later, or snapshots expired), so it is assumed to contain all of them.
     `complete_to`: up to this time the table has every change, aware UTC; None before that was ever known.
     `stream_created_at`: when the stream was created that the table's latest changes came from; None before the first.
+    `parked`: what waits for a redrive.
     """
 
     snapshot_id: int | None = None
     assumed_through: str | None = None
     complete_to: datetime | None = None
     stream_created_at: datetime | None = None
+    parked: Parked = NOTHING_PARKED
 
     @classmethod
     def read(cls, properties: Mapping[str, str], table: str) -> Self:
@@ -40,8 +43,9 @@ class FollowerOffset:
         if text is None:
             return cls()
         fields = json.loads(text)
-        times = [datetime.fromisoformat(at) if (at := fields[name]) else None for name in _TIMES]
-        return cls(fields["snapshot_id"], fields["assumed_through"], *times)
+        times = {name: datetime.fromisoformat(at) if (at := fields[name]) else None for name in _TIMES}
+        parked = Parked.from_json(fields["parked"]) if "parked" in fields else NOTHING_PARKED
+        return cls(fields["snapshot_id"], fields["assumed_through"], **times, parked=parked)
 
     @staticmethod
     def property_name(table: str) -> str:
@@ -51,7 +55,8 @@ class FollowerOffset:
     def to_json(self) -> str:
         """Return the offset as the value of its property."""
         times = {name: at.isoformat() if (at := getattr(self, name)) else None for name in _TIMES}
-        return json.dumps({"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, **times})
+        fields = {"snapshot_id": self.snapshot_id, "assumed_through": self.assumed_through, **times}
+        return json.dumps({**fields, "parked": self.parked.to_json()})
 
 
 def repaired_property(table: str) -> str:

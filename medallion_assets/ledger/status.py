@@ -14,6 +14,7 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.ledger.gap import Gap
 from medallion_assets.ledger.gaps import list_open_gaps
 from medallion_assets.ledger.offset import FollowerOffset, read_properties
+from medallion_assets.ledger.parked import Parked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +23,12 @@ class Completeness:
 
     `complete_to`: the table has every change that its stream shows as made before this time, aware UTC. None: this is
     not known, which is always so where a Lambda function captures, because it does not see shards.
-    `gaps` are the open ones, oldest first.
+    `gaps` are the open ones, oldest first. `parked` is what waits for a redrive.
     """
 
     complete_to: datetime | None
     gaps: tuple[Gap, ...]
+    parked: Parked
 
     @property
     def needs_backfill(self) -> bool:
@@ -59,8 +61,10 @@ def read_completeness(lake: Lake, tables: Sequence[str]) -> dict[str, Completene
     gaps = list_open_gaps(lake)
     return {
         name: Completeness(
-            complete_to=FollowerOffset.read(properties, name).complete_to,
+            complete_to=offset.complete_to,
             gaps=tuple(gap for gap in gaps if gap.table == name),
+            parked=offset.parked,
         )
         for name in tables
+        for offset in [FollowerOffset.read(properties, name)]
     }

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from medallion_assets.capture.dead_letter import list_dead_letters
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.lake.catalog import Lake
@@ -48,14 +49,16 @@ def update_ledger(
     *,
     run_id: str,
     now: datetime,
+    given_up: Mapping[str, GivenUp] = {},
     cursors: Mapping[str, ScanCursor] = {},
 ) -> LedgerUpdate:
     """Inspect every table and write what is found; write nothing if nothing changed.
 
+    `given_up` is what Lambda gave up, by DynamoDB table as its contract names it; it has to be read before this call.
     `cursors` are those of the last update; `now` is aware UTC. After a crash at any point the next update finds what is
     left to write. Raises LakeUnavailable, SettingsError, CommitConflict, and CaptureError for a foreign name in Bronze.
     """
-    found, properties = _inspect(lake, store, domain, cursors=cursors, now=now)
+    found, properties = _inspect(lake, store, domain, given_up=given_up, cursors=cursors, now=now)
     inspections = found.values()
     # New gaps first: an object that is recorded is not found again. Closed gaps last: their objects are read no more.
     record_gaps(lake, [gap for one in inspections for gap in one.new_gaps])
@@ -75,14 +78,22 @@ def update_ledger(
 
 
 @translate_outages()
-def inspect_all(lake: Lake, store: BronzeStore, domain: Domain, *, now: datetime) -> dict[str, LedgerStatus]:
-    """Inspect every table and write nothing; return the status of each by lake name. Raises as `update_ledger` does."""
-    found, _ = _inspect(lake, store, domain, cursors={}, now=now)
+def inspect_all(
+    lake: Lake, store: BronzeStore, domain: Domain, *, now: datetime, given_up: Mapping[str, GivenUp] = {}
+) -> dict[str, LedgerStatus]:
+    """Inspect every table and write nothing; return the status of each by lake name. As `update_ledger` otherwise."""
+    found, _ = _inspect(lake, store, domain, given_up=given_up, cursors={}, now=now)
     return {name: one.status for name, one in found.items()}
 
 
 def _inspect(
-    lake: Lake, store: BronzeStore, domain: Domain, *, cursors: Mapping[str, ScanCursor], now: datetime
+    lake: Lake,
+    store: BronzeStore,
+    domain: Domain,
+    *,
+    given_up: Mapping[str, GivenUp],
+    cursors: Mapping[str, ScanCursor],
+    now: datetime,
 ) -> tuple[dict[str, Inspection], Mapping[str, str]]:
     """Return the inspections by lake name, and the properties of the ledger that they started from."""
     closed_at, open_gaps = read_gap_history(lake), list_open_gaps(lake)
@@ -100,6 +111,7 @@ def _inspect(
                 ledger,
                 gaps,
                 dead_letters=letters.get(contract.table, ()),
+                given_up=given_up.get(contract.table),
                 cursor=cursor,
                 now=now,
             )

@@ -26,7 +26,7 @@ from medallion_assets.ops.tables import CHECKS
 from medallion_assets.ops.upsert import upsert
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
-from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet
+from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet, stream
 
 
 def test_status_follows_a_change_through_the_layers(fleet: Fleet) -> None:
@@ -102,6 +102,27 @@ def test_status_says_up_to_when_a_table_is_complete_and_what_it_needs(fleet: Fle
     assert document["marts"][0]["incomplete"] == ["trips"]
     shown = medallion("status")
     assert shown.exit_code == 1 and "(trips needs a backfill)" in shown.stdout
+
+
+def test_what_lambda_gave_up_is_shown_until_it_is_redriven(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One setting says where the bucket is, to both commands."""
+    fleet.write()
+    monkeypatch.setenv("MEDALLION_GIVEN_UP", str(tmp_path / "given-up"))
+    arn = boto3.client("dynamodb").describe_table(TableName="fleet-Trips")["Table"]["LatestStreamArn"]
+    records = [json.loads(json.dumps(record, default=datetime.timestamp)) for record in stream("fleet-Trips")[:3]]
+    document = {"DDBStreamBatchInfo": {"streamArn": arn}, "payload": json.dumps({"Records": records})}
+    path = "aws/lambda/a-mapping/a-shard/2026/03/01/2026-03-01T10.00.00-1"
+    open_store(str(tmp_path / "given-up")).put(path, json.dumps(document).encode())
+    found = medallion("status", "--json")
+    assert found.exit_code == 1 and "medallion redrive trips" in found.stderr
+    trips = next(table for table in json.loads(found.stdout)["tables"] if table["table"] == "trips")
+    assert trips["parked"] == {"dead_letters": 0, "batches": 1, "since": "2026-03-01T10:00:00+00:00"}
+    assert "1 batches of Lambda since 2026-03-01" in medallion("status").stdout
+    done = medallion("redrive", "trips", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["records"]) == (0, 3), done.output
+    assert medallion("status", "--json").exit_code == 0
 
 
 @pytest.mark.both_lakes

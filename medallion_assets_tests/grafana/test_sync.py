@@ -146,7 +146,7 @@ def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Graf
     groups = {path: body for path, body in grafana.kept.items() if "/rule-groups/" in path}
     assert set(groups) == {f"/api/v1/provisioning/folder/medallion-dev/rule-groups/{n}" for n in ("Pipeline", "Shop")}
     rules = [rule for group in groups.values() for rule in group["rules"]]
-    assert len(rules) == 9
+    assert len(rules) == 10
     for path, group in groups.items():
         assert group["interval"] == 300
         for rule in group["rules"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from typing import Any
 
 from medallion_assets.capture.coverage import ShardCoverage
 from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
+from medallion_assets.capture.given_up import find_given_up
 from medallion_assets.capture.heartbeat import PollerHeartbeat, ShardHeartbeat, write_heartbeat
+from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.ledger.backfill import unrecorded_gaps
 from medallion_assets.ledger.gap import Gap
@@ -33,6 +36,7 @@ class Captured:
 
     bench: Bench
     root: Path
+    given_up: BronzeStore
     now: datetime = NOON
     covered_up_to: dict[str, str | None] = field(default_factory=dict)
     dead_lettered: dict[str, int] = field(default_factory=dict)
@@ -76,6 +80,16 @@ class Captured:
             letter = DeadLetter(failed_at=self.now, reason="a bug", record=order(number, "1", self.now))
             write_dead_letter(self.bench.store, letter)
 
+    def give_up(self, *numbers: int) -> None:
+        """Store these records as a batch that Lambda gave up."""
+        self.pass_(seconds=1)
+        document = {
+            "DDBStreamBatchInfo": {"streamArn": STREAM},
+            "payload": json.dumps({"Records": [order(number, "1", self.now) for number in numbers]}),
+        }
+        path = f"aws/lambda/mapping/shard/{self.now:%Y/%m/%d}/{self.now:%Y-%m-%dT%H.%M.%S}-{numbers[0]}"
+        self.given_up.put(path, json.dumps(document).encode())
+
     def poll(self, *, read_up_to: datetime | None = None, started_at: datetime = NOON) -> datetime:
         """Write a heartbeat: everything that was put is read, up to now or `read_up_to`."""
         to = read_up_to or self.now
@@ -117,6 +131,7 @@ class Captured:
             self.bench.domain,
             run_id=f"ledger-{self.runs}",
             now=self.now,
+            given_up=find_given_up(self.given_up),
             cursors=self.cursors,
         )
         self.cursors = dict(done.cursors)
@@ -161,4 +176,4 @@ def order(number: int, amount: str, at: datetime) -> dict[str, object]:
 @contextmanager
 def captured_on_files(folder: Path) -> Iterator[Captured]:
     with bench_on_files(folder, ORDERS) as bench:
-        yield Captured(bench, folder / "bronze")
+        yield Captured(bench, folder / "bronze", open_store(str(folder / "given-up")))

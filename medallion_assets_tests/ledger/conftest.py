@@ -17,7 +17,9 @@ from medallion_assets_tests.silver.changes import Bench, domain
 def either(lake: Lake, tmp_path: Path) -> Captured:
     """On both kinds of lake, one after the other; Bronze is a directory, so that tests can take objects away."""
     bronze = tmp_path / "bronze"
-    return Captured(Bench(lake, open_store(str(bronze)), domain(ORDERS)), bronze)
+    return Captured(
+        Bench(lake, open_store(str(bronze)), domain(ORDERS)), bronze, open_store(str(bronze.parent / "given-up"))
+    )
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from medallion_assets.capture.redrive import redrive
 from medallion_assets.lake.maintenance import expire
 from medallion_assets.ledger import listing
 from medallion_assets.ledger.backfill import close_repaired_gaps
+from medallion_assets.ledger.parked import NOTHING_PARKED, Parked
+from medallion_assets.ledger.status import read_completeness
 from medallion_assets.maintenance.compact_bronze import compact_bronze
 from medallion_assets_tests.ledger.captured import ORDERS, Captured, oldest_loss
 
@@ -353,7 +355,7 @@ def test_dead_lettered_records_are_a_gap_until_a_repair(captured: Captured) -> N
 
 def redrive_all(captured: Captured) -> int:
     captured.pass_(seconds=1)
-    return redrive(captured.bench.store, ["Orders"], given_up=None, now=lambda: captured.now).records
+    return redrive(captured.bench.store, ["Orders"], given_up=captured.given_up, now=lambda: captured.now).records
 
 
 def test_a_redrive_closes_the_gap_once_silver_has_its_records(captured: Captured) -> None:
@@ -394,6 +396,39 @@ def test_what_a_function_sets_aside_is_a_gap_until_a_redrive_or_a_repair(capture
     captured.set_aside(6)
     (third,) = captured.update().gaps
     assert third.gap != second.gap
+
+
+def test_what_lambda_gave_up_is_a_gap_with_a_count_and_an_age_until_a_redrive(captured: Captured) -> None:
+    captured.put_without_coverage(1)
+    captured.merge()
+    assert captured.update().parked == NOTHING_PARKED
+    captured.give_up(2, 3)
+    first_at = captured.now
+    captured.set_aside(4)
+    state = captured.update()
+    assert [gap.kind for gap in state.gaps] == ["dead_lettered", "given_up"]
+    assert (
+        state.needs_backfill
+        and f"since {first_at:%Y-%m-%d %H:%M:%S} UTC; batches in its bucket: 1" in state.gaps[1].reason
+    )
+    assert state.parked == Parked(dead_letters=1, batches=1, since=first_at)
+    captured.give_up(5)
+    state = captured.update()
+    assert (len(state.gaps), state.parked) == (2, Parked(dead_letters=1, batches=2, since=first_at))
+    assert read_completeness(captured.bench.lake, ["orders"])["orders"].parked == state.parked
+    assert redrive_all(captured) == 4
+    assert captured.update().parked == NOTHING_PARKED
+    assert len(captured.update().gaps) == 2, "they are in Bronze, not in Silver"
+    captured.merge()
+    captured.update()
+    assert captured.update().gaps == ()
+    captured.give_up(6)
+    captured.update()
+    captured.pass_(seconds=1)
+    close_repaired_gaps(captured.bench.lake, captured.bench.store, ORDERS, at=captured.now, run_id="repair")
+    assert captured.update().gaps == (), "the repair brought what the batch lacks"
+    captured.give_up(7)
+    assert [gap.kind for gap in captured.update().gaps] == ["given_up"]
 
 
 def test_objects_of_a_batch_that_changed_nothing_are_recorded(captured: Captured) -> None:
