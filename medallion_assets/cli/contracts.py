@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from medallion_assets.cli.contracts_diff import diff
 from medallion_assets.cli.infer import infer
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 File = Literal["contract", "mart", "workload"]
 
-app = typer.Typer(help="Check the files of a domain, and propose contracts.", no_args_is_help=True)
+app = typer.Typer(help="Check, compare and propose contracts.", no_args_is_help=True)
 app.command()(infer)
+app.command()(diff)
 
 
 @app.command()

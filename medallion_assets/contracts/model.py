@@ -30,11 +30,13 @@ from pydantic_core import CoreSchema
 from medallion_assets.capture.naming import require_folder_name
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
 from medallion_assets.contracts.names import identifier, owner, snake_case
+from medallion_assets.contracts.past_columns import past_mistakes
 from medallion_assets.contracts.pattern import pattern_mistake
 from medallion_assets.contracts.rule_value import Scalar, TypedValue, typed_value
 from medallion_assets.contracts.types import ColumnType, TypeText
 
 Severity = Literal["block", "warn"]
+Undeclared = Literal["evolve", "freeze"]
 Owner = Annotated[str, AfterValidator(owner)]
 _KEY_KINDS = {"string", "int", "bigint", "decimal", "binary"}
 _ORDERED_KINDS = {"int", "bigint", "decimal", "double", "date", "timestamp", "string"}
@@ -159,6 +161,7 @@ class Column(Strict):
     attribute: str
     type: TypeText
     rename: str | None = Field(default=None, description="The column's name in the lake, when snake_case is not it.")
+    renamed_from: str | None = Field(default=None, description="The column's earlier name in the lake: it is kept.")
     description: str = ""
     rules: tuple[Rule, ...] = ()
 
@@ -282,6 +285,14 @@ class Contract(Strict):
     key: Key
     columns: Annotated[dict[str, Column], BeforeValidator(_columns_by_attribute)] = Field(min_length=1)
     drop: tuple[str, ...] = Field(default=(), description="Attributes that never reach the lake's tables.")
+    retired: Annotated[dict[str, Column], BeforeValidator(_columns_by_attribute)] = Field(
+        default={},
+        description="Columns that the table had, as they stood under `columns`; their attributes are dropped.",
+    )
+    shape: Undeclared = Field(
+        default="evolve",
+        description="An attribute that is not declared is kept in `_extra`, or sends its row to quarantine (`freeze`).",
+    )
     rules: TableRules = TableRules()
     partition: tuple[PartitionField, ...] = ()
     enrich: tuple[Enrichment, ...] = ()
@@ -295,6 +306,11 @@ class Contract(Strict):
     def by_name(self) -> dict[str, Column]:
         """The columns by lake name, in the contract's order."""
         return {column.name: column for column in self.columns.values()}
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """The attributes that never reach the lake's tables: those under `drop`, and those of retired columns only."""
+        return (*self.drop, *(name for name in self.retired if name not in self.columns and name not in self.drop))
 
     @cached_property
     def key_columns(self) -> tuple[Column, ...]:
@@ -324,14 +340,23 @@ class Contract(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        parts = _Parts(self.table, self.name, self.key, dict(self.columns), self.drop, self.partition, self.enrich)
+        parts = _Parts(
+            self.table,
+            self.name,
+            self.key,
+            dict(self.columns),
+            self.drop,
+            self.partition,
+            self.enrich,
+            dict(self.retired),
+        )
         raise_all(list(_mistakes(parts)))
         return self
 
     @classmethod
     def further_mistakes(cls, written: Mapping[str, Any]) -> list[Mistake]:
         """Return the mistakes between the readable parts of a file that has unreadable ones."""
-        by_attribute = written.get("columns")
+        by_attribute, retired = written.get("columns"), written.get("retired")
         parts = _Parts(
             table=_read(str, written.get("table")),
             name=_read(str, written.get("name", "")),
@@ -343,13 +368,21 @@ class Contract(Strict):
             drop=_read(tuple[str, ...], written.get("drop", ())) or (),
             partition=_read(tuple[PartitionField, ...], written.get("partition", ())) or (),
             enrich=_read(tuple[Enrichment, ...], written.get("enrich", ())) or (),
+            retired={
+                str(attribute): _read_column(attribute, spec)
+                for attribute, spec in (retired.items() if isinstance(retired, Mapping) else ())
+            },
         )
         return [*_unread_rules(by_attribute), *_mistakes(parts)]
 
 
 def _read_column(attribute: object, spec: object) -> Column | None:
     """Return a column, without its rules if these cannot be read: other parts of the file need its name and type."""
-    bare = {key: spec[key] for key in ("type", "rename") if key in spec} if isinstance(spec, Mapping) else spec
+    bare = (
+        {key: spec[key] for key in ("type", "rename", "renamed_from") if key in spec}
+        if isinstance(spec, Mapping)
+        else spec
+    )
     found: Column | None = _read(Column, _column_of(attribute, spec)) or _read(Column, _column_of(attribute, bare))
     return found
 
@@ -376,6 +409,7 @@ class _Parts:
     drop: Sequence[str]
     partition: Sequence[PartitionField]
     enrich: Sequence[Enrichment]
+    retired: Mapping[str, Column | None]
 
     @property
     def by_name(self) -> dict[str, Column]:
@@ -398,6 +432,7 @@ def _read(kind: Any, written: Any) -> Any:
 def _mistakes(parts: _Parts) -> Iterator[Mistake]:
     """Yield the mistakes between the parts of one contract."""
     yield from _name_mistakes(parts)
+    yield from past_mistakes(parts.columns, parts.retired)
     yield from _key_mistakes(parts)
     yield from _partition_mistakes(parts)
     expected = f"expected one of {sorted(parts.by_name)}"

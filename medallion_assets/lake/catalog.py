@@ -197,11 +197,14 @@ class Lake:
         key: Sequence[str] = (),
         partition_by: Sequence[tuple[str, str]] = (),
         properties: Mapping[str, str] = {},
+        renamed: Mapping[str, str] = {},
+        retired: Collection[str] = (),
     ) -> Table:
         """Return the table with this schema: create it if it is missing, and add the columns that it lacks.
 
         An added column is nullable, because older rows do not have it. A column that is nullable or wider in `schema`
-        becomes so in the table.
+        becomes so in the table. `renamed` has earlier names by name: such a column keeps its values. A column of
+        `retired` leaves the table; older snapshots keep it.
 
         Only a writer calls this; a reader calls `find`. `partition_by` has (column, Iceberg transform) pairs. Only a
         new table gets `properties`. Raises SchemaMismatch for any other difference, CommitConflict if another writer
@@ -210,6 +213,7 @@ class Lake:
         table = self.find(namespace, name)
         if table is None:
             table = self._create(namespace, name, iceberg_schema(schema, key), partition_by, properties)
+        self._evolve_names(table, renamed, retired)
         _refuse_other_layout(table, key, partition_by)
         present = table.schema()
         added, relaxed, widened = (
@@ -238,6 +242,31 @@ class Lake:
                 len(widened),
             )
         return table
+
+    def _evolve_names(self, table: Table, renamed: Mapping[str, str], retired: Collection[str]) -> None:
+        """Rename and retire the columns of a table that are not renamed or retired yet."""
+        present = table.schema().column_names
+        renames = {old: name for name, old in renamed.items() if old in present}
+        gone = [name for name in retired if name in present]
+        for old, name in renames.items():
+            if name in present:
+                raise SchemaMismatch(
+                    f"{'.'.join(table.name())} has both {old} and {name}, so {old} cannot be renamed. Retire {old}, or "
+                    "make the table again: medallion rebuild."
+                )
+        if not renames and not gone:
+            return
+        try:
+            with table.update_schema(allow_incompatible_changes=True) as change:
+                for old, name in renames.items():
+                    change.rename_column(old, name)
+                for name in gone:
+                    change.delete_column(name)
+        except CommitFailedException as lost:
+            raise CommitConflict(
+                f"{'.'.join(table.name())} was changed by another writer while its columns were changed. Try again."
+            ) from lost
+        log.info("%s: renamed %d columns, retired %d", ".".join(table.name()), len(renames), len(gone))
 
     def _create(
         self,
@@ -310,8 +339,9 @@ class Lake:
         """Return a DuckDB table expression that reads one snapshot with the table's current columns.
 
         `snapshot_id` None is the snapshot that `table` was loaded with; without any snapshot there are no rows. A
-        column that is younger than the snapshot is null. Raises TableMissing if the snapshot has expired,
-        SchemaMismatch for a table of another version of Iceberg's format, LakeUnavailable, LakeDamaged.
+        column that is younger than the snapshot is null, and a renamed one has its current name. Raises TableMissing
+        if the snapshot has expired, SchemaMismatch for a table of another version of Iceberg's format,
+        LakeUnavailable, LakeDamaged.
         """
         current = table.metadata.current_snapshot_id
         wanted = current if snapshot_id is None else snapshot_id
@@ -327,14 +357,17 @@ class Lake:
             return f"iceberg_scan({source})"
         scan = f"iceberg_scan({source}, snapshot_from_id={wanted})"
         known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
-        names = {field.name for field in known.fields}
-        younger = [field.name for field in table.schema().fields if field.name not in names]
-        if not younger:
+        then = {field.field_id: field.name for field in known.fields}
+        if then == {field.field_id: field.name for field in table.schema().fields}:
             return scan
         with self.duckdb() as connection:
             types = duck.sql_types(connection, file_schema(table.schema()))
-        nulls = ", ".join(f"NULL::{types[name]} AS {duck.identifier(name)}" for name in younger)
-        return f"(SELECT *, {nulls} FROM {scan})"
+        columns = ", ".join(
+            f"{duck.identifier(then[field.field_id]) if field.field_id in then else f'NULL::{types[field.name]}'} "
+            f"AS {duck.identifier(field.name)}"
+            for field in table.schema().fields
+        )
+        return f"(SELECT {columns} FROM {scan})"
 
 
 def _keys(session: boto3.Session) -> duck.Keys:
@@ -379,10 +412,12 @@ def _refuse_other_layout(table: Table, key: Sequence[str], partition_by: Sequenc
     wanted = {(field.source_id, field.transform) for field in partition_spec(table.schema(), partition_by).fields}
     if present != wanted:
         raise SchemaMismatch(
-            f"{'.'.join(table.name())} is partitioned by {table.spec()}, not by {list(partition_by)}. Make a new table."
+            f"{'.'.join(table.name())} is partitioned by {table.spec()}, not by {list(partition_by)}. Make it again: "
+            "medallion rebuild."
         )
     identifiers = table.schema().identifier_field_names()
     if identifiers and identifiers != set(key):
         raise SchemaMismatch(
-            f"{'.'.join(table.name())} has the key {sorted(identifiers)}, not {sorted(key)}. Make a new table."
+            f"{'.'.join(table.name())} has the key {sorted(identifiers)}, not {sorted(key)}. Make it again: medallion "
+            "rebuild."
         )

@@ -73,11 +73,12 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
         before, now = table.find_field(name).doc, _doc(wanted.field(name))
         if present[name] == declared[name]:
             _refuse_other_form(name, before, now)
-        elif not holds(present[name], declared[name]) and not _may_become(present[name], declared[name]):
+        elif not holds(present[name], declared[name]) and not may_become(present[name], declared[name]):
             raise SchemaMismatch(
                 f"The table's column {name} is {before or present[name]} and cannot become {now or declared[name]}: an "
                 "int may become a bigint, a decimal may get more digits before its point, a struct may get fields. For "
-                "any other type give the attribute another name in the contract, and materialize the days again."
+                "any other type give the attribute another name in the contract (rename), or make the table again: "
+                "medallion rebuild."
             )
     return [field for field in requested.fields if field.name not in present]
 
@@ -92,18 +93,18 @@ def widened_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     ]
 
 
-def _may_become(present: pa.DataType, declared: pa.DataType) -> bool:
+def may_become(present: pa.DataType, declared: pa.DataType) -> bool:
     """Return whether Iceberg lets a type grow so (https://iceberg.apache.org/spec/#schema-evolution)."""
     if pa.types.is_struct(present) and pa.types.is_struct(declared):
         before, after = ({field.name: field for field in kind} for kind in (present, declared))
         added, gone = after.keys() - before.keys(), before.keys() - after.keys()
-        return all(_may_become(before[name].type, after[name].type) for name in before.keys() & after.keys()) and all(
+        return all(may_become(before[name].type, after[name].type) for name in before.keys() & after.keys()) and all(
             field.nullable for field in [*map(after.get, added), *map(before.get, gone)] if field is not None
         )
     if pa.types.is_map(present) and pa.types.is_map(declared):
-        return bool(present.key_type == declared.key_type) and _may_become(present.item_type, declared.item_type)
+        return bool(present.key_type == declared.key_type) and may_become(present.item_type, declared.item_type)
     if _is_list(present) and _is_list(declared):
-        return _may_become(present.value_type, declared.value_type)
+        return may_become(present.value_type, declared.value_type)
     if pa.types.is_decimal(present) and pa.types.is_decimal(declared):
         return bool(declared.scale == present.scale and declared.precision >= present.precision)
     return bool(present == declared or (pa.types.is_int32(present) and pa.types.is_int64(declared)))
@@ -118,7 +119,8 @@ def _refuse_other_form(name: str, before: str | None, now: str | None) -> None:
     if before and now and before != now and "struct" not in now:
         raise SchemaMismatch(
             f"The table's column {name} holds values of {before}, and is declared {now}: old rows would keep their "
-            "form. Give the attribute another name in the contract, and materialize the days again."
+            "form. Give the attribute another name in the contract (rename), or make the table again: medallion "
+            "rebuild."
         )
 
 

@@ -310,7 +310,7 @@ def _source_texts_sql(contract: Contract, items: str) -> str:
     """Return a SELECT of `_item` with `_text_0`, ... of the contract's columns, `_extra_text` and `_odd`."""
     columns = list(contract.columns.values())
     shapes = {column.attribute: shape(column.type) for column in columns}
-    shapes |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
+    shapes |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.dropped}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(shapes))}
     transformed = ", ".join(
         f"json_transform(_item, {literal(json.dumps({name: shapes[name] for name in group}))}) AS {image}"

@@ -60,7 +60,7 @@ def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
     kept = {
         name: comparable(tagged)
         for name, tagged in item.items()
-        if name not in contract.drop
+        if name not in contract.dropped
         and (name not in contract.columns or _more_inside(contract.columns[name].type, tagged))
     }
     return kept or None

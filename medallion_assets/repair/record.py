@@ -25,7 +25,7 @@ def describe_difference(contract: Contract, difference: Difference) -> dict[str,
         names = [name for name in source if source[name] != lake.get(name)]
     after = None
     if difference.item is not None:
-        after = {name: value for name, value in difference.item.items() if name not in contract.drop}
+        after = {name: value for name, value in difference.item.items() if name not in contract.dropped}
     return {
         "kind": difference.kind,
         "column_names": names,

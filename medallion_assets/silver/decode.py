@@ -44,6 +44,9 @@ _DELETED_BY = """CASE WHEN json_extract_string(user_identity, '$.principalId') =
         WHEN contains(sequence_number, '+') THEN 'repair' ELSE 'user' END"""
 
 
+_UNDECLARED = f"left(array_to_string(json_keys(_extra), ', '), {_QUOTED_CHARACTERS})"
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The rows of a Bronze table, split in two.
@@ -101,7 +104,7 @@ def decode_sql(contract: Contract) -> str:
     The contract's columns are `_value_0`, ... until the last step, so that they may have any name.
     """
     structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
-    structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.drop}
+    structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.dropped}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(structures))}
     transformed = ",\n    ".join(
         f"json_transform(image, {literal(json.dumps({name: structures[name] for name in group}))}) AS {image}"
@@ -184,6 +187,10 @@ def _problem(contract: Contract) -> str:
         shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_QUOTED_CHARACTERS}), 'nothing')"
         missing = f" OR {_value_name(at)} IS NULL" if column in contract.key_columns else ""
         cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
+    if contract.shape == "freeze":
+        cases.append(
+            _case("_extra IS NOT NULL", None, f"'attributes that the contract does not declare: ' || {_UNDECLARED}")
+        )
     names = {column.name: _value_name(at) for at, column in enumerate(contract.columns.values())}
     cases += [
         _case(f"NOT removed AND {rule.breaks}", rule.column, literal(f"breaks the rule {rule.name}"))

@@ -127,7 +127,7 @@ def version_sql(alias: str = "") -> str:
 
 
 def ensure_silver_table(lake: Lake, contract: Contract, schema: pa.Schema) -> Table:
-    """Return the contract's Silver table to a writer: create it, or add the columns that it lacks.
+    """Return the contract's Silver table to a writer: create it, or change its columns to those of the contract.
 
     `schema` is the result of `silver_schema`. Raises SchemaMismatch, LakeUnavailable.
     """
@@ -137,6 +137,8 @@ def ensure_silver_table(lake: Lake, contract: Contract, schema: pa.Schema) -> Ta
         schema,
         key=contract.key_names,
         partition_by=[(part.column, part.transform) for part in contract.partition],
+        renamed={name: column.renamed_from for name, column in contract.by_name.items() if column.renamed_from},
+        retired=[column.name for column in contract.retired.values()],
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from medallion_assets.errors import SchemaMismatch
 from medallion_assets.lake import maintenance
-from medallion_assets.silver.table import SILVER
+from medallion_assets.silver.table import QUARANTINE, SILVER
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
 BEFORE = {
@@ -105,3 +105,62 @@ def test_any_other_change_is_refused_with_the_way_out(bench: Bench, columns: dic
         SchemaMismatch, match=said + r".*give the attribute another name|" + said + r".*Give the attribute"
     ):
         bench.merge_pending("things")
+
+
+def test_a_renamed_column_keeps_its_values_and_a_retired_one_leaves(bench: Bench) -> None:
+    bench.put(thing(1, "a", "1"), thing(2, "b", "2"))
+    bench.merge_pending("things")
+    before = bench.lake.table(SILVER, "things")
+    columns = BEFORE | {"N": {"type": "bigint", "rename": "number", "renamed_from": "n"}}
+    columns.pop("Gone")
+    bench.domain = domain(contract("Things", columns, key="Id", retired={"Gone": "string"}))
+    bench.put(thing(3, "b", "3"))
+    for _ in range(2):  # what is done already is not done again
+        bench.merge_pending("things")
+    assert {row["id"]: row["number"] for row in bench.rows("things")} == {"a": 1, "b": 3}
+    assert all("gone" not in row and "n" not in row and "Gone" not in row["_extra"] for row in bench.rows("things"))
+    now = bench.lake.table(SILVER, "things")
+    assert now.schema().find_field("number").field_id == before.schema().find_field("n").field_id
+    old = before.metadata.current_snapshot_id
+    with bench.lake.duckdb() as connection:
+        rows = connection.execute(f"SELECT id, number FROM {bench.lake.scan_sql(now, old)} ORDER BY id").fetchall()
+    assert rows == [("a", 1), ("b", 2)], "an older snapshot is read with the names of today"
+    assert [row["gone"] for row in before.scan(snapshot_id=old).to_arrow().to_pylist()] == ["here", "here"]
+
+
+def test_a_column_is_not_renamed_to_one_that_the_table_has(bench: Bench) -> None:
+    bench.put(thing(1, "a", "1"))
+    bench.merge_pending("things")
+    declare(bench, BEFORE | {"New": "date"})
+    bench.put(thing(2, "b", "1"))
+    bench.merge_pending("things")
+    columns = {name: type_ for name, type_ in BEFORE.items() if name != "Gone"}
+    declare(bench, columns | {"New": {"type": "date", "renamed_from": "gone"}})
+    bench.put(thing(3, "c", "1"))
+    with pytest.raises(SchemaMismatch, match=r"both gone and new.*Retire gone, or make the table again"):
+        bench.merge_pending("things")
+
+
+def test_a_frozen_table_takes_no_attribute_that_it_does_not_declare(bench: Bench) -> None:
+    frozen = contract("Things", BEFORE, key="Id", shape="freeze", rules={"quarantine_share": {"max": 1}})
+    bench.domain = domain(frozen)
+    more = {"More": {"S": "x"}, "S": {"M": {"A": {"N": "1"}}}, "M": {"M": {}}}
+    whole = {"S": {"M": {"A": {"N": "1"}}}, "M": {"M": {}}}
+    bench.put(thing(1, "a", "1", **whole), thing(2, "b", "2", **more))
+    (result,) = bench.merge_pending("things")
+    assert (result.inserted, result.quarantined) == (1, 1)
+    (row,) = bench.rows("things", namespace=QUARANTINE)
+    assert row["reason"] == "attributes that the contract does not declare: More" and row["column_name"] is None
+    bench.put(record("Things", 3, {"Id": {"S": "b"}}, None))
+    assert bench.merge_pending("things")[0].deleted == 1, "a deletion has no attributes but its key"
+
+
+def test_a_scalar_that_becomes_a_map_goes_to_quarantine(bench: Bench) -> None:
+    bench.domain = domain(contract("Things", BEFORE, key="Id", rules={"quarantine_share": {"max": 1}}))
+    bench.put(thing(1, "a", "1"), thing(2, "b", "2"))
+    bench.merge_pending("things")
+    bench.put(thing(3, "a", "1", Gone={"M": {"text": {"S": "here"}}}))
+    assert bench.merge_pending("things")[0].quarantined == 1
+    assert {row["id"]: row["gone"] for row in bench.rows("things")} == {"a": "here", "b": "here"}
+    (row,) = bench.rows("things", namespace=QUARANTINE)
+    assert row["column_name"] == "gone" and "saw" in row["reason"]

@@ -113,12 +113,14 @@ def judge(contract: Contract, change: Change) -> Verdict:
             broken.add(column.name)
     if broken:
         return Verdict(None, frozenset(broken))
-    known = {*contract.columns, *contract.drop}
+    known = {*contract.columns, *contract.dropped}
     extra = {
         name: value
         for name, value in image.items()
         if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
     }
+    if extra and contract.shape == "freeze":
+        return Verdict(None, frozenset())
     row["_extra"] = normal(extra) if extra else None
     return Verdict(row | meta(change), frozenset())
 

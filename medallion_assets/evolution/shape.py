@@ -1,0 +1,73 @@
+"""The shape of a Silver table: its columns, key and partition, as a contract declares them or as the lake has them.
+
+Belongs here: what two shapes are compared by. Does not belong here: comparing (changes), reading a commit (committed)
+or the lake (published).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
+
+
+@dataclass(frozen=True)
+class ColumnShape:
+    """One column.
+
+    - text: its type as a contract writes it
+    - stored: the Arrow type that it is stored as
+    - required: whether it is never null
+    - attribute: what it is read from; None if it is copied from another table, or if that is not known
+    """
+
+    text: str
+    stored: pa.DataType
+    required: bool
+    attribute: str | None = None
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """One Silver table.
+
+    - source: the DynamoDB table; None if it is not known
+    - key: its columns' names, hash before range
+    - partition: (column, transform) pairs
+    - dropped: the attributes that do not reach it; None if they are not known
+    - freezes: whether an attribute that is not declared sends a row to quarantine; None if it is not known
+    - rows: how many it has; None if nobody counted
+    """
+
+    source: str | None
+    columns: Mapping[str, ColumnShape]
+    key: tuple[str, ...]
+    partition: tuple[tuple[str, str], ...]
+    dropped: frozenset[str] | None = None
+    freezes: bool | None = None
+    rows: int | None = None
+
+
+def declared_shape(contract: Contract, domain: Domain) -> TableShape:
+    """Return the shape that a contract declares, with the columns that enrichment adds."""
+    columns = {
+        name: ColumnShape(
+            text=str(type_),
+            stored=type_.arrow(),
+            required=name in contract.required_names,
+            attribute=contract.by_name[name].attribute if name in contract.by_name else None,
+        )
+        for name, type_ in domain.silver_columns(contract).items()
+    }
+    return TableShape(
+        source=contract.table,
+        columns=columns,
+        key=contract.key_names,
+        partition=tuple((part.column, part.transform) for part in contract.partition),
+        dropped=frozenset(contract.dropped),
+        freezes=contract.shape == "freeze",
+    )
