@@ -26,7 +26,7 @@ def diff(
     running: Annotated[bool, typer.Option("--lake", help="Compare with the tables of the lake.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Print what the contracts change: what it means, what it costs, and what must be decided.
+    """Print what changes of the contracts mean and cost.
 
     Exits 0 if nothing must be decided, 1 if a change needs a word in the contract or a rebuild, and 2 for contracts
     that cannot be read or a commit that is not there. It changes nothing.
