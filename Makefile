@@ -136,7 +136,7 @@ lock-check: install
 	@diff -r -x '*.in' requirements build/requirements || { echo "The requirements do not match pyproject.toml: run make lock."; exit 1; }
 	@! grep -nE 'https?://|--index-url' requirements/*.txt medallion_assets/local/emulator.txt || { echo "The requirements name an index; they must not."; exit 1; }
 
-dashboards: install ## Grafana's dashboards, alerts and provisioning anew after a change in grafana/
+dashboards: install ## Grafana's dashboards, alerts and provisioning (ARGS="--domain PATH --out FOLDER" for another domain)
 	@$(BIN)/python -m grafana $(ARGS)
 
 pictures: install ## the README's pictures of the dashboards (needs npm, Chromium and 600 MB; ARGS="--of-demo ." while a demo runs)

@@ -6,6 +6,7 @@ with the row's texts as labels; no row at all is no alert, unless the rule says 
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,17 @@ from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 
 from grafana.environment import Environment
 from grafana.freshness import LATEST_OBSERVATION
+from grafana.mart_dashboard import short_uid
 from grafana.panels import PLUGIN
-from grafana.sales import DAILY, PRODUCTS
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.engines.expression import read_expression
+from medallion_assets.gold import dashboard_file
+from medallion_assets.gold.dashboard_file import DashboardFile
+from medallion_assets.gold.measures import day
 from medallion_assets.gold.spec import Mart
+
+RUNBOOK: Final = "docs/runbook.md: "
+"""What a heading of our runbook stands behind."""
 
 EXPRESSION: Final = "__expr__"
 """The data source uid of Grafana's own expressions."""
@@ -43,7 +51,7 @@ SMALLEST_SHARE: Final = 0.001
 class Alert:
     """One rule: it fires while the query's number is above `above` for as long as `pending`.
 
-    `name` is unique among the rules; `runbook` is the heading in docs/runbook.md of what to do.
+    `name` is unique among the rules; `runbook` says what to do: ours, under which heading.
     """
 
     name: str
@@ -64,7 +72,7 @@ def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
             name="stale-gold",
             title="Gold is stale",
             summary="gold.{{ .Labels.table_name }} lacks changes that were captured more than an hour ago.",
-            runbook="Gold is behind",
+            runbook=RUNBOOK + "Gold is behind",
             sql=f"""
             SELECT table_name, date_diff('second', contains_to, current_timestamp) AS seconds
             FROM ops.health
@@ -79,7 +87,7 @@ def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
             name="quarantine-rate",
             title="Quarantine rate",
             summary="More than half of the share of bad changes that holds a batch of {{ .Labels.table_name }} back.",
-            runbook="Rows in quarantine",
+            runbook=RUNBOOK + "Rows in quarantine",
             sql=f"""
             SELECT
                 table_name,
@@ -123,7 +131,7 @@ def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
             name="not-verified",
             title="Silver was not verified",
             summary="{{ .Labels.table_name }} was not compared with its source for more than 26 hours.",
-            runbook="Silver was not verified",
+            runbook=RUNBOOK + "Silver was not verified",
             sql=f"""
             SELECT
                 table_name,
@@ -140,7 +148,7 @@ def pipeline_alerts(domain: Domain, marts: Iterable[Mart]) -> list[Alert]:
             name="blocking-check",
             title="A blocking check failed",
             summary="{{ .Labels.check_name }} of {{ .Labels.asset }} holds its data back.",
-            runbook="A blocking check failed",
+            runbook=RUNBOOK + "A blocking check failed",
             sql="""
             SELECT
                 layer || '/' || table_name AS asset,
@@ -163,7 +171,7 @@ def _any_in_silver(name: str, title: str, summary: str, count: str) -> Alert:
         name=name,
         title=title,
         summary=summary,
-        runbook=title,
+        runbook=RUNBOOK + title,
         sql=f"""
         SELECT table_name, {count}
         FROM ops.health
@@ -184,7 +192,7 @@ def heartbeat_alerts(marts: Iterable[Mart]) -> list[Alert]:
             name="heartbeat",
             title="The heartbeat does not arrive",
             summary="The item of every five minutes has not arrived in {{ .Labels.place }} for a quarter of an hour.",
-            runbook="The heartbeat does not arrive",
+            runbook=RUNBOOK + "The heartbeat does not arrive",
             sql=f"""
             SELECT
                 layer || '.' || table_name AS place,
@@ -202,41 +210,46 @@ def heartbeat_alerts(marts: Iterable[Mart]) -> list[Alert]:
     ]
 
 
-def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
-    """Those of the shipped shop. Raises KeyError if it has no longer the marts they are about."""
-    daily, products = marts[DAILY].name, marts[PRODUCTS].name
-    return [
-        Alert(
-            name="stock-critical",
-            title="Stock is critical",
-            summary="Products of {{ .Labels.category }} that sold this week have less than 10 pieces left.",
-            runbook="Stock is critical",
-            sql=f"""
-            SELECT category, COUNT(*) AS products
-            FROM gold.{products}
-            WHERE stock_status = 'Critical' AND orders_7d > 0
-            GROUP BY category
-            """,
-            above=0,
-            pending="15m",
-            severity="ticket",
-        ),
-        Alert(
-            name="revenue-weekday",
-            title="Revenue far from the same weekday",
-            summary="Yesterday's revenue differs by more than half from the mean of this weekday in the weeks before.",
-            runbook="Revenue is far from the same weekday",
-            sql=f"""
+def mart_alerts(file: DashboardFile, marts: Mapping[str, Mart]) -> list[Alert]:
+    """Those of a dashboard's description, which is checked against `marts`."""
+    return [_described_alert(name, described, marts[described.mart]) for name, described in file.alerts.items()]
+
+
+def _described_alert(name: str, described: dashboard_file.Alert, mart: Mart) -> Alert:
+    above: float = 0
+    summary = re.sub(r"\{(\w+)\}", r"{{ .Labels.\1 }}", described.summary)
+    if (counted := described.count) is not None:
+        by = counted.by
+        condition = read_expression(counted.where, mart.columns, aggregate=False)
+        sql = f"SELECT {by + ', ' if by else ''}COUNT(*) AS found FROM gold.{mart.name} WHERE {condition}"
+        sql = f"{sql} GROUP BY {by}" if by else sql
+    else:
+        sql, above = _weekday_sql(mart, described.weekday.column if described.weekday else ""), HALF
+    return Alert(
+        name=name.replace("_", "-"),
+        title=described.title,
+        summary=summary,
+        runbook=described.runbook,
+        sql=sql,
+        above=above,
+        pending=f"{described.minutes}m" if described.minutes else "0s",
+        severity=described.severity,
+    )
+
+
+def _weekday_sql(mart: Mart, column: str) -> str:
+    """SQL: how far yesterday's sum is from the mean of its weekday in the weeks before, as a share of that."""
+    return f"""
             WITH days AS (
-                SELECT date_diff('day', order_date, current_date) AS age, CAST(SUM(total_revenue) AS DOUBLE) AS revenue
-                FROM gold.{daily}
-                WHERE order_date >= current_date - INTERVAL '57' DAY AND order_date < current_date
-                GROUP BY order_date
+                SELECT date_diff('day', {day(mart)}, current_date) AS age, CAST(SUM({column}) AS DOUBLE) AS summed
+                FROM gold.{mart.name}
+                WHERE {day(mart)} >= current_date - INTERVAL '57' DAY AND {day(mart)} < current_date
+                GROUP BY {day(mart)}
             ),
             compared AS (
                 SELECT
-                    SUM(CASE WHEN age = 1 THEN revenue ELSE 0 END) AS yesterday,
-                    AVG(CASE WHEN age > 1 THEN revenue END) AS usual,
+                    SUM(CASE WHEN age = 1 THEN summed ELSE 0 END) AS yesterday,
+                    AVG(CASE WHEN age > 1 THEN summed END) AS usual,
                     COUNT(CASE WHEN age > 1 THEN 1 END) AS weeks
                 FROM days
                 WHERE age % 7 = 1
@@ -244,12 +257,7 @@ def shop_alerts(marts: Mapping[str, Mart]) -> list[Alert]:
             SELECT ABS(yesterday - usual) / usual AS difference
             FROM compared
             WHERE usual > 0 AND weeks >= 3
-            """,
-            above=HALF,
-            pending="0s",
-            severity="ticket",
-        ),
-    ]
+            """
 
 
 def _allowed(domain: Domain) -> str:
@@ -287,7 +295,7 @@ def rule(alert: Alert, environment: Environment) -> dict[str, Any]:
     day = RelativeTimeRange(from_val=86_400, to=0)
     built = (
         alerting.Rule(alert.title)
-        .uid(f"{environment.uid}-{alert.name}")
+        .uid(short_uid(f"{environment.uid}-{alert.name}"))
         .condition("B")
         .queries(
             [
@@ -299,7 +307,7 @@ def rule(alert: Alert, environment: Environment) -> dict[str, Any]:
         .no_data_state(alert.silence)
         .exec_err_state("Error")
         .labels({"severity": alert.severity, "environment": environment.name})
-        .annotations({"summary": alert.summary, "runbook": f"docs/runbook.md: {alert.runbook}"})
+        .annotations({"summary": alert.summary, "runbook": alert.runbook})
         .build()
         .to_json()
     )

@@ -71,7 +71,18 @@ def lay_out(
     built = made.build()
     for number, box in enumerate(built.panels or [], start=1):
         box.id_val = number
+    _flow([box.grid_pos for box in built.panels or [] if box.grid_pos is not None])
     return built
+
+
+def _flow(boxes: Sequence[dashboard.GridPos]) -> None:
+    """Put boxes beside each other, and below when the next one does not fit: the SDK lets it stick out."""
+    x = y = below = 0
+    for box in boxes:
+        if x + box.w > COLUMNS:
+            x, y = 0, below
+        box.x, box.y = x, y
+        x, below = x + box.w, max(below, y + box.h)
 
 
 def asset_url(asset: str) -> str:

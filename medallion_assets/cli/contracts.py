@@ -6,7 +6,7 @@ Belongs here: what is about files that are there. Does not belong here: proposin
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from medallion_assets.contracts.loader import Domain
     from medallion_assets.contracts.model import Column, Contract
     from medallion_assets.contracts.types import ColumnType
+    from medallion_assets.gold.dashboard_file import DashboardFile
     from medallion_assets.gold.spec import Mart
     from medallion_assets.local.workload import Workload
 
-File = Literal["contract", "mart", "workload"]
+File = Literal["contract", "mart", "workload", "dashboard"]
 
 app = typer.Typer(help="Check, compare and propose contracts.", no_args_is_help=True)
 app.command()(infer)
@@ -42,7 +43,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the contracts, marts and workload of a domain; print them.
+    """Check the files of a domain, and print what they say.
 
     Exits 2 if there are mistakes, and names file and field of each. It does not open the lake. A note names every
     attribute under `drop` that the workload does not write.
@@ -57,7 +58,7 @@ def check(
     from medallion_assets.local.workload import FILE
 
     loaded = load_domain(domain or default_domain())
-    marts, workload = _load_rest(loaded)
+    marts, dashboards, workload = _load_rest(loaded)
     for note in _notes(loaded, workload):
         typer.echo(note, err=True)
     if as_json:
@@ -67,7 +68,7 @@ def check(
                 mart.name: {name: str(column.type) for name, column in mart.columns.items()} for mart in marts
             },
         }
-        print_json({**_described(loaded), **shown, "workload": workload is not None})
+        print_json({**_described(loaded), **shown, "dashboards": list(dashboards), "workload": workload is not None})
         return
     for contract in loaded.tables:
         print_table(
@@ -87,6 +88,7 @@ def check(
             [[one.name, str(one.type), one.description, _rules(one)] for one in mart.columns.values()],
         )
     typer.echo(f"marts: {', '.join(mart.name for mart in marts) or 'none'}")
+    typer.echo(f"dashboards: {', '.join(dashboards) or 'those that every mart has by itself'}")
     typer.echo(f"workload: {FILE if workload is not None else 'none'}")
     counts = f"{_counted(len(loaded.tables), 'contract')} and {_counted(len(marts), 'mart')}"
     typer.echo(f"{loaded.folder}: no mistakes in {counts}.")
@@ -99,7 +101,7 @@ def schema(
         Path | None, typer.Option(metavar="FOLDER", help="Write all of them there, as <kind>.schema.json.")
     ] = None,
 ) -> None:
-    """Print the JSON Schema of a contract, mart or workload file.
+    """Print the JSON Schema of a kind of file.
 
     Editors use it to complete and check these files.
 
@@ -135,18 +137,25 @@ def _model(file: File) -> type[BaseModel]:
             from medallion_assets.local.workload import Workload
 
             return Workload
+        case "dashboard":
+            from medallion_assets.gold.dashboard_file import DashboardFile
+
+            return DashboardFile
 
 
-def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Workload | None]:
-    """Return the marts, and the workload if there is one. Raises ContractError with the mistakes of both."""
+def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Mapping[str, DashboardFile], Workload | None]:
+    """Return the marts, dashboards and the workload if there is one. Raises ContractError with the mistakes of all."""
     from medallion_assets.errors import ContractError, MartError
+    from medallion_assets.gold.dashboard_file import load_dashboards
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.workload import FILE, load_workload
 
     marts: tuple[Mart, ...] = ()
+    dashboards: Mapping[str, DashboardFile] = {}
     workload, wrong = None, []
     try:
         marts = load_marts(domain)
+        dashboards = load_dashboards(domain, marts)
     except (ContractError, MartError) as mistakes:
         wrong.append(str(mistakes))
     try:
@@ -155,7 +164,7 @@ def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Workload | None]:
         wrong.append(str(mistakes))
     if wrong:
         raise ContractError("\n".join(wrong))
-    return marts, workload
+    return marts, dashboards, workload
 
 
 def _notes(domain: Domain, workload: Workload | None) -> Iterator[str]:

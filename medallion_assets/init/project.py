@@ -37,13 +37,20 @@ _OTHERS: Final = {
     Path(medallion_assets.local.__file__).with_name("dagster.yaml"): "dagster.yaml",
     **{
         Path(medallion_assets.contracts.__file__).with_name(f"{kind}.schema.json"): f"schemas/{kind}.schema.json"
-        for kind in ("contract", "mart", "workload")
+        for kind in ("contract", "mart", "workload", "dashboard")
     },
 }
 """Files of the package itself that every project gets a copy of."""
 
-_DOMAIN: Final = ("domain.yaml", "tables/*.yaml", "marts/*/mart.yaml", "marts/*/query.sql", "workload.yaml")
-_SCHEMA_LINE: Final = re.compile(r"(?<=\$schema=)\S*/(?=(?:contract|mart|workload)\.schema\.json)")
+_DOMAIN: Final = (
+    "domain.yaml",
+    "tables/*.yaml",
+    "marts/*/mart.yaml",
+    "marts/*/query.sql",
+    "dashboards/*.yaml",
+    "workload.yaml",
+)
+_SCHEMA_LINE: Final = re.compile(r"(?<=\$schema=)\S*/(?=(?:contract|mart|workload|dashboard)\.schema\.json)")
 
 
 def write_project(parent: Path, name: str, *, source: str = EXAMPLE_DOMAIN) -> list[str]:

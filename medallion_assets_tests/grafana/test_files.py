@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from grafana.__main__ import main
 from grafana.environment import COMMITTED, Environment
 from grafana.files import DATA_SOURCE, FOLDER, TRINO, TRINO_PLUGIN, generated, local
+from grafana.mart_dashboard import short_uid
 from grafana.provisioning import MOUNTED
 from infra import settings
 from medallion_assets.contracts.loader import domain_folder
@@ -63,12 +64,32 @@ def test_another_environments_files_name_its_own_account_and_no_others() -> None
 
 def test_the_files_are_those_of_the_environments_domain(tmp_path: Path) -> None:
     files = generated(replace(Environment.load(COMMITTED), domain=FLEET))
-    assert {path.stem for path in files if path.parts[0] == "dashboards"} == {"pipeline-health", "data-quality"}
+    assert {path.stem for path in files if path.parts[0] == "dashboards"} == {
+        *("pipeline-health", "data-quality"),
+        "daily_distance",
+    }
     text = "".join(files.values())
     assert "silver/trips" in text and "gold/daily_distance" in text
     assert not [name for name in ("orders", "customers", "daily_sales_by_region", "Shop") if name in text]
     copy = shutil.copytree(domain_folder("ecommerce"), tmp_path / "copied-shop")
     assert Path("dashboards/sales.json") in generated(replace(Environment.load(COMMITTED), domain=str(copy)))
+
+
+def test_another_domains_files_are_written_by_its_folder(tmp_path: Path) -> None:
+    assert main(["--domain", FLEET, "--out", str(tmp_path)]) == 0
+    board = json.loads((tmp_path / "dashboards/daily_distance.json").read_text())
+    titles = [panel["title"] for panel in board["panels"] if panel["type"] != "row"]
+    assert titles[3:] == ["Trips, 7 days", "Distance km, 7 days", "Trips by depot", "Distance km by depot"]
+    rules = yaml.safe_load((tmp_path / "provisioning/alerting/rules.yaml").read_text())["groups"]
+    (own,) = next(group["rules"] for group in rules if group["name"] == "Marts")
+    assert own["title"] == "Trips of daily distance is far from the same weekday"
+
+
+def test_a_uid_that_grafana_would_refuse_is_cut_and_stays_its_own() -> None:
+    long = "medallion-" + "revenue_of_every_machine_per_day"
+    uids = {short_uid(f"{long}_{end}") for end in "ab"} | {short_uid("medallion-sales")}
+    assert len(uids) == 3 and "medallion-sales" in uids
+    assert max(map(len, uids)) == 40
 
 
 @pytest.mark.parametrize(

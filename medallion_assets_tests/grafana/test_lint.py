@@ -14,6 +14,7 @@ from grafana.files import FOLDER
 from grafana.lint import lint_dashboards, lint_rules
 from medallion_assets.ops.tables import CHECKS, HEALTH
 from medallion_assets_tests.gold.shop import MARTS
+from medallion_assets_tests.grafana.test_queries import by_themselves
 
 Json = dict[str, Any]
 
@@ -36,7 +37,7 @@ SOURCES = [source["uid"] for source in provisioned("datasources/medallion.yaml")
 
 
 def test_the_dashboards_keep_the_rules() -> None:
-    assert lint_dashboards(DASHBOARDS, PARTITIONS) == []
+    assert lint_dashboards({**DASHBOARDS, **by_themselves()}, PARTITIONS) == []
 
 
 def test_the_alert_rules_keep_the_rules() -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pytest
 import yaml
 
 from grafana.alerts import SMALLEST_SHARE, _allowed, pipeline_alerts
-from grafana.files import FOLDER
+from grafana.default_dashboard import default_dashboard
+from grafana.environment import COMMITTED, Environment
+from grafana.files import FOLDER, plain
+from grafana.mart_dashboard import mart_dashboard
 from medallion_assets.contracts.loader import domain_folder, load_domain
 from medallion_assets.engines.embedded import Embedded
 from medallion_assets.gold.spec import load_marts
@@ -30,7 +34,18 @@ VARIABLES = {"region": REGIONS, "table": (*DOMAIN.by_name, *MARTS)}
 
 
 def dashboards() -> list[dict[str, Any]]:
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "dashboards").glob("*.json"))]
+    """Return the committed ones, and those that the shop's marts would have by themselves."""
+    committed = [
+        json.loads(file.read_text(encoding="utf-8")) for file in sorted((FOLDER / "dashboards").glob("*.json"))
+    ]
+    return [*committed, *by_themselves().values()]
+
+
+@cache
+def by_themselves() -> dict[str, dict[str, Any]]:
+    environment = Environment.load(COMMITTED)
+    described = {name: default_dashboard(mart) for name, mart in MARTS.items()}
+    return {name: plain(mart_dashboard(name, file, MARTS, environment)) for name, file in described.items()}
 
 
 def panels() -> Iterator[Any]:

@@ -144,7 +144,7 @@ def test_everything_is_brought_in_and_what_refers_to_what_is_there(grafana: Graf
     assert policies["receiver"] == "medallion-dev" == grafana.points["medallion-dev-sns"]["name"]
     assert "orgId" not in policies
     groups = {path: body for path, body in grafana.kept.items() if "/rule-groups/" in path}
-    assert set(groups) == {f"/api/v1/provisioning/folder/medallion-dev/rule-groups/{n}" for n in ("Pipeline", "Shop")}
+    assert set(groups) == {f"/api/v1/provisioning/folder/medallion-dev/rule-groups/{n}" for n in ("Pipeline", "Marts")}
     rules = [rule for group in groups.values() for rule in group["rules"]]
     assert len(rules) == 10
     for path, group in groups.items():
@@ -174,8 +174,8 @@ def test_policies_of_somebody_else_are_left_alone_and_nothing_is_sent(grafana: G
 
 
 def test_what_grafana_refuses_is_told_with_its_own_words(grafana: Grafana) -> None:
-    grafana.refuses = "/api/v1/provisioning/folder/medallion-dev/rule-groups/Shop"
-    with pytest.raises(GrafanaRefused, match=r"PUT http://.*/rule-groups/Shop: 400 .*invalid alert rule"):
+    grafana.refuses = "/api/v1/provisioning/folder/medallion-dev/rule-groups/Marts"
+    with pytest.raises(GrafanaRefused, match=r"PUT http://.*/rule-groups/Marts: 400 .*invalid alert rule"):
         list(GrafanaApi(grafana.url, SECRET).send(FILES))
 
 

@@ -40,7 +40,7 @@ def test_the_command_writes_a_domain_that_passes_its_check(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     written = init("shop")
     assert written.exit_code == 0, written.output
-    assert written.stdout.endswith("17 files. Now:\n  cd shop\n  medallion demo\n  pytest\n")
+    assert written.stdout.endswith("18 files. Now:\n  cd shop\n  medallion demo\n  pytest\n")
     checked = run(tmp_path / "shop", str(BIN / "medallion"), "contracts", "check")
     assert checked.returncode == 0 and "no mistakes in 1 contract and 1 mart." in checked.stdout, checked.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["shop"], "nothing else is left"
