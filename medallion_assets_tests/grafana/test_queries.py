@@ -66,33 +66,36 @@ def test_a_panels_query_gives_what_the_panel_draws(
 ) -> None:
     for target in panel["targets"]:
         found = run(engine, target["rawSQL"], now)
-        kinds = [field_kind(field.type) for field in found.schema]
-        assert not any(pa.types.is_decimal(field.type) for field in found.schema), "Grafana gets a decimal as text"
-        assert found.num_rows > 0, "nothing to draw"
-        match panel["type"]:
-            case "timeseries":
-                assert target["format"] == 0
-                assert found.column_names[0] == "time"
-                assert kinds[0] == TIME
-                assert set(kinds[1:]) <= {NUMBER, TEXT}
-                assert NUMBER in kinds
-                assert kinds.count(TEXT) <= 1
-                assert found["time"].to_pylist() == sorted(found["time"].to_pylist()), "long series must be in order"
-            case "stat":
-                assert target["format"] == 1
-                assert kinds.count(NUMBER) == 1
-                assert set(kinds) <= {NUMBER, TIME}
-            case "bargauge":
-                assert kinds == [TEXT, NUMBER]
-            case "table":
-                columns = {each["matcher"]["options"]: each["properties"] for each in panel["fieldConfig"]["overrides"]}
-                assert list(columns) == found.column_names
-                with_unit = {name for name, properties in columns.items() if "unit" in {p["id"] for p in properties}}
-                assert {
-                    name for name, kind in zip(found.column_names, kinds, strict=True) if kind == NUMBER
-                } == with_unit
-            case other:
-                raise AssertionError(f"nobody says what a {other} draws")
+        require_drawable(panel, target, found)
+
+
+def require_drawable(panel: dict[str, Any], target: dict[str, Any], found: pa.Table) -> None:
+    """Assert that the rows of a panel's query have the columns and types that the panel draws."""
+    kinds = [field_kind(field.type) for field in found.schema]
+    assert not any(pa.types.is_decimal(field.type) for field in found.schema), "Grafana gets a decimal as text"
+    assert found.num_rows > 0, "nothing to draw"
+    match panel["type"]:
+        case "timeseries":
+            assert target["format"] == 0
+            assert found.column_names[0] == "time"
+            assert kinds[0] == TIME
+            assert set(kinds[1:]) <= {NUMBER, TEXT}
+            assert NUMBER in kinds
+            assert kinds.count(TEXT) <= 1
+            assert found["time"].to_pylist() == sorted(found["time"].to_pylist()), "long series must be in order"
+        case "stat":
+            assert target["format"] == 1
+            assert kinds.count(NUMBER) == 1
+            assert set(kinds) <= {NUMBER, TIME}
+        case "bargauge":
+            assert kinds == [TEXT, NUMBER]
+        case "table":
+            columns = {each["matcher"]["options"]: each["properties"] for each in panel["fieldConfig"]["overrides"]}
+            assert list(columns) == found.column_names
+            with_unit = {name for name, properties in columns.items() if "unit" in {p["id"] for p in properties}}
+            assert {name for name, kind in zip(found.column_names, kinds, strict=True) if kind == NUMBER} == with_unit
+        case other:
+            raise AssertionError(f"nobody says what a {other} draws")
 
 
 @pytest.mark.parametrize("days", [7, 30, 90])
