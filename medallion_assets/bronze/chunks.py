@@ -105,7 +105,7 @@ def _of_object(name: str, rows: pa.Table) -> pa.Table:
 
 def require_json(rows: pa.Table, store: BronzeStore) -> None:
     """Check that every image is JSON. Raises CorruptObject that names the first object with one that is not."""
-    for column in ("keys", "new_image"):
+    for column in ("keys", "new_image", "old_image"):
         for name, image in zip(rows[OBJECT].to_pylist(), rows[column].to_pylist(), strict=True):
             try:
                 orjson.loads(image or "null")

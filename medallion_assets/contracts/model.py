@@ -28,6 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from medallion_assets.capture.naming import require_folder_name
+from medallion_assets.contracts.item_condition import ItemCondition, ItemConditionText
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
 from medallion_assets.contracts.names import identifier, owner, snake_case
 from medallion_assets.contracts.past_columns import past_mistakes
@@ -293,6 +294,12 @@ class Contract(Strict):
         default="evolve",
         description="An attribute that is not declared is kept in `_extra`, or sends its row to quarantine (`freeze`).",
     )
+    deleted_when: ItemConditionText | None = Field(
+        default=None, description="Items that the application has marked as deleted: they are not in Silver."
+    )
+    on_expiry: Literal["delete", "keep"] = Field(
+        default="delete", description="What an item's expiry by DynamoDB's time to live does to its row in Silver."
+    )
     rules: TableRules = TableRules()
     partition: tuple[PartitionField, ...] = ()
     enrich: tuple[Enrichment, ...] = ()
@@ -346,6 +353,7 @@ class Contract(Strict):
             self.key,
             dict(self.columns),
             self.drop,
+            self.deleted_when,
             self.partition,
             self.enrich,
             dict(self.retired),
@@ -366,6 +374,7 @@ class Contract(Strict):
                 for attribute, spec in (by_attribute.items() if isinstance(by_attribute, Mapping) else ())
             },
             drop=_read(tuple[str, ...], written.get("drop", ())) or (),
+            deleted_when=_read(ItemConditionText, written.get("deleted_when")),
             partition=_read(tuple[PartitionField, ...], written.get("partition", ())) or (),
             enrich=_read(tuple[Enrichment, ...], written.get("enrich", ())) or (),
             retired={
@@ -407,6 +416,7 @@ class _Parts:
     key: Key | None
     columns: Mapping[str, Column | None]
     drop: Sequence[str]
+    deleted_when: ItemCondition | None
     partition: Sequence[PartitionField]
     enrich: Sequence[Enrichment]
     retired: Mapping[str, Column | None]
@@ -434,6 +444,7 @@ def _mistakes(parts: _Parts) -> Iterator[Mistake]:
     yield from _name_mistakes(parts)
     yield from past_mistakes(parts.columns, parts.retired)
     yield from _key_mistakes(parts)
+    yield from _deletion_mistakes(parts)
     yield from _partition_mistakes(parts)
     expected = f"expected one of {sorted(parts.by_name)}"
     for number, enrichment in enumerate(parts.enrich):
@@ -452,6 +463,16 @@ def _key_mistakes(parts: _Parts) -> Iterator[Mistake]:
             yield Mistake(("key",), f"{attribute!r} has type {kind}; DynamoDB keys are string, number or binary")
     if parts.key.hash == parts.key.range:
         yield Mistake(("key",), "hash and range are the same attribute")
+
+
+def _deletion_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    if parts.deleted_when is None:
+        return
+    attribute, place = parts.deleted_when.attribute, ("deleted_when",)
+    if parts.key is not None and attribute in (parts.key.hash, parts.key.range):
+        yield Mistake(place, f"{attribute!r} is of the key, which never changes; expected another attribute")
+    elif attribute not in {*parts.columns, *parts.drop, *parts.retired}:
+        yield Mistake(place, f"{attribute!r} is neither in columns nor in drop; correct the name, or drop it")
 
 
 def _partition_mistakes(parts: _Parts) -> Iterator[Mistake]:

@@ -38,6 +38,7 @@ from medallion_assets.reconciliation.canonical import (
     source_text,
     typed_sql,
 )
+from medallion_assets.reconciliation.expected import expects_row
 from medallion_assets.reconciliation.reference_decoder import comparable, extra_of
 from medallion_assets.silver.decode import bronze_version_sql
 from medallion_assets.silver.table import DROPPED, EXTRA, IS_DELETION, OPEN, QUARANTINE
@@ -81,18 +82,23 @@ def of_source(
 ) -> Fingerprints:
     """Return fingerprints of the items in the pages (documents `{"Items": [...]}`), the key as text in `_key_0`, ...
 
-    The columns `typed` are added as the lake would store them, null for a value that does not fit. With `items`, the
-    item itself is added as `_item`, in DynamoDB JSON. `only` limits the keys to its own. Raises what `pages` raises.
+    Items that should have no row in Silver are left out. The columns `typed` are added as the lake would store them,
+    null for a value that does not fit. With `items`, the item itself is added as `_item`, in DynamoDB JSON; then the
+    others are there, too, and have no `_row_hash`. `only` limits the keys to its own. Raises what `pages` raises.
     """
     folder.mkdir()
-    reading = _SourceRows(contract, typed=typed, carried=["_item"] if items else [], only=only)
+    expected = expects_row(contract, "_item")
+    sought = _ITEMS if items else f"FROM ({_ITEMS}) WHERE {expected}"
+    reading = _SourceRows(
+        contract, typed=typed, carried=["_item"] if items else [], only=only, hashed=expected if items else "TRUE"
+    )
     rows = 0
 
     def write(number: int, batch: list[bytes]) -> int:
         bodies = pa.array([page.decode() for page in batch], pa.string())
         with lake.duckdb() as connection:
             connection.register("pages", pa.table({"body": bodies}))
-            return reading.write(connection, _ITEMS, folder / f"{number:06d}.parquet")
+            return reading.write(connection, sought, folder / f"{number:06d}.parquet")
 
     with ThreadPoolExecutor(_CONCURRENCY) as pool:
         waiting: deque[Future[int]] = deque()
@@ -208,8 +214,11 @@ class _SourceRows:
         typed: Sequence[str] = (),
         carried: Sequence[str] = (),
         only: Fingerprints | None = None,
+        hashed: str = "TRUE",
     ) -> None:
+        """`hashed` is SQL of whether a row of the columns `carried` gets its `_row_hash`."""
         self._contract = contract
+        self._hashed = hashed
         self._columns = list(contract.columns.values())
         self._typed = [(at, column) for at, column in enumerate(self._columns) if column.name in typed]
         self._carried = carried
@@ -228,7 +237,8 @@ class _SourceRows:
 
     def _outputs(self, types: Mapping[str, str], *, done: bool = False) -> str:
         """Return SQL of the columns to write."""
-        outputs = _hashes(self._contract)
+        key, row, *texts = _hashes(self._contract)
+        outputs = [key, f"CASE WHEN {self._hashed} THEN {row.removesuffix(' AS _row_hash')} END AS _row_hash", *texts]
         for at, column in self._typed:
             if _needs_python(column):
                 made = f"_value_{at}" if done else f"NULL::{types[column.name]}"

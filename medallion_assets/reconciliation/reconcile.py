@@ -37,6 +37,7 @@ from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.reconciliation.canonical import as_data, with_bytes
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now, silver_now, wait_until_merged
 from medallion_assets.reconciliation.comparison import Comparison
+from medallion_assets.reconciliation.expected import unexpired
 from medallion_assets.reconciliation.fingerprints import (
     Fingerprints,
     differing,
@@ -52,6 +53,7 @@ from medallion_assets.silver.table import (
     CAPTURED_AT,
     CHANGED_AT,
     DELETED,
+    EXPIRED_AT,
     EXTRA,
     IS_DELETION,
     QUARANTINE,
@@ -80,8 +82,8 @@ class Difference:
     """One confirmed difference.
 
     - key: the values of the key, as text
-    - item: the source's item in DynamoDB JSON; None if there is none
-    - source: the row that Silver should have; None without an item, empty if Silver lacks the row
+    - item: the source's item in DynamoDB JSON; None if there is none. A soft-deleted one is here, too
+    - source: the row that Silver should have; None if it should have none, empty if Silver lacks the row
     - lake: the row that Silver has; None if there is none
     - newest: the version of the newest change of the key that was merged (when its stream was created, and its sequence
       number); None if none is known
@@ -252,7 +254,7 @@ class _Reconciler:
         again = of_source(self.lake, self.contract, items, self.folder / "repeated-again", items=True, only=repeated)
         keys = ", ".join(f"_key_{at}" for at in range(len(self.contract.key_columns)))
         return f"""
-            SELECT l.*, a._item, '{_REPEATED}' AS _verdict FROM (
+            SELECT l.*, a._item, a._row_hash IS NOT NULL AS _expected, '{_REPEATED}' AS _verdict FROM (
                 SELECT * FROM {rows.sql} WHERE NOT {IS_DELETION}
                 QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _version DESC) = 1) l
             LEFT JOIN {again.sql} a USING (_key_hash)"""
@@ -335,7 +337,8 @@ class _Reconciler:
         moved = ["s._row_hash IS DISTINCT FROM a._row_hash", "f._version IS DISTINCT FROM l._version"]
         moved += [f"f.{identifier(f'_now_{name}')} IS DISTINCT FROM l.{identifier(f'_now_{name}')}" for name in names]
         judged = f"""
-            SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)}, a._item,
+            SELECT c._key_hash, {", ".join(f"coalesce(s.{key}, f.{key}, l.{key}) AS {key}" for key in keys)},
+                a._item, a._row_hash IS NOT NULL AS _expected,
                 l.* EXCLUDE (_key_hash, {", ".join(keys)}),
                 CASE WHEN a._row_hash IS NOT DISTINCT FROM l._row_hash AND NOT ({" OR ".join(wrong) or "FALSE"})
                         THEN 'equal'
@@ -349,7 +352,7 @@ class _Reconciler:
         return select(self.lake, judged, folder)
 
     def _verdicts(self, judged: Fingerprints) -> dict[str, int]:
-        counted = "count(*) FILTER (_verdict <> 'equal' OR _item IS NOT NULL)"
+        counted = "count(*) FILTER (_verdict <> 'equal' OR _expected)"
         with self.lake.duckdb() as connection:
             return dict(
                 connection.execute(f"SELECT _verdict, {counted} FROM {judged.sql} GROUP BY _verdict").fetchall()
@@ -360,7 +363,7 @@ class _Reconciler:
 
         `present` is the condition for a row of `first` to count as one.
         """
-        arrived = f"_verdict = 'equal' AND _item IS NOT NULL AND _key_hash NOT IN (SELECT _key_hash FROM {first.sql} "
+        arrived = f"_verdict = 'equal' AND _expected AND _key_hash NOT IN (SELECT _key_hash FROM {first.sql} "
         with self.lake.duckdb() as connection:
             ((rows,),) = connection.execute(
                 f"SELECT count(*) FROM {judged.sql} WHERE {arrived} WHERE {present})"
@@ -383,7 +386,7 @@ class _Reconciler:
         folder = self.folder / "published"
         if table is None:
             return self._nothing(folder)
-        return of_silver(self.lake, self.contract, self._scan(table, self.contract), folder)
+        return of_silver(self.lake, self.contract, self._unexpired(table), folder)
 
     def _quarantined(self, folder: Path) -> Fingerprints:
         if self.lake.find(QUARANTINE, self.contract.lake_name) is None:
@@ -423,29 +426,43 @@ class _Reconciler:
             rows = self._scan(there, self.domain.by_name[part.table])
             joins.append(f"LEFT JOIN {rows} s{at} ON r.{identifier(part.on)} = s{at}.{key}")
         more = "".join(f", {column}" for column in columns)
-        return f"(SELECT r.*{more} FROM {self._scan(table, self.contract)} r {' '.join(joins)})"
+        return f"(SELECT r.*{more} FROM {self._unexpired(table)} r {' '.join(joins)})"
 
     def _with_deleted(self, table: Table) -> str:
-        """Return SQL of the table's rows (see `_with_enrichment`) and of the deleted keys that it does not have.
+        """Return SQL of the table's rows (see `_with_enrichment`) and of the keys without one: deleted or expired.
 
-        - IS_DELETION: whether it is a deleted key; all columns of the contract but the key are null then
+        - IS_DELETION: whether it is such a key; all columns of the contract but the key are null then
         - `_version`: the version of this row
         - `_newest`: the greatest version of the key that was merged
         """
         rows = self._with_enrichment(table)
-        deleted = self.lake.find(DELETED, self.contract.lake_name)
         made = f"FALSE AS {IS_DELETION}, {version_sql('r')} AS _version"
-        if deleted is None:
+        gone = self._gone(table)
+        if gone is None:
             return f"(SELECT r.*, {made}, {version_sql('r')} AS _newest FROM {rows} r)"
         keys = ", ".join(map(identifier, self.contract.key_names))
-        known = [*map(identifier, self.contract.key_names), *VERSION, CHANGED_AT, CAPTURED_AT]
-        gone = f"(SELECT {', '.join(known)} FROM {self.lake.scan_sql(deleted, None)})"
         newest = f"greatest({version_sql('r')}, CASE WHEN d.{SEQUENCE} IS NOT NULL THEN {version_sql('d')} END)"
         return f"""(
             SELECT r.*, {made}, {newest} AS _newest FROM {rows} r LEFT JOIN {gone} d USING ({keys})
             UNION ALL BY NAME
             SELECT d.*, TRUE AS {IS_DELETION}, {version_sql("d")} AS _version, {version_sql("d")} AS _newest
             FROM {gone} d ANTI JOIN {rows} r USING ({keys}))"""
+
+    def _unexpired(self, table: Table) -> str:
+        scan = self._scan(table, self.contract)
+        return unexpired(scan) if self.contract.on_expiry == "keep" else scan
+
+    def _gone(self, table: Table) -> str | None:
+        """Return SQL of the keys that were deleted, and of those of kept expired rows, each once; None if no table."""
+        deleted = self.lake.find(DELETED, self.contract.lake_name)
+        scans = [self.lake.scan_sql(deleted, None)] if deleted is not None else []
+        if self.contract.on_expiry == "keep":
+            scans.append(f"(FROM {self._scan(table, self.contract)} WHERE {EXPIRED_AT} IS NOT NULL)")
+        keys = ", ".join(map(identifier, self.contract.key_names))
+        known = f"{keys}, {', '.join([*VERSION, CHANGED_AT, CAPTURED_AT])}"
+        parts = " UNION ALL ".join(f"SELECT {known} FROM {scan}" for scan in scans)
+        newest = f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {version_sql()} DESC) = 1"
+        return f"(SELECT * FROM ({parts}) {newest})" if scans else None
 
     def _scan(self, table: Table, contract: Contract) -> str:
         """Return SQL of a Silver table's rows. A column that was added to the contract since the last merge is null."""
@@ -505,7 +522,7 @@ def _difference(contract: Contract, columns: Mapping[str, ColumnType], found: Ro
         lake[EXTRA] = {name: comparable(tagged) for name, tagged in extra.items()} if extra else None
     if item is not None and lake is None:
         source = {}
-    elif item is not None:
+    elif item is not None and found["_expected"]:
         source = _read(contract, item) | {name: found[f"_now_{name}"] for name in contract.enriched_names}
     kind: Kind = "missing" if lake is None else "extra" if source is None else "different"
     newest = (found["_newest"]["created"], found["_newest"]["number"]) if found["_newest"] is not None else None

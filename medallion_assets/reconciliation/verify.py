@@ -31,10 +31,11 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.reconciliation.catch_up import CatchUp, silver_now
 from medallion_assets.reconciliation.comparison import Comparison
+from medallion_assets.reconciliation.expected import unexpired
 from medallion_assets.reconciliation.fingerprints import differing, of_silver, select, silver_key_hash
 from medallion_assets.reconciliation.reconcile import Reconciliation, reconcile
 from medallion_assets.reconciliation.scan import SourceTable
-from medallion_assets.silver.table import SILVER
+from medallion_assets.silver.table import EXPIRED_AT, SILVER
 
 Row = dict[str, Any]
 
@@ -199,22 +200,26 @@ class _Marts:
         if table is None or snapshot_id is None or table.snapshot_by_id(snapshot_id) is None:
             return scanned
         scan = self.lake.scan_sql(table, snapshot_id)
+        keeps_expired = contract.on_expiry == "keep" and _has_column(table, snapshot_id, EXPIRED_AT)
         folder = self.folder / f"{name}-{snapshot_id}"
         folder.mkdir()
         if snapshot_id == found.snapshot_id:
             differs = found.suspects
         else:
-            then = of_silver(self.lake, contract, scan, folder / "published")
+            rows = unexpired(scan) if keeps_expired else scan
+            then = of_silver(self.lake, contract, rows, folder / "published")
             differs = differing(self.lake, found.scanned, then, folder / "differs").keys
         changing = f"FROM {differs.sql}"
         if found.confirmed.rows:
             changing += f" WHERE _key_hash NOT IN (SELECT _key_hash FROM {found.confirmed.sql})"
         moving = select(self.lake, changing, folder / "moving")
         keys = f"(SELECT _key_hash FROM {moving.sql})"
-        return (
-            f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL "
-            f"SELECT {columns} FROM {scan} WHERE {silver_key_hash(contract)} IN {keys}"
-        )
+        key = silver_key_hash(contract)
+        taken = f"{key} IN {keys}"
+        if keeps_expired:
+            known = f"SELECT _key_hash FROM {found.scanned.sql}"
+            taken += f" OR ({EXPIRED_AT} IS NOT NULL AND {key} NOT IN ({known}))"
+        return f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL SELECT {columns} FROM {scan} WHERE {taken}"
 
 
 def _input_versions(lake: Lake, mart: Mart) -> InputVersions | None:
@@ -224,6 +229,13 @@ def _input_versions(lake: Lake, mart: Mart) -> InputVersions | None:
 
 def _published_snapshot(table: Table | None) -> int | None:
     return table.metadata.current_snapshot_id if table is not None else None
+
+
+def _has_column(table: Table, snapshot_id: int, name: str) -> bool:
+    """Return whether a snapshot of a table has a column."""
+    snapshot = table.snapshot_by_id(snapshot_id)
+    schemas = table.schemas()
+    return snapshot is not None and snapshot.schema_id is not None and name in schemas[snapshot.schema_id].column_names
 
 
 def _descends(table: Table, newer: int | None, older: int | None) -> bool:

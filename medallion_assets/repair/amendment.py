@@ -50,14 +50,16 @@ def amendment(
     key_tags: Mapping[str, str],
     stream_arn: str,
 ) -> Row:
-    """Return the Bronze row that makes Silver's row equal to the source's item; a delete where there is no item.
+    """Return the Bronze row that makes Silver's row equal to the source's item; a deletion where there is no item.
 
     It has no creation time: nobody knows when the change happened.
     """
     keys = _keys(contract, difference, key_tags)
+    # An item that is there and should have no row is soft-deleted: its image says so.
+    event_name = "MODIFY" if difference.kind == "extra" and difference.item is not None else _EVENTS[difference.kind]
     return Row(
         event_id=event_id,
-        event_name=_EVENTS[difference.kind],
+        event_name=event_name,
         table_name=contract.table,
         sequence_number=sequence,
         approximate_creation_us=None,

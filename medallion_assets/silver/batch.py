@@ -267,7 +267,8 @@ class Merger:
             return _Plan(rows, None, None, enriched=rows.num_rows, superseded=0, unchanged=0)
         newest = self._with_tombstones(connection, latest(connection, changes.rows, self.contract.key_names))
         deletions, rows = newest.filter(newest[IS_DELETION]), newest.filter(pc.invert(newest[IS_DELETION]))
-        written_again = rows.filter(pc.equal(rows[_TOMBSTONE], "older")).select([*self.contract.key_names, *VERSION])
+        # A row with the version of its tombstone was a deletion by an earlier contract.
+        written_again = rows.filter(pc.not_equal(rows[_TOMBSTONE], "none")).select([*self.contract.key_names, *VERSION])
         rows = enrich(connection, self.lake, rows, referenced).select(schema.names).cast(schema)
         enriched = older = equal = 0
         if stale is not None and stale.num_rows:
@@ -280,8 +281,8 @@ class Merger:
     def _with_tombstones(self, connection: duckdb.DuckDBPyConnection, newest: pa.Table) -> pa.Table:
         """Return the changes that are not older than the tombstone of their key.
 
-        They have the column _TOMBSTONE: 'equal' for a deletion that is recorded already, 'older' for a later change of
-        a deleted key, else 'none'.
+        They have the column _TOMBSTONE: 'equal' for a change that is recorded as a deletion, 'older' for a later change
+        of a deleted key, else 'none'.
         """
         tombstones = find_tombstones(self.lake, self.contract, connection, newest)
         if not tombstones.num_rows:

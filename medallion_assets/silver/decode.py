@@ -4,7 +4,11 @@ Belongs here: which rows can be merged, with their exact values, and which canno
 belong here: how one value is read (attribute_value), reading Bronze objects (bronze), which row of a key wins (latest).
 
 A row can be merged if it has a key that fits its types. Unless it is a deletion, its other columns must fit as well,
-and it must break no blocking row rule. Of a deletion, only the key and the meta columns are not null.
+and it must break no blocking row rule. Of a deletion, only the key and the meta columns are not null. A change after
+which an item is soft-deleted is a deletion, too.
+
+If the contract keeps expired rows, an expiry by DynamoDB's time to live is not a deletion but the item as it was last,
+with EXPIRED_AT. So it is ordered like every other change of its key.
 
 `_extra` keeps, as DynamoDB JSON, the attributes that the contract neither names nor drops; it is null if there are
 none. It also keeps the whole attribute of a struct column that has attributes which its type does not declare.
@@ -25,7 +29,8 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.duck import apart_by_case, identifier, literal
 from medallion_assets.silver.attribute_value import MACROS, has_struct, has_undeclared, is_broken, structure, value
 from medallion_assets.silver.json_text import holds_json, plain_column
-from medallion_assets.silver.table import DELETED_BY, IS_DELETION, META_COLUMNS, VERSION
+from medallion_assets.silver.membership import is_soft_deleted
+from medallion_assets.silver.table import DELETED_BY, EXPIRED_AT, IS_DELETION, VERSION, meta_columns
 
 # How much of a value a reason quotes; the quarantine row has the whole image.
 _QUOTED_CHARACTERS = 200
@@ -38,9 +43,13 @@ _STREAM_CREATED_AT = (
 )
 _SEQUENCE_NUMBER = f"substr('{'0' * SEQUENCE_DIGITS}', length(sequence_number) + 1) || sequence_number"
 
-# Who deleted an item: a deletion by DynamoDB's time to live has this principal (Amazon DynamoDB Developer Guide,
-# "DynamoDB Streams and Time to Live"). Only an amendment has a plus sign in its number (capture.sequence).
-_DELETED_BY = """CASE WHEN json_extract_string(user_identity, '$.principalId') = 'dynamodb.amazonaws.com' THEN 'ttl'
+# A deletion by DynamoDB's time to live has this identity (Amazon DynamoDB Developer Guide, "DynamoDB Streams and Time
+# to Live").
+_BY_TTL = """(coalesce(json_extract_string(user_identity, '$.principalId') = 'dynamodb.amazonaws.com'
+        AND json_extract_string(user_identity, '$.type') = 'Service', FALSE))"""
+
+# Who deleted an item. Only an amendment has a plus sign in its number (capture.sequence).
+_DELETED_BY = f"""CASE WHEN event_name <> 'REMOVE' THEN 'soft_delete' WHEN {_BY_TTL} THEN 'ttl'
         WHEN contains(sequence_number, '+') THEN 'repair' ELSE 'user' END"""
 
 
@@ -51,8 +60,8 @@ _UNDECLARED = f"left(array_to_string(json_keys(_extra), ', '), {_QUOTED_CHARACTE
 class Decoded:
     """The rows of a Bronze table, split in two.
 
-    - rows: those that can be merged, with the contract's columns, META_COLUMNS, `_is_deletion` and `_deleted_by`, which
-      is null for a change that is no deletion
+    - rows: those that can be merged, with the contract's columns, `meta_columns`, `_is_deletion` and `_deleted_by`,
+      which is null for a change that is no deletion
     - rejected: the others, with the columns of the input, VERSION as in META_COLUMNS (parts of it may be null),
       `column_name` (null if the reason is not about one column) and `reason`
     """
@@ -126,9 +135,13 @@ def decode_sql(contract: Contract) -> str:
     names = ", ".join(
         f"{_value_name(at)} AS {identifier(column.name)}" for at, column in enumerate(contract.columns.values())
     )
+    expired_at = ""
+    if contract.on_expiry == "keep":
+        expired_at = f"CASE WHEN expired THEN coalesce(_changed_at, _captured_at) END AS {EXPIRED_AT},\n    "
     return f"""
-WITH images AS (SELECT *, event_name = 'REMOVE' AS removed, CASE WHEN removed THEN keys ELSE new_image END AS image
-    FROM bronze),
+WITH items AS ({_items(contract)}),
+images AS (SELECT *, item_removed OR {is_soft_deleted(contract, "item")} AS removed,
+    CASE WHEN removed THEN keys ELSE item END AS image FROM items),
 transformed AS (SELECT *,
     {transformed} FROM images),
 typed AS (SELECT *,
@@ -141,12 +154,24 @@ checked AS (SELECT *,
     event_id AS _event_id,
     approximate_creation_time AS _changed_at,
     captured_at AS _captured_at,
-    removed AS {IS_DELETION},
+    {expired_at}removed AS {IS_DELETION},
     CASE WHEN removed THEN {_DELETED_BY} END AS {DELETED_BY} FROM typed),
 verdicts AS (SELECT *, {_problem(contract)} AS problem FROM checked)
-SELECT {names}, {", ".join(META_COLUMNS.names)}, {IS_DELETION}, {DELETED_BY},
+SELECT {names}, {", ".join(meta_columns(contract).names)}, {IS_DELETION}, {DELETED_BY},
     problem.column_name AS _column_name, problem.reason AS _reason, {_ROW}
 FROM verdicts"""
+
+
+def _items(contract: Contract) -> str:
+    """Return a SELECT of `bronze` with `item`, as the change left it, and `item_removed`.
+
+    For a contract that keeps expired rows, an expiry leaves the item as it was before, and `expired` is true for it.
+    """
+    if contract.on_expiry == "delete":
+        return "SELECT *, event_name = 'REMOVE' AS item_removed, new_image AS item FROM bronze"
+    return f"""SELECT *, event_name = 'REMOVE' AND {_BY_TTL} AS expired,
+    event_name = 'REMOVE' AND NOT expired AS item_removed,
+    CASE WHEN expired THEN old_image ELSE new_image END AS item FROM bronze"""
 
 
 def _stream_times(connection: duckdb.DuckDBPyConnection, stream_arns: pa.ChunkedArray) -> pa.Array:
@@ -179,7 +204,7 @@ def _problem(contract: Contract) -> str:
         _case(
             "image IS NULL",
             None,
-            "'no new image; expected the stream view type NEW_AND_OLD_IMAGES'",
+            "'no image; expected the stream view type NEW_AND_OLD_IMAGES'",
         ),
     ]
     for at, column in enumerate(contract.columns.values()):
@@ -232,4 +257,4 @@ def _broken_name(at: int) -> str:
 
 def _schema(contract: Contract) -> pa.Schema:
     columns = [pa.field(column.name, column.type.arrow()) for column in contract.columns.values()]
-    return pa.schema([*columns, *META_COLUMNS, (IS_DELETION, pa.bool_()), (DELETED_BY, pa.string())])
+    return pa.schema([*columns, *meta_columns(contract), (IS_DELETION, pa.bool_()), (DELETED_BY, pa.string())])

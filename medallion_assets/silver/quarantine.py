@@ -193,9 +193,10 @@ def compare_with_silver(
     merged = newest_changes_sql(lake, contract)
     if merged is None or bronze.num_rows == 0:
         return pa.table({"event_id": pa.array([], pa.string()), "newer": pa.array([], pa.bool_())})
-    removals = bronze.set_column(
-        bronze.schema.get_field_index("event_name"), "event_name", pa.repeat(pa.scalar("REMOVE"), bronze.num_rows)
-    )
+    removals = bronze
+    for name, text in (("event_name", "REMOVE"), ("old_image", None), ("user_identity", None)):
+        same = pa.repeat(pa.scalar(text, pa.string()), bronze.num_rows)
+        removals = removals.set_column(removals.schema.get_field_index(name), name, same)
     connection.register("keyed", decode(connection, removals, contract).rows)
     same_key = " AND ".join(f"m.{identifier(name)} = k.{identifier(name)}" for name in contract.key_names)
     try:

@@ -26,6 +26,7 @@ SEQUENCE: Final = "_sequence_number"
 EVENT_ID: Final = "_event_id"
 CHANGED_AT: Final = "_changed_at"
 CAPTURED_AT: Final = "_captured_at"
+EXPIRED_AT: Final = "_expired_at"
 DELETED_BY: Final = "_deleted_by"
 
 VERSION: Final = (STREAM_CREATED_AT, SEQUENCE)
@@ -94,8 +95,13 @@ QUARANTINE_SCHEMA: Final = pa.schema(
 )
 
 
+def meta_columns(contract: Contract) -> pa.Schema:
+    """Return META_COLUMNS and, if the contract keeps expired rows, EXPIRED_AT: when such a row expired, or null."""
+    return META_COLUMNS.append(pa.field(EXPIRED_AT, _UTC)) if contract.on_expiry == "keep" else META_COLUMNS
+
+
 def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
-    """Return the Arrow schema of a contract's Silver table: its declared columns, then META_COLUMNS.
+    """Return the Arrow schema of a contract's Silver table: its declared columns, then `meta_columns`.
 
     A column is required if it is of the key, or if a blocking rule of the contract requires it. Its comment in Iceberg
     is its type in the contract, which says more than the stored type: a set is stored as a list, JSON as text.
@@ -104,7 +110,7 @@ def silver_schema(contract: Contract, domain: Domain) -> pa.Schema:
         pa.field(name, type_.arrow(), nullable=name not in contract.required_names, metadata={"doc": str(type_)})
         for name, type_ in domain.silver_columns(contract).items()
     ]
-    return pa.schema([*fields, *META_COLUMNS])
+    return pa.schema([*fields, *meta_columns(contract)])
 
 
 def deleted_schema(contract: Contract) -> pa.Schema:
@@ -113,7 +119,8 @@ def deleted_schema(contract: Contract) -> pa.Schema:
     - STREAM_CREATED_AT, SEQUENCE, EVENT_ID: the change that deleted the key
     - CHANGED_AT: when the key was deleted at the source; null if a repair found that it is gone
     - CAPTURED_AT: when the deletion was captured
-    - DELETED_BY: 'user', 'ttl' (DynamoDB's time to live) or 'repair'
+    - DELETED_BY: 'user', 'ttl' (DynamoDB's time to live), 'soft_delete' (an item that `deleted_when` calls deleted) or
+      'repair'
     """
     key = [pa.field(column.name, column.type.arrow(), nullable=False) for column in contract.key_columns]
     meta = [META_COLUMNS.field(name) for name in (*VERSION, EVENT_ID, CHANGED_AT, CAPTURED_AT)]

@@ -68,7 +68,7 @@ def record_tombstones(lake: Lake, contract: Contract, deletions: pa.Table, *, ru
 
 @translate_outages()
 def forget_tombstones(lake: Lake, contract: Contract, written: pa.Table, *, run_id: str) -> None:
-    """Remove the tombstones that are older than these keys and versions. Raises LakeUnavailable, CommitConflict."""
+    """Remove the tombstones that are not newer than these keys and versions. Raises LakeUnavailable, CommitConflict."""
     if written.num_rows and lake.find(DELETED, contract.lake_name) is not None:
         _write(lake, contract, deleted_schema(contract).empty_table(), written, run_id)
 
@@ -88,7 +88,7 @@ def newest_changes_sql(lake: Lake, contract: Contract) -> str | None:
 def tidy_tombstones(lake: Lake, contract: Contract, *, oldest_change: datetime | None, run_id: str) -> int:
     """Remove the tombstones that nothing needs any more, and return how many.
 
-    These are the tombstones that are older than Silver's row of their key, and those that were captured before
+    These are the tombstones that are not newer than Silver's row of their key, and those that were captured before
     `oldest_change`: no change that was captured earlier than that can be merged any more. None if that is not known.
     The latter stay while a change of the table is open or dropped in quarantine, because that one may be merged, too.
     Raises LakeUnavailable, CommitConflict.
@@ -103,7 +103,7 @@ def tidy_tombstones(lake: Lake, contract: Contract, *, oldest_change: datetime |
         deleted = lake.scan_sql(table, None)
         selects = [
             f"SELECT {names} FROM {deleted} d JOIN {lake.scan_sql(silver, None)} s ON {same_key} "
-            f"WHERE {version_sql('s')} > {version_sql('d')}"
+            f"WHERE {version_sql('s')} >= {version_sql('d')}"
         ]
         if oldest_change is not None and not _any_may_return(lake, contract, connection):
             selects.append(f"SELECT {names} FROM {deleted} d WHERE {CAPTURED_AT} < $oldest_change")

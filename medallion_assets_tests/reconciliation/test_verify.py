@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -339,3 +340,24 @@ def test_a_mart_over_marts_is_computed_from_the_source_and_not_from_their_publis
         found = {one.name: one for one in source.verify().marts}
         assert found["gold/daily_sales_by_region"].agrees
         assert (found["gold/region_totals"].missing, found["gold/daily_share"].missing) == (1, 1)
+
+
+def test_a_row_that_is_kept_after_its_expiry_counts_in_marts(source: Source) -> None:
+    kept = DOMAIN.by_name["orders"].model_copy(update={"on_expiry": "keep"})
+    source.domain = source.bench.domain = replace(
+        DOMAIN, tables=tuple(kept if one.lake_name == "orders" else one for one in DOMAIN.tables)
+    )
+    before = source.verify()
+    key = {"OrderID": order(1)["OrderID"]}
+    source.client.delete_item(TableName="Orders", Key=key)
+    expiry = record("Orders", 99, key, None)
+    expiry["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    expiry["dynamodb"]["OldImage"] = order(1)
+    source.bench.put(expiry)
+    source.pipeline()
+    after = source.verify()
+    assert before.agrees and after.agrees
+    assert [mart.lake for mart in after.marts] == [mart.lake for mart in before.marts]
+    source.delete("Orders", {"OrderID": order(2)["OrderID"]})
+    source.pipeline()
+    assert source.verify().agrees

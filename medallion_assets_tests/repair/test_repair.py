@@ -14,6 +14,7 @@ import pytest
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
+from medallion_assets.contracts.item_condition import parse_condition
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.update import update_ledger
 from medallion_assets.local.emulator import Emulator
@@ -42,7 +43,8 @@ class Shop:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        self.source = Items(ORDERS)
+        (self.contract,) = bench.domain.tables
+        self.source = Items(self.contract)
         self.clock = Clock(waited=self.merge)
         self._runs = 0
         self._sequence = self._captured = 0
@@ -76,7 +78,7 @@ class Shop:
         return repair(
             self.bench.lake,
             self.bench.domain,
-            ORDERS,
+            self.contract,
             source=source or self.source,
             store=self.bench.store,
             reason="a test",
@@ -104,6 +106,51 @@ class Shop:
 def shop(tmp_path: Path) -> Iterator[Shop]:
     with bench_on_files(tmp_path, ORDERS) as bench:
         yield Shop(bench)
+
+
+def test_a_soft_deleted_item_has_no_row_and_is_repaired_as_what_it_is(tmp_path: Path) -> None:
+    gone: dict[str, Any] = {"Gone": {"BOOL": True}}
+    softly = ORDERS.model_copy(update={"deleted_when": parse_condition("Gone = true")})
+    with bench_on_files(tmp_path, softly) as bench:
+        shop = Shop(bench)
+        for id_ in "abc":
+            shop.put(id_, "1.00")
+        shop.put("c", "1.00", **gone)
+        shop.merge()
+        assert shop.wrong() == (0, 0, 0)
+        shop.put("a", "1.00", heard=False, **gone)
+        shop.put("c", "2.00", heard=False)
+        assert shop.wrong() == (1, 1, 0)
+        assert shop.repair().complete and shop.wrong() == (0, 0, 0)
+        assert shop.rows() == {"b": "1.00", "c": "2.00"}
+        assert [(row["id"], row["_deleted_by"]) for row in bench.rows("orders", namespace=DELETED)] == [
+            ("a", "soft_delete")
+        ]
+        shop.put("a", "3.00")
+        shop.merge()
+        assert shop.rows() == {"a": "3.00", "b": "1.00", "c": "2.00"}
+
+
+def test_a_row_that_is_kept_after_its_expiry_is_no_difference(tmp_path: Path) -> None:
+    with bench_on_files(tmp_path, ORDERS.model_copy(update={"on_expiry": "keep"})) as bench:
+        shop = Shop(bench)
+        for id_ in "abcd":
+            shop.put(id_, "1.00")
+        shop.merge()
+        for number, id_ in ((101, "a"), (102, "b")):
+            shop.delete(id_, heard=False)
+            expiry = record("Orders", number, {"Id": {"S": id_}}, None)
+            expiry["userIdentity"] = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+            expiry["dynamodb"]["OldImage"] = {"Id": {"S": id_}, "Amount": {"N": "1"}, "Tags": {"SS": ["a", "b"]}}
+            bench.put(expiry)
+        shop.merge()
+        assert shop.wrong() == (0, 0, 0) and set(shop.rows()) == set("abcd")
+        shop.delete("c", heard=False)
+        shop.put("b", "2.00", heard=False)
+        assert shop.wrong() == (1, 1, 0), "a key that was written again, and one that a user deleted"
+        assert shop.repair().complete and shop.wrong() == (0, 0, 0)
+        assert shop.rows() == {"a": "1.00", "b": "2.00", "d": "1.00"}
+        assert {row["id"] for row in bench.rows("orders") if row["_expired_at"] is not None} == {"a"}
 
 
 def test_every_kind_of_difference_is_brought_right_and_recorded(lake: Lake, aws: Emulator, tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_a_deletion_has_its_key_and_nothing_else(connection: duckdb.DuckDBPyConn
         ({"Other": {"S": "k"}}, {}, "INSERT", "id", "expected string, saw nothing"),
         ({"Id": {"NULL": True}}, {}, "INSERT", "id", 'expected string, saw {"NULL":true}'),
         ({"Id": {"B": "AA=="}}, None, "REMOVE", "id", 'expected string, saw {"B":"AA=="}'),
-        (KEY, None, "MODIFY", None, "no new image; expected the stream view type NEW_AND_OLD_IMAGES"),
+        (KEY, None, "MODIFY", None, "no image; expected the stream view type NEW_AND_OLD_IMAGES"),
         (KEY, {"V": {"N": "1"}}, "UPSERT", None, "unknown event UPSERT"),
         (KEY, {}, "INSERT", "v", "breaks the rule required"),
         (KEY, {"V": {"N": "-1"}}, "INSERT", "v", "breaks the rule min 0"),

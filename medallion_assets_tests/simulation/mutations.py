@@ -65,6 +65,8 @@ CAUGHT: Final[dict[str, int]] = {
     "compact_deleted_rows_back": 0,
     "take_a_killed_run_for_a_good_one": 156,
     "pass_over_an_older_day": 23,
+    "show_soft_deleted_items": 1,
+    "delete_rows_that_expired": 5,
 }
 """By mutation: a seed whose history finds it."""
 
@@ -339,6 +341,21 @@ def pass_over_an_older_day() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def show_soft_deleted_items() -> Iterator[None]:
+    """An item that its contract calls deleted stays in Silver."""
+    with patched((decode, "is_soft_deleted", lambda contract, image: "FALSE")):
+        yield
+
+
+@contextmanager
+def delete_rows_that_expired() -> Iterator[None]:
+    """An expiry is taken for a deletion although the contract keeps such rows."""
+    removed = "SELECT *, FALSE AS expired, event_name = 'REMOVE' AS item_removed, new_image AS item FROM bronze"
+    with patched((decode, "_items", lambda contract: removed)):
+        yield
+
+
 def _moving(real: Any, *given: Any, **more: Any) -> Any:
     return real(*given, **{**more, "may_advance": True})
 
@@ -369,6 +386,8 @@ MUTATIONS: Final = {
         compact_deleted_rows_back,
         take_a_killed_run_for_a_good_one,
         pass_over_an_older_day,
+        show_soft_deleted_items,
+        delete_rows_that_expired,
     )
 }
 

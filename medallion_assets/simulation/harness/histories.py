@@ -136,6 +136,7 @@ class _Drawing:
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
         self._marts = _marts(self._tables, layered=self._layered)
+        self._closing = random.Random(f"soft deletes/{seed}")  # noqa: S311 - dice
         self._items = _Items(self._dice, self._start)
         self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
@@ -261,7 +262,16 @@ class _Drawing:
             return {"transact": [{"table": one, "put": self._items.good(one), "bad": False} for one in tables]}
         if self._poisonous and dice.random() < 0.15:
             change["poison"] = True
-        return change
+        return self._closed(change) if table == "Customers" else change
+
+    def _closed(self, change: dict[str, Any]) -> dict[str, Any]:
+        """Return the change of a customer, now and then one that deletes it softly or takes that back."""
+        closed = self._closing.choice([None] * 6 + [{"S": "2026-01-04"}, {"S": ""}, {"NULL": True}])
+        written = "put" if "put" in change else "set"
+        if closed is None or written not in change:
+            return change
+        bad = {"bad": change["bad"] and "NULL" in closed} if "bad" in change else {}
+        return {**change, written: {**change[written], "Closed": closed}, **bad}
 
 
 _SUBJECTS: Final = (

@@ -200,6 +200,7 @@ class Oracle:
             event_name=row["event_name"],
             keys=json.loads(row["keys"]),
             image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
+            before=None,
             created_s=None,
             by="repair" if row["event_name"] == "REMOVE" else None,
         )
@@ -397,19 +398,19 @@ class Oracle:
         replayed = [
             one
             for event in self._quarantine[contract.lake_name]
-            if (one := self.changes[event]).key == newest.key and one.image is None and self._replayable(contract, one)
+            if (one := self.changes[event]).key == newest.key and self._gone(one) and self._replayable(contract, one)
         ]
         newest = max([newest, *replayed], key=lambda one: one.number)
         known.accepted.setdefault(newest.event_id, set()).add(len(self._editions) - 1)
         recorded = known.deleted.get(newest.key, NONE_YET)
-        if newest.image is not None and recorded <= newest.number:
+        if not self._gone(newest) and recorded <= newest.number:
             self._wrong(f"silver.{contract.lake_name}: {newest.key} is missing, merged was {newest.number}")
         at = max(recorded, newest.number)
         if at < known.numbers.get(newest.key, NONE_YET):
             self._wrong(
                 f"silver.{contract.lake_name}: {newest.key} was at {known.numbers[newest.key]}, is gone at {at}"
             )
-        if newest.image is None and recorded < newest.number:
+        if self._gone(newest) and recorded < newest.number:
             self._wrong(f"silver.{contract.lake_name}: {newest.key} is deleted at {newest.number}, unrecorded")
         known.numbers[newest.key] = at
         known.events.pop(newest.key, None)
@@ -424,13 +425,13 @@ class Oracle:
         known.deleted_at, before, known.deleted = metadata.current_snapshot_id, known.deleted, {}
         for row in self._read(location):
             change = self.changes.get(row["_event_id"])
-            if change is None or change.image is not None:
+            if change is None or not self._gone(change):
                 self._wrong(f"{name}: holds {row}, which is of no deletion")
                 continue
             wanted = {one: (self._verdict(change).row or {}).get(one) for one in contract.key_names} | meta(change)
             seen = {one: row[one] for one in wanted}
-            if seen != wanted or row["_deleted_by"] != change.by or change.key in known.deleted:
-                self._wrong(f"{name}: {change.event_id}: (published, expected): {row}, {wanted}, by {change.by}")
+            if seen != wanted or row["_deleted_by"] != self._verdict(change).by or change.key in known.deleted:
+                self._wrong(f"{name}: {change.event_id}: (published, expected): {row}, {self._verdict(change)}")
             known.deleted[change.key] = change.number
         for key, at in before.items():
             if known.deleted.get(key, NONE_YET) < at and known.numbers.get(key, NONE_YET) <= at:
@@ -744,7 +745,7 @@ class Oracle:
             at, wanted = known.newest(key), newest[key].number if key in newest else NONE_YET
             if at != wanted:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is at {at}, the source at {wanted}")
-        self._check_deleted(contract, {key for key, change in newest.items() if change.image is None})
+        self._check_deleted(contract, {key for key, change in newest.items() if self._gone(change)})
         self._check_source(contract)
         there = self._quarantine[contract.lake_name]
         # What was bad once and was first read when its contract was mended never got there.
@@ -789,13 +790,18 @@ class Oracle:
                 newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
         for key, change in last.items():
             aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
-            image = None if key in gone else change.image
+            image = None if key in gone or self._gone(change) else change.image
             broken = image is not None and self._verdict(change).row is None
             if broken or (aside is not None and aside["status"] in {"open", "dropped"}):
                 continue
+            # A row that is kept after its item expired has a change without an image.
             published = self.changes[known.events[key]].image if key in known.events else None
             if published != image:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {image}")
+
+    def _gone(self, change: Change) -> bool:
+        """Return whether Silver should have no row after a change."""
+        return self._verdict(change).by is not None
 
     def _verdict(self, change: Change, edition: int = -1) -> Verdict:
         edition %= len(self._editions)

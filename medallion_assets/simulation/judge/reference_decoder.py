@@ -41,8 +41,9 @@ NONE_YET: Final[Number] = ("", -1, 0)
 class Change:
     """One change at the source, as in its stream, or an amendment. `image` is None for a delete.
 
-    `created_s` is when the stream says it was made, in whole seconds; None for an amendment. `by` is who deleted the
-    item, as the table of deleted keys says it; None for any other change.
+    `before` is the item as it was before the change; None for an insert and an amendment. `created_s` is when the
+    stream says it was made, in whole seconds; None for an amendment. `by` is who deleted the item, as the table of
+    deleted keys says it; None for any other change.
     """
 
     table: str
@@ -52,6 +53,7 @@ class Change:
     event_name: str
     keys: Mapping[str, Any]
     image: Mapping[str, Any] | None
+    before: Mapping[str, Any] | None
     created_s: float | None
     by: str | None
 
@@ -67,6 +69,7 @@ class Change:
             event_name=record["eventName"],
             keys=change["Keys"],
             image=None if record["eventName"] == "REMOVE" else change["NewImage"],
+            before=change.get("OldImage"),
             created_s=change["ApproximateCreationDateTime"],
             by=None if record["eventName"] != "REMOVE" else "ttl" if "userIdentity" in record else "user",
         )
@@ -85,16 +88,27 @@ def number(text: str, stream_arn: str) -> Number:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a contract makes of a change: the `row` to merge, or the columns that break the contract."""
+    """What a contract makes of a change: the `row` to merge, or the columns that break the contract.
+
+    `by` is who deleted the item, as the table of deleted keys says it; None if Silver should have a row. `row` then has
+    the key only.
+    """
 
     row: Row | None
     broken: frozenset[str]
+    by: str | None
 
 
 def judge(contract: Contract, change: Change) -> Verdict:
     """Return the Silver row of a change without its enriched columns, or what is wrong with it."""
-    removed = change.image is None
-    image = change.keys if change.image is None else change.image
+    image, by = change.image, change.by
+    kept = by == "ttl" and contract.on_expiry == "keep"
+    if kept:
+        image, by = change.before, None
+    if image is not None and soft_deleted(contract, image):
+        by = "soft_delete"
+    removed = by is not None
+    image = change.keys if removed or image is None else image
     row: Row = {}
     broken = set()
     for attribute, column in contract.columns.items():
@@ -112,7 +126,7 @@ def judge(contract: Contract, change: Change) -> Verdict:
         ):
             broken.add(column.name)
     if broken:
-        return Verdict(None, frozenset(broken))
+        return Verdict(None, frozenset(broken), by)
     known = {*contract.columns, *contract.dropped}
     extra = {
         name: value
@@ -120,9 +134,23 @@ def judge(contract: Contract, change: Change) -> Verdict:
         if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
     }
     if extra and contract.shape == "freeze":
-        return Verdict(None, frozenset())
+        return Verdict(None, frozenset(), by)
     row["_extra"] = normal(extra) if extra else None
-    return Verdict(row | meta(change), frozenset())
+    row |= meta(change)
+    if contract.on_expiry == "keep":
+        row["_expired_at"] = row["_changed_at"] if kept else None
+    return Verdict(row, frozenset(), by)
+
+
+def soft_deleted(contract: Contract, image: Mapping[str, Any]) -> bool:
+    """Return whether the contract calls an item with this image deleted."""
+    condition = contract.deleted_when
+    if condition is None or condition.attribute not in image:
+        return False
+    ((tag, raw),) = image[condition.attribute].items()
+    if condition.value is None:
+        return bool(tag != "NULL")
+    return tag in {"S", "N", "BOOL"} and condition.value == {True: "true", False: "false"}.get(raw, raw)
 
 
 def meta(change: Change) -> Row:
