@@ -266,7 +266,8 @@ class _Drawing:
 
     def _closed(self, change: dict[str, Any]) -> dict[str, Any]:
         """Return the change of a customer, now and then one that deletes it softly or takes that back."""
-        closed = self._closing.choice([None] * 6 + [{"S": "2026-01-04"}, {"S": ""}, {"NULL": True}])
+        values: list[Item | None] = [{"S": "2026-01-04"}, {"S": ""}, {"NULL": True}]
+        closed = self._closing.choice([None] * 6 + values)
         written = "put" if "put" in change else "set"
         if closed is None or written not in change:
             return change
