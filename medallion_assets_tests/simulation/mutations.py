@@ -65,7 +65,7 @@ CAUGHT: Final[dict[str, int]] = {
     "compact_deleted_rows_back": 0,
     "take_a_killed_run_for_a_good_one": 156,
     "pass_over_an_older_day": 23,
-    "show_soft_deleted_items": 1,
+    "show_soft_deleted_items": 8,
     "delete_rows_that_expired": 5,
 }
 """By mutation: a seed whose history finds it."""

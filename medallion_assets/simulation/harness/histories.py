@@ -136,7 +136,8 @@ class _Drawing:
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
         self._marts = _marts(self._tables, layered=self._layered)
-        self._closing = random.Random(f"soft deletes/{seed}")  # noqa: S311 - dice
+        self._soft = random.Random(f"softly/{seed}")  # noqa: S311 - dice
+        self._closes = self._soft.random() < 0.25
         self._items = _Items(self._dice, self._start)
         self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
@@ -262,12 +263,12 @@ class _Drawing:
             return {"transact": [{"table": one, "put": self._items.good(one), "bad": False} for one in tables]}
         if self._poisonous and dice.random() < 0.15:
             change["poison"] = True
-        return self._closed(change) if table == "Customers" else change
+        return self._closed(change) if self._closes and table == "Customers" else change
 
     def _closed(self, change: dict[str, Any]) -> dict[str, Any]:
         """Return the change of a customer, now and then one that deletes it softly or takes that back."""
         values: list[Item | None] = [{"S": "2026-01-04"}, {"S": ""}, {"NULL": True}]
-        closed = self._closing.choice([None] * 6 + values)
+        closed = self._soft.choice([None, None, *values])
         written = "put" if "put" in change else "set"
         if closed is None or written not in change:
             return change
