@@ -70,7 +70,7 @@ test-newest: RESOLUTION = highest
 
 test-lowest test-newest: install ## the fast tests of the core with the oldest, or the newest, versions that pyproject.toml allows
 	@$(PYTHON) -m venv --clear --without-pip build/$@
-	@$(UV) pip compile -q --python build/$@/bin/python --resolution $(RESOLUTION) --extra local --extra simulation --extra trino pyproject.toml -o build/$@/versions.txt
+	@$(UV) pip compile -q --python build/$@/bin/python --resolution $(RESOLUTION) --extra local --extra simulation --extra trino --extra telemetry pyproject.toml -o build/$@/versions.txt
 	@$(UV) pip install -q --python build/$@/bin/python -r build/$@/versions.txt --group test --editable .
 	@build/$@/bin/python -m pytest -n auto --dist worksteal $(RANGE_TESTS) $(ARGS)
 
@@ -115,8 +115,9 @@ deploy: synth ## deploy ENV with the AWS credentials of this shell (STACKS="Lake
 lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml -o requirements/runtime.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev -o requirements/dev.txt
-	@$(LOCK) pyproject.toml --extra aws --extra trino --group image -c requirements/runtime.txt -o requirements/image.txt
+	@$(LOCK) pyproject.toml --extra aws --extra trino --extra telemetry --group image -c requirements/runtime.txt -o requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
+	@$(LOCK) --group pyproject.toml:function-telemetry -c requirements/dev.txt -o requirements/function-telemetry.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
 	@$(LOCK) --group pyproject.toml:engines -o requirements/engines.txt
@@ -128,8 +129,9 @@ lock-check: install
 	@mkdir -p build/requirements && cp requirements/*.txt build/requirements/
 	@$(LOCK) pyproject.toml -o build/requirements/runtime.txt
 	@$(LOCK) pyproject.toml --all-extras --group dev -o build/requirements/dev.txt
-	@$(LOCK) pyproject.toml --extra aws --extra trino --group image -c requirements/runtime.txt -o build/requirements/image.txt
+	@$(LOCK) pyproject.toml --extra aws --extra trino --extra telemetry --group image -c requirements/runtime.txt -o build/requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
+	@$(LOCK) --group pyproject.toml:function-telemetry -c requirements/dev.txt -o build/requirements/function-telemetry.txt
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt
 	@$(LOCK) --group pyproject.toml:engines -o build/requirements/engines.txt

@@ -103,6 +103,12 @@ def redrive(settings: Environment) -> list[Grant]:
     ]
 
 
+def write_traces() -> list[Grant]:
+    """Write what a collector in the function's layer makes of its traces."""
+    actions = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+    return [grant("WriteTraces", actions, ["*"], "IAM knows no resource for these actions")]
+
+
 def read_stream(stream_arn: str, table: str) -> Grant:
     """Read one table's stream, as an event source mapping does."""
     actions = ["DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"]

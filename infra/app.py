@@ -46,7 +46,7 @@ def synthesise(settings: Environment, build: Path) -> Path:
     Raises ContractError, and SettingsError also for what cdk-nag finds and nobody acknowledged.
     """
     domain = settings.load_domain()
-    package = build_package(settings.capture, build / "function")
+    package = build_package(settings.capture, build / "function", traces=settings.telemetry.capture is not None)
     context = {**_FLAGS, "@aws-cdk/core:bootstrapQualifier": settings.bootstrap_qualifier}
     app = cdk.App(outdir=str(build / "cdk" / settings.environment), analytics_reporting=False, context=context)
     lake = LakeStack(app, settings, domain)

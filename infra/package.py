@@ -24,7 +24,7 @@ UNPACKED_LIMIT_BYTES: Final = 250 * 1024 * 1024
 """What a function may unpack to (Lambda's quota)."""
 
 _PACKAGE: Final = Path(medallion_assets.__file__).parent
-_PINS: Final = _PACKAGE.parent / "requirements" / "function.txt"
+_REQUIREMENTS: Final = _PACKAGE.parent / "requirements"
 _PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # botocore brings the descriptions of 400 services; the function calls one.
 _SERVICES: Final = {"s3"}
@@ -32,18 +32,22 @@ _NOT_NEEDED: Final = (".pyi", ".pyc", ".a", ".h")
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
-def build_package(capture: Capture, folder: Path) -> Path:
+def build_package(capture: Capture, folder: Path, *, traces: bool) -> Path:
     """Build the zip below `folder` and return it. The wheels are kept there until the pins change.
+
+    `traces` says whether OpenTelemetry is in it.
 
     Raises SettingsError when the wheels cannot be had.
     """
-    digest = hashlib.sha256(_PINS.read_bytes()).hexdigest()[:12]
+    pins = _REQUIREMENTS / ("function-telemetry.txt" if traces else "function.txt")
+    digest = hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
     wheels = folder / f"wheels-{capture.architecture}-{capture.python}-{digest}"
     if not wheels.is_dir():
-        _install(capture, wheels)
-    target = folder / f"capture-{capture.architecture}-{capture.python}.zip"
+        _install(capture, pins, wheels)
+    target = folder / f"capture-{capture.architecture}-{capture.python}{'-traces' if traces else ''}.zip"
     files = {path.relative_to(wheels): path for path in wheels.rglob("*") if path.is_file() and _needed(path, wheels)}
-    ours = [_PACKAGE / "__init__.py", _PACKAGE / "errors.py", *(_PACKAGE / "capture").glob("*.py")]
+    ours = [_PACKAGE / "__init__.py", _PACKAGE / "errors.py"]
+    ours += [path for room in ("capture", "telemetry") for path in (_PACKAGE / room).glob("*.py")]
     files |= {path.relative_to(_PACKAGE.parent): path for path in ours}
     unpacked = sum(path.stat().st_size for path in files.values())
     if unpacked > UNPACKED_LIMIT_BYTES:
@@ -61,19 +65,19 @@ def build_package(capture: Capture, folder: Path) -> Path:
     return target
 
 
-def _install(capture: Capture, target: Path) -> None:
+def _install(capture: Capture, pins: Path, target: Path) -> None:
     partial = target.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     platform = ["--python-platform", _PLATFORMS[capture.architecture], "--python-version", capture.python]
     command = [str(Path(sys.prefix) / "bin" / "uv"), "pip", "install", "-q", "--no-config", "--target", str(partial)]
     done = subprocess.run(  # noqa: S603 - uv, with arguments of our own
-        [*command, *platform, "--only-binary", ":all:", "--require-hashes", "-r", str(_PINS)],
+        [*command, *platform, "--only-binary", ":all:", "--require-hashes", "-r", str(pins)],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise SettingsError(f"The wheels of {_PINS.name} for {capture.architecture} cannot be had:\n{done.stderr}")
+        raise SettingsError(f"The wheels of {pins.name} for {capture.architecture} cannot be had:\n{done.stderr}")
     partial.replace(target)
 
 

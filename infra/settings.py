@@ -89,6 +89,27 @@ class Capture(Strict):
     )
 
 
+class Telemetry(Strict):
+    """Where traces go, by OTLP over HTTP. What is left out sends none."""
+
+    runs: Annotated[str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")] | None = Field(
+        default=None, description="The collector that runs send to, http(s)://host:port; they must reach it."
+    )
+    capture: Annotated[str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")] | None = Field(
+        default=None,
+        description="The collector that the capture function sends to; http://localhost:4318 is that of a layer.",
+    )
+    capture_layer_arn: (
+        Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:\S+:\d+$")] | None
+    ) = Field(default=None, description="A layer with a collector, such as ADOT's; it may write to X-Ray.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.capture_layer_arn is not None and self.capture is None:
+            raise ValueError("capture_layer_arn: a collector that nothing is sent to; expected capture, too")
+        return self
+
+
 class Retention(Strict):
     """How long what is not the data itself is kept."""
 
@@ -305,6 +326,7 @@ class Environment(Strict):
     )
     sources: Sources
     capture: Capture
+    telemetry: Telemetry = Field(default=Telemetry(), description="Where traces go. Left out: nowhere.")
     retention: Retention
     athena: Athena
     orchestrator: Orchestrator
@@ -312,6 +334,16 @@ class Environment(Strict):
         default=None, description="What computes marts and audits whole tables; left out, DuckDB in the runs."
     )
     dashboards: Dashboards
+
+    def traces_to(self, endpoint: str | None) -> dict[str, str]:
+        """The variables of OpenTelemetry for what sends its traces there; none if it sends none."""
+        if endpoint is None:
+            return {}
+        return {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self.environment}",
+            "OTEL_SERVICE_NAME": self.prefix,
+        }
 
     @property
     def prefix(self) -> str:

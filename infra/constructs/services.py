@@ -127,7 +127,9 @@ class Services(Construct):
             task,
             "run",
             ["dagster", "--version"],
-            environment=self._pipeline_env(orchestrator.run_memory_mb) | self._engine_env(),
+            environment=self._pipeline_env(orchestrator.run_memory_mb)
+            | self._engine_env()
+            | self._settings.traces_to(self._settings.telemetry.runs),
             secrets=self._engine_secrets(),
         )
         return task

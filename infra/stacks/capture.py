@@ -150,6 +150,7 @@ class CaptureStack(Stack):
             *access.give_up(self._settings),
             *access.decrypt_tables(self._settings),
             *access.use_data_key(self._settings),
+            *(access.write_traces() if self._settings.telemetry.capture_layer_arn else ()),
         )
         return role
 
@@ -171,7 +172,14 @@ class CaptureStack(Stack):
             timeout=Duration.seconds(DEPLOYED.timeout_s),
             role=role,
             log_group=group,
-            environment={"MEDALLION_BRONZE": settings.bronze, **settings.source_tables},
+            environment={
+                "MEDALLION_BRONZE": settings.bronze,
+                **settings.source_tables,
+                **settings.traces_to(settings.telemetry.capture),
+            },
+            layers=[lambda_.LayerVersion.from_layer_version_arn(self, "Collector", layer)]
+            if (layer := settings.telemetry.capture_layer_arn)
+            else None,
         )
         acknowledge(function, "AwsSolutions-L1", "one version behind the newest: its wheels have been out for a year")
         accept(

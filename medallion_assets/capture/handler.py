@@ -20,6 +20,7 @@ from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.capture.write_bronze import write_bronze
 from medallion_assets.errors import LakeUnavailable, SettingsError
+from medallion_assets.telemetry.spans import flush, span
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,18 @@ def handler(event: Mapping[str, Any], context: object) -> None:
     then is set aside.
     """
     records: Sequence[Mapping[str, Any]] = event["Records"]
+    try:
+        with span("capture") as counts:
+            counts["records"] = len(records)
+            counts["dead_letters"] = letters = _capture(records)
+    finally:
+        flush()  # Lambda may stop this process until the next invocation, or for good.
+    if letters:
+        _send_metric(letters, context)
+
+
+def _capture(records: Sequence[Mapping[str, Any]]) -> int:
+    """Write records; return how many were set aside."""
     store, letters = _store(), 0
     while records:
         try:
@@ -51,8 +64,7 @@ def handler(event: Mapping[str, Any], context: object) -> None:
         log.error("a record was set aside as %s: %s", store.uri(write_dead_letter(store, letter, _names())), logged)
         letters += 1
         records = records[at + 1 :]
-    if letters:
-        _send_metric(letters, context)
+    return letters
 
 
 def _send_metric(letters: int, context: object) -> None:

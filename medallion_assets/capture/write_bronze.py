@@ -18,6 +18,7 @@ from medallion_assets.capture.sequence import parse_sequence
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CaptureError
+from medallion_assets.telemetry.spans import object_span
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ def write_bronze(
         numbers = sorted((row.sequence_number for row in batch), key=parse_sequence)
         name = ObjectName(table, captured_at, parse_sequence(numbers[0]), content_hash(batch))
         written = replace(coverage, up_to=numbers[-1]) if coverage else None
-        store.put(name.path, to_parquet(batch, captured_at=captured_at, coverage=written))
+        with object_span(name.path, table=table) as counts:
+            counts["changes"] = len(batch)
+            store.put(name.path, to_parquet(batch, captured_at=captured_at, coverage=written))
         log.debug("wrote %d records to %s", len(batch), name.path)
     return failures

@@ -40,6 +40,7 @@ from medallion_assets.defs.dagster_private import (
     pop_captured_interrupt,
     step_events,
 )
+from medallion_assets.telemetry.spans import run_span, step_span
 
 THREADS_PER_CORE: Final = 4
 """A step of a micro-batch computes for a quarter of the time that it takes on S3."""
@@ -70,6 +71,12 @@ class SideBySideExecutor(dg.Executor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Iterator[dg.DagsterEvent]:
         """Yield the events of the run's steps; resources live as long as the run."""
+        with run_span(plan_context.run_id):
+            yield from self._execute(plan_context, execution_plan)
+
+    def _execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Iterator[dg.DagsterEvent]:
         keys = execution_plan.step_keys_to_execute
         yield dg.DagsterEvent.engine_event(
             plan_context,
@@ -191,13 +198,24 @@ class _RunningSteps:
 
     def _run(self, key: str, step: StepExecutionContext) -> None:
         try:
-            with closing(asyncio.new_event_loop()) as loop:
+            with closing(asyncio.new_event_loop()) as loop, step_span(step.run_id, key) as counts:
                 for event in step_events(step, loop):
+                    counts.update(_counts(event))
                     self._reported.put((key, event))
         except BaseException as error:  # noqa: BLE001 - it is raised in the main thread
             self.error = self.error or error
         finally:
             self._reported.put((key, None))
+
+
+def _counts(event: dg.DagsterEvent) -> dict[str, int]:
+    """Return the numbers of a materialization; and for a step that did not succeed, that it failed."""
+    if event.is_step_failure or event.is_step_up_for_retry:
+        return {"failed": 1}
+    if not event.is_step_materialization:
+        return {}
+    numbers = event.step_materialization_data.materialization.metadata
+    return {name: value.value for name, value in numbers.items() if isinstance(value.value, int)}
 
 
 def _create(context: dg.InitExecutorContext) -> SideBySideExecutor:

@@ -47,6 +47,7 @@ from pyiceberg.table.update import (
 from medallion_assets.errors import CommitConflict
 from medallion_assets.lake.outage import ANSWER_LOST
 from medallion_assets.lake.snapshot import FORMAT_VERSION, Contents, require_format
+from medallion_assets.telemetry.spans import span
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +186,17 @@ def commit(
     If the catalog's answer is lost, `landed` decides from the table's new metadata whether the commit is in. Raises
     CommitConflict if another writer was first, and what the catalog raises.
     """
+    with span("commit", table=".".join(table.name())):
+        _commit(table, updates, expected_main=expected_main, landed=landed)
+
+
+def _commit(
+    table: Table,
+    updates: tuple[TableUpdate, ...],
+    *,
+    expected_main: int | None,
+    landed: Callable[[TableMetadata], bool],
+) -> None:
     planned = table.last_sequence_number
     requirements: tuple[TableRequirement, ...] = (
         AssertTableUUID(uuid=table.metadata.table_uuid),

@@ -21,6 +21,7 @@ from medallion_assets.lake.maintenance import compact
 from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.table import SILVER, read_position
+from medallion_assets.telemetry.spans import link_objects
 
 
 def merge_pending(
@@ -79,6 +80,7 @@ def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance:
         yield result
     with closing(read_changes(merger.lake, store, merger.contract, names, whole=merger.whole)) as batches:
         for changes in batches:
+            link_objects(changes.objects)
 
             def advance(position: Position, taken: tuple[str, ...] = changes.objects) -> Position:
                 return position.advance(taken) if may_advance else position

@@ -94,6 +94,7 @@ EXISTING = {
 """What is other than in `prod` in an account in China that already has things."""
 
 
+LAYER = "arn:aws:lambda:eu-central-1:222222222222:layer:a-collector:1"
 VIEWERS = {
     "hostname": "view.example.com",
     "certificate_arn": "arn:aws:acm:eu-central-1:111111111111:certificate/00000000-0000-0000-0000-000000000007",
@@ -124,7 +125,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
 
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
-      disk of 100 GB; a heartbeat, and a table that should change each hour
+      disk of 100 GB; a heartbeat, and a table that should change each hour; traces
     - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers
     - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
@@ -139,7 +140,10 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         (live / "tables" / "heartbeat.yaml").write_text(HEARTBEAT)
         more = write_environment(build / "one", "dev", domain=str(shop))
         watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
-        opened = write_environment(build / "two", "dev", environment="open", orchestrator=page, **watched)
+        traced = {"runs": "http://otel.internal:4318", "capture": "http://localhost:4318", "capture_layer_arn": LAYER}
+        opened = write_environment(
+            build / "two", "dev", environment="open", orchestrator=page, telemetry=traced, **watched
+        )
         athena = write_environment(
             build / "three",
             "dev",

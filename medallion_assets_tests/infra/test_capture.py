@@ -10,6 +10,7 @@ from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.simulation.delivery import MappingSettings
 from medallion_assets_tests.infra.assembly import Assembly
+from medallion_assets_tests.infra.conftest import LAYER
 
 DOMAIN = load_domain("ecommerce")
 
@@ -57,6 +58,34 @@ def test_the_function_is_small_and_ends_before_late_names_are_given_up(assembly:
     assert function["Timeout"] < 15 * 60
     assert function["Environment"]["Variables"]["MEDALLION_BRONZE"].endswith("/bronze")
     assert "VpcConfig" not in function
+
+
+def test_traces_leave_the_account_only_where_a_collector_is_named(
+    assembly: Assembly, variants: dict[str, Assembly]
+) -> None:
+    def traced(where: Assembly) -> tuple[dict[str, str], dict[str, str], list[str]]:
+        function = where["Capture"].one("AWS::Lambda::Function")
+        (run,) = [
+            container
+            for task in where["Orchestrator"].properties("AWS::ECS::TaskDefinition")
+            for container in task["ContainerDefinitions"]
+            if container["Name"] == "run"
+        ]
+        variables = {each["Name"]: each["Value"] for each in run["Environment"]}
+        return (
+            {name: text for name, text in function["Environment"]["Variables"].items() if name.startswith("OTEL")},
+            {name: text for name, text in variables.items() if name.startswith("OTEL")},
+            function.get("Layers", []),
+        )
+
+    assert traced(assembly) == ({}, {}, [])
+    of_function, of_runs, layers = traced(variants["open"])
+    assert (of_function["OTEL_EXPORTER_OTLP_ENDPOINT"], layers) == ("http://localhost:4318", [LAYER])
+    assert of_runs["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel.internal:4318"
+    assert of_runs["OTEL_SERVICE_NAME"] == of_function["OTEL_SERVICE_NAME"] == "medallion-open"
+    assert [one["Resource"] for one in variants["open"]["Capture"].statements() if one.get("Sid") == "WriteTraces"] == [
+        "*"
+    ]
 
 
 def test_what_is_given_up_stays_until_it_is_redriven(assembly: Assembly) -> None:
