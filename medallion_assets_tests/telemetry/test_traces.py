@@ -75,7 +75,7 @@ def test_an_error_is_its_type_and_the_rest_is_sent_at_once(
 def test_what_the_sampler_leaves_out_is_left_out_as_a_whole(
     bronze: Path, traces: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
     for number in range(40):
         with spans.run_span(f"run {number}"), spans.step_span(f"run {number}", "a"):
