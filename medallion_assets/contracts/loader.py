@@ -247,7 +247,7 @@ def _broken_links(contract: Contract, by_name: Mapping[str, Contract]) -> Iterat
     for column in contract.columns.values():
         for rule in column.rules:
             if rule.references is not None:
-                place = ("columns", column.attribute, "rules", "references")
+                place = ("columns", column.label, "rules", "references")
                 yield from _broken_link(place, rule.references, contract, column.name, by_name)
     for part in contract.enrich:
         yield from _broken_link(("enrich", part.table), part.table, contract, part.on, by_name)

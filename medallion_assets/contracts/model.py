@@ -6,6 +6,7 @@ files (loader), the text of a type (types), the values of a rule (rule_value).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,12 +30,14 @@ from pydantic_core import CoreSchema
 
 from medallion_assets.capture.naming import require_folder_name
 from medallion_assets.contracts.item_condition import ItemCondition, ItemConditionText
+from medallion_assets.contracts.key_part import Template, TemplateText, parse_template
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
 from medallion_assets.contracts.names import identifier, owner, snake_case
 from medallion_assets.contracts.past_columns import past_mistakes
 from medallion_assets.contracts.pattern import pattern_mistake
 from medallion_assets.contracts.rule_value import Scalar, TypedValue, typed_value
-from medallion_assets.contracts.types import ColumnType, TypeText
+from medallion_assets.contracts.source_format import SourceFormat, default_value, format_mistakes, formats_of
+from medallion_assets.contracts.types import TAGS, ColumnType, TypeText
 
 Severity = Literal["block", "warn"]
 Undeclared = Literal["evolve", "freeze"]
@@ -156,11 +159,18 @@ def _unusable(type_: ColumnType, rule: Rule) -> Iterator[str]:
                 yield f"{unfit}, because the column is {type_}"
 
 
-class Column(Strict):
-    """One column: the attribute it comes from, its type, and the rules of its values."""
+class Column(SourceFormat, Strict):
+    """One column: the attribute it comes from, its type, how its value is written, and the rules of its values.
 
-    attribute: str
+    `label` is its key in the contract's `columns`: the attribute's name, unless `source` says another.
+    """
+
+    label: str
     type: TypeText
+    source: str | None = Field(default=None, description="The attribute, when the key in `columns` is not its name.")
+    part: TemplateText | None = Field(
+        default=None, description="A template of the attribute's text; the column is the part with its own name."
+    )
     rename: str | None = Field(default=None, description="The column's name in the lake, when snake_case is not it.")
     renamed_from: str | None = Field(default=None, description="The column's earlier name in the lake: it is kept.")
     description: str = ""
@@ -176,11 +186,50 @@ class Column(Strict):
     @property
     def name(self) -> str:
         """The column's name in the lake."""
-        return self.rename or snake_case(self.attribute)
+        return self.rename or snake_case(self.label)
+
+    @property
+    def attribute(self) -> str:
+        """The attribute that it comes from."""
+        return self.source or self.label
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats in which its value is read; none for a type that is written in one way only."""
+        return formats_of(self.type, self.written, of_text=self.part is not None)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether its value is written in DynamoDB's own type of it, and is the whole attribute."""
+        said = (self.written, self.zone, self.part, self.default)
+        return said == ((), None, None, None) and self.fraction == "refuse" and not self.empty_as_null
+
+    @property
+    def default_value(self) -> TypedValue | None:
+        """Its value where there is none, as a value of its type."""
+        return default_value(self.type, self.default)
+
+    @property
+    def template(self) -> Template | None:
+        """The template that the attribute's text fits, of a column that is a part of it."""
+        return parse_template(self.part) if self.part is not None else None
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in the words of the contract."""
+        written = f" from {', '.join(self.written)}" if self.written else ""
+        return f"{self.type}{written}" + (f", a part of {self.part}" if self.part is not None else "")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         mistakes = list(rule_mistakes(self.type, self.rules))
+        mistakes += format_mistakes(self.type, self, of_text=self.part is not None)
+        if (template := self.template) is not None:
+            if self.type.kind not in TAGS or self.type.kind == "binary":
+                mistakes.append(Mistake(("part",), f"a part is text; {self.type} cannot be read from it"))
+            if not {self.label, self.name} & set(template.names):
+                text = f"{self.part!r:.160} has no {{{self.name}}}; the column is the part with its own name"
+                mistakes.append(Mistake(("part",), text))
         try:
             identifier(self.name)
         except ValueError as unusable:
@@ -190,10 +239,10 @@ class Column(Strict):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema of a column as a contract writes it: a type alone, or a mapping without `attribute`."""
+        """Return the schema of a column as a contract writes it: a type alone, or a mapping without `label`."""
         written = handler.resolve_ref_schema(handler(schema))
-        written["properties"].pop("attribute")
-        written["required"].remove("attribute")
+        written["properties"].pop("label")
+        written["required"].remove("label")
         return {"anyOf": [written["properties"]["type"], written]}
 
 
@@ -266,12 +315,13 @@ def _columns_by_attribute(written: object) -> object:
 
 
 def _column_of(attribute: object, spec: object) -> object:
-    """Return a column as its model takes it, with its key as `attribute`; a type alone means `{type: ...}`."""
+    """Return a column as its model takes it, with its key as `label`; a type alone means `{type: ...}`."""
     if not isinstance(spec, Mapping):
-        return spec if isinstance(spec, Column) else {"attribute": attribute, "type": spec}
-    if "attribute" in spec:
-        return Mistakes([Mistake(("attribute",), f"unknown key; the attribute is {attribute!r} already")])
-    return {"attribute": attribute, **spec}
+        return spec if isinstance(spec, Column) else {"label": attribute, "type": spec}
+    for key in ("attribute", "label"):
+        if key in spec:
+            return Mistakes([Mistake((key,), f"unknown key; the attribute is {attribute!r} already")])
+    return {"label": attribute, **spec}
 
 
 class Contract(Strict):
@@ -317,7 +367,16 @@ class Contract(Strict):
     @cached_property
     def dropped(self) -> tuple[str, ...]:
         """The attributes that never reach the lake's tables: those under `drop`, and those of retired columns only."""
-        return (*self.drop, *(name for name in self.retired if name not in self.columns and name not in self.drop))
+        retired = (column.attribute for column in self.retired.values())
+        return (*self.drop, *(name for name in retired if name not in self.attributes and name not in self.drop))
+
+    @cached_property
+    def attributes(self) -> dict[str, tuple[Column, ...]]:
+        """The columns by the attribute that they come from."""
+        found: dict[str, tuple[Column, ...]] = {}
+        for column in self.columns.values():
+            found[column.attribute] = (*found.get(column.attribute, ()), column)
+        return found
 
     @cached_property
     def key_columns(self) -> tuple[Column, ...]:
@@ -388,7 +447,7 @@ class Contract(Strict):
 def _read_column(attribute: object, spec: object) -> Column | None:
     """Return a column, without its rules if these cannot be read: other parts of the file need its name and type."""
     bare = (
-        {key: spec[key] for key in ("type", "rename", "renamed_from") if key in spec}
+        {key: spec[key] for key in ("type", "rename", "renamed_from", "source") if key in spec}
         if isinstance(spec, Mapping)
         else spec
     )
@@ -427,6 +486,11 @@ class _Parts:
         return {column.name: column for column in self.columns.values() if column is not None}
 
     @property
+    def attributes(self) -> set[str]:
+        """The attributes that become columns."""
+        return {label if column is None else column.attribute for label, column in self.columns.items()}
+
+    @property
     def complete(self) -> bool:
         """Whether every column can be read. Only then is an unknown column name a mistake."""
         return None not in self.columns.values()
@@ -446,6 +510,7 @@ def _mistakes(parts: _Parts) -> Iterator[Mistake]:
     yield from _key_mistakes(parts)
     yield from _deletion_mistakes(parts)
     yield from _partition_mistakes(parts)
+    yield from _sharing_mistakes(parts)
     expected = f"expected one of {sorted(parts.by_name)}"
     for number, enrichment in enumerate(parts.enrich):
         if enrichment.on not in parts.by_name and parts.complete:
@@ -461,6 +526,9 @@ def _key_mistakes(parts: _Parts) -> Iterator[Mistake]:
         elif (column := parts.columns[attribute]) is not None and column.type.kind not in _KEY_KINDS:
             kind = column.type.kind
             yield Mistake(("key",), f"{attribute!r} has type {kind}; DynamoDB keys are string, number or binary")
+        elif column is not None and not (column.is_usual and column.source is None):
+            text = f"{attribute!r} is of the key, so it stays as it is at the source: two texts may be one number"
+            yield Mistake(("key",), f"{text}; add a column with `source: {attribute}` for it in another type")
     if parts.key.hash == parts.key.range:
         yield Mistake(("key",), "hash and range are the same attribute")
 
@@ -471,8 +539,17 @@ def _deletion_mistakes(parts: _Parts) -> Iterator[Mistake]:
     attribute, place = parts.deleted_when.attribute, ("deleted_when",)
     if parts.key is not None and attribute in (parts.key.hash, parts.key.range):
         yield Mistake(place, f"{attribute!r} is of the key, which never changes; expected another attribute")
-    elif attribute not in {*parts.columns, *parts.drop, *parts.retired}:
+    elif attribute not in {*parts.attributes, *parts.drop, *parts.retired}:
         yield Mistake(place, f"{attribute!r} is neither in columns nor in drop; correct the name, or drop it")
+
+
+def _sharing_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    """Yield a mistake for each column of an attribute that has several, if a whole attribute is read otherwise."""
+    counts = Counter(column.attribute for column in parts.columns.values() if column is not None)
+    for label, column in parts.columns.items():
+        if column is not None and counts[column.attribute] > 1 and column.type.kind not in TAGS:
+            text = f"{column.attribute!r} has several columns, and this one is {column.type}; expected a scalar type"
+            yield Mistake(("columns", label), text)
 
 
 def _partition_mistakes(parts: _Parts) -> Iterator[Mistake]:
@@ -521,5 +598,5 @@ def _name_mistakes(parts: _Parts) -> Iterator[Mistake]:
             if name in names:
                 yield Mistake(place, f"column {name!r} is already there; choose another name")
             names[name] = "enrich"
-    if both := set(parts.drop) & set(parts.columns):
+    if both := set(parts.drop) & parts.attributes:
         yield Mistake(("drop",), f"{sorted(both)} are also columns; an attribute is one or the other")

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from medallion_assets.gold.mart_file import UTC, Partition
+from medallion_assets.contracts.time_zone import UTC
+from medallion_assets.gold.mart_file import Partition
 from medallion_assets.lake.duck import identifier, literal
 
 _ONE: Final = timedelta(days=1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +17,6 @@ from pydantic import (
     GetJsonSchemaHandler,
     TypeAdapter,
     ValidationError,
-    field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -27,13 +25,12 @@ from pydantic_core import CoreSchema
 from medallion_assets.contracts.mistakes import Mistake, raise_all
 from medallion_assets.contracts.model import Owner, Rule, Strict, rule_mistakes
 from medallion_assets.contracts.names import identifier
+from medallion_assets.contracts.time_zone import UTC, known_zone
 from medallion_assets.contracts.types import TypeText
 
 # Columns that every Gold table has after the mart's own.
 COMPUTED_AT: Final = "computed_at"
 SILVER_SNAPSHOTS: Final = "silver_snapshots"
-
-UTC: Final = "UTC"
 
 
 class MartColumn(Strict):
@@ -96,20 +93,13 @@ class Partition(Strict):
     key_of: str | None = Field(
         default=None, description="That table's column whose value it is: a text, integer, decimal, date or binary."
     )
-    time_zone: str = Field(
+    time_zone: Annotated[str, AfterValidator(known_zone)] = Field(
         default=UTC, description="With day_of: the time zone in which a timestamp's day is, like Europe/Berlin."
     )
     joins: dict[str, str] = Field(
         default={},
         description="Every other table in the SQL -> the column of `table` that holds its key (or a list of its keys).",
     )
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        if zone != UTC and (zone not in available_timezones() or "/" not in zone):
-            raise ValueError(f"{zone!r} is not the name of a time zone; expected UTC or one like Europe/Berlin")
-        return zone
 
     @model_validator(mode="after")
     def _day_or_key(self) -> Self:

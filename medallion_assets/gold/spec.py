@@ -20,6 +20,7 @@ from medallion_assets.contracts.loader import Domain, parse
 from medallion_assets.contracts.mistakes import Mistake
 from medallion_assets.contracts.model import Column
 from medallion_assets.contracts.names import identifier
+from medallion_assets.contracts.time_zone import UTC
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
 from medallion_assets.engines.binding import Binder
@@ -28,7 +29,7 @@ from medallion_assets.engines.query import Query, read_query, tables_in
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import ContractError, MartError
 from medallion_assets.gold.load_order import load_order
-from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, UTC, MartFile, Partition
+from medallion_assets.gold.mart_file import COMPUTED_AT, SILVER_SNAPSHOTS, MartFile, Partition
 from medallion_assets.gold.partition_check import require_independence
 from medallion_assets.gold.sources import Source, mart_source, silver_sources
 
@@ -107,7 +108,7 @@ class Mart:
     def columns(self) -> Mapping[str, Column]:
         """Its own columns by name, in order, in the form that contracts have."""
         return {
-            name: Column(attribute=name, rename=name, type=one.type, description=one.description, rules=one.rules)
+            name: Column(label=name, rename=name, type=one.type, description=one.description, rules=one.rules)
             for name, one in self.spec.columns.items()
         }
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.errors import SettingsError
 from medallion_assets.infer.sample import Sample
-from medallion_assets.reconciliation.reference_decoder import Misfit, value
+from medallion_assets.reconciliation.reference_decoder import value
+from medallion_assets.reconciliation.reference_format import Misfit
 
 MOST_VALUES: Final = 1_000
 """Different values of an attribute that are remembered."""

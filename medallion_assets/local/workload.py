@@ -250,7 +250,9 @@ class _Check:
                 yield f"{field}.update: {attribute!r} is not an attribute of item outside the key"
         for attribute, value in table.item.items():
             column = contract.columns.get(attribute)
-            yield from self.value(f"{field}.item.{attribute}", value, column.type if column else None)
+            # What a column with a format takes is not said by its type.
+            type_ = column.type if column is not None and column.is_usual else None
+            yield from self.value(f"{field}.item.{attribute}", value, type_)
 
     def value(self, field: str, value: Value, type_: ColumnType | None) -> Iterator[str]:
         """Mistakes of `value`; `type_` is what the contract says, None where it says nothing (or json)."""

@@ -6,7 +6,8 @@ normalized without reading it as a type of the lake; a typed value of the lake i
 
 Belongs here: one value. Does not belong here: rows and hashes (fingerprints). SQL makes the texts of scalars, and of
 lists and sets of scalars. What it has no canonical form for (nested values, numbers with exponents, times with offsets,
-wrong type tags) becomes the mark ODD and the raw value; `source_text` and `lake_text` make these texts in Python.
+wrong type tags) becomes the mark ODD and the raw value; `canonical_format.source_text` and `lake_text` make these texts
+in Python.
 
 If equal values had different texts, that would only cost time: the comparison row by row then finds no difference. If
 different values had equal texts, a difference would stay hidden: that must never happen.
@@ -23,17 +24,19 @@ from typing import Any, Final
 import orjson
 
 from medallion_assets.contracts.types import TAGS, ColumnType
-from medallion_assets.reconciliation.reference_decoder import Misfit, value
 
 ODD: Final = "\x01"
 """The mark before a raw value that Python still has to turn into text."""
 
-_MISFIT: Final = "\x02"
+MISFIT: Final = "\x02"
+"""The mark before a raw value that is none of its type."""
+
 _EXACT: Final = Context(prec=300)
 _PLAIN_NUMBER: Final = r"0(\.0+)?|-?(0\.0*[1-9][0-9]*|[1-9][0-9]*(\.[0-9]+)?)"
 """A number without an exponent; not `-0`, which is 0."""
 _UTC_TIME: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z"
-_TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
+TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
+"""The text of a time in UTC."""
 
 
 def in_sql(type_: ColumnType) -> bool:
@@ -91,19 +94,6 @@ def typed_sql(type_: ColumnType, text: str) -> str:
         listed = f"""from_json({text}, '["VARCHAR"]')"""
         made = f"list_transform({listed}, lambda e: {_typed_scalar(type_.element, 'e')})"
     return f"CASE WHEN NOT starts_with({text}, chr(2)) THEN {made} END"
-
-
-def source_text(type_: ColumnType, raw: str) -> tuple[str | None, Any]:
-    """Return (canonical text, value) of an AttributeValue given as JSON.
-
-    If it does not fit the type, return a text that no valid value has, and None.
-    """
-    tagged = with_bytes(orjson.loads(raw))
-    try:
-        data = value(type_, tagged)
-    except Misfit:
-        return _MISFIT + raw, None
-    return lake_text(type_, data), data
 
 
 def lake_text(type_: ColumnType, data: Any) -> str | None:
@@ -172,19 +162,20 @@ def with_bytes(tagged: Mapping[str, Any]) -> dict[str, Any]:
 
 def _source_text(type_: ColumnType, tagged: str) -> str:
     if type_.element is None:
-        return _source_scalar(type_, [f"{tagged}.{tag}" for tag in TAGS[type_.kind]])
+        return source_scalar(type_, [f"{tagged}.{tag}" for tag in TAGS[type_.kind]])
     if type_.kind == "list":
-        element = _source_scalar(type_.element, [f"e.{tag}" for tag in TAGS[type_.element.kind]])
+        element = source_scalar(type_.element, [f"e.{tag}" for tag in TAGS[type_.element.kind]])
         texts = f"list_transform({tagged}.L, lambda e: {element})"
     else:
         members = "coalesce(" + ", ".join(f"{tagged}.{tag}S" for tag in TAGS[type_.element.kind]) + ")"
-        texts = f"list_transform({members}, lambda e: {_source_scalar(type_.element, ['e'])})"
+        texts = f"list_transform({members}, lambda e: {source_scalar(type_.element, ['e'])})"
     # A null element is NULL or odd: Python finds out which.
     text = f"CASE WHEN list_count(t) = len(t) THEN to_json({_listed(type_, 't')})::VARCHAR END"
     return f"list_transform([{texts}], lambda t: {text})[1]"
 
 
-def _source_scalar(type_: ColumnType, raws: list[str]) -> str:
+def source_scalar(type_: ColumnType, raws: list[str]) -> str:
+    """Return SQL of the text of a scalar, of the texts of its tags, the usual one first; null if Python has to."""
     raw = raws[0]
     match type_.kind:
         case "string":
@@ -217,7 +208,7 @@ def _lake_scalar(type_: ColumnType, column: str) -> str:  # noqa: PLR0911 - one 
         case "binary":
             return f"to_base64({column})"
         case "timestamp":
-            return f"strftime({column}, '{_TIME_FORMAT}')"
+            return f"strftime({column}, '{TIME_FORMAT}')"
         case _:
             return f"{column}::VARCHAR"
 
@@ -261,7 +252,7 @@ def _leaf(data: Any) -> Any:  # noqa: PLR0911 - one for each kind
         case bool():
             return str(data).lower()
         case datetime():
-            return data.astimezone(UTC).strftime(_TIME_FORMAT).rjust(26, "0")
+            return data.astimezone(UTC).strftime(TIME_FORMAT).rjust(26, "0")
         case int():
             return str(data)
         case Decimal():

@@ -33,11 +33,9 @@ from medallion_assets.reconciliation.canonical import (
     in_sql,
     lake_sql,
     lake_text,
-    shape,
-    source_sql,
-    source_text,
     typed_sql,
 )
+from medallion_assets.reconciliation.canonical_format import shape, source_sql, source_text
 from medallion_assets.reconciliation.expected import expects_row
 from medallion_assets.reconciliation.reference_decoder import comparable, extra_of
 from medallion_assets.silver.decode import bronze_version_sql
@@ -255,7 +253,7 @@ class _SourceRows:
             values: list[Any] = [None] * len(texts)
             for row, text in enumerate(texts):
                 if text is not None and text.startswith(ODD):
-                    texts[row], values[row] = source_text(column.type, text[len(ODD) :])
+                    texts[row], values[row] = source_text(column, text[len(ODD) :])
             made[f"_text_{at}"] = pa.array(texts, pa.string())
             made[f"_value_{at}"] = pa.array([as_stored(column.type, one) for one in values], column.type.arrow())
         extras = [
@@ -319,7 +317,7 @@ class _SilverRows:
 def _source_texts_sql(contract: Contract, items: str) -> str:
     """Return a SELECT of `_item` with `_text_0`, ... of the contract's columns, `_extra_text` and `_odd`."""
     columns = list(contract.columns.values())
-    shapes = {column.attribute: shape(column.type) for column in columns}
+    shapes = {attribute: _shape(some) for attribute, some in contract.attributes.items()}
     shapes |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.dropped}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(shapes))}
     transformed = ", ".join(
@@ -332,7 +330,7 @@ def _source_texts_sql(contract: Contract, items: str) -> str:
         for at, attribute in enumerate(group, start=1)
     }
     texts = [
-        f"{source_sql(column.type, tagged[column.attribute], _raw(column.attribute))} AS _text_{at}"
+        f"{source_sql(column, tagged[column.attribute], _raw(column.attribute))} AS _text_{at}"
         for at, column in enumerate(columns)
     ]
     # A struct may have attributes that its type does not declare: only Python finds out, so it gets the item.
@@ -345,6 +343,14 @@ def _source_texts_sql(contract: Contract, items: str) -> str:
             SELECT * EXCLUDE ({", ".join(images)}), {", ".join(texts)},
                 CASE WHEN {" OR ".join(more)} THEN chr(1) || _item END AS _extra_text
             FROM (SELECT *, {transformed} FROM ({items})))"""
+
+
+def _shape(columns: Sequence[Column]) -> object:
+    """Return the structure with which an attribute is read for all columns that come from it."""
+    of_each = [shape(column) for column in columns]
+    if len(of_each) == 1:
+        return of_each[0]
+    return {tag: kind for one in of_each if isinstance(one, dict) for tag, kind in one.items()}
 
 
 def _raw(attribute: str) -> str:

@@ -47,7 +47,8 @@ from medallion_assets.reconciliation.fingerprints import (
     of_source,
     select,
 )
-from medallion_assets.reconciliation.reference_decoder import Misfit, comparable, row_of
+from medallion_assets.reconciliation.reference_decoder import comparable, row_of
+from medallion_assets.reconciliation.reference_format import Misfit
 from medallion_assets.reconciliation.scan import SourceTable
 from medallion_assets.silver.table import (
     CAPTURED_AT,

@@ -15,8 +15,9 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from typing import Any
 
-from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.reconciliation.reference_format import Misfit, is_missing, usual
 
 Item = Mapping[str, Mapping[str, Any]]
 """An item as boto3's client gives it: attribute -> {tag: value}, binary as bytes."""
@@ -27,10 +28,6 @@ _LIMITS = {"int": 2**31, "bigint": 2**63}
 _EXACT = Context(prec=300)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6}0*)?(Z|[+-]\d\d:?\d\d)", re.ASCII)
-
-
-class Misfit(Exception):
-    """A value does not fit its column's type."""
 
 
 def key_of(contract: Contract, item: Item) -> Key:
@@ -46,13 +43,19 @@ def row_of(contract: Contract, item: Item) -> dict[str, Any]:
     """Return the item's contract columns by lake name, and `_extra` as data. Raises Misfit naming the column."""
     row: dict[str, Any] = {}
     for name, column in contract.by_name.items():
-        tagged = item.get(column.attribute)
         try:
-            row[name] = None if tagged is None else value(column.type, tagged)
+            row[name] = column_value(column, item.get(column.attribute))
         except Misfit as misfit:
             raise Misfit(f"{name}: {misfit}") from misfit
     row["_extra"] = extra_of(contract, item)
     return row
+
+
+def column_value(column: Column, tagged: Mapping[str, Any] | None) -> Any:
+    """Return the column's value, as `value` does, of its attribute, None if the item has none. Raises Misfit."""
+    if tagged is None or is_missing(column, tagged):
+        return column.default_value
+    return value(column.type, usual(column, tagged))
 
 
 def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
@@ -61,7 +64,7 @@ def extra_of(contract: Contract, item: Item) -> dict[str, Any] | None:
         name: comparable(tagged)
         for name, tagged in item.items()
         if name not in contract.dropped
-        and (name not in contract.columns or _more_inside(contract.columns[name].type, tagged))
+        and (name not in contract.attributes or _more_inside(contract.attributes[name][0].type, tagged))
     }
     return kept or None
 

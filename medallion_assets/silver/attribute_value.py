@@ -83,7 +83,7 @@ def value(type_: ColumnType, av: str, depth: int = 0) -> str:  # noqa: PLR0911 -
             item = f"item_{depth}"
             return f"list_transform({av}.L, lambda {item}: {value(_element(type_), item, depth + 1)})"
         case "set":
-            return f"list_sort(list_transform({_members(type_, av)}, lambda m: {_scalar(_element(type_), 'm')}))"
+            return f"list_sort(list_transform({_members(type_, av)}, lambda m: {scalar(_element(type_), 'm')}))"
         case "map":
             entry, item = f"entry_{depth}", f"item_{depth}"
             of_entry = _read(
@@ -101,7 +101,7 @@ def value(type_: ColumnType, av: str, depth: int = 0) -> str:  # noqa: PLR0911 -
             made = _read(f"{av}.M", _parts(type_), parts, f"struct_pack({fields})")
             return f"CASE WHEN {av}.M IS NOT NULL THEN {made} END"
         case kind:
-            return _scalar(type_, f"{av}.{TAGS[kind][0]}")
+            return scalar(type_, f"{av}.{TAGS[kind][0]}")
 
 
 def is_broken(type_: ColumnType, av: str, depth: int = 0, *, computed: str | None = None) -> str:
@@ -117,7 +117,7 @@ def is_broken(type_: ColumnType, av: str, depth: int = 0, *, computed: str | Non
             inside = f"{av}.L IS NULL OR {_any(f'{av}.L', item, is_broken(_element(type_), item, depth + 1))}"
         case "set":
             members = _members(type_, av)
-            misfit = f"({_scalar(_element(type_), 'm')}) IS NULL"
+            misfit = f"({scalar(_element(type_), 'm')}) IS NULL"
             inside = f"{members} IS NULL OR {_any(members, 'm', misfit)}"
         case "map":
             entry, item = f"entry_{depth}", f"item_{depth}"
@@ -163,13 +163,13 @@ def has_struct(type_: ColumnType) -> bool:
     return type_.kind == "struct" or (type_.element is not None and has_struct(type_.element))
 
 
-def _scalar(type_: ColumnType, raw: str) -> str:
-    """Return SQL of the value of the text `raw`, which is null if it does not fit exactly."""
+def scalar(type_: ColumnType, raw: str) -> str:
+    """Return SQL of the value of a scalar type that the text `raw` is; null if it does not fit exactly."""
     match type_.kind:
         case "decimal" | "int" | "bigint":
-            exact = f"CASE WHEN number_scale(n) <= {type_.scale} THEN TRY_CAST(n AS {_sql_number(type_)}) END"
+            exact = f"CASE WHEN number_scale(n) <= {type_.scale} THEN TRY_CAST(n AS {sql_number(type_)}) END"
             slow = f"list_transform([number_text({raw})], lambda n: {exact})[1]"
-            return f"CASE WHEN {_surely_fits(type_, raw)} THEN {raw}::{_sql_number(type_)} ELSE {slow} END"
+            return f"CASE WHEN {surely_fits(type_, raw)} THEN {raw}::{sql_number(type_)} ELSE {slow} END"
         case "double":
             return f"TRY_CAST(number_text({raw}) AS DOUBLE)"
         case "date":
@@ -182,11 +182,12 @@ def _scalar(type_: ColumnType, raw: str) -> str:
             return raw
 
 
-def _sql_number(type_: ColumnType) -> str:
+def sql_number(type_: ColumnType) -> str:
+    """Return a number's type in DuckDB."""
     return f"DECIMAL({type_.precision}, {type_.scale})" if type_.kind == "decimal" else type_.kind
 
 
-def _surely_fits(type_: ColumnType, raw: str) -> str:
+def surely_fits(type_: ColumnType, raw: str) -> str:
     """Return SQL of whether DuckDB casts a number's text exactly: nearly always; the other way takes longer."""
     whole = {"int": 9, "bigint": 18, "decimal": type_.precision - type_.scale}[type_.kind]
     digits = f"[0-9]{{1,{whole}}}" if whole else "0"

@@ -17,6 +17,7 @@ none. It also keeps the whole attribute of a struct column that has attributes w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -25,8 +26,9 @@ import pyarrow.compute as pc
 
 from medallion_assets.capture.sequence import AMENDED_SEQUENCE, SEQUENCE_DIGITS, STREAM_LABEL, UNLABELLED_STREAM
 from medallion_assets.checks.row_rules import row_rules
-from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.lake.duck import apart_by_case, identifier, literal
+from medallion_assets.silver import source_format
 from medallion_assets.silver.attribute_value import MACROS, has_struct, has_undeclared, is_broken, structure, value
 from medallion_assets.silver.json_text import holds_json, plain_column
 from medallion_assets.silver.membership import is_soft_deleted
@@ -77,6 +79,8 @@ def decode(connection: duckdb.DuckDBPyConnection, bronze: pa.Table, contract: Co
     its column.
     """
     connection.execute(MACROS)
+    if not all(column.is_usual for column in contract.columns.values()):
+        connection.execute(source_format.MACROS)
     # DuckDB returns rows in any order; the number connects a rejected row with its Bronze row.
     numbered = bronze.append_column(_ROW, pa.arange(0, bronze.num_rows))
     connection.register("bronze", numbered.append_column(_CREATED, _stream_times(connection, bronze["stream_arn"])))
@@ -112,7 +116,7 @@ def decode_sql(contract: Contract) -> str:
     step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
     The contract's columns are `_value_0`, ... until the last step, so that they may have any name.
     """
-    structures = {column.attribute: structure(column.type) for column in contract.columns.values()}
+    structures = {attribute: _structure(columns) for attribute, columns in contract.attributes.items()}
     structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.dropped}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(structures))}
     transformed = ",\n    ".join(
@@ -124,14 +128,20 @@ def decode_sql(contract: Contract) -> str:
         for image, group in images.items()
         for at, attribute in enumerate(group, start=1)
     }
-    values = ",\n    ".join(
-        f"{value(column.type, attribute_values[attribute])} AS {_value_name(at)}"
-        for at, (attribute, column) in enumerate(contract.columns.items())
+    key = contract.key_columns
+    of_key = {column.attribute for column in key}
+    numbered = [
+        # Of a deletion, what else is read from its key is null like all other columns.
+        (at, column, f"CASE WHEN NOT removed THEN {av} END" if column not in key and column.attribute in of_key else av)
+        for at, column in enumerate(contract.columns.values())
+        for av in [attribute_values[column.attribute]]
+    ]
+    parts = ",\n    ".join(
+        f"{source_format.part(column, av)} AS {_part_name(at)}" for at, column, av in numbered if column.part
     )
-    wrong = ",\n    ".join(
-        f"{is_broken(column.type, attribute_values[attribute], computed=_value_name(at))} AS {_broken_name(at)}"
-        for at, (attribute, column) in enumerate(contract.columns.items())
-    )
+    cut = f"cut AS (SELECT *,\n    {parts} FROM transformed)," if parts else ""
+    values = ",\n    ".join(f"{_value(at, column, av)} AS {_value_name(at)}" for at, column, av in numbered)
+    wrong = ",\n    ".join(f"{_is_broken(at, column, av)} AS {_broken_name(at)}" for at, column, av in numbered)
     names = ", ".join(
         f"{_value_name(at)} AS {identifier(column.name)}" for at, column in enumerate(contract.columns.values())
     )
@@ -144,8 +154,9 @@ images AS (SELECT *, item_removed OR {is_soft_deleted(contract, "item")} AS remo
     CASE WHEN removed THEN keys ELSE item END AS image FROM items),
 transformed AS (SELECT *,
     {transformed} FROM images),
+{cut}
 typed AS (SELECT *,
-    {values} FROM transformed),
+    {values} FROM {"cut" if parts else "transformed"}),
 checked AS (SELECT *,
     {wrong},
     {_extra(contract, attribute_values)} AS _extra,
@@ -209,7 +220,8 @@ def _problem(contract: Contract) -> str:
     ]
     for at, column in enumerate(contract.columns.values()):
         found = f"""json_transform(image, '"MAP(VARCHAR, JSON)"')[{literal(column.attribute)}]"""
-        shown = f"'expected {column.type}, saw ' || coalesce(left({found}::VARCHAR, {_QUOTED_CHARACTERS}), 'nothing')"
+        shown = f"coalesce(left({found}::VARCHAR, {_QUOTED_CHARACTERS}), 'nothing')"
+        shown = f"{literal(f'expected {column.expected}, saw ')} || {shown}"
         missing = f" OR {_value_name(at)} IS NULL" if column in contract.key_columns else ""
         cases.append(_case(f"{_broken_name(at)}{missing}", column.name, shown))
     if contract.shape == "freeze":
@@ -234,8 +246,8 @@ def _extra(contract: Contract, attribute_values: dict[str, str]) -> str:
     known = ", ".join(literal(name) for name in attribute_values)
     present = " + ".join(f"({name} IS NOT NULL)::INTEGER" for name in attribute_values.values())
     partly = {
-        attribute: has_undeclared(column.type, attribute_values[attribute])
-        for attribute, column in contract.columns.items()
+        column.attribute: has_undeclared(column.type, attribute_values[column.attribute])
+        for column in contract.columns.values()
         if has_struct(column.type)
     }
     some = " OR ".join([f"len(json_keys(image)) > {present}", *partly.values()])
@@ -245,6 +257,31 @@ def _extra(contract: Contract, attribute_values: dict[str, str]) -> str:
     entries = """map_entries(json_transform(image, '"MAP(VARCHAR, JSON)"'))"""
     rest = f"map_from_entries(list_sort(list_filter({entries}, lambda x: {kept})))"
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
+
+
+def _structure(columns: Sequence[Column]) -> object:
+    """Return the structure with which an attribute is read for all columns that come from it."""
+    of_each = [structure(one.type) if one.is_usual else source_format.structure(one) for one in columns]
+    if len(of_each) == 1:
+        return of_each[0]
+    return {tag: kind for one in of_each if isinstance(one, dict) for tag, kind in one.items()}
+
+
+def _value(at: int, column: Column, av: str) -> str:
+    if column.is_usual:
+        return value(column.type, av)
+    cut = _part_name(at) if column.part is not None else None
+    return source_format.value(column, av, removed="removed", cut=cut)
+
+
+def _is_broken(at: int, column: Column, av: str) -> str:
+    if column.is_usual:
+        return is_broken(column.type, av, computed=_value_name(at))
+    return source_format.is_broken(column, av, _value_name(at))
+
+
+def _part_name(at: int) -> str:
+    return f"_part_{at}"
 
 
 def _value_name(at: int) -> str:

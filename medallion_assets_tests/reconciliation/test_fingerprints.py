@@ -19,10 +19,12 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.lake import duck
 from medallion_assets.lake.duck import literal
 from medallion_assets.reconciliation.fingerprints import Fingerprints, _SilverRows, differing, of_source
-from medallion_assets.reconciliation.reference_decoder import Misfit, row_of
+from medallion_assets.reconciliation.reference_decoder import row_of
+from medallion_assets.reconciliation.reference_format import Misfit
 from medallion_assets.silver.decode import decode
 from medallion_assets_tests.reconciliation.test_reference_decoder import with_bytes
 from medallion_assets_tests.silver.changes import bronze_bytes, contract, record
+from medallion_assets_tests.silver.formats import columns, written
 from medallion_assets_tests.silver.values import anything, fitting, types
 
 Item = dict[str, dict[str, Any]]
@@ -125,6 +127,28 @@ def test_another_value_gives_another_hash(memory: Memory, data: st.DataObject) -
             return
     (item, row), (other, other_row) = rows
     assert (suspects(memory, wanted, [item], [other]) == []) == (row == other_row)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_value_that_is_written_otherwise_has_one_text_on_both_sides(memory: Memory, data: st.DataObject) -> None:
+    said = data.draw(columns())
+    values = data.draw(st.lists(written(said), min_size=2, max_size=10))
+    wanted = contract("Things", {"Id": "int", "V": said, "W": {"type": "string", "source": "V"}}, key="Id")
+    rows: list[tuple[Item, Any]] = []
+    for at, value in enumerate(values):
+        item: Item = {"Id": {"N": str(at)}, **({"V": value} if value != {"NULL": True} else {})}
+        try:
+            rows.append((item, row_of(wanted, {name: with_bytes(tagged) for name, tagged in item.items()})))
+        except Misfit:
+            continue
+    items = [item for item, _ in rows]
+    assert not items or suspects(memory, wanted, items, items) == []
+    if len(rows) > 1:
+        (item, row), (other, other_row) = rows[:2]
+        changed = {**other, "Id": item["Id"]}
+        same = {**other_row, "id": row["id"]} == row
+        assert (suspects(memory, wanted, [item], [changed]) == []) == same
 
 
 def test_the_keys_that_differ_are_found_among_the_others(memory: Memory) -> None:

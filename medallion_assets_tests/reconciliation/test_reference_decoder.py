@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.lake import duck
 from medallion_assets.reconciliation.canonical import as_data
-from medallion_assets.reconciliation.reference_decoder import Misfit, comparable, row_of
+from medallion_assets.reconciliation.reference_decoder import comparable, row_of
+from medallion_assets.reconciliation.reference_format import Misfit
 from medallion_assets.silver.decode import decode
 from medallion_assets_tests.silver.changes import bronze_bytes, contract, record
 from medallion_assets_tests.silver.values import anything, fitting, types

@@ -18,8 +18,9 @@ from datetime import UTC, date, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation, localcontext
 from typing import Any, Final
 
-from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.model import Column, Contract
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.simulation.judge.source_format import default, missing, read_written, written_otherwise
 
 Row = dict[str, Any]
 
@@ -111,9 +112,12 @@ def judge(contract: Contract, change: Change) -> Verdict:
     image = change.keys if removed or image is None else image
     row: Row = {}
     broken = set()
-    for attribute, column in contract.columns.items():
+    for column in contract.columns.values():
+        if removed and column.name not in contract.key_names:
+            row[column.name] = None
+            continue
         try:
-            row[column.name] = read(column.type, image[attribute]) if attribute in image else None
+            row[column.name] = of_column(column, image.get(column.attribute))
         except Misfit:
             broken.add(column.name)
             continue
@@ -127,11 +131,11 @@ def judge(contract: Contract, change: Change) -> Verdict:
             broken.add(column.name)
     if broken:
         return Verdict(None, frozenset(broken), by)
-    known = {*contract.columns, *contract.dropped}
+    types = {column.attribute: column.type for column in contract.columns.values()}
     extra = {
         name: value
         for name, value in image.items()
-        if name not in known or (name in contract.columns and _more(contract.columns[name].type, value))
+        if name not in {*types, *contract.dropped} or (name in types and _more(types[name], value))
     }
     if extra and contract.shape == "freeze":
         return Verdict(None, frozenset(), by)
@@ -173,6 +177,15 @@ def comparable(contract: Contract, row: Row) -> Row:
     if as_data["_extra"] is not None:
         as_data["_extra"] = parsed(as_data["_extra"])
     return as_data
+
+
+def of_column(column: Column, tagged: Mapping[str, Any] | None) -> Any:
+    """Return the value of a column whose attribute is `tagged`, None if the item has none. Raises Misfit."""
+    if tagged is None or missing(column, tagged):
+        return default(column)
+    if not written_otherwise(column):
+        return read(column.type, tagged)
+    return read_written(column, tagged, lambda usual: read(column.type, usual), Misfit)
 
 
 def read(type_: ColumnType, tagged: Mapping[str, Any]) -> Any:

@@ -1,0 +1,15 @@
+"""The name of a time zone in a contract or a mart."""
+
+from __future__ import annotations
+
+from typing import Final
+from zoneinfo import available_timezones
+
+UTC: Final = "UTC"
+
+
+def known_zone(zone: str) -> str:
+    """Return the name if it is UTC or one of the time zone database like Europe/Berlin. Raises ValueError."""
+    if zone != UTC and (zone not in available_timezones() or "/" not in zone):
+        raise ValueError(f"{zone!r:.80} is not the name of a time zone; expected UTC or one like Europe/Berlin")
+    return zone
