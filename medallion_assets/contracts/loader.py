@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from medallion_assets.contracts.files import contract_files
 from medallion_assets.contracts.mistakes import Mistake, Mistakes
-from medallion_assets.contracts.model import Contract, Strict
+from medallion_assets.contracts.model import Contract, DaysKept, Strict
 from medallion_assets.contracts.rule_value import typed_value
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
@@ -54,6 +54,11 @@ class DomainFile(Strict):
     since: Annotated[date, BeforeValidator(_day)] = Field(
         description="The first day of every daily partition, UTC: no change and no order is older."
     )
+    daily_snapshots: DaysKept = Field(
+        default=0,
+        description="For how many days each Silver table can be read as it was at the end of a day; a contract may say "
+        "another number.",
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Domain:
     folder: Path
     since: date
     tables: tuple[Contract, ...]
+    daily_snapshots: int = 0
 
     @cached_property
     def by_name(self) -> dict[str, Contract]:
@@ -74,6 +80,10 @@ class Domain:
     def by_source(self) -> dict[str, Contract]:
         """The contracts by DynamoDB table name."""
         return {contract.table: contract for contract in self.tables}
+
+    def days_kept(self, contract: Contract) -> int:
+        """Return for how many days a contract's Silver table can be read as it was at the end of a day."""
+        return self.daily_snapshots if contract.daily_snapshots is None else contract.daily_snapshots
 
     def silver_columns(self, contract: Contract) -> dict[str, ColumnType]:
         """Return the declared columns of a contract's Silver table: its own, then those that enrichment adds."""
@@ -154,7 +164,13 @@ def load_domain(name_or_path: str) -> Domain:
         raise ContractError(
             f"{folder / 'tables'}: enrich goes round in a circle: {' -> '.join(cycle.args[1])}"
         ) from cycle
-    return Domain(name=folder.name, folder=folder, since=about.since, tables=tuple(by_name[name] for name in order))
+    return Domain(
+        name=folder.name,
+        folder=folder,
+        since=about.since,
+        tables=tuple(by_name[name] for name in order),
+        daily_snapshots=about.daily_snapshots,
+    )
 
 
 def _collect(mistakes: list[str], model: type[Model], path: Path, files: dict[Path, YamlFile]) -> Model | None:

@@ -47,6 +47,10 @@ _ORDERED_KINDS = {"int", "bigint", "decimal", "double", "date", "timestamp", "st
 _NESTED_KINDS = {"list", "set", "map", "struct"}
 _TEN_YEARS: Final = 10 * 366 * 24 * 60
 
+# A snapshot takes one to two kilobytes of the table's metadata file, which every commit writes.
+MOST_DAYS_KEPT: Final = 400
+DaysKept = Annotated[int, Field(ge=0, le=MOST_DAYS_KEPT)]
+
 # A Lambda function runs for at most 15 minutes, so capture may write a Bronze object that long after it began. Even
 # when everything works, a row may therefore arrive that much later than the row that refers to it.
 DEFAULT_GRACE_MINUTES: Final = 15
@@ -353,6 +357,11 @@ class Contract(Strict):
     rules: TableRules = TableRules()
     partition: tuple[PartitionField, ...] = ()
     enrich: tuple[Enrichment, ...] = ()
+    daily_snapshots: DaysKept | None = Field(
+        default=None,
+        description="For how many days the Silver table can be read as it was at the end of a day; what domain.yaml "
+        "says if not given.",
+    )
 
     @property
     def lake_name(self) -> str:

@@ -62,6 +62,7 @@ def _step(
     )
     def maintain_table(context: dg.OpExecutionContext) -> None:
         from medallion_assets.lake.memory import TableMemory
+        from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
         from medallion_assets.maintenance.maintain import maintain
         from medallion_assets.maintenance.tombstones import expire_tombstones
 
@@ -73,6 +74,12 @@ def _step(
                 contract = domain.by_name[name]
                 removed = expire_tombstones(lake, pipeline.bronze_store(), contract, run_id=context.run_id)
                 context.log.info("%s.%s: %d tombstones removed", layer, name, removed)
+            if layer == "silver":
+                contract = domain.by_name[name]
+                days = keep_daily_snapshots(
+                    lake, pipeline.bronze_store(), contract, days=domain.days_kept(contract), now=utc_now()
+                )
+                context.log.info("%s.%s: daily snapshots of %d days added", layer, name, len(days))
             expired = maintain(lake, domain, marts, layer=layer, name=name)
             context.log.info("%s.%s: %d snapshots expired", layer, name, expired)
 

@@ -19,6 +19,7 @@ from pyiceberg.table import Table
 from sqlglot import exp
 
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.engines.as_of import separate_tags, unknown_tag
 from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input, KeyFilter
 from medallion_assets.engines.exact import macros_of
@@ -30,6 +31,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.early_times import has_early_times
 from medallion_assets.lake.outage import translate_outages
+from medallion_assets.lake.tags import tags_of
 
 NAMESPACES: Final = ("silver", "deleted", "gold", "quarantine", "ops")
 
@@ -79,8 +81,9 @@ class Embedded:
         snapshot_id: int | None = None,
         days: tuple[str, Sequence[date]] | None = None,
         keys: tuple[str, pa.Array] | None = None,
+        shown_as: str | None = None,
     ) -> None:
-        """Show a table under its own name, at a snapshot (None: the published one).
+        """Show a table under its own name (None) or another, at a snapshot (None: the published one).
 
         `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files. With
         `keys` = (column, values; null may be among them) it has exactly the rows of these values.
@@ -100,7 +103,7 @@ class Embedded:
             parts = [f"SELECT t.* FROM ({part}) t SEMI JOIN main.keys k ON {same}" for part in parts]
         with _translate_query_errors():
             self._connection.execute(
-                f"CREATE OR REPLACE VIEW {namespace}.{identifier(name)} AS {' UNION ALL '.join(parts)}"
+                f"CREATE OR REPLACE VIEW {namespace}.{identifier(shown_as or name)} AS {' UNION ALL '.join(parts)}"
             )
 
     def show_rows(self, namespace: str, name: str, rows: pa.Table) -> None:
@@ -126,8 +129,15 @@ class Embedded:
     def run_published(self, sql: str, *, today: date) -> pa.Table:
         """Run a user's SELECT as `run` does, over what is published now; only the tables that it names are read.
 
-        Raises as `run` does.
+        A table of it may be at a tag (as_of). Raises as `run` does.
         """
+        sql, tagged = separate_tags(sql)
+        for one in tagged:
+            if one.schema in NAMESPACES and (table := self._lake.find(one.schema, one.table)) is not None:
+                tags = tags_of(table)
+                if one.tag not in tags:
+                    raise unknown_tag(one, tags)
+                self.show(table, snapshot_id=tags[one.tag], shown_as=one.name)
         for schema, name in map(schema_and_table, sorted(tables_in(sql))):
             if schema in NAMESPACES and (table := self._lake.find(schema, name)) is not None:
                 self.show(table)

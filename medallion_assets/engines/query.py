@@ -64,12 +64,33 @@ class Query:
             return tree.sql(dialect="duckdb", comments=False)
 
 
+def parse(sql: str) -> exp.Query:
+    """Return the one SELECT that SQL in Trino's dialect is. Raises MartError."""
+    try:
+        tokens = sqlglot.tokenize(sql, read="trino")
+        # sqlglot reads SHOW, EXPLAIN and the like as text, and logs a warning of its own about them.
+        if any(token.token_type in Trino.Tokenizer.COMMANDS for token in tokens[:1]):
+            raise MartError("expected one SELECT and nothing else")
+        require_shallow(tokens)
+        statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
+    except SqlglotError as broken:
+        if re.search(r"\bqualify\b", sql, re.IGNORECASE):
+            raise MartError(
+                "not readable as Trino's SQL, which has no QUALIFY; put the window function into a subquery and filter "
+                "its rows with WHERE"
+            ) from broken
+        raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise MartError("expected one SELECT and nothing else")
+    return statements[0]
+
+
 @lru_cache(maxsize=256)
 def tables_in(sql: str) -> frozenset[str]:
     """Return the names of the tables that SQL has in FROM, with their schema (names); none if it is not readable."""
     try:
         with refuse_recursion():
-            tree = _parse(sql)
+            tree = parse(sql)
             return frozenset(table_name(table) for table in tree.find_all(exp.Table) if table.db and not table.catalog)
     except MartError:
         return frozenset()
@@ -108,7 +129,7 @@ def read_query(
 
 
 def _read_checked(sql: str, tables: Tables, *, doubles: bool, keys: Keys, unreadable: Mapping[str, str]) -> Query:
-    tree = _parse(sql)
+    tree = parse(sql)
     unknown = [f"FROM {name}: {unreadable[name]}" for name in sorted(tables_in(sql) & unreadable.keys())]
     _raise_all([*_misread_formats(sql), *_wrong_sources(tree, tables), *_wrong_expressions(tree), *unknown])
     query = _query(sql, tree, tables, strict=True)
@@ -122,7 +143,7 @@ def read_any(sql: str, tables: Tables) -> Query:
     Raises MartError for anything but one SELECT over these tables.
     """
     with refuse_recursion():
-        tree = _parse(sql)
+        tree = parse(sql)
         _raise_all(list(_wrong_sources(tree, tables)))
         return _query(sql, tree, tables, strict=False)
 
@@ -131,26 +152,6 @@ def _raise_all(mistakes: Sequence[str]) -> None:
     """Raise MartError with a line for each mistake, if there is one; the same sentence stands once."""
     if mistakes:
         raise MartError("\n".join(dict.fromkeys(" ".join(mistake.split()) for mistake in mistakes)))
-
-
-def _parse(sql: str) -> exp.Query:
-    try:
-        tokens = sqlglot.tokenize(sql, read="trino")
-        # sqlglot reads SHOW, EXPLAIN and the like as text, and logs a warning of its own about them.
-        if any(token.token_type in Trino.Tokenizer.COMMANDS for token in tokens[:1]):
-            raise MartError("expected one SELECT and nothing else")
-        require_shallow(tokens)
-        statements = [tree for tree in sqlglot.parse(sql, dialect="trino") if tree is not None]
-    except SqlglotError as broken:
-        if re.search(r"\bqualify\b", sql, re.IGNORECASE):
-            raise MartError(
-                "not readable as Trino's SQL, which has no QUALIFY; put the window function into a subquery and filter "
-                "its rows with WHERE"
-            ) from broken
-        raise MartError(f"not readable as Trino's SQL: {_first_error(broken)}") from broken
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise MartError("expected one SELECT and nothing else")
-    return statements[0]
 
 
 def _first_error(broken: SqlglotError) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
+from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
 from medallion_assets.local.emulator import REGION
 from medallion_assets_tests.fixtures.everything import Shop, play
 from medallion_assets_tests.real_engines.spark import Spark, run_spark
@@ -53,4 +55,18 @@ def only_deleted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
         bench.put(record("Things", 1, {"Id": {"S": "a"}}, None))
         (result,) = bench.merge_pending("things")
         assert result.published and result.deleted == 1
+        yield bench.lake
+
+
+@pytest.fixture(scope="session")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake with one table, in which a key had the value 1 at the end of 2026-03-01 and has the value 2 since."""
+    things = contract("Things", {"Id": "string", "Value": "bigint"}, key="Id")
+    first = date(2026, 3, 1)
+    with bench_on_files(tmp_path_factory.mktemp("days"), things) as bench:
+        for number, day in enumerate((first, first + timedelta(days=1)), start=1):
+            bench.put(record("Things", number, {"Id": {"S": "a"}}, {"Value": {"N": str(number)}}), day=day)
+            bench.merge_pending("things", day=day)
+        now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        assert keep_daily_snapshots(bench.lake, bench.store, things, days=7, now=now) == [first]
         yield bench.lake

@@ -23,6 +23,12 @@ def test_spark_reads_a_table_that_never_had_a_row(only_deleted: Lake, spark: Spa
     assert unlike(spark, only_deleted) == {}
 
 
+def test_spark_reads_a_day_by_its_tag(two_days: Lake, spark: Spark) -> None:
+    spark.use(two_days.settings)
+    was = spark.run("SELECT value FROM lake.silver.things VERSION AS OF 'day-2026-03-01'")
+    assert (was.rows, spark.run("SELECT value FROM lake.silver.things").rows) == ([(1,)], [(2,)])
+
+
 def unlike(spark: Spark, lake: Lake) -> dict[str, list[str]]:
     """Return what Spark, which uses this lake, reads differently, by table."""
 

@@ -28,6 +28,12 @@ def test_trino_reads_a_table_that_never_had_a_row(only_deleted: Lake, trino: Tri
     assert unlike(trino, trino.add_lake(only_deleted.settings), only_deleted) == {}
 
 
+def test_trino_reads_a_day_by_its_tag(two_days: Lake, trino: Trino) -> None:
+    table = f'{trino.add_lake(two_days.settings)}."silver"."things"'
+    was = trino.run(f"SELECT value FROM {table} FOR VERSION AS OF 'day-2026-03-01'")
+    assert (was.rows, trino.run(f"SELECT value FROM {table}").rows) == ([(1,)], [(2,)])
+
+
 def unlike(trino: Trino, catalog: str, lake: Lake) -> dict[str, list[str]]:
     """Return what Trino reads differently in a lake, which is this catalog, by table."""
 
