@@ -83,8 +83,8 @@ def unknown_tag(tagged: TaggedTable, known: Collection[str]) -> MartError:
     days = sorted(day for tag in known if (day := day_of_tag(tag)) is not None)
     there_are = f"there are the days {days[0]} to {days[-1]}" if days else "it has no day"
     return MartError(
-        f"{tagged.schema}.{tagged.table} has no snapshot {tagged.tag}: {there_are}. `daily_snapshots` of its contract or "
-        "of domain.yaml says for how many days they stay; the maintenance after midnight adds yesterday's."
+        f"{tagged.schema}.{tagged.table} has no snapshot {tagged.tag}: {there_are}. `daily_snapshots` of its contract "
+        "or of domain.yaml says for how many days they stay; the maintenance after midnight adds yesterday's."
     )
 
 
@@ -114,6 +114,6 @@ def _tagged(table: exp.Table, version: exp.Expr) -> TaggedTable:
     name = version.args.get("expression")
     if version.name != "VERSION" or not isinstance(name, exp.Literal) or not name.is_string:
         raise MartError(
-            f"{table.sql('trino')}: expected FOR DATE '2026-01-31', or FOR VERSION AS OF and the name of a tag in quotes"
+            f"{table.sql('trino')}: expected FOR DATE '2026-01-31', or FOR VERSION AS OF and a tag's name in quotes"
         )
     return TaggedTable(table.db, table.name, name.name)

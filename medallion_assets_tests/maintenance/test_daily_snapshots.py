@@ -142,7 +142,7 @@ def test_a_table_that_is_not_there_or_began_today_has_no_day(days: Days) -> None
     ("asked", "wrong"),
     [
         ("silver.things FOR DATE 'yesterday'", r"FOR DATE 'yesterday': expected a day, '2026-01-31'"),
-        ("silver.things FOR VERSION AS OF 17", "the name of a tag in quotes"),
+        ("silver.things FOR VERSION AS OF 17", "a tag's name in quotes"),
         ("silver.things FOR TIMESTAMP AS OF TIMESTAMP '2026-01-01 00:00:00 UTC'", "expected FOR DATE"),
         ("silver.nothing FOR DATE '2026-03-01'", "no such table"),
     ],

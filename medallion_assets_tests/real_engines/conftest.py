@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from medallion_assets.lake.catalog import Lake, LakeSettings
-from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
 from medallion_assets.local.emulator import REGION
+from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
 from medallion_assets_tests.fixtures.everything import Shop, play
 from medallion_assets_tests.real_engines.spark import Spark, run_spark
 from medallion_assets_tests.real_engines.trino import Trino, run_trino
