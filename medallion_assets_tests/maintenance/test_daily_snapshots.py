@@ -171,7 +171,8 @@ def test_whatever_happens_a_tagged_day_has_the_changes_captured_up_to_it(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[Any, ...]]
 ) -> None:
     with bench_on_files(tmp_path_factory.mktemp("days"), THINGS) as bench:
-        days, today, rows = Days(bench), 0, {}
+        days, today = Days(bench), 0
+        rows: dict[str, int | None] = {}
         ended: dict[date, dict[str, int]] = {}
         unmerged: list[int] = []
         for act in acts:
