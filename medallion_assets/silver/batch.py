@@ -34,6 +34,7 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
+from medallion_assets.silver.backfill import MAX_ROWS, READ_AS, read_as, rows_to_fill
 from medallion_assets.silver.changes import Changes
 from medallion_assets.silver.enrich import ReferencedTable, enrich, find_outdated, read_referenced
 from medallion_assets.silver.latest import latest
@@ -95,7 +96,8 @@ class BatchResult:
     - dropped: changes that somebody has dropped from quarantine
     - deleted: deletions, also of keys that the table did not have
     - resolved: changes that were open in quarantine and are not any more; not in rows_in
-    - enriched: rows of the table that got new values of a row that they refer to; not in rows_in
+    - enriched: rows of the table that got new values without a change of their own, of a row that they refer to or of
+      an attribute that is declared since; not in rows_in
     - published: False only if a blocking check failed
     - snapshot_id: the published snapshot of the table
     """
@@ -168,18 +170,38 @@ class Merger:
                 what=f"silver.{self.contract.lake_name}",
             )
 
+    @translate_outages()
+    def fill(self) -> BatchResult | None:
+        """Fill columns from `_extra` in one commit, see backfill; None if no row gets other values.
+
+        Call it until `needs_fill` is false. Raises as `merge` does.
+        """
+        with self.lake.duckdb() as connection:
+            return retry_on_conflict(
+                lambda: self._merge_once(connection, self.no_changes, lambda position: position, set(), filling=True),
+                what=f"silver.{self.contract.lake_name}",
+            )
+
     def _merge_once(
         self,
         connection: duckdb.DuckDBPyConnection,
         changes: Changes,
         advance: Callable[[Position], Position],
         recorded: set[str],
+        *,
+        filling: bool = False,
     ) -> BatchResult | None:
-        """Merge on the table's current state. `recorded` keeps the deletions of attempts that ended in a conflict."""
+        """Merge on the table's current state. `recorded` keeps the deletions of attempts that ended in a conflict.
+
+        With `filling`, the rows that are filled from `_extra` are merged in place of outdated ones.
+        """
         table = ensure_silver_table(self.lake, self.contract, self.schema)
         planned_on = table.metadata.current_snapshot_id
-        referenced = read_referenced(self.lake, table, self.contract, self.domain)
-        stale = find_outdated(connection, self.lake, table, referenced)
+        referenced = () if filling else read_referenced(self.lake, table, self.contract, self.domain)
+        if filling:
+            stale = rows_to_fill(connection, self.lake, table, self.contract)
+        else:
+            stale = find_outdated(connection, self.lake, table, referenced)
         nothing_new = changes is self.no_changes and not self.whole
         if nothing_new and stale is None:
             return None
@@ -202,13 +224,15 @@ class Merger:
         if staged.base_snapshot_id != planned_on:
             discard(self.lake, table, staged)
             raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
-        enriched_from = {
+        contents = {
             f"{ENRICHED_FROM}{one.part.table}": str(one.snapshot_id)
             for one in referenced
             if one.snapshot_id is not None
         }
+        if planned_on is None or (filling and plan.enriched < MAX_ROWS):
+            contents[READ_AS] = read_as(self.contract)
         if nothing_new and not staged.changed:
-            publish(self.lake, table, staged, properties=enriched_from)
+            publish(self.lake, table, staged, properties=contents)
             return None
         deletions = _new_deletions(staged, recorded)
         if deletions is not None and deletions.num_rows and not staged.changed:
@@ -227,7 +251,7 @@ class Merger:
             ROW_COUNT: row_counts.text,
             AUDITED_AT: self.now.isoformat(),
             **_latest_stream(table, changes),
-            **enriched_from,
+            **contents,
         }
         if deletions is not None:
             record_tombstones(self.lake, self.contract, deletions, run_id=self.run_id)
@@ -263,7 +287,8 @@ class Merger:
         """
         schema = self.schema
         if not changes.rows.num_rows:
-            rows = schema.empty_table() if stale is None else stale.select(schema.names).cast(schema)
+            # Columns that the contract does not declare stay as they are.
+            rows = schema.empty_table() if stale is None else stale.select([*schema.names, *_others(stale, schema)])
             return _Plan(rows, None, None, enriched=rows.num_rows, superseded=0, unchanged=0)
         newest = self._with_tombstones(connection, latest(connection, changes.rows, self.contract.key_names))
         deletions, rows = newest.filter(newest[IS_DELETION]), newest.filter(pc.invert(newest[IS_DELETION]))
@@ -424,6 +449,10 @@ class _Plan:
     enriched: int
     superseded: int
     unchanged: int
+
+
+def _others(rows: pa.Table, schema: pa.Schema) -> list[str]:
+    return [name for name in rows.column_names if name not in schema.names]
 
 
 def _latest_stream(table: Table, changes: Changes) -> dict[str, str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime
 
+from pyiceberg.table import Table
+
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.position import Position
 from medallion_assets.capture.store import BronzeStore
@@ -18,6 +20,7 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
+from medallion_assets.silver.backfill import needs_fill
 from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.table import SILVER, read_position
@@ -36,7 +39,8 @@ def merge_pending(
 ) -> Iterator[BatchResult]:
     """Merge the objects of `day` that are not in the table yet, oldest first, in commits of bounded size.
 
-    If there are none, it yields one result if rows that the table's rows refer to have changed, and nothing otherwise.
+    Before that, columns that are declared since are filled from `_extra`. If there are no objects, it yields one result
+    if rows that the table's rows refer to have changed, and nothing otherwise.
     It ends after a result whose `published` is False. Raises OlderDayPending if objects of an earlier day are not
     merged yet, CorruptObject, and what Merger.merge raises.
     """
@@ -51,6 +55,10 @@ def merge_pending(
     names = [name for name in pending if days[name] == day]
     if names or table is not None:
         merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=False)
+        for filled in _fill(merger, table):
+            yield filled
+            if not filled.published:
+                return
         yield from _merge(merger, store, names, may_advance=True)
 
 
@@ -73,6 +81,14 @@ def remerge_day(
     names = list(store.list(contract.table, day=day))
     merger = Merger(lake, contract, domain, day=day, run_id=run_id, now=now, whole=True)
     yield from _merge(merger, store, names, may_advance=not any(_day(name) < day for name in pending))
+
+
+def _fill(merger: Merger, table: Table | None) -> Iterator[BatchResult]:
+    """Fill columns of rows that are in the table from their `_extra`, if the contract reads attributes otherwise."""
+    while table is not None and needs_fill(table, merger.contract):
+        if (result := merger.fill()) is not None:
+            yield result
+        table = merger.lake.find(SILVER, merger.contract.lake_name)
 
 
 def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:

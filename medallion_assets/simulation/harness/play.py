@@ -302,7 +302,7 @@ class _Harness:
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
         lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.to_repair
-        mended = self._daemon.domain is self._mended  # then rows of before differ until their days are run again
+        mended = self._daemon.domain is self._mended  # then rows of before differ until their table is merged again
         if found is not None and not lossy and not mended and found.missing + found.extra + found.different:
             self._oracle.violations.append(f"verify: {found}")
 

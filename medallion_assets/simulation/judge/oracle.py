@@ -450,7 +450,10 @@ class Oracle:
         if shown.pop("_captured_at") not in self._captured[change.event_id]:
             self._wrong(f"silver.{contract.lake_name}: {change.event_id} was never captured at {row['_captured_at']}")
         differing: dict[str, tuple[Any, Any]] = {}
-        for edition in sorted(known.accepted[change.event_id], reverse=True):
+        editions = set(known.accepted[change.event_id])
+        if self._verdict(change).row is not None:
+            editions.add(len(self._editions) - 1)  # what is declared since is filled from `_extra`
+        for edition in sorted(editions, reverse=True):
             wanted = self._verdict(change, edition).row or {}
             # A column that was added since is null in a row that was merged before.
             wanted = {name: wanted.get(name) for name in shown}
