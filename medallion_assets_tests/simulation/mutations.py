@@ -31,7 +31,7 @@ from medallion_assets.lake import commit, maintenance, merge
 from medallion_assets.lake.commit import Staged
 from medallion_assets.lake.publish import publish
 from medallion_assets.scheduling import planner
-from medallion_assets.silver import batch, batches, changes, decode
+from medallion_assets.silver import batch, batches, changes, decode, source_format
 from medallion_assets.silver.table import IS_DELETION, POSITION, SEQUENCE, ensure_silver_table
 from medallion_assets.simulation.harness import capture as simulated_capture
 from medallion_assets.simulation.harness import daemon, lake
@@ -66,6 +66,7 @@ CAUGHT: Final[dict[str, int]] = {
     "take_a_killed_run_for_a_good_one": 156,
     "pass_over_an_older_day": 23,
     "show_soft_deleted_items": 8,
+    "forget_the_zone_of_times": 2,
     "delete_rows_that_expired": 5,
 }
 """By mutation: a seed whose history finds it."""
@@ -342,6 +343,14 @@ def pass_over_an_older_day() -> Iterator[None]:
 
 
 @contextmanager
+def forget_the_zone_of_times() -> Iterator[None]:
+    """A time without an offset is one of UTC."""
+    real = source_format._iso_time
+    with patched((source_format, "_iso_time", lambda zone, text: real(zone and "UTC", text))):
+        yield
+
+
+@contextmanager
 def show_soft_deleted_items() -> Iterator[None]:
     """An item that its contract calls deleted stays in Silver."""
     with patched((decode, "is_soft_deleted", lambda contract, image: "FALSE")):
@@ -387,6 +396,7 @@ MUTATIONS: Final = {
         take_a_killed_run_for_a_good_one,
         pass_over_an_older_day,
         show_soft_deleted_items,
+        forget_the_zone_of_times,
         delete_rows_that_expired,
     )
 }

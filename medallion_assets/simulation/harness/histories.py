@@ -138,6 +138,8 @@ class _Drawing:
         self._marts = _marts(self._tables, layered=self._layered)
         self._soft = random.Random(f"softly/{seed}")  # noqa: S311 - dice
         self._closes = self._soft.random() < 0.25
+        self._words = random.Random(f"written otherwise/{seed}")  # noqa: S311 - dice
+        self._wordy = self._words.random() < 0.5
         self._items = _Items(self._dice, self._start)
         self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
@@ -263,7 +265,18 @@ class _Drawing:
             return {"transact": [{"table": one, "put": self._items.good(one), "bad": False} for one in tables]}
         if self._poisonous and dice.random() < 0.15:
             change["poison"] = True
+        if self._wordy and table == "Readings":
+            return self._written_otherwise(change)
         return self._closed(change) if self._closes and table == "Customers" else change
+
+    def _written_otherwise(self, change: dict[str, Any]) -> dict[str, Any]:
+        """Return a change of a reading with values that are not written in their own type; of a bad one, wrong ones."""
+        written = "put" if "put" in change else "set"
+        if written not in change:
+            return change
+        forms = _BAD_FORMS if change.get("bad") else _FORMS
+        chosen = self._words.sample(sorted(forms), k=self._words.randint(1, len(forms)))
+        return {**change, written: {**change[written], **{name: self._words.choice(forms[name]) for name in chosen}}}
 
     def _closed(self, change: dict[str, Any]) -> dict[str, Any]:
         """Return the change of a customer, now and then one that deletes it softly or takes that back."""
@@ -447,6 +460,25 @@ _MISTAKES: Final[Mapping[str, Sequence[tuple[str, Item | None]]]] = {
     ),
 }
 """By table: an attribute and its bad value (None: the attribute is left out)."""
+_FORMS: Final[Mapping[str, Sequence[Item]]] = {
+    "Cents": ({"S": "1999"}, {"S": "-0050"}, {"S": "0"}),
+    "Charged": ({"S": "yes"}, {"BOOL": False}, {"NULL": True}),
+    "Serviced": (
+        {"S": "2026-03-29T03:00:00"},
+        {"S": "2026-10-25T02:30:00"},
+        {"N": "1767600000"},
+        {"S": "1767600000123"},
+    ),
+    "Built": ({"S": "29.02.2024"}, {"S": ""}),
+    "Spot": ({"S": "HALL#a b#-1"}, {"S": "HALL#7#20"}),
+}
+"""By attribute of a reading: values that are not written in the type of their column."""
+_BAD_FORMS: Final[Mapping[str, Sequence[Item]]] = {
+    "Cents": ({"S": "19.99"}, {"N": "5"}),
+    "Serviced": ({"S": "2026-03-29T02:30:00"}, {"N": "1"}),
+    "Spot": ({"S": "HALL#7"}, {"S": "HALL#7#8#9"}),
+}
+"""Such values that do not fit; the corrected contract takes those of Cents."""
 _DROPPED: Final = {"Customers": ("tier", "name"), "Orders": ("amount", "order_date"), "Readings": ("note", "small")}
 """By table: columns whose open quarantine rows a person may drop."""
 
