@@ -47,6 +47,9 @@ _NEEDED: Final = {
     "athena": ("athena_workgroup", "athena_output"),
 }
 
+READ_ONLY_SOURCE: Final = "MEDALLION_READ_ONLY_SOURCE"
+"""Set where DynamoDB's tables are somebody's real ones, so that no command writes traffic to them."""
+
 VARIABLES: Final = {
     "domain": "MEDALLION_DOMAIN",
     "bronze": "MEDALLION_BRONZE",

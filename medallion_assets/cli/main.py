@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from medallion_assets.cli import (
+    connect,
     contracts,
     cost,
     demo,
@@ -65,6 +66,7 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("demo")(demo.demo)
 app.command("up")(up.up)
+app.command("connect")(connect.connect)
 app.command("generate")(generate.generate)
 app.command("status")(status.status)
 app.command("query")(query.query)

@@ -105,7 +105,7 @@ def _start_poller(domain: Domain, settings: Settings, folder: Path, owned: Owned
 def _start_dagster(folder: Path, owned: Owned, web_port: int) -> str:
     """Start Dagster; return its URL. Daemon and webserver share one code server, so the definitions load once."""
     home = folder / "dagster"
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     shutil.copy(_INSTANCE, home)
     code_port = free_port()
     workspace = home / "workspace.yaml"

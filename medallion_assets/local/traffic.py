@@ -5,6 +5,7 @@ Belongs here: putting generator, writer and redelivery together. Does not belong
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Self
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
 from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.errors import SettingsError
 from medallion_assets.local.generator import Generator
 from medallion_assets.local.redelivery import Redelivery
 from medallion_assets.local.tables import existing_items
 from medallion_assets.local.workload import load_workload
 from medallion_assets.local.writer import Writer
+from medallion_assets.settings import READ_ONLY_SOURCE
 
 if TYPE_CHECKING:
     from medallion_assets.settings import Settings
@@ -44,7 +47,15 @@ class Traffic:
 
     @classmethod
     def of(cls, settings: Settings, *, seed: int) -> Self:
-        """Return the traffic for the domain and stack of these settings."""
+        """Return the traffic for the domain and stack of these settings.
+
+        Raises SettingsError if its tables are real ones that are only read.
+        """
+        if os.environ.get(READ_ONLY_SOURCE):
+            raise SettingsError(
+                f"{READ_ONLY_SOURCE} is set, as `medallion connect` does: the tables are real ones, and no traffic is "
+                "written to them. `medallion up` has tables to write to."
+            )
         names = settings.source_names()
         return cls(load_domain(settings.domain), open_store(settings.bronze), seed=seed, names=names)
 

@@ -1,0 +1,137 @@
+"""`medallion connect`: check DynamoDB tables that exist, and run the pipeline on this machine over them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medallion_assets.cli.environment import STATE
+from medallion_assets.cli.outcome import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from medallion_assets.connect.caller import Caller
+    from medallion_assets.connect.table_check import TableCheck
+    from medallion_assets.contracts.loader import Domain
+
+
+def connect(
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help="The folder of a domain, or a shipped domain's name.",
+            show_default="MEDALLION_DOMAIN, else this folder",
+        ),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check; start nothing.")] = False,
+    dagster_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of Dagster's page.", show_default="a free one")
+    ] = None,
+) -> None:
+    """Run the pipeline here over real DynamoDB tables.
+
+    The tables are those of your AWS account, and nothing is written to it. First each permission is tried, keys are
+    compared with the contracts, and streams are looked at; what is wrong is said, and the policy that is missing is
+    printed as JSON. No stream is ever switched on or off. If all is well, the stream poller and Dagster start, with
+    Bronze and the lake in .medallion/connected/, which the next start goes on with.
+
+    Exits 1 if a table, a stream or a permission is not as it has to be; 2 for wrong credentials, settings or files.
+
+    \b
+    Examples:
+      medallion connect --check
+      medallion connect --domain ./shop --dagster-port 3000
+    """
+    import os
+
+    import boto3
+
+    from medallion_assets.connect.caller import find_caller
+    from medallion_assets.connect.policy import missing_policy
+    from medallion_assets.contracts.loader import load_domain
+    from medallion_assets.gold.spec import load_marts
+    from medallion_assets.local.connected import run_connected
+    from medallion_assets.local.pipeline import require_dagster
+
+    loaded = load_domain(domain or os.environ.get("MEDALLION_DOMAIN") or ".")
+    load_marts(loaded)  # a mistake in a file is one sentence here; later it would be a traceback of the code server
+    if not check:
+        require_dagster()
+    session = boto3.Session()
+    caller = find_caller(session)
+    typer.echo(f"AWS account {caller.account}, region {caller.region}, as {caller.identity}")
+    checks = _check_tables(loaded, caller)
+    policy = missing_policy(checks, caller)
+    ready = _show(checks, policy)
+    if not ready:
+        raise typer.Exit(ExitCode.FOUND)
+    if check:
+        return
+    typer.echo("Starting the stream poller and Dagster ...")
+    with run_connected(loaded, state=STATE, region=caller.region, dagster_port=dagster_port) as pipeline:
+        typer.echo(f"Dagster: {pipeline.dagster_url}  The lake: {pipeline.folder}  Ctrl-C stops everything.")
+        typer.echo(_first_load(loaded, checks))
+        try:
+            pipeline.watch()
+        except KeyboardInterrupt:
+            typer.echo("\nStopping ...")
+
+
+def _check_tables(domain: Domain, caller: Caller) -> list[TableCheck]:
+    """Return what is found of each table; a table with several contracts is looked at once."""
+    import boto3
+
+    from medallion_assets.capture.source_names import SourceNames
+    from medallion_assets.connect.table_check import check_table
+
+    names = SourceNames.load()
+    session = boto3.Session(region_name=caller.region)
+    dynamodb, streams = session.client("dynamodb"), session.client("dynamodbstreams")
+    contracts = {contract.table: contract for contract in domain.tables}
+    return [
+        check_table(dynamodb, streams, contract, names.in_dynamodb(table), caller)
+        for table, contract in contracts.items()
+    ]
+
+
+def _show(checks: Sequence[TableCheck], policy: object) -> bool:
+    """Print the tables, every problem and the missing policy; return whether there is neither."""
+    import json
+
+    from medallion_assets.cli.output import print_table
+
+    print_table(
+        "DynamoDB tables",
+        ["table", "items", "stream", "not permitted"],
+        [
+            [one.source, one.items, one.stream or "none", ", ".join(one.missing) or "nothing"]
+            if one.exists
+            else [one.source, None, "no such table", None]
+            for one in checks
+        ],
+    )
+    problems = [problem for one in checks for problem in one.problems]
+    for problem in problems:
+        typer.echo(f"medallion: {problem}", err=True)
+    if policy is not None:
+        typer.echo("medallion: Permissions are missing. Ask for this policy:", err=True)
+        typer.echo(json.dumps(policy, indent=2))
+    if not problems and policy is None:
+        typer.echo("Every table can be read, and its stream has both images.")
+    return not problems and policy is None
+
+
+def _first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
+    """Return how what the tables have already comes into the lake: scanning costs, so the user decides."""
+    sizes = {one.table: one for one in checks}
+    lines = [
+        "The changes of the last 24 hours and of now arrive by themselves. Older items come by a scan, in a second "
+        "terminal here:"
+    ]
+    for contract in domain.tables:
+        found = sizes[contract.table]
+        known = "" if found.size_bytes is None else f"  # {found.items:,} items, {found.size_bytes / 2**20:,.1f} MB"
+        lines.append(f"  medallion repair {contract.lake_name} --reason 'first load'{known}")
+    return "\n".join(lines)
