@@ -74,7 +74,7 @@ class QueryFailed(MedallionError):
 
 
 class NotCaughtUp(MedallionError):
-    """Gold did not contain every change in time, although the local stack runs."""
+    """The lake did not contain every change in time; the pipeline does not run, or is behind."""
 
 
 class LocalStackError(MedallionError):

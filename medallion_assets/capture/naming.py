@@ -15,7 +15,7 @@ from medallion_assets.errors import CaptureError
 TABLE_NAME: Final = r"[A-Za-z0-9_.-]{3,255}"
 """The names that DynamoDB gives tables, as a regular expression. The first part of every Bronze path."""
 
-OTHER_FOLDERS: Final = frozenset({"_compacted", "_dead_letters", "_gaps", "_heartbeat"})
+OTHER_FOLDERS: Final = frozenset({"_backfill", "_compacted", "_dead_letters", "_gaps", "_heartbeat"})
 """What else is below the root of Bronze; no table of a contract can have such a name."""
 
 _PATH: Final = re.compile(

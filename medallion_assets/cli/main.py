@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from medallion_assets.cli import (
+    backfill,
     connect,
     contracts,
     cost,
@@ -76,6 +77,7 @@ app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)
 app.command("doctor")(doctor.doctor)
 app.command("repair")(repair.repair)
+app.command("backfill")(backfill.backfill)
 app.command("redrive")(redrive.redrive)
 app.command("rebuild")(rebuild.rebuild)
 if find_spec("medallion_assets.simulation.harness"):  # in a checkout, not in the wheel

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from medallion_assets.capture.position import Position
+from medallion_assets.capture.sequence import is_sequence
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.capture.write_bronze import write_bronze
@@ -58,13 +59,11 @@ class Redelivery:
 
 
 def stream_records(bronze_object: bytes) -> list[dict[str, Any]]:
-    """Return the records of a Bronze object as a Lambda event has them, without the amendments of a repair."""
+    """Return the records of a Bronze object as a Lambda event has them, without what a repair or a backfill wrote."""
     import pyarrow.parquet as pq
 
-    from medallion_assets.repair.amendment import EVENT_PREFIX
-
     rows = pq.read_table(io.BytesIO(bronze_object)).to_pylist()
-    return [_record(row) for row in rows if not row["event_id"].startswith(EVENT_PREFIX)]
+    return [_record(row) for row in rows if is_sequence(row["sequence_number"])]
 
 
 def _record(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -220,4 +220,22 @@ REPAIRS: Final = OpsTable(
     ),
 )
 
-OPS_TABLES: Final = (LEDGER, GAPS, HEALTH, CHECKS, RECONCILIATIONS, REPAIRS)
+BACKFILLS: Final = OpsTable(
+    "backfills",
+    key="backfill",
+    order_by="ended_at",
+    columns=(
+        _required("backfill", "string", "lake name of the table, and the id of the export"),
+        _required("table_name", "string", "lake name of the table"),
+        _required("source", "string", "`export`"),
+        _required("snapshot_at", "time", "the point in time of the snapshot"),
+        _required("started_at", "time", "when its last run started"),
+        _required("ended_at", "time", "when that run ended"),
+        _required("items", "integer", "items of the snapshot that are in Bronze"),
+        _required("objects", "integer", "Bronze objects with these items"),
+        _required("merged", "boolean", "whether Silver had published all of them when the run ended"),
+        _required("stream_arn", "string", "stream of the table, whose changes are newer than the snapshot's rows"),
+    ),
+)
+
+OPS_TABLES: Final = (LEDGER, GAPS, HEALTH, CHECKS, RECONCILIATIONS, REPAIRS, BACKFILLS)

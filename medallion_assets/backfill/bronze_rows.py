@@ -1,0 +1,151 @@
+"""Items of a snapshot as Bronze rows, in bulk.
+
+The sequence number of a row is `0+<microseconds of the snapshot's point in time>`, in the stream that the table has
+now. So the row is older than every change of that stream, and newer than every change of an earlier stream.
+
+Belongs here: the columns of the rows, and the objects that they are written to. Does not belong here: where the items
+come from (export), when they may be written (handover).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from medallion_assets.bronze.schema import SCHEMA
+from medallion_assets.capture.naming import ObjectName
+from medallion_assets.capture.sequence import UNLABELLED_STREAM, pad_sequence
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import SettingsError
+from medallion_assets.lake.duck import literal
+
+EVENT_PREFIX: Final = "backfill-"
+"""How the event id of a row begins. Event ids of streams are hexadecimal."""
+
+_MAX_OBJECT_ROWS: Final = 10_000
+_MAX_OBJECT_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a snapshot that is read as a whole: a data file. `name` is unique in the backfill, `at` aware UTC."""
+
+    backfill: str
+    name: str
+    at: datetime
+
+
+def to_rows(
+    connection: duckdb.DuckDBPyConnection,
+    contract: Contract,
+    part: Part,
+    lines: list[str],
+    *,
+    first_line: int,
+    stream_arn: str,
+) -> pa.Table:
+    """Return the Bronze rows, without `captured_at`, of lines `{"Item": {...}}`; the first one has number `first_line`.
+
+    Raises SettingsError that names the first line without an item of the table.
+    """
+    text = pa.array(lines, pa.string())
+    connection.register("lines", pa.table({"line": text, "number": pa.arange(0, len(lines))}))
+    try:
+        made = connection.execute(_sql(contract)).to_arrow_table()
+    except duckdb.InvalidInputException as wrong:
+        raise _bad_line(part, lines, first_line) from wrong
+    finally:
+        connection.unregister("lines")
+    if made["keys"].null_count:
+        raise _bad_line(part, lines, first_line, keys=[column.attribute for column in contract.key_columns])
+    number = f"{pad_sequence(0)}+{(part.at - UNLABELLED_STREAM) // timedelta(microseconds=1):016d}"
+    prefix = f"{EVENT_PREFIX}{part.backfill}-{part.name}-"
+    numbers = pc.add(made["number"], first_line).cast(pa.string())
+    columns: dict[str, object] = {
+        "event_id": pc.binary_join_element_wise(prefix, numbers, ""),
+        "event_name": "INSERT",
+        "table_name": contract.table,
+        "sequence_number": number,
+        "approximate_creation_time": None,
+        "keys": made["keys"],
+        "new_image": made["item"],
+        "old_image": None,
+        "user_identity": None,
+        "stream_arn": stream_arn,
+    }
+    return pa.table(
+        [
+            value if isinstance(value, pa.ChunkedArray) else pa.repeat(pa.scalar(value, field.type), len(made))
+            for field in SCHEMA
+            if field.name != "captured_at"
+            for value in [columns[field.name]]
+        ],
+        schema=pa.schema([field for field in SCHEMA if field.name != "captured_at"]),
+    )
+
+
+def split(rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield the rows in pieces of the size of an object."""
+    if not rows.num_rows:
+        return
+    size = min(_MAX_OBJECT_ROWS, max(1, _MAX_OBJECT_BYTES * rows.num_rows // max(rows["new_image"].nbytes, 1)))
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)
+
+
+def to_object(contract: Contract, rows: pa.Table, *, captured_at: datetime) -> tuple[str, bytes]:
+    """Return name and bytes of the Bronze object of some rows."""
+    digest = hashlib.sha256()
+    for name in ("event_id", "sequence_number", "keys", "new_image"):
+        digest.update("\n".join(rows[name].to_pylist()).encode() + b"\n\n")
+    times = pa.repeat(pa.scalar(captured_at, SCHEMA.field("captured_at").type), rows.num_rows)
+    file = io.BytesIO()
+    pq.write_table(
+        pa.table([*rows.columns, times], schema=SCHEMA),
+        file,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=["event_name", "table_name", "sequence_number", "stream_arn", "captured_at"],
+    )
+    return ObjectName(contract.table, captured_at, 0, digest.hexdigest()[:16]).path, file.getvalue()
+
+
+def _sql(contract: Contract) -> str:
+    attributes = [column.attribute for column in contract.key_columns]
+    found = {attribute: f"json_extract(item, {_pointer(attribute)})" for attribute in attributes}
+    whole = " AND ".join(f"{one} IS NOT NULL" for one in found.values())
+    keys = ", ".join(f"{literal(attribute)}, {one}" for attribute, one in found.items())
+    return f"""
+        SELECT number, item::VARCHAR AS item, CASE WHEN {whole} THEN json_object({keys})::VARCHAR END AS keys
+        FROM (SELECT number, json_extract(line, '/Item') AS item FROM lines) ORDER BY number"""
+
+
+def _pointer(attribute: str) -> str:
+    """Return a JSON pointer (RFC 6901) as a SQL literal."""
+    return literal("/" + attribute.replace("~", "~0").replace("/", "~1"))
+
+
+def _bad_line(part: Part, lines: list[str], first_line: int, *, keys: list[str] | None = None) -> SettingsError:
+    """Return the error that names the first line without an item."""
+    for number, line in enumerate(lines, first_line):
+        try:
+            item = orjson.loads(line)["Item"]
+            fits = isinstance(item, dict) and all(name in item for name in keys or ())
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            fits = False
+        if not fits:
+            return SettingsError(
+                f'{part.name}, line {number} is not an item of the table; expected {{"Item": {{...}}}} in DynamoDB '
+                "JSON with the table's key. Lines before it are in Bronze; export the table again, and run this again."
+            )
+    return SettingsError(f"{part.name}: lines {first_line} to {first_line + len(lines) - 1} are not JSON.")

@@ -1,0 +1,97 @@
+"""The handover from a snapshot to the stream: which snapshots may be loaded, and from when on.
+
+No key may ever show an older value than before, and no change may be missing. Let T be the snapshot's point in time.
+
+- Every change after T is captured: the stream exists and its capture began before T.
+- Every change before T is merged before the first row of the snapshot is written. Otherwise a key could show the
+  snapshot's value, and then the value of an earlier change that arrives late.
+- Rows of the snapshot are older than every change of the stream (bronze_rows). So a key that has changed since the
+  capture began keeps the stream's value, or stays deleted, however long the load takes.
+
+Belongs here: these conditions. Does not belong here: gaps in what was captured, which a repair closes (repair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from medallion_assets.bronze.chunks import read_object
+from medallion_assets.capture.heartbeat import read_heartbeat
+from medallion_assets.capture.naming import ObjectName, floor
+from medallion_assets.capture.sequence import stream_created_at
+from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.model import Contract
+from medallion_assets.errors import NotCaughtUp, SettingsError
+from medallion_assets.lake.catalog import Lake
+from medallion_assets.ledger.backfill import unrecorded_gaps
+from medallion_assets.ledger.gap import Gap
+from medallion_assets.ledger.gaps import list_open_gaps
+from medallion_assets.reconciliation.catch_up import CatchUp, wait_until_merged
+
+CLOCK_TOLERANCE: Final = timedelta(seconds=5)
+"""By how much the clocks of DynamoDB, of the capture and of this machine may differ, and the second to which a stream
+rounds the time of a change."""
+
+
+def require_captured(
+    store: BronzeStore, contract: Contract, *, stream_arn: str | None, at: datetime, now: datetime
+) -> str:
+    """Check that every change after `at` is captured; return the ARN of the stream. Raises SettingsError."""
+    if stream_arn is None:
+        raise SettingsError(
+            f"{contract.table} has no stream, so changes during a backfill would be lost. Switch on its stream with "
+            "the view type NEW_AND_OLD_IMAGES, start its capture, and make the snapshot after that."
+        )
+    began = _capture_began(store, contract, stream_arn, now)
+    if began is None:
+        raise SettingsError(
+            f"the stream of {contract.table} is not captured yet, so changes during a backfill would be lost. Start "
+            "the poller, or, if a Lambda function captures, change one item. Then make the snapshot."
+        )
+    if (since := max(began, stream_created_at(stream_arn))) > at - CLOCK_TOLERANCE:
+        raise SettingsError(
+            f"the snapshot of {contract.table} is of {at:%Y-%m-%d %H:%M:%S} UTC, and its stream is captured since "
+            f"{since:%Y-%m-%d %H:%M:%S} UTC: changes between would be lost. Make the snapshot at least "
+            f"{CLOCK_TOLERANCE.total_seconds():.0f} s after that."
+        )
+    return stream_arn
+
+
+def require_no_gaps(lake: Lake, store: BronzeStore, contract: Contract) -> None:
+    """Check that no change of the table was lost so far as the ledger knows. Raises SettingsError."""
+    found: list[Gap] = [*list_open_gaps(lake, contract.lake_name), *unrecorded_gaps(lake, store, contract)]
+    if lossy := [gap for gap in found if gap.lossy]:
+        raise SettingsError(
+            f"changes of {contract.table} were lost ({lossy[0].reason}), and a backfill does not correct rows that are "
+            f"in Silver: {lossy[0].remedy}. A repair also loads what the table had before its stream was captured."
+        )
+
+
+def wait_until_handed_over(
+    lake: Lake, store: BronzeStore, contract: Contract, *, past: datetime, catch_up: CatchUp
+) -> None:
+    """Wait until every change made before `past` is merged. Raises NotCaughtUp."""
+    behind = wait_until_merged(lake, store, contract, past=past + CLOCK_TOLERANCE, catch_up=catch_up)
+    if behind is not None:
+        raise NotCaughtUp(
+            f"silver.{contract.lake_name} does not contain every change before the snapshot yet ({behind}); nothing of "
+            "the snapshot is written before that. Check that the pipeline runs, then run this again."
+        )
+
+
+def _capture_began(store: BronzeStore, contract: Contract, stream_arn: str, now: datetime) -> datetime | None:
+    """Return when the capture of this stream began, or had begun; None if nothing shows that it has."""
+    heartbeat = read_heartbeat(store, contract.table, now=now)
+    if heartbeat is not None:
+        return heartbeat.started_at if heartbeat.stream_arn == stream_arn else None
+    return next(_captured_at(store, contract, stream_arn), None)
+
+
+def _captured_at(store: BronzeStore, contract: Contract, stream_arn: str) -> Iterator[datetime]:
+    """Yield when objects with changes of this stream were captured, oldest first."""
+    for path in store.list(contract.table, after=floor(contract.table, stream_created_at(stream_arn))):
+        name = ObjectName.parse(path)
+        if name.first_sequence and stream_arn in read_object(store, path)["stream_arn"].unique().to_pylist():
+            yield name.captured_at

@@ -1,0 +1,250 @@
+"""What a backfill loads, what it leaves to the stream, and which snapshots it refuses."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medallion_assets.backfill.backfill import Backfill, backfill, plan_backfill
+from medallion_assets.backfill.export_files import ExportFiles, open_export_files
+from medallion_assets.backfill.local_export import write_export
+from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
+from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
+from medallion_assets.errors import LakeUnavailable, NotCaughtUp, SettingsError
+from medallion_assets_tests.repair.test_repair import ORDERS, Shop
+from medallion_assets_tests.silver.changes import NOON, bench_on_files
+
+SNAPSHOT = NOON + timedelta(minutes=1)
+
+
+class Load:
+    """A shop with items from before its stream, an export of it, and backfills from that export."""
+
+    def __init__(self, shop: Shop, folder: Path) -> None:
+        self.shop = shop
+        self.folder = folder
+        self.at = SNAPSHOT
+        for id_ in ("a", "b", "c", "d", "e"):
+            shop.put(id_, "1.00", heard=False)
+        write_heartbeat(shop.bench.store, self.heartbeat(NOON))
+        shop.clock.time = SNAPSHOT + timedelta(minutes=1)
+
+    def heartbeat(self, started_at: datetime) -> PollerHeartbeat:
+        later = self.at + timedelta(hours=9)
+        return PollerHeartbeat(
+            table="Orders",
+            stream_arn=str(self.shop.source.describe().stream_arn),
+            started_at=started_at,
+            written_at=later,
+            read_up_to=later,
+            shards=(),
+        )
+
+    def export(self) -> Path:
+        about = self.shop.source.describe()
+        return write_export(
+            self.shop.source.scan(),
+            self.folder,
+            table_arn=about.arn,
+            at=self.at,
+            export_id="01234567890123-a1b2c3d4",
+            items_per_file=2,
+        )
+
+    def run(self, export: Path, *, files: ExportFiles | None = None) -> Backfill:
+        bench, files = self.shop.bench, files or open_export_files(str(export))
+        catch_up = self.shop.clock.catch_up()
+        plan = plan_backfill(
+            bench.lake, bench.store, self.shop.contract, files=files, source=self.shop.source, now=catch_up.now()
+        )
+        return backfill(
+            bench.lake, bench.store, self.shop.contract, plan, files=files, catch_up=catch_up, merge_seconds=20
+        )
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Iterator[Load]:
+    with bench_on_files(tmp_path / "lake", ORDERS) as bench:
+        yield Load(Shop(bench), tmp_path / "bucket")
+
+
+def test_what_the_stream_says_is_newer_than_the_snapshot_and_the_rest_comes_from_it(load: Load) -> None:
+    shop = load.shop
+    shop.put("a", "2.00")  # before the snapshot
+    shop.delete("b")
+    export = load.export()
+    shop.put("c", "3.00")  # after it, and merged before the snapshot's row
+    shop.delete("d")
+    shop.put("f", "3.00")
+    shop.merge()
+    assert shop.rows() == {"a": "2.00", "c": "3.00", "f": "3.00"}
+    done = load.run(export)
+    assert done.merged and (done.items, done.read, done.objects) == (4, 4, 2)
+    assert shop.rows() == {"a": "2.00", "c": "3.00", "e": "1.00", "f": "3.00"}
+    shop.put("e", "4.00")
+    shop.delete("a")
+    shop.merge()
+    assert shop.rows() == {"c": "3.00", "e": "4.00", "f": "3.00"}
+    assert shop.wrong() == (0, 0, 0)
+    [row] = shop.bench.rows("backfills", namespace="ops")
+    assert (row["table_name"], row["items"], row["merged"]) == ("orders", 4, True)
+
+
+def test_a_change_that_is_captured_while_the_rows_wait_is_newer_than_they(load: Load) -> None:
+    shop, export = load.shop, load.export()
+    merge, shop.clock.waited = shop.clock.waited, lambda: None
+    assert not load.run(export).merged
+    shop.put("a", "2.00")
+    shop.delete("b")
+    merge()
+    assert shop.rows() == {"a": "2.00", "c": "1.00", "d": "1.00", "e": "1.00"}
+    assert shop.wrong() == (0, 0, 0)
+
+
+def test_nothing_is_written_before_every_earlier_change_is_merged(load: Load) -> None:
+    shop, export = load.shop, load.export()
+    shop.put("a", "0.50")
+    shop.clock.waited = lambda: None
+    with pytest.raises(NotCaughtUp, match="nothing of the snapshot is written"):
+        load.run(export)
+    assert len(list(shop.bench.store.list("Orders"))) == 1
+
+
+def test_a_backfill_that_died_goes_on_with_the_next_data_file(load: Load) -> None:
+    export = load.export()
+    opened: list[str] = []
+
+    class Dying:
+        def __init__(self, dies_at: str | None) -> None:
+            self.files, self.dies_at = open_export_files(str(export)), dies_at
+
+        def open(self, path: str) -> Any:
+            opened.append(path)
+            if opened.count(path) > 1 and path == self.dies_at:
+                raise LakeUnavailable("the machine is gone")
+            return self.files.open(path)
+
+        def uri(self, path: str) -> str:
+            return self.files.uri(path)
+
+    paths = [f"data/{number:026d}.json.gz" for number in range(3)]
+    with pytest.raises(LakeUnavailable):
+        load.run(export, files=Dying(paths[1]))
+    opened.clear()
+    done = load.run(export, files=Dying(None))
+    assert done.merged and (done.items, done.read) == (5, 3)
+    assert opened.count(paths[0]) == 0 and opened.count(paths[1]) == opened.count(paths[2]) == 2
+    assert load.shop.wrong() == (0, 0, 0)
+    assert load.run(export).read == 0
+
+
+def _manifest(export: Path, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+    lines = [json.loads(line) for line in (export / name).read_text().splitlines()]
+    for line in lines:
+        change(line)
+    data = "\n".join(json.dumps(line) for line in lines).encode()
+    (export / name).write_bytes(data)
+    _sign(export, name)
+
+
+def _sign(export: Path, name: str) -> None:
+    digest = hashlib.md5((export / name).read_bytes(), usedforsecurity=False).digest()
+    (export / name).with_suffix(".md5").write_text(b64encode(digest).decode())
+
+
+def _say(**fields: Any) -> Callable[[Path], None]:
+    return lambda export: _manifest(export, "manifest-summary.json", lambda summary: summary.update(fields))
+
+
+def _half_written(export: Path) -> None:
+    (export / "manifest-summary.json").unlink()
+
+
+def _wrong_manifest(export: Path) -> None:
+    (export / "manifest-files.json").write_bytes((export / "manifest-files.json").read_bytes() + b"\n")
+
+
+def _wrong_data(export: Path) -> None:
+    (export / f"data/{1:026d}.json.gz").write_bytes(gzip.compress(b'{"Item":{}}\n{"Item":{}}\n'))
+
+
+def _wrong_count(export: Path) -> None:
+    _manifest(export, "manifest-files.json", lambda line: line.update(itemCount=line["itemCount"] + 1))
+    _manifest(export, "manifest-summary.json", lambda line: line.update(itemCount=8))
+
+
+def _no_data(export: Path) -> None:
+    (export / f"data/{2:026d}.json.gz").unlink()
+
+
+ARN = "arn:aws:dynamodb:eu-central-1:{}:table/{}"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_half_written, "DynamoDB writes it last"),
+        (_wrong_manifest, "does not have the MD5"),
+        (_wrong_data, "its MD5 is not the one in the manifest"),
+        (_wrong_count, "has 2 items, and 3 in the manifest"),
+        (_no_data, "is not there; copy the export"),
+        (_say(tableArn=ARN.format("123456789012", "Customers")), "expected one of .*table/Orders"),
+        (_say(tableArn=ARN.format("999999999999", "Orders")), "expected one of .*123456789012"),
+        (_say(outputFormat="ION"), "export the table as DYNAMODB_JSON"),
+        (_say(exportType="INCREMENTAL_EXPORT"), "expected FULL_EXPORT"),
+        (_say(itemCount=6), "lists 5 items"),
+        (_say(exportTime="2026-03-01T12:00:04Z"), "changes between would be lost"),
+        (_say(billedSizeBytes=None), "is not a manifest"),
+    ],
+)
+def test_an_export_that_must_not_be_loaded_is_refused_before_the_first_row(
+    load: Load, spoil: Callable[[Path], None], said: str
+) -> None:
+    export = load.export()
+    spoil(export)
+    with pytest.raises(SettingsError, match=said):
+        load.run(export)
+    assert not list(load.shop.bench.store.list("Orders"))
+    shutil.rmtree(export)
+    assert load.run(load.export()).merged
+
+
+def test_a_bad_line_is_named_and_what_was_before_it_stays(load: Load) -> None:
+    export = load.export()
+    path = export / f"data/{1:026d}.json.gz"
+    bad = gzip.decompress(path.read_bytes()).replace(b'"Id":{"S":"d"}', b'"No":{"S":"d"}')
+    path.write_bytes(gzip.compress(bad))
+
+    def resign(line: dict[str, Any]) -> None:
+        if line["dataFileS3Key"].endswith(path.name):
+            line["md5Checksum"] = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+    _manifest(export, "manifest-files.json", resign)
+    with pytest.raises(SettingsError, match=rf"{path.name.partition('.')[0]}, line 2 is not an item of the table"):
+        load.run(export)
+    load.shop.merge()
+    assert load.shop.rows() == {"a": "1.00", "b": "1.00"}
+
+
+def test_a_table_whose_stream_is_not_captured_is_refused(tmp_path: Path) -> None:
+    with bench_on_files(tmp_path / "lake", ORDERS) as bench:
+        load = Load(Shop(bench), tmp_path / "bucket")
+        export = load.export()
+        bench.store.remove("_heartbeat/Orders.json")
+        with pytest.raises(SettingsError, match="is not captured yet"):
+            load.run(export)
+        load.shop.put("a", "2.00")
+        bench.store.put("Orders/unrelated.txt", b"")
+        assert load.run(export).merged, "a Lambda function captures: an object shows that it does"
+        write_gap_marker(bench.store, GapMarker(table="Orders", detected_at=NOON, reason="the stream was trimmed"))
+        with pytest.raises(SettingsError, match=r"the stream was trimmed.*medallion repair"):
+            load.run(export)
