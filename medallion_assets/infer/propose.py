@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from medallion_assets.contracts.names import identifier, snake_case
+from medallion_assets.infer.propose_format import Written, month_or_day_first, written
 from medallion_assets.infer.sample import Sample
 from medallion_assets.infer.seen import MOST_FIELDS, Seen, SeenTable
 
@@ -96,7 +97,9 @@ def propose(tables: list[tuple[Sample, SeenTable]]) -> list[ProposedContract]:
         for attribute in [*keys, *(name for name in seen if name not in keys)]:
             one = seen.get(attribute, Seen())
             if attribute in keys:
-                contract.columns.append(_column(contract, attribute, (_key_type(contract, attribute), []), names))
+                contract.columns.append(
+                    _column(contract, attribute, ({"type": _key_type(contract, attribute)}, []), names)
+                )
                 continue
             if _SECRET.search(snake_case(attribute)):
                 contract.drop[attribute] = "looks like a secret"
@@ -109,7 +112,12 @@ def propose(tables: list[tuple[Sample, SeenTable]]) -> list[ProposedContract]:
                 contract.left[attribute] = "only null was seen"
                 continue
             others = [other for other in found if other is not contract]
-            contract.columns.append(_column(contract, attribute, (type_, notes), names, others=others))
+            said: Written = {"type": type_}, notes
+            if _referred(attribute, one, "string", others) is None:
+                said = written(attribute, one, _number_type) or said
+            contract.columns.append(_column(contract, attribute, said, names, others=others))
+        for attribute in [*keys, *(name for name in seen if name not in keys)]:
+            contract.columns += _parts(contract, attribute, names)
     return found
 
 
@@ -127,35 +135,27 @@ def type_of(seen: Seen) -> tuple[str | None, list[str]]:
 
 
 def _text_type(seen: Seen) -> tuple[str, list[str]]:
-    if seen.days:
-        return "date", []
-    if seen.times:
-        return "timestamp", []
-    if seen.numbers:
-        return "string", ["each text is a number"]
-    return "string", ["each text is a truth value"] if seen.truths else []
+    match sorted(seen.forms.found):
+        case ["day"]:
+            return "date", []
+        case ["time"]:
+            return "timestamp", []
+        case ["number"] | ["code"] | ["code", "number"]:
+            return "string", ["each text is a number"]
+        case ["pattern"] if month_or_day_first(seen):
+            return "string", [f"days or times, written as {' or '.join(seen.forms.patterns)}: say which by `from`"]
+    return "string", ["some texts are empty"] if "empty" in seen.forms.found else []
 
 
 def _number_type(seen: Seen) -> tuple[str, list[str]]:
     before, after = seen.integer_digits, seen.scale
     if after <= 0 and before <= _BIGINT_DIGITS:
-        return "bigint", _epoch(seen)
+        return "bigint", [f"may be {' or '.join(seen.forms.epochs)}"] if seen.forms.epochs else []
     if max(after, 0) + before > _MOST_DIGITS:
         return "string", [f"numbers of {before} digits before the point and {after} after it, too long for a decimal"]
     scale = min(max(after, _SMALLEST_SCALE), _MOST_DIGITS - before) if after > 0 else 0
     precision = max(min(before + _ROOM, _MOST_DIGITS - scale) + scale, _SMALLEST_DECIMAL)
     return f"decimal({precision},{scale})", [f"{before} digits before the point, {max(after, 0)} after it"]
-
-
-def _epoch(seen: Seen) -> list[str]:
-    """Return a note if every number could be a time since 1970 between 2001 and 2100."""
-    numbers = [int(text) for text in seen.values if text.isdigit()]
-    if len(numbers) != len(seen.values) or not numbers:
-        return []
-    for unit, factor in (("seconds", 1), ("milliseconds", 1_000)):
-        if all(10**9 * factor <= one < 4_102_444_800 * factor for one in numbers):
-            return [f"may be {unit} since 1970"]
-    return []
 
 
 def _map_type(seen: Seen) -> tuple[str, list[str]]:
@@ -219,37 +219,56 @@ def _key_type(contract: ProposedContract, attribute: str) -> str:
 def _column(
     contract: ProposedContract,
     attribute: str,
-    typed: tuple[str, list[str]],
+    said: Written,
     names: dict[str, str],
     *,
     others: list[ProposedContract] | None = None,
 ) -> Proposal:
     """Return an attribute as a column; `others` are the tables that it may refer to, None for a part of the key."""
     seen, items = contract.seen.attributes.get(attribute, Seen()), contract.seen.items
-    type_, said = typed[0], list(typed[1])
-    spec: dict[str, Any] = {"type": type_}
+    spec, notes = dict(said[0]), list(said[1])
+    type_ = spec["type"]
     name = _free_name(attribute, names)
     names[name] = attribute
     if name != snake_case(attribute):
         spec["rename"] = name
-        said.append(f"{snake_case(attribute)!r} is no name for the lake, or is taken")
+        notes.append(f"{snake_case(attribute)!r} is no name for the lake, or is taken")
     rules: list[dict[str, Any]] = []
     personal = _is_personal(attribute, seen)
     if others is not None:
         if seen.count == items >= _ENOUGH and "NULL" not in seen.tags:
             rules.append({"required": True, "severity": "warn"})
         elif seen.count < items:
-            said.insert(0, f"in {_share(seen.count, items)} of the items")
+            notes.insert(0, f"in {_share(seen.count, items)} of the items")
         if (choices := _choices(seen, type_)) and not personal:
             rules.append({"values": choices, "severity": "warn"})
         if (other := _referred(attribute, seen, type_, others)) is not None:
             rules.append({"references": other.lake_name, "severity": "warn"})
-            said.append(f"its values are keys of {other.sample.table}")
+            notes.append(f"its values are keys of {other.sample.table}")
     if personal:
-        said.append("personal data?")
+        notes.append("personal data?")
     if rules:
         spec["rules"] = rules
-    return Proposal(attribute, spec if len(spec) > 1 else type_, tuple(said))
+    return Proposal(attribute, spec if len(spec) > 1 else type_, tuple(notes))
+
+
+def _parts(contract: ProposedContract, attribute: str, names: dict[str, str]) -> list[Proposal]:
+    """Return a column for each part of a column's texts that differs, if all texts are put together alike."""
+    known = {column.attribute: column.spec for column in contract.columns}
+    seen = contract.seen.attributes.get(attribute, Seen())
+    if known.get(attribute) != "string" or seen.kinds != {"S"}:
+        return []
+
+    def free(wanted: str) -> str:
+        name = _free_name(wanted, {**names, **dict.fromkeys(contract.seen.attributes, "")})
+        names[name] = name
+        return name
+
+    found = seen.pieces.template(attribute, free)
+    if found is None:
+        return []
+    template, parts = found
+    return [Proposal(name, {"type": "string", "source": attribute, "part": template}, ()) for name in parts]
 
 
 def _free_name(attribute: str, names: Mapping[str, str]) -> str:

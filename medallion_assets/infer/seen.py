@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from medallion_assets.contracts.types import ColumnType
 from medallion_assets.errors import SettingsError
+from medallion_assets.infer.forms import Forms
+from medallion_assets.infer.pieces import Pieces
 from medallion_assets.infer.sample import Sample
-from medallion_assets.reconciliation.reference_decoder import value
-from medallion_assets.reconciliation.reference_format import Misfit
 
 MOST_VALUES: Final = 1_000
 """Different values of an attribute that are remembered."""
@@ -26,10 +25,7 @@ MOST_FIELDS: Final = 100
 _DEEPEST: Final = 4
 """Levels of maps and lists that are looked into; what is deeper stays JSON."""
 
-_DATE, _TIMESTAMP = ColumnType(kind="date"), ColumnType(kind="timestamp")
-_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 _FORM: Final = re.compile(r"[+-]?(\d*)\.?(\d*)(?:[eE]([+-]?\d+))?", re.ASCII)
-_TRUTHS: Final = frozenset({"true", "false", "yes", "no", "0", "1"})
 
 
 @dataclass
@@ -38,8 +34,9 @@ class Seen:
 
     - count: how often it was there; tags: by type tag of DynamoDB
     - values: how often each text or number was there, MOST_VALUES of them; more_values: there were others
-    - days, times, numbers, truths: whether every text is a day, a time with a zone, a number, a truth value
-    - integer_digits, scale: the most digits before and after the point of a number, without zeros that say nothing
+    - forms: what its texts and numbers may be; pieces: what its texts are put together from
+    - integer_digits, scale: the most digits before and after the point of a number, also of one that is text, without
+      zeros that say nothing
     - longest: characters of the longest text
     - fields: the attributes of its maps, MOST_FIELDS of them
     - members: those of its lists and sets, and further values of its maps
@@ -50,10 +47,8 @@ class Seen:
     tags: Counter[str] = field(default_factory=Counter)
     values: Counter[str] = field(default_factory=Counter)
     more_values: bool = False
-    days: bool = True
-    times: bool = True
-    numbers: bool = True
-    truths: bool = True
+    forms: Forms = field(default_factory=Forms)
+    pieces: Pieces = field(default_factory=Pieces)
     integer_digits: int = 0
     scale: int = 0
     longest: int = 0
@@ -95,13 +90,17 @@ class Seen:
         if not self._remember(text):
             return
         self.longest = max(self.longest, len(text))
-        self.days = self.days and _fits(_DATE, text)
-        self.times = self.times and _fits(_TIMESTAMP, text)
-        self.numbers = self.numbers and _NUMBER.fullmatch(text) is not None
-        self.truths = self.truths and text.lower() in _TRUTHS
+        self.pieces.see(text)
+        if self.forms.see_text(text) == "number":
+            self._digits(text)
 
     def _number(self, text: str) -> None:
-        if not self._remember(text) or (form := _FORM.fullmatch(text)) is None:
+        if self._remember(text):
+            self.forms.see_number(text)
+            self._digits(text)
+
+    def _digits(self, text: str) -> None:
+        if (form := _FORM.fullmatch(text)) is None:
             return
         before, after, shift = form[1], form[2], int(form[3] or 0)
         digits = (before + after).lstrip("0")
@@ -111,13 +110,13 @@ class Seen:
         self.integer_digits = max(self.integer_digits, len(kept) - scale if kept else 0)
 
     def _remember(self, text: str) -> bool:
-        """Count the value; return whether it was not known before."""
+        """Count the value; return whether it was not known before, or may have been known as text and not as number."""
         known = text in self.values
         if known or len(self.values) < MOST_VALUES:
             self.values[text] += 1
         else:
             self.more_values = True
-        return not known
+        return not known or {"S", "N"} <= self.tags.keys()
 
 
 @dataclass
@@ -158,11 +157,3 @@ def _at(seen: dict[str, Seen], name: str, depth: int) -> Seen:
     if found is None:
         found = seen[name] = Seen(depth)
     return found
-
-
-def _fits(type_: ColumnType, text: str) -> bool:
-    try:
-        value(type_, {"S": text})
-    except Misfit:
-        return False
-    return True

@@ -41,7 +41,6 @@ def numbered(count: int, **more: Any) -> list[Item]:
         ([{"S": "2026-01-31"}, {"S": "2026-12-01"}], "date"),
         ([{"S": "2026-01-31"}, {"S": "2026-02-31"}], "string"),
         ([{"S": "2026-01-31T10:00:00Z"}, {"S": "2026-01-31T10:00:00.123+02:00"}], "timestamp"),
-        ([{"S": "2026-01-31T10:00:00"}], "string"),
         ([{"N": "1"}, {"N": "-20"}, {"N": "1E+3"}], "bigint"),
         ([{"N": "1"}, {"N": "1.50"}], "decimal(12,2)"),
         ([{"N": "12345678.25"}], "decimal(14,2)"),
@@ -50,7 +49,7 @@ def numbered(count: int, **more: Any) -> list[Item]:
         ([{"N": "0"}], "bigint"),
         ([{"N": "1"}, {"S": "one"}], "string"),
         ([{"BOOL": True}, {"NULL": True}], "bool"),
-        ([{"BOOL": True}, {"S": "yes"}], "json"),
+        ([{"BOOL": True}, {"S": "maybe"}], "json"),
         ([{"B": "AAE="}], "binary"),
         ([{"SS": ["2026-01-31"]}], "set<string>"),
         ([{"NS": ["1", "2.5"]}], "set<decimal(12,2)>"),
@@ -66,6 +65,70 @@ def numbered(count: int, **more: Any) -> list[Item]:
 def test_a_type_takes_what_was_seen(values: list[dict[str, Any]], type_: str) -> None:
     items = [{"id": {"S": str(number)}, "Value": value} for number, value in enumerate(values)]
     assert str(proposed(*items).columns["Value"].type) == type_
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "spec"),
+    [
+        ("price", [{"S": "199"}, {"S": "-5"}], {"type": "bigint", "from": "text"}),
+        ("price", [{"S": "1.99"}, {"N": "5"}], {"type": "decimal(12,2)", "from": ["number", "text"]}),
+        ("price", [{"S": "199"}, {"S": ""}, {"S": "2"}], {"type": "bigint", "from": "text", "empty_as_null": True}),
+        ("price", [{"N": "199"}, {"S": ""}], {"type": "bigint", "empty_as_null": True}),
+        ("price", [{"S": "199"}, {"S": "007"}], "string"),
+        ("zipCode", [{"S": "10115"}, {"S": "20095"}], "string"),
+        ("active", [{"S": "true"}, {"S": "False"}], {"type": "bool", "from": "text"}),
+        ("active", [{"S": "yes"}], "string"),
+        ("active", [{"S": "no"}, {"BOOL": True}], {"type": "bool", "from": ["bool", "text"]}),
+        ("active", [{"S": "1"}, {"S": "0"}], {"type": "bigint", "from": "text"}),
+        ("createdAt", [{"N": "1767600000"}], {"type": "timestamp", "from": "epoch_seconds"}),
+        ("createdAt", [{"S": "1767600000123"}], {"type": "timestamp", "from": "epoch_millis"}),
+        ("createdAt", [{"N": "1767600000"}, {"N": "-1"}], "bigint"),
+        ("amount", [{"N": "1767600000"}], "bigint"),
+        (
+            "createdAt",
+            [{"N": "1767600000"}, {"N": "1767600000123"}, {"S": "2026-01-31T10:00:00Z"}],
+            {"type": "timestamp", "from": ["iso", "epoch_seconds", "epoch_millis"]},
+        ),
+        ("at", [{"S": "2026-01-31T10:00:00"}, {"S": "2026-01-31T10:00:00Z"}], {"type": "timestamp", "zone": "UTC"}),
+        ("at", [{"S": "2026-01-31T10:00:00.123456789Z"}], {"type": "timestamp", "fraction": "cut"}),
+        (
+            "at",
+            [{"S": "2026-01-31 10:00:00"}],
+            {"type": "timestamp", "from": "yyyy-MM-dd HH:mm:ss", "zone": "UTC"},
+        ),
+        ("day", [{"S": "31.01.2026"}, {"S": ""}], {"type": "date", "from": "dd.MM.yyyy", "empty_as_null": True}),
+        ("day", [{"S": "1.12.2026"}, {"S": "2026-01-31"}], {"type": "date", "from": ["iso", "d.M.yyyy"]}),
+        ("day", [{"S": "01/02/2026"}], "string"),
+        ("day", [{"S": "01/02/2026"}, {"S": "01/13/2026"}], {"type": "date", "from": "MM/dd/yyyy"}),
+        ("day", [{"S": "31/01/2026"}, {"S": "01/31/2026"}], "string"),
+        ("day", [{"S": "2026-01-31"}, {"S": ""}], {"type": "date", "empty_as_null": True}),
+    ],
+)
+def test_a_format_is_proposed_if_every_value_fits_it_and_nothing_is_lost(
+    attribute: str, values: list[dict[str, Any]], spec: Any
+) -> None:
+    items = [{"id": {"S": f"k{number}"}, attribute: value} for number, value in enumerate(values)]
+    text = texts({"Things": items})["Things"]
+    found = yaml.safe_load(text)["columns"][attribute]
+    assert found == spec
+    assert ("say in which zone" in text) == (isinstance(spec, dict) and "zone" in spec)
+    assert ("say which by `from`" in text) == (values == [{"S": "01/02/2026"}])
+
+
+def test_a_composite_key_is_cut_if_every_key_is_put_together_alike() -> None:
+    items = [
+        {"id": {"S": f"USER#{n}"}, "SK": {"S": f"ORDER#{n % 3}#{n}"}, "order_id": {"S": "x"}, "Mixed": {"S": mixed}}
+        for n, mixed in enumerate(["A#1", "A#2", "B"])
+    ]
+    contract = proposed(*items)
+    parts = {name: (column.attribute, column.part) for name, column in contract.by_name.items() if column.part}
+    assert parts == {
+        "user_id": ("id", "USER#{user_id}"),
+        "order_id_2": ("SK", "ORDER#{order_id_2}#{sk_3}"),
+        "sk_3": ("SK", "ORDER#{order_id_2}#{sk_3}"),
+    }
+    row = row_of(contract, items[1])
+    assert (row["user_id"], row["order_id_2"], row["sk_3"], row["id"]) == ("1", "1", "1", "USER#1")
 
 
 def test_what_is_only_null_stays_in_extra_and_a_secret_never_reaches_the_lake() -> None:
@@ -132,6 +195,10 @@ _TEXTS = st.one_of(
     st.dates().map(str),
     st.datetimes().map(lambda at: at.isoformat() + "Z"),
     st.sampled_from(["true", "no", "1", "1.50", "a@b.de", "null", "~", "a: b # c", "2026-01-31T10:00:00+0200"]),
+    st.sampled_from(
+        ["", "-0", "007", "1767600000", "1767600000123.5", "9" * 40, "2026-01-31T10:00:00.1234567", "0.10"]
+    ),
+    st.sampled_from(["31.01.2026", "1.2.2026", "01/02/2026", "31/01/2026", "2026-01-31 10:00", "A#1", "A#2#3", "YES"]),
 )
 _NUMBERS = st.one_of(
     st.integers(-(10**37), 10**37).map(str),
@@ -147,7 +214,8 @@ _SCALARS = st.one_of(
     st.lists(_NUMBERS, min_size=1, max_size=3, unique=True).map(lambda one: {"NS": one}),
 )
 _NAMES = st.one_of(
-    st.sampled_from(["Status", "userName", "user_name", "2nd", "a b", "total"]), st.text(min_size=1, max_size=6)
+    st.sampled_from(["Status", "userName", "user_name", "2nd", "a b", "total", "createdAt"]),
+    st.text(min_size=1, max_size=6),
 )
 _VALUES = st.recursive(
     _SCALARS,
@@ -166,7 +234,7 @@ def test_whatever_was_seen_fits_its_own_proposal(items: list[dict[str, Any]], al
     """A new user's first run puts no item that was looked at into quarantine."""
     if alike:  # the same attributes in all, so that most have one type
         items = [{**items[0], **item} for item in items]
-    keyed = [{**item, "id": {"S": f"k{number}"}} for number, item in enumerate(items)]
+    keyed = [{**item, "id": {"S": f"USER#{number}" if alike else f"k{number}"}} for number, item in enumerate(items)]
     contract = proposed(*keyed)
     for item in keyed:
         row_of(contract, item)
