@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from medallion_assets.capture.given_up import VARIABLE as GIVEN_UP
+from medallion_assets.capture.kinesis import VARIABLE as KINESIS_TABLES
+from medallion_assets.capture.kinesis import KinesisTables
 from medallion_assets.capture.source_names import VARIABLE as SOURCE_TABLES
 from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
@@ -59,6 +61,7 @@ VARIABLES: Final = {
     "read_capacity": "MEDALLION_READ_CAPACITY",
     "source_tables": SOURCE_TABLES,
     "given_up": GIVEN_UP,
+    "kinesis_tables": KINESIS_TABLES,
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -101,6 +104,10 @@ class DomainSettings(BaseModel):
     given_up: str | None = Field(
         default=None,
         description="The bucket of the batches that Lambda gives up: s3://bucket. Left out where our poller captures.",
+    )
+    kinesis_tables: str = Field(
+        default="",
+        description="Tables whose changes come by Kinesis, and since when in UTC: Orders=2026-12-01T00:00:00.",
     )
     database_prefix: str = Field(
         default="",
@@ -183,6 +190,15 @@ class DomainSettings(BaseModel):
     def _require_names(cls, value: str) -> str:
         try:
             SourceNames.parse(value)
+        except SettingsError as wrong:
+            raise ValueError(str(wrong)) from None
+        return value
+
+    @field_validator("kinesis_tables")
+    @classmethod
+    def _require_tables(cls, value: str) -> str:
+        try:
+            KinesisTables.parse(value)
         except SettingsError as wrong:
             raise ValueError(str(wrong)) from None
         return value
@@ -285,6 +301,10 @@ class DomainSettings(BaseModel):
     def source_names(self) -> SourceNames:
         """Return which tables DynamoDB has under other names than their contracts."""
         return SourceNames.parse(self.source_tables)
+
+    def kinesis(self) -> KinesisTables:
+        """Return which tables' changes come by Kinesis."""
+        return KinesisTables.parse(self.kinesis_tables)
 
     def given_up_store(self) -> BronzeStore | None:
         """Return the bucket of what Lambda gives up; None where there is none."""

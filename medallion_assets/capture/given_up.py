@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Final
 
 from medallion_assets.capture.dead_letter import UNKNOWN_TABLE, source_table
+from medallion_assets.capture.kinesis import NO_KINESIS, KinesisTables, receive
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.errors import CorruptObject
@@ -49,19 +50,23 @@ class GivenUp:
     last_name: str
 
 
-def find_given_up(store: BronzeStore | None, names: SourceNames = SAME_NAMES) -> dict[str, GivenUp]:
+def find_given_up(
+    store: BronzeStore | None, names: SourceNames = SAME_NAMES, kinesis: KinesisTables = NO_KINESIS
+) -> dict[str, GivenUp]:
     """Return what waits in the bucket by table, named as in its contract; nothing where there is no bucket.
 
-    Costs one request while nothing waits, and two more for each mapping with batches, however many they are. Batches
-    of which no table is known are only logged. Raises LakeUnavailable, SettingsError.
+    Costs one request while nothing waits, and two more for each mapping with batches, however many they are. A mapping
+    of Kinesis has several tables: its batches are counted for each table of the first one. Batches of which no table is
+    known are only logged. Raises LakeUnavailable, SettingsError.
     """
     if store is None:
         return {}
     found: dict[str, list[str]] = {}
     for paths in _by_mapping(store):
-        if (table := _table(store, paths, names)) == UNKNOWN_TABLE:
+        tables = _tables(store, paths, names, kinesis)
+        if not tables:
             log.warning("%d objects in %s name no table", len(paths), store.uri(_mapping(paths[0])))
-        else:
+        for table in tables:
             found.setdefault(table, []).extend(paths)
     return {table: _describe(paths) for table, paths in found.items()}
 
@@ -95,17 +100,22 @@ def _given_up_at(path: str) -> datetime | None:
         return None
 
 
-def _table(store: BronzeStore, paths: Sequence[str], names: SourceNames) -> str:
-    """Return the table that a mapping reads: the first batch that is still there says it."""
+def _tables(store: BronzeStore, paths: Sequence[str], names: SourceNames, kinesis: KinesisTables) -> set[str]:
+    """Return the tables that a mapping reads: the first batch that is still there says it."""
     for path in paths:
         try:
             document = json.loads(store.read(path))
-            return source_table({"eventSourceARN": document["DDBStreamBatchInfo"]["streamArn"]}, names)
+            if "KinesisBatchInfo" in document:
+                sent = [receive(record, kinesis, names) for record in json.loads(document["payload"])["Records"]]
+                found = {source_table(each.record, names) for each in sent if each is not None}
+            else:
+                found = {source_table({"eventSourceARN": document["DDBStreamBatchInfo"]["streamArn"]}, names)}
+            return found - {UNKNOWN_TABLE}
         except CorruptObject:
             continue  # A redrive has taken it.
         except (ValueError, TypeError, KeyError):
-            return UNKNOWN_TABLE
-    return UNKNOWN_TABLE
+            return set()
+    return set()
 
 
 def _describe(paths: Sequence[str]) -> GivenUp:

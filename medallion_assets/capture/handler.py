@@ -1,4 +1,4 @@
-"""The Lambda function of a DynamoDB stream: `medallion_assets.capture.handler.handler`.
+"""The Lambda function `medallion_assets.capture.handler.handler`, of DynamoDB streams and of Kinesis Data Streams.
 
 Belongs here: Lambda's event, and that no record blocks its shard. Does not belong here: what a record becomes
 (write_bronze), and what Lambda does after an error (mapping).
@@ -15,6 +15,7 @@ from typing import Any
 
 from medallion_assets.capture.dead_letter import DeadLetter, write_dead_letter
 from medallion_assets.capture.envelope import refusal
+from medallion_assets.capture.kinesis import KinesisTables, is_of_kinesis, receive
 from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
 from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import BronzeStore, open_store
@@ -36,11 +37,32 @@ def handler(event: Mapping[str, Any], context: object) -> None:
     try:
         with span("capture") as counts:
             counts["records"] = len(records)
-            counts["dead_letters"] = letters = _capture(records)
+            changes, refused = _receive(records)
+            counts["dead_letters"] = letters = refused + _capture(changes)
     finally:
         flush()  # Lambda may stop this process until the next invocation, or for good.
     if letters:
         _send_metric(letters, context)
+
+
+def _receive(records: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the changes among records; those of Kinesis that are none are set aside and counted."""
+    changes: list[Mapping[str, Any]] = []
+    letters = 0
+    for record in records:
+        if not is_of_kinesis(record):
+            changes.append(record)
+            continue
+        received = receive(record, _kinesis_tables(), _names())
+        if received is None:
+            continue
+        # Numbers of Kinesis are in no order, so no record may be left to the refusal of a whole rest (write_bronze).
+        if (reason := received.refused or refusal(received.record)) is None:
+            changes.append(received.record)
+        else:
+            _set_aside(received.record, reason, logged=reason)
+            letters += 1
+    return changes, letters
 
 
 def _capture(records: Sequence[Mapping[str, Any]]) -> int:
@@ -60,11 +82,16 @@ def _capture(records: Sequence[Mapping[str, Any]]) -> int:
                 break
             at = next(i for i, record in enumerate(records) if record["dynamodb"]["SequenceNumber"] == failed[0])
             reason = logged = refusal(records[at]) or "reported as failed"
-        letter = DeadLetter(failed_at=datetime.now(UTC), reason=reason, record=records[at])
-        log.error("a record was set aside as %s: %s", store.uri(write_dead_letter(store, letter, _names())), logged)
+        _set_aside(records[at], reason, logged=logged)
         letters += 1
         records = records[at + 1 :]
     return letters
+
+
+def _set_aside(record: Mapping[str, Any], reason: str, *, logged: str) -> None:
+    store = _store()
+    path = write_dead_letter(store, DeadLetter(failed_at=datetime.now(UTC), reason=reason, record=record), _names())
+    log.error("a record was set aside as %s: %s", store.uri(path), logged)
 
 
 def _send_metric(letters: int, context: object) -> None:
@@ -86,6 +113,11 @@ def _store() -> BronzeStore:
     if not url:
         raise SettingsError("MEDALLION_BRONZE is not set; set it to s3://<bucket>/<prefix>, the root of Bronze")
     return open_store(url)
+
+
+@cache
+def _kinesis_tables() -> KinesisTables:
+    return KinesisTables.load()
 
 
 @cache

@@ -23,6 +23,7 @@ from medallion_assets.capture.dead_letter import (
 )
 from medallion_assets.capture.envelope import refusal
 from medallion_assets.capture.given_up import FOLDER
+from medallion_assets.capture.kinesis import NO_KINESIS, KinesisTables, is_of_kinesis, receive
 from medallion_assets.capture.sequence import parse_sequence, stream_created_at
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.capture.store import BronzeStore
@@ -72,6 +73,7 @@ def redrive(
     given_up: BronzeStore | None,
     now: Callable[[], datetime],
     names: SourceNames = SAME_NAMES,
+    kinesis: KinesisTables = NO_KINESIS,
 ) -> Redriven:
     """Write the parked records of some tables, named as in their contracts, to Bronze, in source order per shard.
 
@@ -82,7 +84,7 @@ def redrive(
     LakeUnavailable, SettingsError.
     """
     records, removed, left = 0, 0, dict[str, str]()
-    found = _find(store, tables, given_up, names)
+    found = _find(store, tables, given_up, names, kinesis)
     while parked := list(islice(found, _AT_ONCE)):
         good: list[Mapping[str, Any]] = []
         done: list[_Parked] = []
@@ -106,40 +108,57 @@ def redrive(
 
 
 def _find(
-    store: BronzeStore, tables: Collection[str], given_up: BronzeStore | None, names: SourceNames
+    store: BronzeStore,
+    tables: Collection[str],
+    given_up: BronzeStore | None,
+    names: SourceNames,
+    kinesis: KinesisTables,
 ) -> Iterator[_Parked]:
     """Yield what is parked of the tables. The objects of one shard come in the order of its records."""
     for table, paths in list_dead_letters(store).items():
         if table in tables or table == UNKNOWN_TABLE:
-            yield from (_letter(store, path) for path in paths)
+            yield from (_letter(store, path, names, kinesis) for path in paths)
     if given_up is not None:
         for path in list(given_up.list(FOLDER, suffix="")):
-            batch = _batch(given_up, path)
+            batch = _batch(given_up, path, names, kinesis)
             if batch.why is not None or any(source_table(record, names) in tables for record in batch.records):
                 yield batch
 
 
-def _letter(store: BronzeStore, path: str) -> _Parked:
+def _letter(store: BronzeStore, path: str, names: SourceNames, kinesis: KinesisTables) -> _Parked:
     try:
-        return _Parked(store, path, [read_dead_letter(store, path).record])
+        record = read_dead_letter(store, path).record
+        return _Parked(store, path, [_change(record, names, kinesis) or record])
     except CorruptObject as error:
         return _Parked(store, path, [], str(error))
 
 
-def _batch(store: BronzeStore, path: str) -> _Parked:
+def _batch(store: BronzeStore, path: str, names: SourceNames, kinesis: KinesisTables) -> _Parked:
     document: Any = None
     try:
         document = json.loads(store.read(path))
-        records = json.loads(document["payload"])["Records"]
-        return _Parked(store, path, records, is_letter=False)
+        records = [_change(record, names, kinesis) for record in json.loads(document["payload"])["Records"]]
+        return _Parked(store, path, [record for record in records if record is not None], is_letter=False)
     except (ValueError, TypeError, KeyError) as error:
-        about = document.get("DDBStreamBatchInfo") if isinstance(document, dict) else None
+        about = (
+            document.get("DDBStreamBatchInfo", document.get("KinesisBatchInfo")) if isinstance(document, dict) else None
+        )
         why = f"its payload has no records ({type(error).__name__}); Lambda says of it: {about}. Run a repair"
         return _Parked(store, path, [], why, is_letter=False)
 
 
+def _change(record: Mapping[str, Any], names: SourceNames, kinesis: KinesisTables) -> Mapping[str, Any] | None:
+    """Return the change in a record; one of Kinesis that is refused as it was sent, None for one of another table."""
+    if not is_of_kinesis(record):
+        return record
+    received = receive(record, kinesis, names)
+    return received.record if received is not None else None
+
+
 def _refusal(record: Mapping[str, Any], now: datetime) -> str | None:
     """Return why a record cannot be redriven, None if it can."""
+    if is_of_kinesis(record):
+        return "it came by Kinesis and is no change that can be ordered; run a repair of the table"
     if (why := refusal(record)) is not None:
         return why
     created = record["dynamodb"].get("ApproximateCreationDateTime")

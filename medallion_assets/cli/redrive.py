@@ -63,6 +63,7 @@ def redrive(
         given_up=open_store(given_up) if given_up is not None else chosen.given_up_store(),
         now=lambda: datetime.now(UTC),
         names=chosen.source_names(),
+        kinesis=chosen.kinesis(),
     )
     if as_json:
         print_json(asdict(done))

@@ -77,6 +77,7 @@ def repair(
             contract,
             source=source,
             store=open_store(chosen.bronze),
+            kinesis=chosen.kinesis(),
             reason=reason.strip(),
             run_id=uuid.uuid4().hex,
             catch_up=CatchUp(capture_delay_seconds=capture_delay_seconds),

@@ -48,7 +48,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     chosen = settings()
     domain, store, now = load_domain(chosen.domain), open_store(chosen.bronze), datetime.now(UTC)
     with Lake.open(chosen.lake()) as lake:
-        given_up = find_given_up(chosen.given_up_store(), chosen.source_names())
+        given_up = find_given_up(chosen.given_up_store(), chosen.source_names(), chosen.kinesis())
         completeness = inspect_all(lake, store, domain, given_up=given_up, now=now)
         found = read_status(lake, store, domain, load_marts(domain), completeness=completeness, now=now)
         last_changes = read_last_changes(lake, domain)

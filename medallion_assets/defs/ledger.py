@@ -94,7 +94,7 @@ def ledger_asset(domain: Domain, marts: Sequence[Mart], names: Names) -> dg.Asse
         now = utc_now()
         with translate_errors(context), pipeline.lake(remember_tables=True) as lake:
             settings = pipeline.settings()
-            given_up = find_given_up(settings.given_up_store(), settings.source_names())
+            given_up = find_given_up(settings.given_up_store(), settings.source_names(), settings.kinesis())
             found = update_ledger(
                 lake,
                 pipeline.bronze_store(),

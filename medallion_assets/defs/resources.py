@@ -43,6 +43,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     read_capacity: Any = Field(description=DomainSettings.model_fields["read_capacity"].description)
     source_tables: Any = Field(description=DomainSettings.model_fields["source_tables"].description)
     given_up: Any = Field(description=DomainSettings.model_fields["given_up"].description)
+    kinesis_tables: Any = Field(description=DomainSettings.model_fields["kinesis_tables"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -76,6 +77,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         read_capacity: float | Text = dg.EnvVar(VARIABLES["read_capacity"]),
         source_tables: Text = dg.EnvVar(VARIABLES["source_tables"]),
         given_up: Text = dg.EnvVar(VARIABLES["given_up"]),
+        kinesis_tables: Text = dg.EnvVar(VARIABLES["kinesis_tables"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -100,6 +102,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             read_capacity=read_capacity,
             source_tables=source_tables,
             given_up=given_up,
+            kinesis_tables=kinesis_tables,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from medallion_assets.capture.envelope import Row, content_hash, to_parquet
+from medallion_assets.capture.kinesis import NO_KINESIS, KinesisTables
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import parse_sequence
 from medallion_assets.capture.store import BronzeStore
@@ -80,16 +81,20 @@ def repair(
     run_id: str,
     catch_up: CatchUp,
     merge_seconds: float,
+    kinesis: KinesisTables = NO_KINESIS,
     dry_run: bool = False,
 ) -> Repair:
     """Reconcile the contract's table, amend what differs, and wait up to `merge_seconds` until it is merged.
 
     Every amendment has a row in `ops.repairs`, written before the amendment. After a crash the next repair finds what
     is left. When all is merged, gaps of the table that were known before this began are closed. `dry_run` compares and
-    writes nothing. Raises botocore's errors, LakeUnavailable, SettingsError, CommitConflict.
+    writes nothing. `kinesis` says which tables come by Kinesis. Raises botocore's errors, LakeUnavailable,
+    SettingsError, CommitConflict.
     """
     about = source.describe()
-    if (stream := about.stream_arn) is None:
+    name_in_dynamodb = about.arn.partition(":table/")[2]
+    stream = kinesis.stream_arn(contract.table, source=name_in_dynamodb, arn=about.arn) or about.stream_arn
+    if stream is None:
         raise SettingsError(
             f"{contract.table} has no stream, so changes after this repair would be lost. Switch on its stream with "
             "the view type NEW_AND_OLD_IMAGES, start its capture, and repair it then."
