@@ -115,6 +115,12 @@ def read_stream(stream_arn: str, table: str) -> Grant:
     return grant(f"ReadStream{_word(table)}", [f"dynamodb:{action}" for action in actions], [stream_arn])
 
 
+def read_kinesis(stream_arn: str, name: str) -> Grant:
+    """Read a stream of Kinesis, as an event source mapping does."""
+    actions = ["DescribeStream", "DescribeStreamSummary", "GetRecords", "GetShardIterator", "ListShards"]
+    return grant(f"ReadKinesis{_word(name)}", [f"kinesis:{action}" for action in actions], [stream_arn])
+
+
 def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
     """Scan the domain's tables, and read single items again: what reconciling and repairing compare the lake with."""
     arns = [settings.table_arn(contract.table) for contract in domain.tables]

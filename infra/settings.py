@@ -7,12 +7,14 @@ a contract says already, such as which tables there are.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from medallion_assets.capture.kinesis import VARIABLE as KINESIS_TABLES
 from medallion_assets.capture.naming import TABLE_NAME, require_table_name
 from medallion_assets.capture.source_names import VARIABLE as SOURCE_TABLES
 from medallion_assets.contracts.loader import Domain, load_domain, load_yaml
@@ -64,6 +66,23 @@ def _network(written: str) -> str:
 _SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})$")]
 
 
+class KinesisSource(Strict):
+    """A Kinesis data stream that tables write their changes to, of this account and region."""
+
+    stream: str = Field(description="Its ARN, arn:aws:kinesis:<region>:<account>:stream/<name>.")
+    retention_hours: Annotated[int, Field(ge=24, le=168)] = Field(
+        default=24, description="How long it keeps records; Lambda gives up at the latest after 168 hours."
+    )
+    tables: dict[str, datetime] = Field(
+        min_length=1, description="Table of a contract -> since when it writes there, in UTC. It never changes again."
+    )
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.stream.rpartition("/")[2]
+
+
 class Sources(Strict):
     """Where the DynamoDB tables come from. Every contract's table is made here, or its stream is named."""
 
@@ -73,6 +92,9 @@ class Sources(Strict):
     )
     streams: dict[str, str] = Field(
         default={}, description="Table of a contract -> ARN of its stream, for existing tables."
+    )
+    kinesis: tuple[KinesisSource, ...] = Field(
+        default=(), description="Streams of Kinesis, for existing tables whose changes come that way."
     )
     kms_keys: tuple[KeyArn, ...] = Field(default=(), description="Keys of your own that existing tables have.")
 
@@ -430,6 +452,17 @@ class Environment(Strict):
         pairs = [f"{table}={source}" for table, source in self.sources.tables.items()]
         return {SOURCE_TABLES: ",".join(pairs)} if pairs else {}
 
+    @property
+    def by_kinesis(self) -> dict[str, datetime]:
+        """The tables whose changes come by Kinesis, as their contracts name them, and since when."""
+        return {table: since for source in self.sources.kinesis for table, since in source.tables.items()}
+
+    @property
+    def kinesis_tables(self) -> dict[str, str]:
+        """The variable that names these tables, if there are any."""
+        pairs = [f"{table}={since.isoformat()}" for table, since in self.by_kinesis.items()]
+        return {KINESIS_TABLES: ",".join(pairs)} if pairs else {}
+
     def table_arn(self, table: str) -> str:
         """The ARN of a DynamoDB table: that of its stream without the stream, or of the table made here."""
         made = self.arn("dynamodb", f"table/{self.source_name(table)}")
@@ -468,13 +501,35 @@ class Environment(Strict):
                     f"{self.account}. Lambda could read it, but verify, repair and the nightly reconciliation scan "
                     f"tables of their own account only: deploy the environment in {match[3]}."
                 )
-        missing = sorted(set(domain.by_source) - set(self.sources.streams))
+        self._check_kinesis(domain)
+        missing = sorted(set(domain.by_source) - set(self.sources.streams) - set(self.by_kinesis))
         if missing and not self.sources.create_tables:
             raise SettingsError(
                 f"sources: no stream for {', '.join(missing)}. Name its ARN under sources.streams "
                 "(aws dynamodb describe-table shows LatestStreamArn), or set create_tables: true."
             )
         return domain
+
+    def _check_kinesis(self, domain: Domain) -> None:
+        """Raise SettingsError for a stream of Kinesis of another place, and for a table that has no or two sources."""
+        named: list[str] = list(self.sources.streams)
+        for source in self.sources.kinesis:
+            expected = self.arn("kinesis", f"stream/{source.name}")
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", source.name) or source.stream != expected:
+                raise SettingsError(
+                    f"sources.kinesis: {source.stream!r}; expected a stream of this account and region, as a table can "
+                    f"write to no other: {self.arn('kinesis', 'stream/<name>')}"
+                )
+            named += source.tables
+        if unknown := sorted(set(self.by_kinesis) - set(domain.by_source)):
+            known = ", ".join(sorted(domain.by_source))
+            raise SettingsError(f"sources.kinesis: {unknown} are no tables of the domain; expected some of {known}")
+        if twice := sorted({table for table in named if named.count(table) > 1}):
+            raise SettingsError(f"sources: {twice} have two ways in; expected one stream for each table")
+        if watched := sorted(set(self.by_kinesis) & set(self.capture.expect_changes)):
+            raise SettingsError(
+                f"capture.expect_changes: {watched} come by Kinesis, whose metrics are not by table; leave them out"
+            )
 
 
 def _by_source(domain: Domain, settings: Environment) -> dict[str, list[str]]:

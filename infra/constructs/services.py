@@ -198,6 +198,7 @@ class Services(Construct):
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
             "MEDALLION_GIVEN_UP": f"s3://{settings.given_up_bucket}",
             **settings.source_tables,
+            **settings.kinesis_tables,
             **({"MEDALLION_DATABASE_PREFIX": settings.database_prefix} if settings.database_prefix else {}),
             # DuckDB would take four fifths of the host's memory. The other half is for Python, Arrow and Dagster.
             "MEDALLION_DUCKDB_MEMORY_MB": str(memory_mb // 2),

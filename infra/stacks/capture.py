@@ -7,6 +7,7 @@ Lambda gives up, the topic for alerts. Does not belong here: the mapping's setti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ from infra.log_groups import log_group
 from infra.outputs import publish
 from infra.package import HANDLER
 from infra.removal import removal_policy
-from infra.settings import Environment
+from infra.settings import Environment, KinesisSource
 from medallion_assets.capture.mapping import DEPLOYED
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Column, Contract
@@ -66,12 +67,17 @@ class CaptureStack(Stack):
         release = Release(self, settings, self.function)
         mappings, expect_changes = {}, dict(settings.capture.expect_changes)
         for contract in domain.tables:
+            if contract.lake_name == heartbeat.TABLE:
+                heartbeat.Heartbeat(self, settings, contract)
+            if contract.table in settings.by_kinesis:
+                continue
             stream = settings.sources.streams.get(contract.table) or self._table(contract).table_stream_arn
             assert stream is not None, contract.table  # noqa: S101 - a table with a stream has its ARN
             mappings[contract.table] = self._mapping(contract, stream, role, release.alias)
             if contract.lake_name == heartbeat.TABLE:
-                heartbeat.Heartbeat(self, settings, contract)
                 expect_changes.setdefault(contract.table, heartbeat.QUIET_MINUTES)
+        for source in settings.sources.kinesis:
+            mappings[f"kinesis-{source.name}"] = self._kinesis_mapping(source, role, release.alias)
         paging = add_capture_alarms(
             self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
         )
@@ -175,6 +181,7 @@ class CaptureStack(Stack):
             environment={
                 "MEDALLION_BRONZE": settings.bronze,
                 **settings.source_tables,
+                **settings.kinesis_tables,
                 **settings.traces_to(settings.telemetry.capture),
             },
             layers=[lambda_.LayerVersion.from_layer_version_arn(self, "Collector", layer)]
@@ -194,15 +201,51 @@ class CaptureStack(Stack):
     def _mapping(
         self, contract: Contract, stream_arn: str, role: iam.Role, target: lambda_.IFunction
     ) -> lambda_.EventSourceMapping:
-        policy = iam.Policy(
-            self,
-            f"Stream{contract.lake_name}",
-            statements=[access.read_stream(stream_arn, contract.table).statement],
-            roles=[role],
+        # For the preflight, which compares it with the table.
+        # By their first letter, S, N and B are DynamoDB's own names of the types.
+        key = [
+            {"AttributeName": column.attribute, "AttributeType": _key_type(column).value[0]}
+            for column in contract.key_columns
+        ]
+        return self._map(
+            contract.lake_name,
+            stream_arn,
+            access.read_stream(stream_arn, contract.table),
+            role,
+            target,
+            max_record_age_s=DEPLOYED.max_record_age_s,
+            metadata={"Key": key},
         )
+
+    def _kinesis_mapping(
+        self, source: KinesisSource, role: iam.Role, target: lambda_.IFunction
+    ) -> lambda_.EventSourceMapping:
+        """One mapping for all tables of a stream of Kinesis."""
+        return self._map(
+            f"Kinesis{source.name}",
+            source.stream,
+            access.read_kinesis(source.stream, source.name),
+            role,
+            target,
+            max_record_age_s=source.retention_hours * 3_600,
+            metadata={"Tables": [self._settings.source_name(table) for table in source.tables]},
+        )
+
+    def _map(
+        self,
+        name: str,
+        stream_arn: str,
+        grant: access.Grant,
+        role: iam.Role,
+        target: lambda_.IFunction,
+        *,
+        max_record_age_s: float | None,
+        metadata: Mapping[str, object],
+    ) -> lambda_.EventSourceMapping:
+        policy = iam.Policy(self, f"Stream{name}", statements=[grant.statement], roles=[role])
         mapping = lambda_.EventSourceMapping(
             self,
-            f"Mapping{contract.lake_name}",
+            f"Mapping{name}",
             target=target,
             event_source_arn=stream_arn,
             starting_position=lambda_.StartingPosition[DEPLOYED.starting_position],
@@ -216,16 +259,11 @@ class CaptureStack(Stack):
         # The CDK takes no -1, which is AWS's "no limit", and would let the function read and write all of the bucket.
         resource = mapping.node.default_child
         assert isinstance(resource, CfnResource)  # noqa: S101 - a mapping is one resource
-        limits = {"MaximumRetryAttempts": DEPLOYED.max_retries, "MaximumRecordAgeInSeconds": DEPLOYED.max_record_age_s}
-        for name, limit in limits.items():
-            resource.add_property_override(name, -1 if limit is None else int(limit))
-        # For the preflight, which compares it with the table.
-        # By their first letter, S, N and B are DynamoDB's own names of the types.
-        key = [
-            {"AttributeName": column.attribute, "AttributeType": _key_type(column).value[0]}
-            for column in contract.key_columns
-        ]
-        resource.add_metadata("Key", key)
+        limits = {"MaximumRetryAttempts": DEPLOYED.max_retries, "MaximumRecordAgeInSeconds": max_record_age_s}
+        for setting, limit in limits.items():
+            resource.add_property_override(setting, -1 if limit is None else int(limit))
+        for key, value in metadata.items():
+            resource.add_metadata(key, value)
         destination = {"OnFailure": {"Destination": self._given_up.bucket_arn}}
         resource.add_property_override("DestinationConfig", destination)
         # Lambda tries the destination and the stream when the mapping is made.

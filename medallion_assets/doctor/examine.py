@@ -14,6 +14,7 @@ from medallion_assets.doctor.certificate import check_certificate, find_certific
 from medallion_assets.doctor.existing import check_existing
 from medallion_assets.doctor.finding import Finding, Level, answered
 from medallion_assets.doctor.identity import check_account, check_endpoint
+from medallion_assets.doctor.kinesis import check_destination, written_streams
 from medallion_assets.doctor.lake_formation import check_lake_formation
 from medallion_assets.doctor.mappings import check_mappings
 from medallion_assets.doctor.names import check_names
@@ -47,6 +48,9 @@ def examine(assembly: Assembly, account: Account) -> Iterator[Finding]:
     for stream, mapping in existing_tables(assembly).items():
         table = stream.partition("/stream/")[0].partition(":table/")[2]
         yield from answered(f"table {table}", check_table(stream, mapping, assembly, account))
+    for stream, tables in written_streams(assembly).items():
+        for table in tables:
+            yield from answered(f"table {table}: Kinesis", check_destination(table, stream, account))
     yield from answered("mappings", check_mappings(assembly, account))
     for certificate, hostname in find_certificates(assembly):
         checked = check_certificate(certificate, hostname, assembly, account)

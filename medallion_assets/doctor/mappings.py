@@ -35,9 +35,13 @@ def _check_mapping(uuid: str, account: Account) -> Iterator[Finding]:
         return
     reads, state = mapping["EventSourceArn"], mapping["State"]
     arn = reads.partition("/stream/")[0]
-    subject = f"mapping of {arn.partition(':table/')[2]}"
-    table = account.table(arn)
-    writes = table.get("LatestStreamArn") if table is not None else None
+    if ":kinesis:" in reads:
+        subject = f"mapping of {reads.rpartition(':')[2]}"
+        writes = reads  # Which tables write to it is their own check (kinesis).
+    else:
+        subject = f"mapping of {arn.partition(':table/')[2]}"
+        table = account.table(arn)
+        writes = table.get("LatestStreamArn") if table is not None else None
     if writes != reads:
         yield wrong(
             subject,
@@ -52,4 +56,4 @@ def _check_mapping(uuid: str, account: Account) -> Iterator[Finding]:
             f"aws lambda update-event-source-mapping --uuid {uuid} --enabled",
         )
     else:
-        yield ok(subject, f"{state}, reads the table's stream")
+        yield ok(subject, f"{state}, reads {'its stream' if ':kinesis:' in reads else 'the stream of its table'}")

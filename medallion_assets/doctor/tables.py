@@ -27,7 +27,7 @@ def existing_tables(assembly: Assembly) -> dict[str, Resource]:
     return {
         mapping.properties["EventSourceArn"]: mapping
         for mapping in assembly.of_type("AWS::Lambda::EventSourceMapping")
-        if isinstance(mapping.properties["EventSourceArn"], str)
+        if isinstance(arn := mapping.properties["EventSourceArn"], str) and ":table/" in arn
     }
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,16 @@ EXISTING = {
 """What is other than in `prod` in an account in China that already has things."""
 
 
+KINESIS: dict[str, Any] = {
+    "tables": {"Orders": "prod-Orders"},
+    "kinesis": [
+        {
+            "stream": "arn:aws:kinesis:eu-central-1:111111111111:stream/changes",
+            "retention_hours": 72,
+            "tables": {"Orders": "2026-12-01T00:00:00"},
+        }
+    ],
+}
 LAYER = "arn:aws:lambda:eu-central-1:222222222222:layer:a-collector:1"
 VIEWERS = {
     "hostname": "view.example.com",
@@ -126,7 +137,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
       disk of 100 GB; a heartbeat, and a table that should change each hour; traces
-    - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers
+    - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers; in
+      trino the orders come by Kinesis
     - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
 
@@ -152,7 +164,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
             orchestrator={"viewers": VIEWERS},
             engine={"kind": "athena", "scan_limit_gb": 100},
         )
-        trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO)
+        trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO, sources=KINESIS)
         existing = write_environment(build / "five", "prod", **EXISTING)
         synthesise(build, more, opened, athena, trino, existing)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from medallion_assets.capture.kinesis import KinesisTables
 from medallion_assets.capture.mapping import DEAD_LETTERS, METRICS_NAMESPACE
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.simulation.delivery import MappingSettings
 from medallion_assets_tests.infra.assembly import Assembly
-from medallion_assets_tests.infra.conftest import LAYER
+from medallion_assets_tests.infra.conftest import KINESIS, LAYER
 
 DOMAIN = load_domain("ecommerce")
 
@@ -86,6 +87,28 @@ def test_traces_leave_the_account_only_where_a_collector_is_named(
     assert [one["Resource"] for one in variants["open"]["Capture"].statements() if one.get("Sid") == "WriteTraces"] == [
         "*"
     ]
+
+
+def test_tables_that_come_by_kinesis_have_one_mapping_for_their_stream(variants: dict[str, Assembly]) -> None:
+    capture = variants["trino"]["Capture"]
+    mappings = [one for _, one in capture.resources("AWS::Lambda::EventSourceMapping").items()]
+    (found,) = [one for one in mappings if one["Properties"]["EventSourceArn"] == KINESIS["kinesis"][0]["stream"]]
+    assert found["Properties"]["MaximumRecordAgeInSeconds"] == 72 * 3_600, "as long as the stream keeps them"
+    assert found["Metadata"]["Tables"] == ["prod-Orders"]
+    assert len(mappings) == len(DOMAIN.tables), "of a stream of DynamoDB only those of the other tables"
+    assert {table["TableName"] for table in capture.properties("AWS::DynamoDB::Table")} == {"Customers", "Products"}
+    (grant,) = [one for one in capture.statements() if str(one.get("Sid")).startswith("ReadKinesis")]
+    assert grant["Resource"] == found["Properties"]["EventSourceArn"]
+    assert not [action for action in grant["Action"] if not action.startswith("kinesis:")]
+    variables = capture.one("AWS::Lambda::Function")["Environment"]["Variables"]
+    assert KinesisTables.parse(variables["MEDALLION_KINESIS_TABLES"]).stream_arn(
+        "Orders", source="prod-Orders", arn=grant["Resource"]
+    )
+    names = {alarm["AlarmName"] for alarm in capture.properties("AWS::CloudWatch::Alarm")}
+    assert {
+        "medallion-trino-capture-polling-kinesis-changes",
+        "medallion-trino-capture-given-up-kinesis-changes",
+    } <= names
 
 
 def test_what_is_given_up_stays_until_it_is_redriven(assembly: Assembly) -> None:

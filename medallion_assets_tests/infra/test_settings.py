@@ -164,6 +164,27 @@ def test_two_names_of_a_table_are_of_a_table_of_the_domain(tmp_path: Path, table
         settings.model_copy(update={"sources": sources}).load_domain()
 
 
+CHANGES = "arn:aws:kinesis:eu-central-1:333333333333:stream/changes"
+
+
+@pytest.mark.parametrize(
+    ("stream", "table", "says"),
+    [
+        (CHANGES, "Orders", r"\['Orders'\] have two ways in"),
+        (CHANGES, "Bills", r"\['Bills'\] are no tables of the domain"),
+        (CHANGES.replace("333333333333", "444444444444"), "Orders", "expected a stream of this account and region"),
+        (CHANGES.replace("changes", "a/b"), "Orders", "expected a stream of this account and region"),
+    ],
+)
+def test_a_stream_of_kinesis_is_here_and_the_only_way_in_of_its_tables(
+    tmp_path: Path, stream: str, table: str, says: str
+) -> None:
+    named = [{"stream": stream, "tables": {table: "2026-12-01T00:00:00"}}]
+    settings = load_environment(write_environment(tmp_path, "prod", sources={"kinesis": named}))
+    with pytest.raises(SettingsError, match=says):
+        settings.load_domain()
+
+
 def test_an_existing_grafana_is_named_and_a_managed_one_is_not(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="principal_arn is said exactly when grafana is existing"):
         load_environment(write_environment(tmp_path, "dev", dashboards={"grafana": "existing"}))

@@ -13,6 +13,7 @@ import pytest
 
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
+from medallion_assets.capture.kinesis import KinesisTables, receive
 from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.item_condition import parse_condition
 from medallion_assets.lake.catalog import Lake
@@ -25,6 +26,7 @@ from medallion_assets.repair.amendment import amended_sequence
 from medallion_assets.repair.newest import with_newest_changes
 from medallion_assets.repair.repair import Repair, repair
 from medallion_assets.silver.table import DELETED
+from medallion_assets_tests.capture.kinesis_events import of_kinesis, sent_change
 from medallion_assets_tests.ledger.captured import oldest_loss
 from medallion_assets_tests.repair.source import Clock, Item, Items
 from medallion_assets_tests.silver.changes import NOON, Bench, bench_on_files, contract, domain, record
@@ -199,6 +201,28 @@ def test_a_key_that_was_deleted_is_missing_although_an_older_change_of_it_is_in_
     shop.put("a", "2.00", heard=False)
     assert shop.wrong() == (1, 0, 0)
     assert shop.repair().complete and shop.rows() == {"a": "2.00"}
+
+
+def test_a_repair_of_a_table_that_comes_by_kinesis_stands_between_its_changes(shop: Shop) -> None:
+    """Its amendments are of the stream that its changes are of, also where DynamoDB Streams is on, too."""
+    tables = KinesisTables({"Orders": NOON})
+
+    def hear(microseconds: int, id_: str, amount: str) -> None:
+        sent = sent_change(microseconds, {"Id": {"S": id_}}, {"Amount": {"N": amount}, "Tags": {"SS": ["b", "a"]}})
+        received = receive(of_kinesis(sent), tables)
+        assert received is not None and received.refused is None
+        shop.bench.put(received.record)
+        shop.merge()
+
+    at = int(NOON.timestamp() * 1_000_000)
+    shop.put("a", "2.00", heard=False)
+    shop.put("b", "2.00", heard=False)
+    hear(at, "a", "1.00")
+    assert shop.repair(kinesis=tables).complete and shop.rows() == {"a": "2.00", "b": "2.00"}
+    assert shop.sequences()["a"].startswith(str(at).zfill(40) + "+")
+    hear(at + 1, "a", "3.00")
+    hear(at + 1, "b", "3.00")
+    assert shop.rows() == {"a": "3.00", "b": "3.00"}
 
 
 def test_a_real_change_after_a_repair_is_newer_and_a_rerun_of_the_day_changes_nothing(shop: Shop) -> None:
