@@ -1,4 +1,4 @@
-"""`medallion rebuild`: rebuild a table of the lake after its files were lost."""
+"""`medallion rebuild`: make a table of the lake again, from Bronze or from its inputs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ def rebuild(
 ) -> None:
     """Rebuild a table, from Bronze or from its inputs.
 
-    For a table whose files are lost: an error says so, and names this command. The table's entry is removed from the
-    catalog, whatever state its files are in. A Silver table is merged from all of Bronze, the oldest day first,
-    together with the table of its deleted keys; a mart is computed. A table of quarantine is filled again, but what was
+    For a contract that gives a column another type, or the table another partition; and for a table whose files are
+    lost: an error says so, and names this command.
+
+    A Silver table is merged from all of Bronze, the oldest day first, beside the old one, which is read and written
+    meanwhile. It takes the old one's place in one step; the next run computes the marts. If the command ends before,
+    nothing has changed. It needs the space of a second table, and must take less than a day.
+
+    Of any other table, and of a Silver table that the catalog cannot load, the entry is removed from the catalog first.
+    Such a Silver table is merged together with the table of its deleted keys: switch the sensor `bronze_arrivals` off
+    before, so that no mart shows half of it. A mart is computed. A table of quarantine is filled again, but what was
     dropped by hand is open again; a table of ops starts empty with the next run of `observe`, and its history is lost.
 
-    Switch the sensor `bronze_arrivals` off before, so that no mart shows half of a Silver table. When it is on again,
-    the next run computes the marts.
+    Exits 1 if an audit stops it, or if Bronze lacks keys that the old table has.
 
     \b
     Examples:
@@ -62,6 +68,11 @@ def rebuild(
         )
     if as_json:
         print_json({"table": table, **asdict(done)})
+        return
+    if done.replaced:
+        typer.echo(
+            f"{table} was made again from {done.rows:,} changes of {done.days:,} days, and took the old one's place."
+        )
         return
     typer.echo(f"{', '.join(done.removed) or 'Nothing'} was removed from the catalog.")
     if layer == "ops":

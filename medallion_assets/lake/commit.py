@@ -113,11 +113,13 @@ def stage_snapshot(
     added: Collection[DataFile],
     removed: Collection[DataFile] = (),
     properties: Mapping[str, str] = {},
+    replaces: bool = False,
 ) -> Staged:
     """Write the manifests of one snapshot on top of main, and return it. Its counts are zero.
 
     `base` is the contents of main. `added` has data files and position-delete files, `removed` files that are live in
-    `base`. Raises SchemaMismatch if another writer made it a table of another version of Iceberg's format.
+    `base`. A snapshot that `replaces` the table has no parent, and `base` is empty. Raises SchemaMismatch if another
+    writer made it a table of another version of Iceberg's format.
     """
     metadata = table.metadata
     require_format(table)
@@ -130,17 +132,24 @@ def stage_snapshot(
         format_version=FORMAT_VERSION,
         output_file=table.io.new_output(manifest_list),
         snapshot_id=snapshot_id,
-        parent_snapshot_id=main,
+        parent_snapshot_id=None if replaces else main,
         sequence_number=sequence_number,
         avro_compression=COMPRESSION,
     ) as writer:
         writer.add_manifests(manifests)
     snapshot = Snapshot(
         snapshot_id=snapshot_id,
-        parent_snapshot_id=main,
+        parent_snapshot_id=None if replaces else main,
         sequence_number=sequence_number,
         manifest_list=manifest_list,
-        summary=_summary(table, operation, added, removed, properties),
+        summary=_summary(
+            table,
+            operation,
+            parent=None if replaces else main,
+            added=added,
+            removed=removed,
+            properties=properties,
+        ),
         schema_id=metadata.current_schema_id,
     )
     written = [one.manifest_path for one in manifests if one.added_snapshot_id == snapshot_id]
@@ -180,14 +189,17 @@ def commit(
     *,
     expected_main: int | None,
     landed: Callable[[TableMetadata], bool],
+    further: tuple[TableRequirement, ...] = (),
 ) -> None:
     """Make one catalog commit on condition that main is still `expected_main`. `table` is up to date afterwards.
+
+    `further` are more conditions.
 
     If the catalog's answer is lost, `landed` decides from the table's new metadata whether the commit is in. Raises
     CommitConflict if another writer was first, and what the catalog raises.
     """
     with span("commit", table=".".join(table.name())):
-        _commit(table, updates, expected_main=expected_main, landed=landed)
+        _commit(table, updates, expected_main=expected_main, landed=landed, further=further)
 
 
 def _commit(
@@ -196,11 +208,13 @@ def _commit(
     *,
     expected_main: int | None,
     landed: Callable[[TableMetadata], bool],
+    further: tuple[TableRequirement, ...],
 ) -> None:
     planned = table.last_sequence_number
     requirements: tuple[TableRequirement, ...] = (
         AssertTableUUID(uuid=table.metadata.table_uuid),
         AssertRefSnapshotId(ref=MAIN_BRANCH, snapshot_id=expected_main),
+        *further,
     )
     try:
         table._do_commit(updates, requirements)
@@ -312,6 +326,8 @@ def _carried(entries: list[ManifestEntry], removed: Collection[str]) -> list[Man
 def _summary(
     table: Table,
     operation: Operation,
+    *,
+    parent: int | None,
     added: Collection[DataFile],
     removed: Collection[DataFile],
     properties: Mapping[str, str],
@@ -321,7 +337,7 @@ def _summary(
         collector.add_file(file, table.schema(), table.specs()[file.spec_id])
     for file in removed:
         collector.remove_file(file, table.schema(), table.specs()[file.spec_id])
-    main = table.current_snapshot()
+    main = table.snapshot_by_id(parent) if parent is not None else None
     # pyiceberg computes totals only for an overwrite. The sums of a replace are the same.
     summed = update_snapshot_summaries(
         Summary(Operation.OVERWRITE, **collector.build(), **properties),

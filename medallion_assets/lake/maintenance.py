@@ -145,7 +145,7 @@ def remove_orphans(lake: Lake, table: Table, *, older_than: dt.timedelta = ABAND
 
     Files younger than `older_than` stay, because their writer may be about to commit them.
     """
-    found = _written_before(table, _before(older_than))  # listed first: later commits add only younger files
+    found = files_below(table, written_before=_before(older_than))  # listed first: later commits add only younger files
     table.refresh()
     orphans = found - _metadata_files(table) - _files_of(table, table.snapshots())
     delete_files(table.io, orphans)
@@ -158,8 +158,8 @@ def _before(older_than: dt.timedelta) -> dt.datetime:
     return dt.datetime.now(dt.UTC) - older_than
 
 
-def _written_before(table: Table, horizon: dt.datetime) -> set[str]:
-    """Return the locations of the files below the table's location that were last written before `horizon`."""
+def files_below(table: Table, *, written_before: dt.datetime | None = None) -> set[str]:
+    """Return the locations of the files below the table's location, possibly only those that are so old."""
     location = table.location().rstrip("/")
     scheme, netloc, path = PyArrowFileIO.parse_location(location, table.io.properties)
     if not isinstance(table.io, PyArrowFileIO):
@@ -168,7 +168,9 @@ def _written_before(table: Table, horizon: dt.datetime) -> set[str]:
         FileSelector(path, recursive=True, allow_not_found=True)
     )
     return {
-        location + file.path.removeprefix(path) for file in files if file.type is FileType.File and file.mtime < horizon
+        location + file.path.removeprefix(path)
+        for file in files
+        if file.type is FileType.File and (written_before is None or file.mtime < written_before)
     }
 
 

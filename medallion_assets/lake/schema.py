@@ -68,7 +68,7 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     SchemaMismatch if a column has a type that it cannot get.
     """
     requested = _without_ids(wanted)
-    present, declared = _types(table), _types(requested)
+    present, declared = stored_types(table), stored_types(requested)
     for name in present.keys() & declared.keys():
         before, now = table.find_field(name).doc, _doc(wanted.field(name))
         if present[name] == declared[name]:
@@ -85,7 +85,7 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
 
 def widened_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     """Return the columns of `wanted` whose type is wider than the table's, as Iceberg allows it; all optional."""
-    present, declared = _types(table), _types(requested := _without_ids(wanted))
+    present, declared = stored_types(table), stored_types(requested := _without_ids(wanted))
     return [
         field.model_copy(update={"required": False})
         for field in requested.fields
@@ -200,6 +200,6 @@ def _without_ids(schema: pa.Schema) -> Schema:
         raise SchemaMismatch(f"Iceberg cannot hold these columns: {unsupported}") from unsupported
 
 
-def _types(schema: Schema) -> dict[str, pa.DataType]:
-    """Return the column types as Arrow's, without Iceberg's field ids."""
+def stored_types(schema: Schema) -> dict[str, pa.DataType]:
+    """Return the types that a table's columns are stored as, by name, without Iceberg's field ids."""
     return {field.name: field.type for field in schema_to_pyarrow(schema, include_field_ids=False)}

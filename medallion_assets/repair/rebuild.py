@@ -1,4 +1,4 @@
-"""Rebuild a table of the lake whose files are lost: Silver from Bronze, a mart from its inputs.
+"""Rebuild a table of the lake: Silver from Bronze, a mart from its inputs.
 
 Belongs here: the act. Does not belong here: merging (silver), refreshing (gold), and rows that differ from the source,
 which need no new table (repair).
@@ -13,14 +13,15 @@ from itertools import takewhile
 
 from medallion_assets.bronze.days import capture_days
 from medallion_assets.capture.store import BronzeStore
-from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.engine import Engine
-from medallion_assets.errors import AuditFailed
+from medallion_assets.errors import LakeDamaged
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.repair.replace_silver import replace_silver
+from medallion_assets.repair.require_published import require_published
 from medallion_assets.silver.batches import merge_pending, remerge_day
 from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
 
@@ -28,11 +29,12 @@ from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
 @dataclass(frozen=True)
 class Rebuilt:
     """What was done: the entries that were removed from the catalog, the days of Bronze and the rows that were read
-    from it, and the rows of a mart that were computed."""
+    from it, or the rows of a mart that were computed; and whether a new table took the old one's place in one step."""
 
     removed: tuple[str, ...]
     days: int
     rows: int
+    replaced: bool = False
 
 
 def rebuild(
@@ -47,23 +49,35 @@ def rebuild(
     now: datetime,
     engine: Engine,
 ) -> Rebuilt:
-    """Remove a table from the catalog, also if its files cannot be read, and rebuild it.
+    """Rebuild a table.
 
-    A table of Silver is merged from all of Bronze, together with the table of its deleted keys; a table of quarantine
-    is filled again, without what was decided by hand; a mart is computed; a table of `ops` is left to the next run of
-    `observe`. Marts over a Silver table are not touched: the next run computes them. Raises AuditFailed if a batch or
-    the mart is not published, CorruptObject, LakeUnavailable, and what the engine raises.
+    A Silver table that the catalog can load is made beside the old one and takes its place in one step. Any other table
+    is removed from the catalog first, also if its files cannot be read. Then a table of Silver is merged from all of
+    Bronze, together with the table of its deleted keys; a table of quarantine is filled again, without what was decided
+    by hand; a mart is computed; a table of `ops` is left to the next run of `observe`. Marts over a Silver table are
+    not touched: the next run computes them. Raises AuditFailed if a batch or the mart is not published, and as
+    replace_silver does; CorruptObject, LakeUnavailable, and what the engine raises.
     """
+    if layer == SILVER and _can_load(lake, name):
+        done = replace_silver(lake, store, domain, domain.by_name[name], run_id=run_id, now=now)
+        return Rebuilt((), done.days, done.changes, replaced=True)
     dropped = [SILVER, DELETED] if layer in (SILVER, DELETED) else [layer]
     removed = tuple(f"{one}.{name}" for one in dropped if lake.drop(one, name))
     if layer == GOLD:
         (mart,) = (one for one in marts if one.name == name)
-        done = refresh(lake, mart, today=now.date(), now=now, run_id=run_id, whole=True, engine=engine)
-        _require_published(f"gold.{name}", done.checks, published=done.published)
-        return Rebuilt(removed, 0, done.rows)
+        mart_done = refresh(lake, mart, today=now.date(), now=now, run_id=run_id, whole=True, engine=engine)
+        require_published(f"gold.{name}", mart_done.checks, published=mart_done.published)
+        return Rebuilt(removed, 0, mart_done.rows)
     if name not in domain.by_name or layer not in (SILVER, DELETED, QUARANTINE):
         return Rebuilt(removed, 0, 0)
     return _from_bronze(lake, store, domain, domain.by_name[name], removed, layer=layer, run_id=run_id, now=now)
+
+
+def _can_load(lake: Lake, name: str) -> bool:
+    try:
+        return lake.find(SILVER, name) is not None
+    except LakeDamaged:
+        return False
 
 
 def _from_bronze(
@@ -82,14 +96,6 @@ def _from_bronze(
     for day in takewhile(lambda day: day <= now.date(), capture_days(store, contract.table)):
         days += 1
         for batch in merge(lake, store, contract, domain, day=day, run_id=run_id, now=now):
-            _require_published(f"silver.{contract.lake_name} of {day}", batch.checks, published=batch.published)
+            require_published(f"silver.{contract.lake_name} of {day}", batch.checks, published=batch.published)
             rows += batch.rows_in
     return Rebuilt(removed, days, rows)
-
-
-def _require_published(what: str, checks: Collection[CheckResult], *, published: bool) -> None:
-    if not published:
-        failed = ", ".join(check.name for check in checks if check.blocks_publish)
-        raise AuditFailed(
-            f"{what} was not published: {failed} failed. Correct what the check names, then run the command again."
-        )

@@ -175,6 +175,25 @@ def open_rows(lake: Lake, contract: Contract, where: str | None) -> Iterator[pa.
         )
 
 
+def carry_dropped(lake: Lake, contract: Contract, into: Contract, *, run_id: str) -> None:
+    """Copy the changes that somebody dropped to the quarantine of another contract's table.
+
+    Raises LakeUnavailable, CommitConflict.
+    """
+    published = _published(lake, QUARANTINE, contract)
+    if published is None:
+        return
+    lake.ensure(QUARANTINE, into.lake_name, QUARANTINE_SCHEMA, key=["event_id"])
+    selected = f"SELECT * FROM {published} WHERE status = '{DROPPED}'"
+    _write(lake, into, lambda connection, _: connection.execute(selected).to_arrow_table(), run_id)
+
+
+def carry_open(lake: Lake, contract: Contract, into: Contract, *, run_id: str, now: datetime) -> None:
+    """Add the open changes to the quarantine of another contract's table. Raises as quarantine_rows does."""
+    for rows in open_rows(lake, contract, None):
+        quarantine_rows(lake, into, rows.append_column(SEQUENCE, rows["sequence_number"]), run_id=run_id, now=now)
+
+
 def bronze_rows(rows: pa.Table) -> pa.Table:
     """Return rows of the quarantine table, or rows that `decode` rejected, as Bronze rows that `decode` takes."""
     captured = pa.array(_captured_at(rows[OBJECT]), _UTC)

@@ -18,6 +18,7 @@ from Silver (batch).
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import duckdb
 import pyarrow as pa
@@ -43,6 +44,8 @@ from medallion_assets.silver.table import (
     deleted_schema,
     version_sql,
 )
+
+_CARRIED_ROWS: Final = 500_000
 
 
 @translate_outages()
@@ -71,6 +74,21 @@ def forget_tombstones(lake: Lake, contract: Contract, written: pa.Table, *, run_
     """Remove the tombstones that are not newer than these keys and versions. Raises LakeUnavailable, CommitConflict."""
     if written.num_rows and lake.find(DELETED, contract.lake_name) is not None:
         _write(lake, contract, deleted_schema(contract).empty_table(), written, run_id)
+
+
+@translate_outages()
+def carry_tombstones(lake: Lake, contract: Contract, into: Contract, *, run_id: str) -> None:
+    """Record the tombstones of a contract's table in that of another contract, which has the same key, too.
+
+    Raises LakeUnavailable, CommitConflict.
+    """
+    table = lake.find(DELETED, contract.lake_name)
+    if table is None:
+        return
+    with lake.duckdb() as connection:
+        reader = connection.execute(f"SELECT * FROM {lake.scan_sql(table, None)}").to_arrow_reader(_CARRIED_ROWS)
+        for batch in reader:
+            record_tombstones(lake, into, pa.Table.from_batches([batch]), run_id=run_id)
 
 
 def newest_changes_sql(lake: Lake, contract: Contract) -> str | None:

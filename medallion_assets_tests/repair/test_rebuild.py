@@ -61,6 +61,7 @@ def test_a_rebuild_from_copies_makes_the_same_tables(tmp_path: Path, monkeypatch
         compact_bronze(bench.store, "Customers", now=NOW, elapsed=timedelta)
         assert len(list(bench.store.list(FOLDER))) == len(DAYS)
         monkeypatch.setattr(chunks, "read_object", None)  # each object is in a copy
-        assert rebuilt(bench, "silver").removed == ("silver.customers", "deleted.customers")
+        assert rebuilt(bench, "silver") == Rebuilt((), 3, 90, replaced=True)
+        assert rebuilt(bench, "deleted").removed == ("silver.customers", "deleted.customers")
         assert rebuilt(bench, "quarantine").removed == ("quarantine.customers",)
         assert tables(bench) == before
