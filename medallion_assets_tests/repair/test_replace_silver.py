@@ -15,8 +15,8 @@ from medallion_assets.errors import AuditFailed, SchemaMismatch
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.maintenance import remove_orphans
 from medallion_assets.reconciliation.reconcile import reconcile
-from medallion_assets.repair import replace_silver as module
 from medallion_assets.repair.replace_silver import Replaced, replace_silver
+from medallion_assets.silver import quarantine
 from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
 from medallion_assets_tests.repair.source import Clock, Items
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
@@ -72,7 +72,7 @@ def replaced(bench: Bench) -> Replaced:
 
 
 def tables(bench: Bench) -> list[list[dict[str, Any]]]:
-    """Return the rows of Silver, of its deleted keys and of its quarantine, without when and by whom they were written."""
+    """Return the rows of Silver, deleted keys and quarantine, without when and by whom they were written."""
     found = [bench.rows("orders"), *(bench.rows("orders", namespace=one) for one in (DELETED, QUARANTINE))]
     own = ("run_id", "_run_id", "quarantined_at", "resolved_at")
     return [sorted(({name: row[name] for name in row if name not in own} for row in rows), key=repr) for rows in found]
@@ -140,15 +140,15 @@ def test_the_lake_equals_the_source_afterwards(bench: Bench, tmp_path: Path) -> 
 
 
 def test_what_others_merge_meanwhile_is_in_the_new_table(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    carry = module.carry_open
+    opened = quarantine.open_rows
 
-    def merge_once(*arguments: Any, **more: Any) -> None:
-        monkeypatch.setattr(module, "carry_open", carry)
+    def merge_once(*arguments: Any) -> Any:
+        monkeypatch.setattr(quarantine, "open_rows", opened)
         bench.put(record("Orders", 200, {"Id": {"S": "late"}}, {"N": {"N": "1"}}), day=DAYS[-1])
         assert bench.merge_pending("orders", day=DAYS[-1])[0].inserted == 1
-        carry(*arguments, **more)
+        return opened(*arguments)
 
-    monkeypatch.setattr(module, "carry_open", merge_once)
+    monkeypatch.setattr(quarantine, "open_rows", merge_once)
     before = tables(bench)
     assert replaced(bench).changes == 92
     after = tables(bench)
