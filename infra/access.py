@@ -24,6 +24,7 @@ _GIVEN_UP: Final = "Lambda names the objects itself, by mapping, shard and time"
 _DEAD_LETTERS: Final = "bronze/_dead_letters"
 _COPIES: Final = "bronze/_compacted/"
 _OPS: Final = "the tables of ops are the pipeline's own and grow with it; no contract names them"
+_REBUILDS: Final = "a rebuild makes tables of its own beside those that contracts name, and removes them"
 _READ_TABLE: Final = ("glue:GetTable", "glue:GetTables")
 
 
@@ -195,13 +196,26 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def rebuild_lake(settings: Environment, domain: Domain) -> list[Grant]:
-    """Remove an Iceberg table's entry from the catalog, so that it can be rebuilt."""
+    """Remove an Iceberg table's entry from the catalog, and make a Silver table beside the old one."""
     layers = tables(domain)
     databases = [_glue(settings, f"database/{settings.database(layer)}") for layer in layers]
     entries = [
         _glue(settings, f"table/{settings.database(layer)}/{name}") for layer, names in layers.items() for name in names
     ]
-    return [grant("RebuildTables", ["glue:DeleteTable"], [_glue(settings, "catalog"), *databases, *entries], _OPS)]
+    beside = ("silver", "deleted", "quarantine")
+    made = [_glue(settings, f"table/{settings.database(layer)}/_rebuild_*") for layer in beside]
+    prefixes = [f"warehouse/{layer}/_rebuild_*" for layer in beside]
+    return [
+        grant("RebuildTables", ["glue:DeleteTable"], [_glue(settings, "catalog"), *databases, *entries], _OPS),
+        grant("MakeTablesBeside", ["glue:CreateTable", "glue:UpdateTable", "glue:DeleteTable"], made, _REBUILDS),
+        _list(settings, "ListTablesBeside", prefixes),
+        grant(
+            "WriteTablesBeside",
+            ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
+            _objects(settings, prefixes),
+            _REBUILDS,
+        ),
+    ]
 
 
 def read_layers(settings: Environment, layers: Sequence[str]) -> list[Grant]:

@@ -25,6 +25,7 @@ Kind = Literal[
     "retire",
     "remove",
     "source",
+    "default",
     "required",
     "optional",
     "drop",
@@ -48,6 +49,7 @@ MEANINGS: Final[Mapping[Kind, str]] = {
     "retire": "The column leaves the table; older snapshots keep it. Its attribute is dropped.",
     "remove": "The column stays, null in new rows, and the attribute of old rows is in no column.",
     "source": "Rows that were not written since have the value of the other attribute.",
+    "default": "Rows without a value get the default only when they are made again.",
     "required": "A change without a value goes to quarantine; the table's rows stay.",
     "optional": "The column may be null.",
     "drop": "The attribute leaves _extra.",
@@ -154,6 +156,9 @@ def _added(table: str, name: str, column: ColumnShape, before: TableShape) -> Ch
     if column.attribute in read and column.attribute is not None:
         needs = f"Old rows get the values only from Bronze. {_rebuild(table)}"
         return Change(table, "add", name, "", column.text, "rebuild", needs)
+    if column.default is not None:
+        needs = f"Old rows get the default only when they are made again. {_rebuild(table)}"
+        return Change(table, "add", name, "", column.text, "rebuild", needs)
     return Change(table, "add", name, "", column.text, "back-fill")
 
 
@@ -166,6 +171,9 @@ def _changed(table: str, name: str, before: ColumnShape, after: ColumnShape) -> 
         yield Change(table, kind, name, before.text, after.text, "rebuild", needs)
     if None not in (before.attribute, after.attribute) and before.attribute != after.attribute:
         yield Change(table, "source", name, str(before.attribute), str(after.attribute), "rebuild", _rebuild(table))
+    if before.attribute is not None and before.default != after.default:
+        was, now = (one.default or "null" for one in (before, after))
+        yield Change(table, "default", name, was, now, "rebuild", _rebuild(table))
     if before.required and not after.required:
         yield Change(table, "optional", name, "required", "optional", "metadata")
     elif after.required and not before.required:

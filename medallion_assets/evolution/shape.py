@@ -7,7 +7,7 @@ or the lake (published).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -23,12 +23,14 @@ class ColumnShape:
     - stored: the Arrow type that it is stored as
     - required: whether it is never null
     - attribute: what it is read from; None if it is copied from another table, or if that is not known
+    - default: its value where there is none, as the contract writes it; None if there is none or it is not known
     """
 
     text: str
     stored: pa.DataType
     required: bool
     attribute: str | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,12 @@ class TableShape:
 def declared_shape(contract: Contract, domain: Domain) -> TableShape:
     """Return the shape that a contract declares, with the columns that enrichment adds."""
     columns = {
-        name: ColumnShape(
-            text=str(type_),
-            stored=type_.arrow(),
-            required=name in contract.required_names,
-            attribute=contract.by_name[name].attribute if name in contract.by_name else None,
-        )
+        name: ColumnShape(str(type_), type_.arrow(), required=name in contract.required_names)
         for name, type_ in domain.silver_columns(contract).items()
     }
+    for name, column in contract.by_name.items():
+        default = None if column.default is None else str(column.default)
+        columns[name] = replace(columns[name], attribute=column.attribute, default=default)
     return TableShape(
         source=contract.table,
         columns=columns,

@@ -116,7 +116,7 @@ def decode_sql(contract: Contract) -> str:
     step computed, because DuckDB evaluates an expression inside CASE or AND again at each place where it is written.
     The contract's columns are `_value_0`, ... until the last step, so that they may have any name.
     """
-    structures = {attribute: _structure(columns) for attribute, columns in contract.attributes.items()}
+    structures = {attribute: structure_of(columns) for attribute, columns in contract.attributes.items()}
     structures |= {attribute: {"NULL": "BOOLEAN"} for attribute in contract.dropped}
     images = {f"image_{at}": group for at, group in enumerate(apart_by_case(structures))}
     transformed = ",\n    ".join(
@@ -259,7 +259,7 @@ def _extra(contract: Contract, attribute_values: dict[str, str]) -> str:
     return f"CASE WHEN {some} THEN to_json({rest})::VARCHAR END"
 
 
-def _structure(columns: Sequence[Column]) -> object:
+def structure_of(columns: Sequence[Column]) -> object:
     """Return the structure with which an attribute is read for all columns that come from it."""
     of_each = [structure(one.type) if one.is_usual else source_format.structure(one) for one in columns]
     if len(of_each) == 1:

@@ -86,6 +86,12 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str,
             ("retire", "n", "metadata", ""),
         ],
     ),
+    "new attribute with a default": (
+        {},
+        moved(New={"type": "int", "default": 0}),
+        [("add", "new", "rebuild", f"Old rows get the default only when they are made again. {REBUILD}")],
+    ),
+    "default": ({}, moved(N={"type": "int", "default": 0}), [("default", "n", "rebuild", REBUILD)]),
     "required": (
         {},
         moved(N={"type": "int", "rules": [{"required": True}]}),

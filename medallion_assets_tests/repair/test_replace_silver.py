@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from pyiceberg.catalog.sql import SqlCatalog
 
+from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import AuditFailed, SchemaMismatch
+from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.history import changed_rows
 from medallion_assets.lake.maintenance import remove_orphans
 from medallion_assets.reconciliation.reconcile import reconcile
@@ -230,3 +232,13 @@ def test_a_crash_leaves_the_old_table_or_the_new_one(
     assert {row["status"] for row in bench.rows("orders", namespace=QUARANTINE)} <= {"open", "superseded", "resolved"}
     remove_orphans(bench.lake, bench.lake.table(SILVER, "orders"), older_than=NOW - NOW)
     assert tables(bench)[0] == wanted[0], "its files are the table's own"
+
+
+def test_on_the_local_aws(lake: Lake, tmp_path: Path) -> None:
+    bench = Bench(lake, open_store(str(tmp_path / "bronze")), domain(old_contract()))
+    bench.put(*(change(number) for number in range(31, 61)))
+    bench.merge_pending("orders")
+    bench.domain = domain(new_contract())
+    assert replaced(bench).changes == 30
+    assert {str(row["price"]) for row in bench.rows("orders")} == {"1.50"}
+    assert not [name for name in entries(bench) if "rebuild" in name]

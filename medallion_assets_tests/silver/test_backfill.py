@@ -24,6 +24,9 @@ LATER = {
     "amount": {"type": "int", "rename": "other_amount"},
     "Note": "json",
     "Never": "date",
+    "Sold": {"type": "timestamp", "from": ["iso", "epoch_seconds"]},
+    "Place": {"type": "string", "part": "{place}#{floor}", "source": "At"},
+    "Floor": {"type": "int", "from": "text", "part": "{place}#{floor}", "source": "At"},
 }
 
 
@@ -46,6 +49,8 @@ def fill_table(bench: Bench) -> None:
         thing(5, "struct", S={"M": {"A": {"N": "1"}, "B": {"S": "b"}}}),
         thing(6, "deeper", S={"M": {"A": {"N": "1"}, "B": {"S": "b"}, "C": {"S": "c"}}}),
         thing(7, "misfit", Amount={"S": "many"}),
+        thing(9, "formats", Sold={"N": "86400"}, At={"S": "house#3"}),
+        thing(10, "one part", At={"S": "house#attic"}),
         thing(8, "rule", Amount={"N": "-1"}, Phone={"S": "556"}),
     )
     (result,) = bench.merge_pending("things")
@@ -69,7 +74,7 @@ def test_only_rows_that_have_it_are_merged_again(bench: Bench) -> None:
     before = Contents.of(table := bench.lake.table(SILVER, "things"), table.metadata.current_snapshot_id)
     declare_later(bench)
     (filled,) = bench.merge_pending("things")
-    assert (filled.published, filled.enriched, filled.rows_in, filled.merged) == (True, 6, 0, 0)
+    assert (filled.published, filled.enriched, filled.rows_in, filled.merged) == (True, 7, 0, 0)
     found = state(bench)
     assert found["plain"] == (None, None, None, None, None, None)
     assert [str(one) for one in found["amounts"]] == ["None", "1.50", "2", "None", "None", "None"]
@@ -80,10 +85,14 @@ def test_only_rows_that_have_it_are_merged_again(bench: Bench) -> None:
     assert values == {"a": 1, "b": "b"} and extra == {"S": {"M": {"A": {"N": "1"}, "B": {"S": "b"}, "C": {"S": "c"}}}}
     assert found["misfit"][-1] == {"Amount": {"S": "many"}} and found["misfit"][1] is None
     assert found["rule"][-1] == {"Amount": {"N": "-1"}} and found["rule"][1] is None
+    formats = next(row for row in bench.rows("things") if row["id"] == "formats")
+    assert str(formats["sold"]) == "1970-01-02 00:00:00+00:00" and (formats["place"], formats["floor"]) == ("house", 3)
+    one_part = next(row for row in bench.rows("things") if row["id"] == "one part")
+    assert one_part["place"] is None and one_part["_extra"] is not None, "all columns of an attribute, or none"
     table = bench.lake.table(SILVER, "things")
     after = Contents.of(table, table.metadata.current_snapshot_id)
     kept, now = ({file.file_path for file in one.data_files()} for one in (before, after))
-    assert kept <= now and sum(file.record_count for file in after.data_files()) == 8 + 6, "no file is rewritten"
+    assert kept <= now and sum(file.record_count for file in after.data_files()) == 10 + 7, "no file is rewritten"
     assert bench.merge_pending("things") == [] and not needs_fill(table, bench.domain.by_name["things"])
 
 
@@ -96,8 +105,8 @@ def test_a_filled_row_is_what_the_change_becomes_under_the_new_contract(bench: B
         fresh.store = bench.store
         rules = {"quarantine_share": {"max": 1}}
         fresh.domain = domain(contract("Things", LATER, key="Id", drop=["Phone"], rules=rules))
-        assert fresh.merge_pending("things")[0].quarantined == 2
-        assert {name: row for name, row in found.items() if name not in {"misfit", "rule"}} == state(fresh)
+        assert fresh.merge_pending("things")[0].quarantined == 3
+        assert {name: row for name, row in found.items() if name not in {"misfit", "rule", "one part"}} == state(fresh)
 
 
 def test_a_crash_between_the_columns_and_the_values_is_made_up_for(
@@ -112,9 +121,9 @@ def test_a_crash_between_the_columns_and_the_values_is_made_up_for(
     assert "amount" in bench.lake.table(SILVER, "things").schema().column_names
     monkeypatch.setattr(backfill, "MAX_ROWS", 4)
     monkeypatch.setattr("medallion_assets.silver.batch.MAX_ROWS", 4)
-    bench.put(thing(9, "amounts", Amount={"N": "3"}))
+    bench.put(thing(11, "amounts", Amount={"N": "3"}))
     results = bench.merge_pending("things")
-    assert [(one.enriched, one.updated) for one in results] == [(4, 0), (2, 0), (0, 1)]
+    assert [(one.enriched, one.updated) for one in results] == [(4, 0), (3, 0), (0, 1)]
     found = state(bench)
     assert str(found["amounts"][1]) == "3.00" and found["struct"][0] == {"a": 1, "b": "b"}
     assert json.loads(bench.lake.table(SILVER, "things").properties[READ_AS])["Phone"] is None
