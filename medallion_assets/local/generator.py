@@ -18,6 +18,7 @@ from typing import Any, Literal
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.types import ColumnType
+from medallion_assets.local.moment_text import write_moment
 from medallion_assets.local.workload import NEWEST, TableWorkload, Value, Workload
 
 Kind = Literal["insert", "update", "delete", "touch"]
@@ -27,6 +28,8 @@ Item = dict[str, Any]
 _EARLY_WRITES = 40
 """The most writes between a row that refers to a row and the row that it refers to."""
 _MAX_LATE_ATTEMPTS = 20
+_READABLE = {("date",), ("timestamp",)}
+"""The moments that tell when an adopted item was written."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class Generator:
     def adopt(self, table: str, items: Iterable[Item]) -> None:
         """Take over the items that `table` (lake name) has already: they get updates, deletes and references."""
         rows = self._rows[table]
-        moments = [name for name, value in rows.plan.item.items() if value.moment is not None]
+        moments = [name for name, value in rows.plan.item.items() if value.moment in _READABLE]
         for item in sorted(items, key=lambda item: repr(rows.key(item))):
             texts = [item[name] for name in moments if isinstance(item.get(name), str)]
             rows.number += 1
@@ -165,8 +168,15 @@ class Generator:
         key = rows.pick_for_update(self._rng, self._now) if kind == "update" else rows.pick(self._rng)
         source, named = rows.contract.table, dict(zip(rows.key_attributes, key, strict=True))
         if kind == "delete":
+            row = rows.rows[key]
             rows.remove(key)
-            return Change(source, kind, named, {}, due)
+            if not rows.plan.delete_sets:
+                return Change(source, kind, named, {}, due)
+            marks = {
+                attribute: self._value(value, number=row.number, early=False)
+                for attribute, value in rows.plan.delete_sets.items()
+            }
+            return Change(source, "update", named, marks, due)
         row = rows.rows[key]
         if kind == "touch":
             return Change(source, kind, named, dict(row.item), due, emits=False)
@@ -202,7 +212,11 @@ class Generator:
         drawn = self._value(rows.plan.item[attribute], number=number, early=early)
         return _as_contracted(drawn, column.type) if column else drawn
 
-    def _value(self, value: Value, *, number: int, early: bool) -> Any:  # noqa: PLR0911 - one return for each kind
+    def _value(self, value: Value, *, number: int, early: bool) -> Any:
+        drawn = self._of_kind(value, number=number, early=early)
+        return str(drawn) if value.as_text else drawn
+
+    def _of_kind(self, value: Value, *, number: int, early: bool) -> Any:  # noqa: PLR0911 - one return for each kind
         match value.kind:
             case "text":
                 words = {name: self._rng.choice(listed) for name, listed in self._words.items()}
@@ -216,8 +230,9 @@ class Generator:
                 unit = 10**value.number.scale
                 drawn_units = self._rng.randint(int(value.number.min * unit), int(value.number.max * unit))
                 return Decimal(drawn_units).scaleb(-value.number.scale) if value.number.scale else drawn_units
-            case "moment":
-                return f"{self._now:%Y-%m-%d}" if value.moment == "date" else f"{self._now:%Y-%m-%dT%H:%M:%SZ}"
+            case "moment" if value.moment is not None:
+                several = value.moment
+                return write_moment(self._now, several[0] if len(several) == 1 else self._rng.choice(several))
             case "list" if value.list is not None:
                 length = self._rng.randint(value.list.min, value.list.max)
                 return [self._value(value.list.of, number=number, early=early) for _ in range(length)]

@@ -12,13 +12,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from medallion_assets.contracts.loader import Domain, load_yaml
 from medallion_assets.contracts.model import Contract, Strict
+from medallion_assets.contracts.time_pattern import parse_pattern
 from medallion_assets.contracts.types import ColumnType
 from medallion_assets.contracts.yaml_file import Key
 from medallion_assets.errors import ContractError
+from medallion_assets.local.moment_text import MOMENTS
 
 if TYPE_CHECKING:
     from medallion_assets.gold.spec import Mart
@@ -50,6 +52,20 @@ class NumberRange(Strict):
         if self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}")
         return self
+
+
+def _several(written: object) -> object:
+    return (written,) if isinstance(written, str) else written
+
+
+def _known(moments: tuple[str, ...]) -> tuple[str, ...]:
+    for how in moments:
+        if how not in MOMENTS:
+            try:
+                parse_pattern(how)
+            except ValueError as wrong:
+                raise ValueError(f"{wrong}; or one of {', '.join(MOMENTS)}") from None
+    return moments
 
 
 class ListOf(Strict):
@@ -95,8 +111,12 @@ class Value(Strict):
         default=None, description="One of these; with a mapping, as often as its weight says.", min_length=1
     )
     number: NumberRange | None = None
-    moment: Literal["date", "timestamp"] | None = Field(
-        default=None, description="When the item was written, in UTC; items of the initial load lie in the past."
+    moment: (
+        Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(_known), Field(min_length=1)] | None
+    ) = Field(
+        default=None,
+        description="When the item was written, in UTC; items of the initial load lie in the past: date, timestamp, "
+        "epoch_days, epoch_seconds, epoch_millis or a pattern such as dd.MM.yyyy; of several any one.",
     )
     reference: str | None = Field(default=None, description="The key of a row of that table (its lake name).")
     early: Share = Field(
@@ -104,6 +124,7 @@ class Value(Strict):
     )
     list: ListOf | None = None
     map: dict[str, Value] | None = Field(default=None, min_length=1)
+    as_text: bool = Field(default=False, description="Write a number, sequence or moment as text.")
     share: Share = Field(default=Decimal(1), description="The share of items that carry the attribute.")
 
     @property
@@ -120,6 +141,8 @@ class Value(Strict):
             raise ValueError("early belongs to a reference")
         if self.choice is not None and not any(self.choice.values()):
             raise ValueError("choice: every weight is 0")
+        if self.as_text and self.kind not in {"number", "sequence", "moment"}:
+            raise ValueError(f"as_text belongs to number, sequence or moment; this value says {self.kind}")
         return self
 
 
@@ -161,6 +184,9 @@ class TableWorkload(Strict):
     update: tuple[str, ...] = Field(default=(), description="The attributes an update may change.")
     hot: Hot | None = None
     late: Late | None = None
+    delete_sets: dict[str, Value] = Field(
+        default={}, description="What a deletion sets in the item; left out, the item is deleted in DynamoDB."
+    )
     item: dict[str, Value] = Field(min_length=1)
 
 
@@ -245,6 +271,15 @@ class _Check:
             yield f"{field}.item.{keys[-1]}: no key attribute counts; expected sequence, or text with {{n}}"
         if table.traffic.update and not table.update:
             yield f"{field}.update: missing; traffic.update is {table.traffic.update}, so say which attributes change"
+        for attribute, value in table.delete_sets.items():
+            column = contract.columns.get(attribute)
+            yield from self.value(
+                f"{field}.delete_sets.{attribute}",
+                value,
+                column.type if column is not None and column.is_usual else None,
+            )
+        if table.delete_sets and contract.deleted_when is None:
+            yield f"{field}.delete_sets: the contract has no deleted_when, so such an item would stay in the lake"
         for attribute in table.update:
             if attribute not in table.item or attribute in keys:
                 yield f"{field}.update: {attribute!r} is not an attribute of item outside the key"
@@ -300,18 +335,21 @@ def _misfit(value: Value, type_: ColumnType) -> str:
 
     A choice may break the contract on purpose: that is how a workload shows the quarantine.
     """
+    moments = value.moment or ()
     fits = {
         "choice": True,
         "text": type_.kind == "string",
-        "sequence": type_.kind in _NUMERIC,
-        "number": type_.kind in _NUMERIC,
-        "moment": type_.kind in {value.moment, "string"},
+        "sequence": type_.kind in ({"string"} if value.as_text else _NUMERIC),
+        "number": type_.kind in ({"string"} if value.as_text else _NUMERIC),
+        "moment": all(
+            how == type_.kind or (type_.kind == "string" and how in {"date", "timestamp"}) for how in moments
+        ),
         "list": type_.kind in {"list", "set"},
         "map": type_.kind in {"map", "struct"},
     }
     if not fits[value.kind]:
         return f"{value.kind} does not write that"
-    if value.number is not None and type_.kind != "double" and value.number.scale > type_.scale:
+    if value.number is not None and type_.kind not in {"double", "string"} and value.number.scale > type_.scale:
         return f"number has {value.number.scale} decimal places"
     if value.list is not None and type_.kind == "set" and value.list.min == 0:
         return "list.min 0 would write an empty set, which DynamoDB does not have"

@@ -32,7 +32,7 @@ MOST_ROWS = 150
 """Of each table: enough for every panel to have something to draw."""
 
 
-@pytest.fixture(scope="module", params=["fundraiser"])
+@pytest.fixture(scope="module", params=["fundraiser", "laundry"])
 def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The pipeline of a shipped domain after a small initial load."""
     with open_pipeline(request.param, tmp_path_factory.mktemp(request.param)) as opened:

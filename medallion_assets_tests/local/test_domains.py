@@ -13,7 +13,7 @@ MEDALLION = str(Path(sys.executable).parent / "medallion")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("domain", ["fundraiser"])
+@pytest.mark.parametrize("domain", ["fundraiser", "laundry"])
 def test_its_demo_ends_without_a_difference(domain: str, tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MEDALLION_", "AWS_", "DAGSTER_"))}
     command = [MEDALLION, "demo", "--once", "--domain", domain, "--rate", "20", "--seconds", "5"]

@@ -12,12 +12,14 @@ from itertools import islice, pairwise
 from typing import Any
 
 import pytest
+from boto3.dynamodb.types import TypeSerializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.local.generator import Change, Generator
 from medallion_assets.local.workload import Workload, load_workload
+from medallion_assets.reconciliation.reference_decoder import row_of
 from medallion_assets_tests.fixtures import FLEET
 
 START = datetime(2026, 1, 26, 10, 30, tzinfo=UTC)
@@ -181,3 +183,23 @@ def test_references_to_an_empty_table_bring_the_rows_they_refer_to() -> None:
     vehicles = {c.key["VehicleNo"] for c in written if c.table == "fleet-Vehicles" and c.kind == "insert"}
     trips = {c.key["VehicleNo"] for c in written[:-60] if c.table == "fleet-Trips" and c.kind == "insert"}
     assert trips and trips <= vehicles
+
+
+def test_values_are_written_as_a_column_says_and_a_deletion_may_only_mark() -> None:
+    domain = load_domain("laundry")
+    generator = Generator(domain, load_workload(domain), seed=3, start=START)
+    written = [*generator.initial(), *islice(generator.live(rate=50, start=START), 1500)]
+    *_, (_, items) = replayed(written)
+    serialize = TypeSerializer().serialize
+    kinds: dict[str, set[type]] = {"createdAt": set(), "amountInPennies": set()}
+    marked = 0
+    for (table, *_), item in items.items():
+        contract = domain.by_source[table]
+        row_of(contract, {name: serialize(value) for name, value in item.items()})  # raises for what does not fit
+        marked += "deletedAt" in item or item.get("status") == "removed"
+        if table == "MachineTransaction":
+            for name, found in kinds.items():
+                found.add(type(item[name]))
+    assert kinds == {"createdAt": {str, int}, "amountInPennies": {str}}
+    assert marked > 2
+    assert "delete" not in {change.kind for change in written}

@@ -17,7 +17,7 @@ from medallion_assets.local.workload import Value, load_workload, oldest_day
 from medallion_assets_tests.fixtures import FLEET
 
 
-@pytest.mark.parametrize("domain", ["ecommerce", "fundraiser", FLEET])
+@pytest.mark.parametrize("domain", ["ecommerce", "fundraiser", "laundry", FLEET])
 def test_shipped_workloads_agree_with_their_contracts(domain: str) -> None:
     loaded = load_domain(domain)
     assert set(load_workload(loaded).tables) == set(loaded.by_name)
