@@ -40,9 +40,10 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
 ) -> None:
     """Propose contracts from some items of tables.
 
-    Writes a file for each table, and only reads from DynamoDB. A file that is there already is never overwritten: the
-    command ends before it reads anything. Comments say how many items have an attribute, and what looks like personal
-    data. No value of an item is written, but those of a column that has a few.
+    Writes a file for each table, and a domain.yaml beside the folder if there is none. Only reads from DynamoDB. A
+    contract that is there already is never overwritten: the command ends before it reads anything. Comments say how
+    many items have an attribute, and what looks like personal data. No value of an item is written, but those of a
+    column that has a few.
 
     \b
     Examples:
@@ -95,7 +96,21 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
     for sample in samples:
         if sample.warning is not None:
             typer.echo(f"warning: {sample.warning}", err=True)
+    if (written := _write_domain_file(into)) is not None:
+        typer.echo(f"{written}: written, too, so that the folder is a domain.")
     typer.echo("Read each file, correct it, and run `medallion contracts check`.")
+
+
+def _write_domain_file(into: Path) -> Path | None:
+    """Write the domain.yaml beside a folder `tables` that has none; return its path, None if nothing was written."""
+    from datetime import UTC, datetime
+
+    path = into.absolute().parent / "domain.yaml"
+    if into.absolute().name != "tables" or path.exists():
+        return None
+    first = f"{datetime.now(UTC).year - 1}-01-01"
+    path.write_text(f"since: {first} # the first day of every daily partition; correct it if data is older\n", "utf-8")
+    return path
 
 
 def _list_tables(client: DynamoDBClient, prefix: str) -> list[str]:

@@ -119,9 +119,13 @@ def with_configured_since(domain: Domain) -> Domain:
 
 
 def domain_folder(name_or_path: str) -> Path:
-    """Return the folder of a shipped domain, by name, or of a user's own, by path. Raises ContractError."""
+    """Return the folder of a shipped domain, by name, or of a user's own, by path. Raises ContractError.
+
+    What has a slash or is `.` is a path, so `./laundry` is a folder here and `laundry` the shipped domain.
+    """
     shipped = Path(__file__).parents[1] / "domains"
-    for folder in (shipped / name_or_path, Path(name_or_path)):
+    is_name = name_or_path not in {"", ".", ".."} and "/" not in name_or_path
+    for folder in (*([shipped / name_or_path] if is_name else []), Path(name_or_path)):
         if (folder / "domain.yaml").is_file():
             return folder.resolve()
         if (folder / "domain.yml").is_file():

@@ -51,7 +51,8 @@ def test_proposed_contracts_are_a_domain_that_loads(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "warning: prod-Wash: its stream has KEYS_ONLY; capture needs new and old images" in done.stderr
     assert "prod-User:" not in done.stderr
-    (tmp_path / "laundry" / "domain.yaml").write_text("description: A laundry.\nsince: 2026-01-01\n")
+    written = tmp_path / "laundry" / "domain.yaml"
+    assert f"{written}: written, too" in done.stdout and written.read_text().startswith("since: 20")
     domain = load_domain("./laundry")
     user, wash = (domain.by_name[name] for name in ("prod_user", "prod_wash"))
     assert {name: str(column.type) for name, column in user.by_name.items()} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from medallion_assets.contracts.loader import load_domain, with_configured_since
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import ContractError, SettingsError
+from medallion_assets_tests.fixtures import FLEET
 
 CUSTOMERS = """
 table: Customers
@@ -391,3 +393,12 @@ def test_a_first_day_that_is_no_day_is_named(folder: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MEDALLION_SINCE", "yesterday")
     with pytest.raises(SettingsError, match="MEDALLION_SINCE is 'yesterday': expected a day"):
         with_configured_since(load_domain(str(folder)))
+
+
+def test_a_folder_with_the_name_of_a_shipped_domain_is_found_by_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(FLEET, tmp_path / "laundry")
+    monkeypatch.chdir(tmp_path)
+    assert load_domain("./laundry").folder == tmp_path / "laundry"
+    assert load_domain("laundry").folder != tmp_path / "laundry"
