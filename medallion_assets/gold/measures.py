@@ -43,12 +43,12 @@ def adds_up(mart: Mart, column: str) -> bool:
     if not isinstance(query, exp.Select):
         return False
     part: exp.Expr | None = next((one for one in query.selects if one.alias_or_name == column), None)
-    while isinstance(part, _WRAPPERS) or _is_scaled(part):
+    while part is not None and (isinstance(part, _WRAPPERS) or _is_scaled(part)):
         part = part.this
     return isinstance(part, _SUMS) and part.find(exp.Distinct) is None
 
 
-def _is_scaled(part: exp.Expr | None) -> bool:
+def _is_scaled(part: exp.Expr) -> bool:
     """Return whether it is something multiplied with or divided by a literal, such as pennies / 100."""
     if not isinstance(part, exp.Mul | exp.Div):
         return False
