@@ -1,22 +1,36 @@
-"""Load what a table had before its stream was captured, from an export, while the stream goes on.
+"""Load what a table had before its stream was captured, from a snapshot, while the stream goes on.
 
 Belongs here: the steps of a backfill and their order. Does not belong here: the conditions under which the stream goes
-on where the snapshot ends (handover), the form of an export (export), merging (silver).
+on where the snapshot ends (handover), the snapshots (export_snapshot, scan_snapshot), merging (silver).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
-from medallion_assets.backfill.bronze_rows import Part, split, to_object, to_rows
-from medallion_assets.backfill.export import DataFile, Export, read_export, read_lines, require_intact
+import duckdb
+import pyarrow as pa
+
+from medallion_assets.backfill.bronze_rows import of_object_size, to_object, to_rows
+from medallion_assets.backfill.export import read_export
 from medallion_assets.backfill.export_files import ExportFiles
+from medallion_assets.backfill.export_snapshot import ExportSnapshot
 from medallion_assets.backfill.handover import require_captured, require_no_gaps, wait_until_handed_over
-from medallion_assets.backfill.progress import Done, read_progress, write_progress
+from medallion_assets.backfill.progress import (
+    Done,
+    StartedScan,
+    find_unfinished_scan,
+    read_progress,
+    write_progress,
+    write_scan,
+)
+from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES, ScanSnapshot, SegmentedTable
+from medallion_assets.backfill.snapshot import Part, Snapshot
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
@@ -24,11 +38,10 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.ops.tables import BACKFILLS
 from medallion_assets.ops.upsert import upsert
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now
-from medallion_assets.reconciliation.scan import SourceTable
+from medallion_assets.reconciliation.scan import Description
 
 log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = 16 * 1024 * 1024
 _POLL_SECONDS: Final = 1.0
 
 
@@ -50,30 +63,59 @@ class Backfill:
 
 @dataclass(frozen=True)
 class Plan:
-    """A backfill that can start: an export that is whole, of this table, and as old as the handover allows."""
+    """A backfill that can start: a snapshot that the handover allows, and its parts that are in Bronze already.
 
-    export: Export
+    `bytes` is the size of the table.
+    """
+
+    snapshot: Snapshot
     stream_arn: str
+    bytes: int
     done: dict[str, Done]
 
     @property
-    def left(self) -> list[DataFile]:
-        """The data files that are not in Bronze as a whole."""
-        return [one for one in self.export.files if _part_name(one) not in self.done]
+    def left(self) -> list[str]:
+        """The parts that are not in Bronze as a whole."""
+        return [name for name in self.snapshot.parts if name not in self.done]
 
 
-def plan_backfill(
-    lake: Lake, store: BronzeStore, contract: Contract, *, files: ExportFiles, source: SourceTable, now: datetime
+def plan_from_export(
+    lake: Lake, store: BronzeStore, contract: Contract, about: Description, *, files: ExportFiles, now: datetime
 ) -> Plan:
-    """Return what a backfill from this export would do; write nothing.
+    """Return what a backfill from this export of the table `about` would do; write nothing.
 
     Raises SettingsError for an export that must not be loaded, botocore's errors, LakeUnavailable.
     """
-    about = source.describe()
     export = read_export(files, table_arn=about.arn)
     stream = require_captured(store, contract, stream_arn=about.stream_arn, at=export.at, now=now)
     require_no_gaps(lake, store, contract)
-    return Plan(export, stream, read_progress(store, contract, export.id))
+    return Plan(ExportSnapshot(export, files), stream, export.bytes, read_progress(store, contract, export.id))
+
+
+def plan_from_scan(
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    about: Description,
+    *,
+    table: SegmentedTable,
+    threads: int,
+    now: Callable[[], datetime],
+) -> Plan:
+    """Return what a backfill from a scan would do, or from the last scan that was not finished; write nothing.
+
+    Raises SettingsError if the table must not be loaded, LakeUnavailable, CorruptObject.
+    """
+    at = now()
+    before = find_unfinished_scan(store, contract, about.stream_arn)
+    stream = require_captured(
+        store, contract, stream_arn=about.stream_arn, at=before.at if before is not None else at, now=at
+    )
+    require_no_gaps(lake, store, contract)
+    segments = max(1, ceil(about.bytes / SEGMENT_BYTES))
+    scan = before or StartedScan(f"scan-{at:%Y%m%dT%H%M%S%fZ}", at, stream, segments)
+    snapshot = ScanSnapshot(scan.id, scan.at, about.items, scan.segments, table, now, threads)
+    return Plan(snapshot, stream, about.bytes, read_progress(store, contract, scan.id))
 
 
 def backfill(
@@ -82,33 +124,35 @@ def backfill(
     contract: Contract,
     plan: Plan,
     *,
-    files: ExportFiles,
     catch_up: CatchUp,
     merge_seconds: float,
     report: Callable[[int, int], None] = lambda items, of: None,
 ) -> Backfill:
-    """Write the items of the export to Bronze, and wait up to `merge_seconds` until Silver has published them.
+    """Write the items of the snapshot to Bronze, and wait up to `merge_seconds` until Silver has published them.
 
-    `report` is called with the items in Bronze so far, and with those of the export. After a crash, the same call goes
-    on with the data files that are left. Raises SettingsError for a file that is not as the manifest says, before the
+    `report` is called with the items in Bronze so far, and with those of the snapshot. After a crash, the same call
+    goes on with the parts that are left. Raises SettingsError for a file that is not as the manifest says, before the
     first row is written; NotCaughtUp, botocore's errors, LakeUnavailable, CommitConflict.
     """
-    began = catch_up.now()
-    for one in plan.left:
-        require_intact(files, one)
-    wait_until_handed_over(lake, store, contract, past=plan.export.at, catch_up=catch_up)
-    loading = _Loading(lake, store, contract, plan, files, catch_up)
+    began, snapshot, left = catch_up.now(), plan.snapshot, plan.left
+    snapshot.check(left)
+    loading = _Loading(lake, store, contract, plan, catch_up)
     done = dict(plan.done)
-    for one in plan.left:
-        done[_part_name(one)] = loading.load(one)
-        report(sum(part.items for part in done.values()), plan.export.items)
+    if isinstance(snapshot, ScanSnapshot) and left:
+        write_scan(store, contract, _started(snapshot, plan.stream_arn))
+    with snapshot.read(left) as parts:
+        for part in parts:
+            done[part.name] = loading.load(part)
+            report(sum(one.items for one in done.values()), snapshot.items)
     merged = _wait(lake, store, contract, through=loading.now(), catch_up=catch_up, seconds=merge_seconds)
+    if isinstance(snapshot, ScanSnapshot) and merged:
+        write_scan(store, contract, replace(_started(snapshot, plan.stream_arn), finished=True))
     result = Backfill(
-        plan.export.id,
+        snapshot.id,
         contract.lake_name,
-        plan.export.at,
+        snapshot.at,
         items=sum(part.items for part in done.values()),
-        read=sum(one.items for one in plan.left),
+        read=sum(done[name].items for name in left),
         objects=sum(part.objects for part in done.values()),
         merged=merged,
     )
@@ -116,33 +160,31 @@ def backfill(
     return result
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Loading:
-    """Puts the data files of an export into Bronze."""
+    """Puts the parts of a snapshot into Bronze. `_handed_over`: every change made before this time is merged."""
 
     lake: Lake
     store: BronzeStore
     contract: Contract
     plan: Plan
-    files: ExportFiles
     catch_up: CatchUp
+    _handed_over: datetime | None = None
 
-    def load(self, one: DataFile) -> Done:
-        """Write a data file to Bronze, then note that it is done."""
-        part = Part(self.plan.export.id, _part_name(one), self.plan.export.at)
+    def load(self, part: Part) -> Done:
+        """Write a part to Bronze as soon as that is allowed, then note that it is done."""
+        if self._handed_over is None or part.read_at > self._handed_over:
+            waiting = replace(self.catch_up)  # each wait has the whole limit
+            wait_until_handed_over(self.lake, self.store, self.contract, past=part.read_at, catch_up=waiting)
+            self._handed_over = part.read_at
         items = objects = 0
         with self.lake.duckdb() as connection:
-            for lines in read_lines(self.files, one, max_bytes=_READ_BYTES):
-                rows = to_rows(
-                    connection, self.contract, part, lines, first_line=items + 1, stream_arn=self.plan.stream_arn
-                )
-                for some in split(rows):
-                    self.store.put(*to_object(self.contract, some, captured_at=self.now()))
-                    objects += 1
-                items += len(lines)
+            for some in of_object_size(self._rows(connection, part)):
+                self.store.put(*to_object(self.contract, some, captured_at=self.now()))
+                items, objects = items + some.num_rows, objects + 1
         done = Done(part.name, items, objects)
-        write_progress(self.store, self.contract, self.plan.export.id, done)
-        log.info("silver.%s: %d items of a data file are in Bronze", self.contract.lake_name, items)
+        write_progress(self.store, self.contract, self.plan.snapshot.id, done)
+        log.info("silver.%s: %d items of a part are in Bronze", self.contract.lake_name, items)
         return done
 
     def now(self) -> datetime:
@@ -150,9 +192,22 @@ class _Loading:
         now, newest = self.catch_up.now(), position_now(self.lake, self.contract).newest
         return max(now, ObjectName.parse(newest).captured_at) if newest is not None else now
 
+    def _rows(self, connection: duckdb.DuckDBPyConnection, part: Part) -> Iterator[pa.Table]:
+        lines = 0
+        for page in part.pages:
+            yield to_rows(
+                connection,
+                self.contract,
+                page,
+                reading=f"{self.plan.snapshot.id}-{part.reading}",
+                first_line=lines + 1,
+                stream_arn=self.plan.stream_arn,
+            )
+            lines += len(page.lines)
 
-def _part_name(one: DataFile) -> str:
-    return one.path.rpartition("/")[2].partition(".")[0]
+
+def _started(snapshot: ScanSnapshot, stream_arn: str) -> StartedScan:
+    return StartedScan(snapshot.id, snapshot.at, stream_arn, snapshot.segments)
 
 
 def _wait(
@@ -175,7 +230,7 @@ def _record(done: Backfill, plan: Plan, *, began: datetime, ended: datetime) -> 
     return {
         "backfill": f"{done.table}/{done.id}",
         "table_name": done.table,
-        "source": "export",
+        "source": plan.snapshot.kind,
         "snapshot_at": done.snapshot_at,
         "started_at": began,
         "ended_at": ended,

@@ -4,15 +4,14 @@ The sequence number of a row is `0+<microseconds of the snapshot's point in time
 now. So the row is older than every change of that stream, and newer than every change of an earlier stream.
 
 Belongs here: the columns of the rows, and the objects that they are written to. Does not belong here: where the items
-come from (export), when they may be written (handover).
+come from (snapshot), when they may be written (handover).
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from medallion_assets.backfill.snapshot import Page
 from medallion_assets.bronze.schema import SCHEMA
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.sequence import UNLABELLED_STREAM, pad_sequence
@@ -36,40 +36,33 @@ _MAX_OBJECT_ROWS: Final = 10_000
 _MAX_OBJECT_BYTES: Final = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of a snapshot that is read as a whole: a data file. `name` is unique in the backfill, `at` aware UTC."""
-
-    backfill: str
-    name: str
-    at: datetime
-
-
 def to_rows(
     connection: duckdb.DuckDBPyConnection,
     contract: Contract,
-    part: Part,
-    lines: list[str],
+    page: Page,
     *,
+    reading: str,
     first_line: int,
     stream_arn: str,
 ) -> pa.Table:
-    """Return the Bronze rows, without `captured_at`, of lines `{"Item": {...}}`; the first one has number `first_line`.
+    """Return the Bronze rows, without `captured_at`, of the items of a page.
+
+    `reading` says of which part of which backfill they are, `first_line` is the number of the first one there.
 
     Raises SettingsError that names the first line without an item of the table.
     """
-    text = pa.array(lines, pa.string())
-    connection.register("lines", pa.table({"line": text, "number": pa.arange(0, len(lines))}))
+    lines = pa.table({"line": pa.array(page.lines, pa.string()), "number": pa.arange(0, len(page.lines))})
+    connection.register("lines", lines)
     try:
         made = connection.execute(_sql(contract)).to_arrow_table()
     except duckdb.InvalidInputException as wrong:
-        raise _bad_line(part, lines, first_line) from wrong
+        raise _bad_line(reading, page.lines, first_line) from wrong
     finally:
         connection.unregister("lines")
     if made["keys"].null_count:
-        raise _bad_line(part, lines, first_line, keys=[column.attribute for column in contract.key_columns])
-    number = f"{pad_sequence(0)}+{(part.at - UNLABELLED_STREAM) // timedelta(microseconds=1):016d}"
-    prefix = f"{EVENT_PREFIX}{part.backfill}-{part.name}-"
+        raise _bad_line(reading, page.lines, first_line, keys=[column.attribute for column in contract.key_columns])
+    number = f"{pad_sequence(0)}+{(page.at - UNLABELLED_STREAM) // timedelta(microseconds=1):016d}"
+    prefix = f"{EVENT_PREFIX}{reading}-"
     numbers = pc.add(made["number"], first_line).cast(pa.string())
     columns: dict[str, object] = {
         "event_id": pc.binary_join_element_wise(prefix, numbers, ""),
@@ -94,13 +87,26 @@ def to_rows(
     )
 
 
-def split(rows: pa.Table) -> Iterator[pa.Table]:
-    """Yield the rows in pieces of the size of an object."""
-    if not rows.num_rows:
-        return
-    size = min(_MAX_OBJECT_ROWS, max(1, _MAX_OBJECT_BYTES * rows.num_rows // max(rows["new_image"].nbytes, 1)))
+def of_object_size(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the rows of the tables in pieces of the size of an object."""
+    waiting: list[pa.Table] = []
+    for rows in tables:
+        waiting.append(rows)
+        if sum(one.num_rows for one in waiting) >= _MAX_OBJECT_ROWS or sum(map(_bytes, waiting)) >= _MAX_OBJECT_BYTES:
+            yield from _split(pa.concat_tables(waiting))
+            waiting = []
+    if waiting:
+        yield from _split(pa.concat_tables(waiting))
+
+
+def _split(rows: pa.Table) -> Iterator[pa.Table]:
+    size = min(_MAX_OBJECT_ROWS, max(1, _MAX_OBJECT_BYTES * rows.num_rows // max(_bytes(rows), 1)))
     for start in range(0, rows.num_rows, size):
         yield rows.slice(start, size)
+
+
+def _bytes(rows: pa.Table) -> int:
+    return int(rows["new_image"].nbytes)
 
 
 def to_object(contract: Contract, rows: pa.Table, *, captured_at: datetime) -> tuple[str, bytes]:
@@ -135,7 +141,7 @@ def _pointer(attribute: str) -> str:
     return literal("/" + attribute.replace("~", "~0").replace("/", "~1"))
 
 
-def _bad_line(part: Part, lines: list[str], first_line: int, *, keys: list[str] | None = None) -> SettingsError:
+def _bad_line(reading: str, lines: Sequence[str], first_line: int, *, keys: list[str] | None = None) -> SettingsError:
     """Return the error that names the first line without an item."""
     for number, line in enumerate(lines, first_line):
         try:
@@ -145,7 +151,7 @@ def _bad_line(part: Part, lines: list[str], first_line: int, *, keys: list[str] 
             fits = False
         if not fits:
             return SettingsError(
-                f'{part.name}, line {number} is not an item of the table; expected {{"Item": {{...}}}} in DynamoDB '
+                f'{reading}, line {number} is not an item of the table; expected {{"Item": {{...}}}} in DynamoDB '
                 "JSON with the table's key. Lines before it are in Bronze; export the table again, and run this again."
             )
-    return SettingsError(f"{part.name}: lines {first_line} to {first_line + len(lines) - 1} are not JSON.")
+    return SettingsError(f"{reading}: lines {first_line} to {first_line + len(lines) - 1} are not JSON.")

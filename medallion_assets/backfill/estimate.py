@@ -7,26 +7,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
+from medallion_assets.backfill.backfill import Plan
 from medallion_assets.cost.data import Prices
+
+_UNIT_BYTES: Final = 4096
+"""What a read unit reads consistently (DynamoDB Developer Guide, "Read consumption")."""
+_OBJECT_ITEMS: Final = 10_000
+_READS_PER_FILE: Final = 2
+"""An export's file is read twice: it is checked before the first row is written."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Items and bytes of the table, data files that are left to read, read capacity units, and US dollars.
+    """Items to load of `of_items`, in so many parts; bytes of the table, read capacity units, and US dollars.
 
     The dollars are list prices of what DynamoDB and S3 are asked for: nothing of it is for the runs that merge.
     """
 
     items: int
+    of_items: int
+    parts: int
     bytes: int
-    files: int
     read_units: float
     usd: Decimal
 
 
-def estimate_export(prices: Prices, *, items: int, size: int, files: int) -> Estimate:
-    """Return the estimate of loading an export that exists: reads and writes of S3, and no read of the table."""
-    gets = prices.usd("s3_get", Decimal(2 * files + 4))
-    puts = prices.usd("s3_put", Decimal(files + items // 10_000 + 1))
-    return Estimate(items, size, files, 0.0, gets + puts)
+def estimate_plan(prices: Prices, plan: Plan) -> Estimate:
+    """Return what is left to do of a backfill. Parts of a scan are taken for equal. Raises SettingsError."""
+    parts, items = len(plan.left), max(plan.snapshot.items - sum(one.items for one in plan.done.values()), 0)
+    usd = prices.usd("s3_put", Decimal(parts + items // _OBJECT_ITEMS + 1))
+    units = 0.0
+    if plan.snapshot.kind == "scan":
+        units = plan.bytes / _UNIT_BYTES * parts / len(plan.snapshot.parts)
+        usd += prices.usd("dynamodb_reads", Decimal(units))
+    else:
+        usd += prices.usd("s3_get", Decimal(_READS_PER_FILE * parts))
+    return Estimate(items, plan.snapshot.items, parts, plan.bytes, units, usd)

@@ -2,60 +2,74 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medallion_assets.cli.outcome import ExitCode
-from medallion_assets.cli.verify import CaptureDelay
+from medallion_assets.cli.verify import CaptureDelay, ReadCapacity, Segments
 
 if TYPE_CHECKING:
     from medallion_assets.backfill.backfill import Backfill
     from medallion_assets.backfill.estimate import Estimate
 
 
+class SnapshotKind(Enum):
+    """Where the items come from."""
+
+    EXPORT = "export"
+    SCAN = "scan"
+
+
 def backfill(
     table: Annotated[str, typer.Argument(help="The table's lake name.")],
     *,
+    source: Annotated[
+        SnapshotKind, typer.Option("--from", help="Load an export that exists, or scan the table now.")
+    ] = SnapshotKind.EXPORT,
     export: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="LOCATION",
             help="The folder of a full export in DynamoDB JSON: s3://<bucket>/<prefix>/AWSDynamoDB/<export id>, or a "
             "copy of it on this machine.",
         ),
-    ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the export, and only show the estimate.")] = False,
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the estimate.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask after the estimate.")] = False,
     wait: Annotated[
         float, typer.Option(min=0, help="How many seconds the running pipeline may take to merge the last rows.")
     ] = 600.0,
+    read_capacity: ReadCapacity = None,
+    segments: Segments = 4,
     capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Load what a table had before its stream was captured, while the stream goes on.
 
-    The items of an export are written to Bronze; the running pipeline merges, audits and publishes them like changes.
-    They are older than every change of the stream, so no row ever shows an older value than before, and what was
-    deleted meanwhile stays deleted. The stream must have been captured before the export's point in time. The export
-    is checked first: its table, its checksums, its number of items. If this command dies, run it again: it goes on
-    with the data files that are left. A row of ops.backfills says what was loaded.
+    The items of an export, or of a scan, are written to Bronze; the running pipeline merges, audits and publishes them
+    like changes. They are older than every change of the stream, so no row ever shows an older value than before, and
+    what was deleted meanwhile stays deleted. The capture of the stream must have begun before the export's point in
+    time. An export is checked first: its table, its checksums, its number of items. If this command dies, run it again:
+    it goes on with the data files or segments that are left. A row of ops.backfills says what was loaded.
 
-    Exits 0 if all items are in Silver; 1 after --dry-run if some are not in Bronze yet; 2 if the export must not be
-    loaded; 3 if the pipeline is behind: run it again.
+    Exits 0 if all items are in Silver; 1 after --dry-run if some are not in Bronze yet; 2 if the table or the export
+    must not be loaded; 3 if the pipeline is behind, or DynamoDB or S3 does not answer: run it again.
 
     \b
     Examples:
       medallion backfill orders --export s3://exports/AWSDynamoDB/01234567890123-a1b2c3d4 --dry-run
       medallion backfill orders --export ./AWSDynamoDB/01234567890123-a1b2c3d4 --yes --json
+      medallion backfill orders --from scan --read-capacity 1000
     """
     from datetime import UTC, datetime
 
     import boto3
 
     from medallion_assets.backfill.backfill import backfill as backfill_table
-    from medallion_assets.backfill.backfill import plan_backfill
-    from medallion_assets.backfill.estimate import estimate_export
+    from medallion_assets.backfill.backfill import plan_from_export, plan_from_scan
+    from medallion_assets.backfill.estimate import estimate_plan
     from medallion_assets.backfill.export_files import open_export_files
     from medallion_assets.capture.store import open_store
     from medallion_assets.cli.environment import settings
@@ -65,19 +79,31 @@ def backfill(
     from medallion_assets.reconciliation.catch_up import CatchUp
     from medallion_assets.reconciliation.scan import DynamoTable
 
+    if (export is None) != (source is SnapshotKind.SCAN):
+        raise typer.BadParameter("give the folder of an export, or --from scan", param_hint="--export")
     chosen = settings()
     domain = load_domain(chosen.domain)
     if table not in domain.by_name:
         expected = ", ".join(domain.by_name)
         raise typer.BadParameter(f"no table {table!r}; expected one of {expected}", param_hint="TABLE")
     contract = domain.by_name[table]
-    source = DynamoTable(boto3.client("dynamodb"), chosen.source_names().in_dynamodb(contract.table))
-    files, store = open_export_files(export), open_store(chosen.bronze)
+    dynamo = DynamoTable(
+        boto3.client("dynamodb"),
+        chosen.source_names().in_dynamodb(contract.table),
+        read_capacity=read_capacity or chosen.read_capacity,
+        segments=segments,
+    )
+    store, catch_up = open_store(chosen.bronze), CatchUp(capture_delay_seconds=capture_delay_seconds)
     with Lake.open(chosen.lake()) as lake:
-        plan = plan_backfill(lake, store, contract, files=files, source=source, now=datetime.now(UTC))
-        left = sum(one.items for one in plan.left)
-        estimate = estimate_export(load_prices(), items=left, size=plan.export.bytes, files=len(plan.left))
-        _show_estimate(estimate, table, of=plan.export.items)
+        about = dynamo.describe()
+        if export is not None:
+            files = open_export_files(export)
+            plan = plan_from_export(lake, store, contract, about, files=files, now=datetime.now(UTC))
+        else:
+            plan = plan_from_scan(
+                lake, store, contract, about, table=dynamo, threads=segments, now=lambda: datetime.now(UTC)
+            )
+        _show_estimate(estimate_plan(load_prices(), plan), table)
         if dry_run:
             raise typer.Exit(ExitCode.FOUND if plan.left else ExitCode.OK)
         if plan.left and not yes:
@@ -87,8 +113,7 @@ def backfill(
             store,
             contract,
             plan,
-            files=files,
-            catch_up=CatchUp(capture_delay_seconds=capture_delay_seconds),
+            catch_up=catch_up,
             merge_seconds=wait,
             report=lambda items, of: typer.echo(f"{items:,} of {of:,} items are in Bronze.", err=True),
         )
@@ -97,11 +122,11 @@ def backfill(
         raise typer.Exit(ExitCode.UNREACHABLE)
 
 
-def _show_estimate(estimate: Estimate, table: str, *, of: int) -> None:
+def _show_estimate(estimate: Estimate, table: str) -> None:
     typer.echo(
-        f"{table}: {estimate.items:,} of {of:,} items of the export are to be loaded, from {estimate.files:,} files. "
-        f"The table had {estimate.bytes / 1e9:,.2f} GB. {estimate.read_units:,.0f} read capacity units, "
-        f"{estimate.usd:,.2f} USD for requests to S3.",
+        f"{table}: about {estimate.items:,} of {estimate.of_items:,} items are to be loaded, in {estimate.parts:,} "
+        f"parts. The table has {estimate.bytes / 1e9:,.2f} GB. It takes {estimate.read_units:,.0f} read capacity units "
+        f"of the table, and {estimate.usd:,.2f} USD for DynamoDB and S3.",
         err=True,
     )
 

@@ -225,10 +225,10 @@ BACKFILLS: Final = OpsTable(
     key="backfill",
     order_by="ended_at",
     columns=(
-        _required("backfill", "string", "lake name of the table, and the id of the export"),
+        _required("backfill", "string", "lake name of the table, and the id of the export or scan"),
         _required("table_name", "string", "lake name of the table"),
-        _required("source", "string", "`export`"),
-        _required("snapshot_at", "time", "the point in time of the snapshot"),
+        _required("source", "string", "`export` or `scan`"),
+        _required("snapshot_at", "time", "the point in time of the export; when the scan began"),
         _required("started_at", "time", "when its last run started"),
         _required("ended_at", "time", "when that run ended"),
         _required("items", "integer", "items of the snapshot that are in Bronze"),

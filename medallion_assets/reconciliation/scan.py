@@ -39,12 +39,14 @@ _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 class Description:
     """A table's ARN, its key's attributes with the tag of their type (S, N or B), and the ARN of its latest stream.
 
-    `stream_arn` is None for a table that never had a stream.
+    `stream_arn` is None for a table that never had a stream. `items` and `bytes` are DynamoDB's estimates.
     """
 
     arn: str
     key_tags: Mapping[str, str]
     stream_arn: str | None
+    items: int = 0
+    bytes: int = 0
 
 
 class SourceTable(Protocol):
@@ -113,7 +115,11 @@ class DynamoTable:
         tags = {one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]}
         names = [one["AttributeName"] for one in described["KeySchema"]]
         return Description(
-            described["TableArn"], {name: tags[name] for name in names}, described.get("LatestStreamArn")
+            described["TableArn"],
+            {name: tags[name] for name in names},
+            described.get("LatestStreamArn"),
+            items=described.get("ItemCount", 0),
+            bytes=described.get("TableSizeBytes", 0),
         )
 
     def scan(self) -> Iterator[bytes]:
@@ -123,7 +129,7 @@ class DynamoTable:
 
         def read(segment: int) -> None:
             try:
-                for page in self._segment(segment):
+                for page in self._segment(segment, self._segments):
                     _put(pages, page, stop)
                     if stop.is_set():
                         return
@@ -159,14 +165,19 @@ class DynamoTable:
             while some := list(islice(calls, self._segments)):
                 yield from pool.map(self._get, some)
 
-    def _segment(self, segment: int) -> Iterator[bytes]:
+    def scan_segment(self, segment: int, of: int) -> Iterator[bytes]:
+        """Yield the items of one segment of `of`. Raises botocore's errors."""
+        with _raw_answers(self._client):
+            yield from self._segment(segment, of)
+
+    def _segment(self, segment: int, of: int) -> Iterator[bytes]:
         start: dict[str, Any] = {}
         items = _FIRST_PAGE_ITEMS
         while True:
             self._limit.wait()
             more: dict[str, Any] = dict(start)
-            if self._segments > 1:
-                more |= {"Segment": segment, "TotalSegments": self._segments}
+            if of > 1:
+                more |= {"Segment": segment, "TotalSegments": of}
             if self._limit.units_per_second:
                 # One page uses at most this segment's share of one second.
                 more["Limit"] = items

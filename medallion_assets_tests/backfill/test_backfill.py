@@ -8,15 +8,17 @@ import json
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medallion_assets.backfill.backfill import Backfill, backfill, plan_backfill
+from medallion_assets.backfill.backfill import Backfill, backfill, plan_from_export, plan_from_scan
 from medallion_assets.backfill.export_files import ExportFiles, open_export_files
 from medallion_assets.backfill.local_export import write_export
+from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES, SegmentedTable
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.errors import LakeUnavailable, NotCaughtUp, SettingsError
@@ -63,12 +65,24 @@ class Load:
     def run(self, export: Path, *, files: ExportFiles | None = None) -> Backfill:
         bench, files = self.shop.bench, files or open_export_files(str(export))
         catch_up = self.shop.clock.catch_up()
-        plan = plan_backfill(
-            bench.lake, bench.store, self.shop.contract, files=files, source=self.shop.source, now=catch_up.now()
+        plan = plan_from_export(
+            bench.lake, bench.store, self.shop.contract, self.shop.source.describe(), files=files, now=catch_up.now()
         )
-        return backfill(
-            bench.lake, bench.store, self.shop.contract, plan, files=files, catch_up=catch_up, merge_seconds=20
+        return backfill(bench.lake, bench.store, self.shop.contract, plan, catch_up=catch_up, merge_seconds=20)
+
+    def scan(self, table: SegmentedTable | None = None, *, size: int = 0) -> Backfill:
+        bench, catch_up = self.shop.bench, self.shop.clock.catch_up()
+        about = replace(self.shop.source.describe(), items=5, bytes=size)
+        plan = plan_from_scan(
+            bench.lake,
+            bench.store,
+            self.shop.contract,
+            about,
+            table=table or self.shop.source,
+            threads=1,
+            now=catch_up.now,
         )
+        return backfill(bench.lake, bench.store, self.shop.contract, plan, catch_up=catch_up, merge_seconds=20)
 
 
 @pytest.fixture
@@ -248,3 +262,52 @@ def test_a_table_whose_stream_is_not_captured_is_refused(tmp_path: Path) -> None
         write_gap_marker(bench.store, GapMarker(table="Orders", detected_at=NOON, reason="the stream was trimmed"))
         with pytest.raises(SettingsError, match=r"the stream was trimmed.*medallion repair"):
             load.run(export)
+
+
+def test_a_scan_is_older_than_every_change_that_is_made_while_it_reads(load: Load) -> None:
+    shop = load.shop
+    shop.put("a", "2.00")
+    shop.delete("b")
+
+    class Changing:
+        def scan_segment(self, segment: int, of: int) -> Iterator[bytes]:
+            for number, page in enumerate(shop.source.scan_segment(segment, of)):
+                if number == 0:
+                    shop.put("a", "3.00")  # read as 2.00
+                    shop.delete("c")
+                    shop.put("d", "2.00")
+                yield page
+
+    done = load.scan(Changing())
+    assert done.merged and done.items == 4
+    assert shop.rows() == {"a": "3.00", "d": "2.00", "e": "1.00"}
+    assert shop.wrong() == (0, 0, 0)
+
+
+def test_a_scan_that_died_goes_on_with_the_next_segment(load: Load) -> None:
+    shop = load.shop
+    read: list[int] = []
+
+    class Dying:
+        def __init__(self, dies_at: int | None) -> None:
+            self.dies_at = dies_at
+
+        def scan_segment(self, segment: int, of: int) -> Iterator[bytes]:
+            assert of == 4
+            if segment == self.dies_at:
+                raise LakeUnavailable("the machine is gone")
+            yield from shop.source.scan_segment(segment, of)
+            read.append(segment)
+
+    with pytest.raises(LakeUnavailable):
+        load.scan(Dying(2), size=4 * SEGMENT_BYTES)
+    assert read[:2] == [0, 1]
+    read.clear()
+    shop.put("a", "2.00")
+    assert load.scan(Dying(None), size=9 * SEGMENT_BYTES).merged
+    assert read == [2, 3]
+    assert shop.rows() == {"a": "2.00", "b": "1.00", "c": "1.00", "d": "1.00", "e": "1.00"}
+    read.clear()
+    assert load.scan(Dying(None), size=4 * SEGMENT_BYTES).read == 5, "a scan that is finished is not gone on with"
+    [first, second] = sorted(shop.bench.rows("backfills", namespace="ops"), key=lambda row: str(row["snapshot_at"]))
+    assert first["source"] == second["source"] == "scan" and first["items"] == second["items"] == 5
