@@ -224,6 +224,18 @@ class Column(SourceFormat, Strict):
         written = f" from {', '.join(self.written)}" if self.written else ""
         return f"{self.type}{written}" + (f", a part of {self.part}" if self.part is not None else "")
 
+    @property
+    def reading(self) -> str:
+        """What the contract says about how its value is written, without its default; empty if nothing."""
+        said = {
+            "from": ", ".join(self.written) or None,
+            "part": self.part,
+            "zone": self.zone,
+            "fraction": self.fraction if self.fraction != "refuse" else None,
+            "empty_as_null": "true" if self.empty_as_null else None,
+        }
+        return ", ".join(f"{name} {one}" for name, one in said.items() if one is not None)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         mistakes = list(rule_mistakes(self.type, self.rules))

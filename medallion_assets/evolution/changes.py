@@ -145,7 +145,7 @@ def _earlier_name(
         return renamed[name], True
     if column.attribute is not None:
         for old, earlier in gone.items():
-            if earlier.attribute == column.attribute:
+            if (earlier.attribute, earlier.reading) == (column.attribute, column.reading):
                 return old, False
     return None, False
 
@@ -169,8 +169,10 @@ def _changed(table: str, name: str, before: ColumnShape, after: ColumnShape) -> 
     elif kind is not None:
         needs = f"{_rebuild(table)} Or declare the attribute under another name: `rename`."
         yield Change(table, kind, name, before.text, after.text, "rebuild", needs)
-    if None not in (before.attribute, after.attribute) and before.attribute != after.attribute:
-        yield Change(table, "source", name, str(before.attribute), str(after.attribute), "rebuild", _rebuild(table))
+    if None not in (before.attribute, after.attribute):
+        was, now = (f"{one.attribute} {one.reading}".rstrip() for one in (before, after))
+        if was != now:
+            yield Change(table, "source", name, was, now, "rebuild", _rebuild(table))
     if before.attribute is not None and before.default != after.default:
         was, now = (one.default or "null" for one in (before, after))
         yield Change(table, "default", name, was, now, "rebuild", _rebuild(table))

@@ -24,6 +24,7 @@ class ColumnShape:
     - required: whether it is never null
     - attribute: what it is read from; None if it is copied from another table, or if that is not known
     - default: its value where there is none, as the contract writes it; None if there is none or it is not known
+    - reading: how its value is written there; empty if in DynamoDB's own type of it
     """
 
     text: str
@@ -31,6 +32,7 @@ class ColumnShape:
     required: bool
     attribute: str | None = None
     default: str | None = None
+    reading: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def declared_shape(contract: Contract, domain: Domain) -> TableShape:
     }
     for name, column in contract.by_name.items():
         default = None if column.default is None else str(column.default)
-        columns[name] = replace(columns[name], attribute=column.attribute, default=default)
+        columns[name] = replace(columns[name], attribute=column.attribute, reading=column.reading, default=default)
     return TableShape(
         source=contract.table,
         columns=columns,

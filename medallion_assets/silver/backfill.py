@@ -43,7 +43,7 @@ MAX_ROWS: Final = 250_000
 def read_as(contract: Contract) -> str:
     """Return the value of READ_AS for rows that were read by a contract."""
     types: dict[str, str | None] = {
-        attribute: ", ".join(f"{column.name} {column.expected}" for column in columns)
+        attribute: ", ".join(f"{column.name} {column.type} {column.reading}" for column in columns)
         for attribute, columns in contract.attributes.items()
     }
     return json.dumps(types | dict.fromkeys(contract.dropped), sort_keys=True)

@@ -65,6 +65,12 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str,
         {"columns": without("N") | {"Number": {"type": "int", "rename": "n"}}},
         [("source", "n", "rebuild", REBUILD)],
     ),
+    "written otherwise": ({}, moved(N={"type": "int", "from": "text"}), [("source", "n", "rebuild", REBUILD)]),
+    "a part of what is a column": (
+        {},
+        moved(n1={"type": "string", "source": "Id", "part": "{n1}#{n2}"}),
+        [("add", "n1", "rebuild", f"Old rows get the values only from Bronze. {REBUILD}")],
+    ),
     "retired": (
         {},
         {"columns": without("N"), "more": {"retired": {"N": "int"}}},

@@ -57,6 +57,27 @@ def fill_table(bench: Bench) -> None:
     assert result.published
 
 
+def test_values_that_are_written_otherwise_are_filled_and_the_parts_of_a_text_together(bench: Bench) -> None:
+    bench.put(
+        thing(1, "fits", Price={"S": "007"}, Spot={"S": "HALL#a#2"}),
+        thing(2, "price", Price={"S": "7.5"}, Spot={"S": "HALL#a#x"}),
+        thing(3, "other", Price={"N": "7"}, Spot={"S": "HALL#a"}),
+    )
+    (result,) = bench.merge_pending("things")
+    assert result.published
+    spot = {"source": "Spot", "part": "HALL#{hall}#{floor}"}
+    later = {"Price": {"type": "bigint", "from": "text", "default": 1}, "hall": {"type": "string", **spot}}
+    bench.domain = domain(contract("Things", {**COLUMNS, **later, "floor": {"type": "int", **spot}}, key="Id"))
+    assert len(bench.merge_pending("things")) == 1
+    assert bench.merge_pending("things") == []
+    found = {row["id"]: (row["price"], row["hall"], row["floor"], row["_extra"]) for row in bench.rows("things")}
+    assert found == {
+        "fits": (7, "a", 2, None),
+        "price": (None, None, None, '{"Price":{"S":"7.5"},"Spot":{"S":"HALL#a#x"}}'),
+        "other": (None, None, None, '{"Price":{"N":"7"},"Spot":{"S":"HALL#a"}}'),
+    }
+
+
 def declare_later(bench: Bench) -> None:
     bench.domain = domain(contract("Things", LATER, key="Id", drop=["Phone"]))
 
