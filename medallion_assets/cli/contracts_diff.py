@@ -12,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from medallion_assets.contracts.loader import Domain
     from medallion_assets.evolution.changes import Change
+    from medallion_assets.infer.undeclared import Undeclared
 
 
 def diff(
@@ -29,7 +30,8 @@ def diff(
     """Print what changes of the contracts mean and cost.
 
     Exits 0 if nothing must be decided, 1 if a change needs a word in the contract or a rebuild, and 2 for contracts
-    that cannot be read or a commit that is not there. It changes nothing.
+    that cannot be read or a commit that is not there. It changes nothing. With --lake it also lists the attributes that
+    rows have and no contract declares, each with a line to paste, and without a value.
 
     \b
     Examples:
@@ -43,17 +45,19 @@ def diff(
     from medallion_assets.cli.output import print_json
     from medallion_assets.contracts.loader import default_domain, load_domain
 
+    rows: dict[str, int | None] = {}
+    undeclared: dict[str, list[Undeclared]] = {}
     if running:
-        changes, rows = _against_lake(domain)
-        what = "the lake"
+        changes = _against_lake(domain, rows, undeclared)
     else:
-        loaded = load_domain(domain or default_domain())
-        changes, rows = _against_commit(loaded, against), {}
-        what = against
+        changes = _against_commit(load_domain(domain or default_domain()), against)
     if as_json:
-        print_json([{**asdict(one), "meaning": one.meaning, "rows": rows.get(one.table)} for one in changes])
+        shown = [{**asdict(one), "meaning": one.meaning, "rows": rows.get(one.table)} for one in changes]
+        found = [{"table": table, **asdict(one)} for table, several in undeclared.items() for one in several]
+        print_json({"changes": shown, "undeclared": found})
     else:
-        _print(changes, rows, what)
+        _print(changes, rows, "the lake" if running else against)
+        _print_undeclared(undeclared)
     if any(one.needs for one in changes):
         raise typer.Exit(ExitCode.FOUND)
 
@@ -78,19 +82,21 @@ def _against_commit(domain: Domain, revision: str) -> list[Change]:
     return [*changes, *(no_contract(one.lake_name) for one in gone)]
 
 
-def _against_lake(named: str | None) -> tuple[list[Change], dict[str, int | None]]:
-    """Return the changes, and how many rows each table has."""
+def _against_lake(
+    named: str | None, rows: dict[str, int | None], undeclared: dict[str, list[Undeclared]]
+) -> list[Change]:
+    """Return the changes; add how many rows each table has, and the attributes that are not declared."""
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.evolution.changes import compare, new_table
     from medallion_assets.evolution.published import published_shape
     from medallion_assets.evolution.shape import declared_shape
+    from medallion_assets.infer.undeclared import undeclared_attributes
     from medallion_assets.lake.catalog import Lake
 
     chosen = settings()
     domain = load_domain(named or chosen.domain)
     changes: list[Change] = []
-    rows: dict[str, int | None] = {}
     with Lake.open(chosen.lake()) as lake:
         for contract in domain.tables:
             shape = published_shape(lake, contract)
@@ -99,7 +105,20 @@ def _against_lake(named: str | None) -> tuple[list[Change], dict[str, int | None
                 continue
             rows[contract.lake_name] = shape.rows
             changes += compare(contract.lake_name, shape, declared_shape(contract, domain), contract)
-    return changes, rows
+            undeclared[contract.lake_name] = undeclared_attributes(lake, contract)
+    return changes
+
+
+def _print_undeclared(undeclared: dict[str, list[Undeclared]]) -> None:
+    from medallion_assets.cli.output import print_table
+
+    found = [(table, one) for table, several in undeclared.items() for one in several]
+    if found:
+        print_table(
+            "Attributes in _extra",
+            ["table", "attribute", "rows", "types", "a line for its contract"],
+            [[table, one.attribute, one.rows, ", ".join(one.tags), one.line] for table, one in found],
+        )
 
 
 def _print(changes: list[Change], rows: dict[str, int | None], what: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from medallion_assets.contracts.model import Contract
 from medallion_assets.contracts.names import snake_case
-from medallion_assets.infer.propose import ProposedContract
+from medallion_assets.infer.propose import Proposal, ProposedContract
 
 _SHAPES: Final = 2
 _WIDTH: Final = 110
@@ -47,13 +47,18 @@ def _body(proposed: ProposedContract, owner: str) -> Iterator[str]:
     yield f"key: {_flow(key)}"
     yield "columns:"
     for column in proposed.columns:
-        yield _commented(f"  {_flow(column.attribute)}: {_flow(column.spec)}", "; ".join(column.notes))
+        yield column_line(column)
     if proposed.drop:
         yield "drop:"
         for attribute, why in proposed.drop.items():
             yield _commented(f"  - {_flow(attribute)}", why)
     for attribute, why in proposed.left.items():
         yield f"# {_shown(attribute)}: {why}; it stays in _extra."
+
+
+def column_line(column: Proposal) -> str:
+    """Return the line of a column, with its notes as a comment."""
+    return _commented(f"  {_flow(column.attribute)}: {_flow(column.spec)}", "; ".join(column.notes))
 
 
 def _flow(value: Any) -> str:

@@ -48,7 +48,7 @@ def contract(tmp_path: Path) -> Path:
 def differences(*arguments: str, code: int) -> list[dict[str, Any]]:
     done = medallion("contracts", "diff", "shop", "--json", *arguments)
     assert done.exit_code == code, done.output
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = json.loads(done.stdout)["changes"]
     return found
 
 
@@ -101,8 +101,18 @@ def test_against_the_lake(contract: Path, tmp_path: Path, monkeypatch: pytest.Mo
     with Lake.open(settings) as lake:
         bench = Bench(lake, open_store(str(tmp_path / "bronze")), load_domain("shop"))
         bench.put(*(record("Orders", n, {"Id": {"S": str(n)}}, {"Amount": {"N": "1"}}) for n in range(1, 4)))
+        more = {"Coupon": {"S": "SPRING"}, "note": {"M": {"Author": {"S": "Ada"}}}, "ApiKey": {"S": "k"}}
+        bench.put(record("Orders", 4, {"Id": {"S": "3"}}, more))
         assert bench.merge_pending("orders", now=datetime(2026, 3, 1, 13, tzinfo=UTC))[0].published
     assert differences("--lake", code=0) == []
+    undeclared = json.loads(medallion("contracts", "diff", "shop", "--lake", "--json").stdout)["undeclared"]
+    assert {one["attribute"]: (one["rows"], one["tags"], one["line"]) for one in undeclared} == {
+        "Coupon": (1, ["S"], "Coupon: string"),
+        "note": (1, ["M"], "note: {type: 'struct<Author:string>', rename: note_2}"),
+        "ApiKey": (1, ["S"], 'drop: ["ApiKey"]  # looks like a secret'),
+    }
+    shown = medallion("contracts", "diff", "shop", "--lake").stdout
+    assert "Coupon: string" in shown and "SPRING" not in shown and "Ada" not in shown
     contract.write_text(CONTRACT.replace("decimal(10,2)", "string"))
     (retyped,) = differences("--lake", code=1)
     assert (retyped["kind"], retyped["cost"], retyped["rows"]) == ("retype", "rebuild", 3)
