@@ -36,13 +36,12 @@ from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
 from medallion_assets.silver.backfill import MAX_ROWS, READ_AS, read_as, rows_to_fill
 from medallion_assets.silver.changes import Changes
-from medallion_assets.silver.enrich import ReferencedTable, enrich, find_outdated, read_referenced
+from medallion_assets.silver.enrich import ReferencedTable, enrich, enriched_from, find_outdated, read_referenced
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.quarantine import close_rows, quarantine_rows
 from medallion_assets.silver.table import (
     AUDITED_AT,
     CAPTURE_DAY,
-    ENRICHED_FROM,
     EVENT_ID,
     IS_DELETION,
     OBJECTS,
@@ -224,11 +223,7 @@ class Merger:
         if staged.base_snapshot_id != planned_on:
             discard(self.lake, table, staged)
             raise CommitConflict(f"silver.{self.contract.lake_name} moved while its enriched columns were read")
-        contents = {
-            f"{ENRICHED_FROM}{one.part.table}": str(one.snapshot_id)
-            for one in referenced
-            if one.snapshot_id is not None
-        }
+        contents = enriched_from(referenced)
         if planned_on is None or (filling and plan.enriched < MAX_ROWS):
             contents[READ_AS] = read_as(self.contract)
         if nothing_new and not staged.changed:

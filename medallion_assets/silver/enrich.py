@@ -9,6 +9,7 @@ docs/adr/0002-an-order-counts-for-its-customers-current-region.md
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from medallion_assets.contracts.model import Contract, Enrichment
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.history import changed_rows
-from medallion_assets.silver.table import ENRICHED_FROM, SILVER
+from medallion_assets.silver.table import ENRICHED_COLUMNS, ENRICHED_FROM, SILVER
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ReferencedTable:
     - columns: its key and the copied columns, as its contract declares them
     - table: None until its first batch is merged; until the next batch, it may lack columns that its contract has got
     - snapshot_id: the published snapshot
-    - since: the snapshot that the other table was enriched from last
+    - since: the snapshot that the other table was enriched from last; None also if the contract copied other columns
     """
 
     part: Enrichment
@@ -62,8 +63,7 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
         source = domain.by_name[part.table]
         (key,) = source.key_names
         copied = [source.by_name[name] for name in dict.fromkeys([key, *part.columns.values()])]
-        enriched_from = table.properties.get(f"{ENRICHED_FROM}{part.table}")
-        since = int(enriched_from) if enriched_from else None
+        since = _enriched_from(table, part)
         published = lake.find_since(SILVER, source.lake_name, since)
         referenced.append(
             ReferencedTable(
@@ -76,6 +76,22 @@ def read_referenced(lake: Lake, table: Table, contract: Contract, domain: Domain
             )
         )
     return tuple(referenced)
+
+
+def enriched_from(referenced: Sequence[ReferencedTable]) -> dict[str, str]:
+    """Return the table properties that say what the enriched columns were copied from."""
+    found = {}
+    for one in referenced:
+        if one.snapshot_id is not None:
+            found[f"{ENRICHED_FROM}{one.part.table}"] = str(one.snapshot_id)
+            found[f"{ENRICHED_COLUMNS}{one.part.table}"] = json.dumps(one.part.columns, sort_keys=True)
+    return found
+
+
+def _enriched_from(table: Table, part: Enrichment) -> int | None:
+    columns = table.properties.get(f"{ENRICHED_COLUMNS}{part.table}")
+    snapshot = table.properties.get(f"{ENRICHED_FROM}{part.table}")
+    return int(snapshot) if snapshot and columns == json.dumps(part.columns, sort_keys=True) else None
 
 
 def enrich(

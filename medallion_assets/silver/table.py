@@ -43,6 +43,8 @@ AUDITED_AT: Final = "medallion.audited-at"
 STREAM: Final = "medallion.stream-created-at"
 # Followed by the name of a referenced table: the snapshot of it that the enriched columns were copied from.
 ENRICHED_FROM: Final = "medallion.enriched-from."
+# Followed by the same name: the columns that were copied, new column -> column there, as JSON.
+ENRICHED_COLUMNS: Final = "medallion.enriched-columns."
 
 # Properties in the summary of a snapshot of a Silver table.
 OBJECTS: Final = "medallion.objects"

@@ -291,6 +291,18 @@ def test_a_column_that_the_referenced_contract_just_got_can_be_copied_before_tha
     assert (row["amount"], row["region"], row["segment"]) == (2, "north", None)
 
 
+def test_a_column_that_is_copied_later_gets_its_values_in_every_row(bench: Bench) -> None:
+    bench.put(customer(1, "c1", "north"), order(2, "o1", "1"), order(3, "o2", "1", of="c2"))
+    bench.merge_pending("customers")
+    bench.merge_pending("orders")
+    copied = {"table": "customers", "on": "customer", "columns": {"region": "region", "again": "region"}}
+    bench.domain = domain(CUSTOMERS, contract("Orders", _columns(orders()), key="Id", enrich=[copied]))
+    (result,) = bench.merge_pending("orders")
+    assert (result.published, result.enriched, result.rows_in) == (True, 1, 0)
+    assert {row["id"]: row["again"] for row in bench.rows("orders")} == {"o1": "north", "o2": None}
+    assert bench.merge_pending("orders") == []
+
+
 def test_a_customer_that_changes_elsewhere_touches_no_order(bench: Bench) -> None:
     bench.put(order(1, "a", "1"), customer(2, "c1", "EU"))
     bench.merge_pending("customers")
