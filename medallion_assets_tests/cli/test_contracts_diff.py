@@ -101,7 +101,11 @@ def test_against_the_lake(contract: Path, tmp_path: Path, monkeypatch: pytest.Mo
     with Lake.open(settings) as lake:
         bench = Bench(lake, open_store(str(tmp_path / "bronze")), load_domain("shop"))
         bench.put(*(record("Orders", n, {"Id": {"S": str(n)}}, {"Amount": {"N": "1"}}) for n in range(1, 4)))
-        more = {"Coupon": {"S": "SPRING"}, "note": {"M": {"Author": {"S": "Ada"}}}, "ApiKey": {"S": "k"}}
+        more: dict[str, Any] = {
+            "Coupon": {"S": "SPRING"},
+            "note": {"M": {"Author": {"S": "Ada"}}},
+            "ApiKey": {"S": "k"},
+        }
         bench.put(record("Orders", 4, {"Id": {"S": "3"}}, more))
         assert bench.merge_pending("orders", now=datetime(2026, 3, 1, 13, tzinfo=UTC))[0].published
     assert differences("--lake", code=0) == []
