@@ -75,6 +75,10 @@ class KinesisTables:
         label = since.replace(tzinfo=None).isoformat(timespec="milliseconds")
         return f"arn:{partition}:dynamodb:{region}:{account}:table/{source}/stream/{label}"
 
+    def latest_stream(self, table: str, *, table_arn: str, own: str | None) -> str | None:
+        """Return the ARN of the stream that a table's changes are of now: that of Kinesis, or else its own."""
+        return self.stream_arn(table, source=table_arn.partition(":table/")[2], arn=table_arn) or own
+
 
 NO_KINESIS: Final = KinesisTables()
 

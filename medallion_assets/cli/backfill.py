@@ -63,6 +63,7 @@ def backfill(
       medallion backfill orders --export ./AWSDynamoDB/01234567890123-a1b2c3d4 --yes --json
       medallion backfill orders --from scan --read-capacity 1000
     """
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     import boto3
@@ -96,6 +97,8 @@ def backfill(
     store, catch_up = open_store(chosen.bronze), CatchUp(capture_delay_seconds=capture_delay_seconds)
     with Lake.open(chosen.lake()) as lake:
         about = dynamo.describe()
+        stream = chosen.kinesis().latest_stream(contract.table, table_arn=about.arn, own=about.stream_arn)
+        about = replace(about, stream_arn=stream)
         if export is not None:
             files = open_export_files(export)
             plan = plan_from_export(lake, store, contract, about, files=files, now=datetime.now(UTC))

@@ -92,8 +92,7 @@ def repair(
     SettingsError, CommitConflict.
     """
     about = source.describe()
-    name_in_dynamodb = about.arn.partition(":table/")[2]
-    stream = kinesis.stream_arn(contract.table, source=name_in_dynamodb, arn=about.arn) or about.stream_arn
+    stream = kinesis.latest_stream(contract.table, table_arn=about.arn, own=about.stream_arn)
     if stream is None:
         raise SettingsError(
             f"{contract.table} has no stream, so changes after this repair would be lost. Switch on its stream with "

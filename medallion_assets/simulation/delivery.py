@@ -412,7 +412,7 @@ class EventSourceMapping:
             },
             "version": "1.0",
             "timestamp": _zulu(self._clock(), "milliseconds"),
-            "DDBStreamBatchInfo": {
+            "KinesisBatchInfo" if ":kinesis:" in self._stream.arn else "DDBStreamBatchInfo": {
                 "shardId": lane.shard.shard_id,
                 "startSequenceNumber": first.sequence_number,
                 "endSequenceNumber": last.sequence_number,

@@ -21,7 +21,9 @@ from medallion_assets.backfill.local_export import write_export
 from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES, SegmentedTable
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
+from medallion_assets.capture.kinesis import KinesisTables, receive
 from medallion_assets.errors import LakeUnavailable, NotCaughtUp, SettingsError
+from medallion_assets_tests.capture.kinesis_events import of_kinesis, sent_change
 from medallion_assets_tests.repair.test_repair import ORDERS, Shop
 from medallion_assets_tests.silver.changes import NOON, bench_on_files
 
@@ -111,6 +113,42 @@ def test_what_the_stream_says_is_newer_than_the_snapshot_and_the_rest_comes_from
     assert shop.wrong() == (0, 0, 0)
     [row] = shop.bench.rows("backfills", namespace="ops")
     assert (row["table_name"], row["items"], row["merged"]) == ("orders", 4, True)
+
+
+def test_the_rows_of_a_table_that_comes_by_kinesis_are_older_than_its_changes(tmp_path: Path) -> None:
+    tables = KinesisTables({"Orders": NOON - timedelta(hours=1)})
+    at = int(NOON.timestamp() * 1_000_000)
+    with bench_on_files(tmp_path / "lake", ORDERS) as bench:
+        shop = Shop(bench)
+        for id_ in ("a", "b"):
+            shop.put(id_, "1.00", heard=False)
+        sent = sent_change(at, {"Id": {"S": "a"}}, {"Amount": {"N": "2.00"}, "Tags": {"SS": ["b", "a"]}})
+        received = receive(of_kinesis(sent), tables)
+        assert received is not None and received.refused is None
+        bench.put(received.record)
+        shop.clock.time = SNAPSHOT + timedelta(minutes=1)
+        about = shop.source.describe()
+        folder = write_export(
+            shop.source.scan(),
+            tmp_path / "bucket",
+            table_arn=about.arn,
+            at=SNAPSHOT,
+            export_id="01234567890123-a1b2c3d4",
+            items_per_file=2,
+        )
+        files, catch_up = open_export_files(str(folder)), shop.clock.catch_up()
+        plan = plan_backfill(
+            bench.lake,
+            bench.store,
+            shop.contract,
+            files=files,
+            source=shop.source,
+            now=catch_up.now(),
+            kinesis=tables,
+        )
+        assert plan.stream_arn == received.record["eventSourceARN"] != about.stream_arn
+        backfill(bench.lake, bench.store, shop.contract, plan, files=files, catch_up=catch_up, merge_seconds=20)
+        assert shop.rows() == {"a": "2.00", "b": "1.00"}
 
 
 def test_a_change_that_is_captured_while_the_rows_wait_is_newer_than_they(load: Load) -> None:
