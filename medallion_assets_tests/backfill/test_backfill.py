@@ -123,7 +123,8 @@ def test_the_rows_of_a_table_that_comes_by_kinesis_are_older_than_its_changes(tm
         for id_ in ("a", "b"):
             shop.put(id_, "1.00", heard=False)
         sent = sent_change(at, {"Id": {"S": "a"}}, {"Amount": {"N": "2.00"}, "Tags": {"SS": ["b", "a"]}})
-        received = receive(of_kinesis(sent), tables)
+        stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/changes"
+        received = receive({**of_kinesis(sent), "eventSourceARN": stream}, tables)
         assert received is not None and received.refused is None
         bench.put(received.record)
         shop.clock.time = SNAPSHOT + timedelta(minutes=1)
