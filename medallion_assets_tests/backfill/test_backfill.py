@@ -123,32 +123,26 @@ def test_the_rows_of_a_table_that_comes_by_kinesis_are_older_than_its_changes(tm
         for id_ in ("a", "b"):
             shop.put(id_, "1.00", heard=False)
         sent = sent_change(at, {"Id": {"S": "a"}}, {"Amount": {"N": "2.00"}, "Tags": {"SS": ["b", "a"]}})
-        stream = "arn:aws:kinesis:eu-central-1:123456789012:stream/changes"
-        received = receive({**of_kinesis(sent), "eventSourceARN": stream}, tables)
+        here = "arn:aws:kinesis:eu-central-1:123456789012:stream/changes"
+        received = receive({**of_kinesis(sent), "eventSourceARN": here}, tables)
         assert received is not None and received.refused is None
         bench.put(received.record)
         shop.clock.time = SNAPSHOT + timedelta(minutes=1)
-        about = shop.source.describe()
+        own = shop.source.describe()
+        stream = tables.latest_stream("Orders", table_arn=own.arn, own=own.stream_arn)
+        assert stream == received.record["eventSourceARN"] != own.stream_arn
         folder = write_export(
             shop.source.scan(),
             tmp_path / "bucket",
-            table_arn=about.arn,
+            table_arn=own.arn,
             at=SNAPSHOT,
             export_id="01234567890123-a1b2c3d4",
             items_per_file=2,
         )
         files, catch_up = open_export_files(str(folder)), shop.clock.catch_up()
-        plan = plan_backfill(
-            bench.lake,
-            bench.store,
-            shop.contract,
-            files=files,
-            source=shop.source,
-            now=catch_up.now(),
-            kinesis=tables,
-        )
-        assert plan.stream_arn == received.record["eventSourceARN"] != about.stream_arn
-        backfill(bench.lake, bench.store, shop.contract, plan, files=files, catch_up=catch_up, merge_seconds=20)
+        about = replace(own, stream_arn=stream)
+        plan = plan_from_export(bench.lake, bench.store, shop.contract, about, files=files, now=catch_up.now())
+        backfill(bench.lake, bench.store, shop.contract, plan, catch_up=catch_up, merge_seconds=20)
         assert shop.rows() == {"a": "2.00", "b": "1.00"}
 
 
