@@ -62,6 +62,7 @@ VARIABLES: Final = {
     "source_tables": SOURCE_TABLES,
     "given_up": GIVEN_UP,
     "kinesis_tables": KINESIS_TABLES,
+    "raw": "MEDALLION_RAW",
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -108,6 +109,10 @@ class DomainSettings(BaseModel):
     kinesis_tables: str = Field(
         default="",
         description="Tables whose changes come by Kinesis, and since when in UTC: Orders=2026-12-01T00:00:00.",
+    )
+    raw: str | None = Field(
+        default=None,
+        description="Where people and other systems drop files: s3://bucket/prefix, or an absolute directory.",
     )
     database_prefix: str = Field(
         default="",
@@ -171,10 +176,10 @@ class DomainSettings(BaseModel):
             raise ValueError("expected s3://bucket/prefix or a directory") from None
         return value
 
-    @field_validator("warehouse")
+    @field_validator("warehouse", "raw")
     @classmethod
-    def _require_place(cls, value: str) -> str:
-        if not _S3.match(value) and not Path(value).is_absolute():
+    def _require_place(cls, value: str | None) -> str | None:
+        if value is not None and not _S3.match(value) and not Path(value).is_absolute():
             raise ValueError("expected s3://bucket/prefix or an absolute directory")
         return value
 

@@ -29,6 +29,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from medallion_assets.capture.naming import require_folder_name
+from medallion_assets.contracts.dropped_files import FileOrder, file_mistakes
 from medallion_assets.contracts.item_condition import ItemCondition, ItemConditionText
 from medallion_assets.contracts.key_part import Template, TemplateText, parse_template
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
@@ -366,6 +367,11 @@ class Contract(Strict):
     on_expiry: Literal["delete", "keep"] = Field(
         default="delete", description="What an item's expiry by DynamoDB's time to live does to its row in Silver."
     )
+    files: FileOrder | None = Field(
+        default=None,
+        description="Whether rows of files that somebody drops are older than every change of the stream, or newer "
+        "than what the lake has; files are not taken if not given.",
+    )
     rules: TableRules = TableRules()
     partition: tuple[PartitionField, ...] = ()
     enrich: tuple[Enrichment, ...] = ()
@@ -438,7 +444,7 @@ class Contract(Strict):
             self.enrich,
             dict(self.retired),
         )
-        raise_all(list(_mistakes(parts)))
+        raise_all([*_mistakes(parts), *file_mistakes(self.table, self.files)])
         return self
 
     @classmethod

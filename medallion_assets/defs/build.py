@@ -17,6 +17,7 @@ import dagster as dg
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.defs.automation import new_day_sensor
 from medallion_assets.defs.bronze import bronze_asset, source_spec
+from medallion_assets.defs.dropped import dropped_sensor, dropped_tables, raw_asset
 from medallion_assets.defs.gold import gold_asset, gold_checks
 from medallion_assets.defs.health import health_asset
 from medallion_assets.defs.ledger import ledger_asset
@@ -77,6 +78,7 @@ def build_defs(
         return dg.Definitions(
             assets=[
                 *(source_spec(contract, names) for contract in loaded.tables),
+                *(raw_asset(contract, names) for contract in dropped_tables(loaded)),
                 *(bronze_asset(contract, loaded, names) for contract in loaded.tables),
                 *(silver_asset(contract, loaded, names) for contract in loaded.tables),
                 *(gold_asset(mart, loaded, names) for mart in marts),
@@ -88,6 +90,7 @@ def build_defs(
             sensors=[
                 arrivals_sensor(loaded, marts, names, {key for one in checks for key in one.check_keys}),
                 new_day_sensor(marts, names),
+                *([dropped_sensor(loaded, names)] if dropped_tables(loaded) else []),
             ],
             schedules=[
                 observe_schedule(names),

@@ -38,6 +38,7 @@ class SettingsAttributes(dg.Resolvable, dg.Model):
     warehouse: str | Variable = _setting("warehouse")
     catalog: str | Variable = _setting("catalog")
     region: str | Variable = _setting("region")
+    raw: str | Variable = _setting("raw")
     read_capacity: float | str | Variable = _setting("read_capacity")
     engine: str | Variable = _setting("engine")
     engine_timeout_seconds: int | str | Variable = _setting("engine_timeout_seconds")

@@ -19,7 +19,7 @@ import dagster as dg
 from medallion_assets.contracts.model import Contract
 from medallion_assets.engines.names import schema_and_table
 
-Layer = Literal["dynamodb", "bronze", "silver", "gold", "reconciliation"]
+Layer = Literal["dynamodb", "raw", "bronze", "silver", "gold", "reconciliation"]
 
 _OPS_WRITERS: Final = {"gaps": "ledger", "checks": "health"}
 """By table of `ops`: the asset that writes it, where that has another name."""

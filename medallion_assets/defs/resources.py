@@ -44,6 +44,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     source_tables: Any = Field(description=DomainSettings.model_fields["source_tables"].description)
     given_up: Any = Field(description=DomainSettings.model_fields["given_up"].description)
     kinesis_tables: Any = Field(description=DomainSettings.model_fields["kinesis_tables"].description)
+    raw: Any = Field(description=DomainSettings.model_fields["raw"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -78,6 +79,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         source_tables: Text = dg.EnvVar(VARIABLES["source_tables"]),
         given_up: Text = dg.EnvVar(VARIABLES["given_up"]),
         kinesis_tables: Text = dg.EnvVar(VARIABLES["kinesis_tables"]),
+        raw: Text = dg.EnvVar(VARIABLES["raw"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -103,6 +105,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             source_tables=source_tables,
             given_up=given_up,
             kinesis_tables=kinesis_tables,
+            raw=raw,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,

@@ -24,6 +24,7 @@ from medallion_assets.defs.dagster_private import (
     SqlEventLogStorage,
     SqliteEventLogStorage,
 )
+from medallion_assets.defs.dropped import JOB as TAKE_FILES
 from medallion_assets.defs.maintenance import JOB as MAINTENANCE
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.observe import JOB as OBSERVE
@@ -33,7 +34,7 @@ KEEP: Final = timedelta(days=3)
 JOB: Final = "retention"
 _PAGE_RUNS: Final = 500
 _SENSORS: Final = (ARRIVALS, NEW_DAY)
-_JOBS: Final = (OBSERVE, MAINTENANCE, JOB)
+_JOBS: Final = (OBSERVE, MAINTENANCE, TAKE_FILES, JOB)
 
 
 def retention_schedule(names: Names) -> dg.ScheduleDefinition:

@@ -20,10 +20,11 @@ def expire_tombstones(lake: Lake, store: BronzeStore, contract: Contract, *, run
 
     A change that is older than the deletion of its key is captured within STREAM_RETENTION of it, or is redriven within
     REDRIVE_WITHIN. Once all Bronze objects of that time are gone, no run can read such a change again. If Bronze never
-    expires, neither does a tombstone. Raises LakeUnavailable, CommitConflict, and what the store raises.
+    expires, neither does a tombstone; nor does one of a table whose dropped files are older than all changes. Raises
+    LakeUnavailable, CommitConflict, and what the store raises.
     """
     oldest = next(iter(store.list(contract.table)), None)
-    if oldest is None:
+    if oldest is None or contract.files == "older":
         return tidy_tombstones(lake, contract, oldest_change=None, run_id=run_id)
     oldest_change = ObjectName.parse(oldest).captured_at - max(STREAM_RETENTION, REDRIVE_WITHIN)
     return tidy_tombstones(lake, contract, oldest_change=oldest_change, run_id=run_id)

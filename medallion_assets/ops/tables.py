@@ -238,4 +238,31 @@ BACKFILLS: Final = OpsTable(
     ),
 )
 
-OPS_TABLES: Final = (LEDGER, GAPS, HEALTH, CHECKS, RECONCILIATIONS, REPAIRS, BACKFILLS)
+DROPPED_FILES: Final = OpsTable(
+    "dropped_files",
+    key="file",
+    order_by="recorded_at",
+    columns=(
+        _required("file", "string", "`<table_name>/<hash>/<name>`"),
+        _required("table_name", "string", "lake name of the table"),
+        _required("name", "string", "path of the file below its table's folder"),
+        _required("hash", "string", "SHA-256 of its bytes; `_event_id` of its rows has the first 16 digits"),
+        _required("bytes", "integer", "its size"),
+        _required("modified_at", "time", "when it was last written; its rows are of that time"),
+        _required(
+            "state",
+            "string",
+            "`taking`: its rows go to Bronze; `taken`: they are there; `repeated`: the same bytes were taken before; "
+            "`rejected`: none of its rows was taken",
+        ),
+        OpsColumn("rows", "integer", "rows in it; null for a repeated one, which is not read"),
+        OpsColumn("faults", "integer", "rows or parts of it that do not fit the contract"),
+        OpsColumn("silver_snapshot_id", "integer", "`newer`: the Silver snapshot whose changes its rows follow"),
+        OpsColumn("deleted_snapshot_id", "integer", "`newer`: the snapshot of deleted keys that its rows follow"),
+        OpsColumn("moved_to", "string", "where it is; of a rejected one, the report is beside it"),
+        _required("run_id", "string", "run that did it"),
+        _required("recorded_at", "time", "when this row was written"),
+    ),
+)
+
+OPS_TABLES: Final = (LEDGER, GAPS, HEALTH, CHECKS, RECONCILIATIONS, REPAIRS, BACKFILLS, DROPPED_FILES)

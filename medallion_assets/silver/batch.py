@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pyiceberg.table import Table
 
 from medallion_assets.capture.position import Position
+from medallion_assets.capture.sequence import UNLABELLED_STREAM
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Contract
@@ -451,10 +452,12 @@ def _others(rows: pa.Table, schema: pa.Schema) -> list[str]:
 
 
 def _latest_stream(table: Table, changes: Changes) -> dict[str, str]:
-    """Return the property STREAM after a batch; none if the table has it already, or has no change yet."""
+    """Return the property STREAM after a batch; none if the table has it already, or has no change of a stream yet."""
     latest_stream = pc.max(changes.rows[STREAM_CREATED_AT]).as_py()
     known = table.properties.get(STREAM)
-    if latest_stream is None or (known is not None and latest_stream <= datetime.fromisoformat(known)):
+    if latest_stream in (None, UNLABELLED_STREAM):
+        return {}
+    if known is not None and latest_stream <= datetime.fromisoformat(known):
         return {}
     return {STREAM: latest_stream.isoformat()}
 

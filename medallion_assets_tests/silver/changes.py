@@ -79,11 +79,12 @@ class Bench:
 
     def put(self, *records: Mapping[str, Any], day: date = DAY) -> None:
         """Capture the records now, as one batch."""
-        noon = datetime.combine(day, NOON.timetz())
-        failed = write_bronze(
-            list(records), store=self.store, captured_at=noon + timedelta(seconds=next(self._seconds))
-        )
+        failed = write_bronze(list(records), store=self.store, captured_at=self.clock(day))
         assert failed == []
+
+    def clock(self, day: date = DAY) -> datetime:
+        """Return a later time with every call: seconds after the day's noon."""
+        return datetime.combine(day, NOON.timetz()) + timedelta(seconds=next(self._seconds))
 
     def merge_pending(self, table: str, *, day: date = DAY, now: datetime = NOON) -> list[BatchResult]:
         return list(
