@@ -14,12 +14,14 @@ from aws_cdk import aws_iam as iam
 
 from infra.findings import acknowledge
 from infra.settings import Environment
+from medallion_assets.contracts.dropped_files import OUTCOMES
 from medallion_assets.contracts.loader import Domain
 
 _KEYS: Final = "object keys hold times and hashes: the prefix of one table or layer is as far as they can be named"
 _TABLES: Final = (
     "GetTables is allowed on all tables of a database or on none; the database is the layer that may be read"
 )
+_DROPPED: Final = "people name the files that they drop; the folder of one table is as far as they can be named"
 _GIVEN_UP: Final = "Lambda names the objects itself, by mapping, shard and time"
 _DEAD_LETTERS: Final = "bronze/_dead_letters"
 _COPIES: Final = "bronze/_compacted/"
@@ -157,6 +159,23 @@ def compact_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Write and remove the compacted copies of the domain's tables; their objects stay as they are."""
     copies = [f"{_COPIES}{contract.table}" for contract in domain.tables]
     return [grant("CompactBronze", ["s3:PutObject", "s3:DeleteObject"], _objects(settings, copies), _KEYS)]
+
+
+def take_files(settings: Environment, domain: Domain) -> list[Grant]:
+    """Take files that are dropped for tables whose contract says so: to Bronze, and then out of the way."""
+    names = [contract.table for contract in domain.tables if contract.files is not None]
+    if not names:
+        return []
+    dropped = [f"raw/{name}" for name in names]
+    moved = [f"raw/{outcome}/{name}" for outcome in OUTCOMES for name in names]
+    root = {"StringEquals": {"s3:prefix": ["raw/"], "s3:delimiter": ["/"]}}
+    return [
+        _list(settings, "ListDropped", dropped),
+        grant("ListRaw", ["s3:ListBucket"], [settings.bucket_arn(settings.bucket)], conditions=root),
+        grant("TakeDropped", ["s3:GetObject", "s3:DeleteObject"], _objects(settings, dropped), _DROPPED),
+        grant("MoveDropped", ["s3:PutObject", "s3:AbortMultipartUpload"], _objects(settings, moved), _DROPPED),
+        grant("WriteTaken", ["s3:PutObject"], _objects(settings, [f"bronze/{name}" for name in names]), _KEYS),
+    ]
 
 
 def receive_arrivals(settings: Environment) -> list[Grant]:

@@ -415,6 +415,11 @@ class Environment(Strict):
         return f"s3://{self.bucket}/bronze"
 
     @property
+    def raw(self) -> str:
+        """Where files are dropped, as MEDALLION_RAW has it."""
+        return f"s3://{self.bucket}/raw"
+
+    @property
     def given_up_bucket(self) -> str:
         """The bucket of what Lambda gives up: its on-failure destination."""
         return self.global_name("given-up")

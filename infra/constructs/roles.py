@@ -28,6 +28,7 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
         role,
         *access.read_bronze(settings, domain),
         *access.compact_bronze(settings, domain),
+        *access.take_files(settings, domain),
         *access.read_given_up(settings),
         *access.receive_arrivals(settings),
         *access.write_lake(settings, domain),

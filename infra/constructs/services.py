@@ -55,6 +55,7 @@ class Services(Construct):
     ) -> None:
         super().__init__(scope, "Services")
         self._settings = settings
+        self._takes_files = any(contract.files is not None for contract in domain.tables)
         self._network = network
         self._database = database
         self._compute_logs = compute_logs
@@ -197,6 +198,7 @@ class Services(Construct):
             "MEDALLION_CATALOG": "glue",
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
             "MEDALLION_GIVEN_UP": f"s3://{settings.given_up_bucket}",
+            **({"MEDALLION_RAW": settings.raw} if self._takes_files else {}),
             **settings.source_tables,
             **settings.kinesis_tables,
             **({"MEDALLION_DATABASE_PREFIX": settings.database_prefix} if settings.database_prefix else {}),

@@ -44,7 +44,7 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
 
     @dg.asset(
         key=names.asset_key("bronze", name),
-        deps=[names.asset_key(layer, name) for layer in (("dynamodb", "raw") if contract.files else ("dynamodb",))],
+        deps=[names.asset_key("dynamodb", name), *([names.asset_key("raw", name)] if contract.files else [])],
         description=f"Every captured change of {contract.table} as it happened, by UTC capture day.",
         group_name=names.group("bronze"),
         kinds={"s3", "parquet"},

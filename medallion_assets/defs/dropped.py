@@ -4,8 +4,6 @@ Belongs here: when a folder is looked at, and how Dagster shows what was done. D
 file (dropped). Only tables whose contract says the order of their files have such an asset.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final

@@ -14,6 +14,7 @@ import pytest
 
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.dropped import take as take_module
+from medallion_assets.dropped.check import check
 from medallion_assets.dropped.fault import MAX_FAULTS
 from medallion_assets.dropped.record import FileRecord
 from medallion_assets_tests.dropped.folder import Folder, folder_on_files, machines, to_parquet_file, utc
@@ -153,11 +154,10 @@ def test_a_file_that_is_written_again_while_it_is_checked_waits(older: Folder, m
     path = older.drop("a.csv", CSV)
 
     def check_slowly(*given: Any, **more: Any) -> Any:
-        found = real(*given, **more)
+        found = check(*given, **more)
         path.write_text("Id\n")
         return found
 
-    real = take_module.check
     monkeypatch.setattr(take_module, "check", check_slowly)
     assert older.take() == []
     assert older.bronze_objects() == []
@@ -273,7 +273,7 @@ class CrashingStore:
 
 def _in_bronze(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Crash):
-        folder.take(store=CrashingStore(folder.bench.store, 1))  # type: ignore[arg-type] # the rest is the store's
+        folder.take(store=CrashingStore(folder.bench.store, 1))
 
 
 def _before(name: str) -> Callable[[Folder, pytest.MonkeyPatch], None]:
