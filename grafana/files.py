@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from grafana.panels import PLUGIN
 from grafana.provisioning import provisioning
 from grafana.quality import quality
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.errors import SettingsError
 from medallion_assets.gold.dashboard_file import load_dashboards
 from medallion_assets.gold.spec import load_marts
 
@@ -37,7 +38,7 @@ def generated(environment: Environment) -> dict[Path, str]:
     """Every generated file of the environment's domain, by path below the folder they go to.
 
     A mart that no file in the domain's `dashboards/` names gets a dashboard by itself. Raises ContractError and
-    MartError for a mistake in the domain.
+    MartError for a mistake in the domain, SettingsError if two alerts have one name.
     """
     domain = load_domain(environment.domain)
     marts = {mart.name: mart for mart in load_marts(domain)}
@@ -52,11 +53,12 @@ def generated(environment: Environment) -> dict[Path, str]:
     alerts = {"Pipeline": pipeline_alerts(domain, marts.values())}
     described = dict(load_dashboards(domain, marts.values()))
     covered = {name for file in described.values() for name in file.marts}
-    described |= {name: default_dashboard(mart) for name, mart in marts.items() if name not in covered}
+    described |= {f"mart-{name}": default_dashboard(mart) for name, mart in marts.items() if name not in covered}
     for name, file in described.items():
         dashboards[name] = mart_dashboard(name, file, marts, environment)
     if of_marts := [alert for file in described.values() for alert in mart_alerts(file, marts)]:
         alerts["Marts"] = of_marts
+    _require_own_names([alert.name for group in alerts.values() for alert in group])
     files = {
         Path("dashboards") / f"{name}.json": json.dumps(plain(content), indent=2, sort_keys=True, ensure_ascii=False)
         for name, content in dashboards.items()
@@ -69,6 +71,15 @@ def generated(environment: Environment) -> dict[Path, str]:
         path: _DATABASE.sub(rf"\1 {environment.database_prefix}\2.", text.rstrip("\n") + "\n")
         for path, text in files.items()
     }
+
+
+def _require_own_names(names: Sequence[str]) -> None:
+    """Raise SettingsError if two alerts have one name: Grafana would take one of them."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(
+            f"Several alerts are called {', '.join(twice)}; expected each name once. Rename them in the domain's "
+            "dashboards/*.yaml: what is there must not have the names of the alerts that every domain has."
+        )
 
 
 def local(files: Mapping[Path, str]) -> dict[Path, str]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from medallion_assets.connect.caller import Caller
     from medallion_assets.connect.table_check import TableCheck
     from medallion_assets.contracts.loader import Domain
+    from medallion_assets.contracts.model import Contract
+
+_TABLES_AT_ONCE = 8
 
 
 def connect(
@@ -81,6 +84,8 @@ def connect(
 
 def _check_tables(domain: Domain, caller: Caller) -> list[TableCheck]:
     """Return what is found of each table; a table with several contracts is looked at once."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import boto3
 
     from medallion_assets.capture.source_names import SourceNames
@@ -90,10 +95,12 @@ def _check_tables(domain: Domain, caller: Caller) -> list[TableCheck]:
     session = boto3.Session(region_name=caller.region)
     dynamodb, streams = session.client("dynamodb"), session.client("dynamodbstreams")
     contracts = {contract.table: contract for contract in domain.tables}
-    return [
-        check_table(dynamodb, streams, contract, names.in_dynamodb(table), caller)
-        for table, contract in contracts.items()
-    ]
+
+    def check(contract: Contract) -> TableCheck:
+        return check_table(dynamodb, streams, contract, names.in_dynamodb(contract.table), caller)
+
+    with ThreadPoolExecutor(_TABLES_AT_ONCE) as pool:
+        return list(pool.map(check, contracts.values()))
 
 
 def _show(checks: Sequence[TableCheck], policy: object) -> bool:

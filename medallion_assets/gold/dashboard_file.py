@@ -6,6 +6,7 @@ to draw it (grafana/).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Final, Literal, Self
 
@@ -32,6 +33,9 @@ _OPTIONS: Final[Mapping[PanelKind, frozenset[str]]] = {
     "bars": frozenset({"by", "top", "where"}),
     "table": frozenset({"top", "where", "order"}),
 }
+_NAME: Final = re.compile(r"(?!mart-)[a-z][a-z0-9_-]*", re.ASCII)
+_TAKEN: Final = frozenset({"pipeline-health", "data-quality", "health", "quality"})
+"""The dashboards that every domain has, and their short names; those that marts have by themselves are mart-…"""
 _BELONG_TO_A_KIND: Final = frozenset().union(*_OPTIONS.values())
 
 
@@ -172,6 +176,9 @@ def load_dashboards(domain: Domain, marts: Iterable[Mart]) -> Mapping[str, Dashb
     paths, mistakes = dashboard_files(domain.folder)
     found = {}
     for path in paths:
+        if not _NAME.fullmatch(path.stem) or path.stem in _TAKEN:
+            wanted = f"lower-case letters, digits, - and _, not mart-… and none of {', '.join(sorted(_TAKEN))}"
+            mistakes.append(f"{path}: not a name for a dashboard; expected {wanted}")
         try:
             file = read_yaml(path)
             dashboard = parse(DashboardFile, file)

@@ -100,6 +100,11 @@ def test_a_file_of_another_name_is_not_left_out_silently(tmp_path: Path) -> None
     assert "d.yml: not read; expected dashboards <name>.yaml here" in mistakes(tmp_path, "title: D", name="d.yml")
 
 
+@pytest.mark.parametrize("name", ["health", "pipeline-health", "mart-sales", "Sales", "sales 1"])
+def test_a_name_that_is_taken_or_no_name_is_refused(tmp_path: Path, name: str) -> None:
+    assert f"{name}.yaml: not a name for a dashboard; expected lower-case" in mistakes(tmp_path, "x: 1", f"{name}.yaml")
+
+
 def test_the_shops_file_names_all_its_marts(tmp_path: Path) -> None:
     shutil.copytree(Path(domain_folder("ecommerce")) / "dashboards", tmp_path / "dashboards")
     (sales,) = load_dashboards(replace(DOMAIN, folder=tmp_path), MARTS.values()).values()

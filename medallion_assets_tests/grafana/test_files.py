@@ -21,6 +21,7 @@ from grafana.mart_dashboard import short_uid
 from grafana.provisioning import MOUNTED
 from infra import settings
 from medallion_assets.contracts.loader import domain_folder
+from medallion_assets.errors import SettingsError
 from medallion_assets_tests.fixtures import FLEET
 
 
@@ -66,7 +67,7 @@ def test_the_files_are_those_of_the_environments_domain(tmp_path: Path) -> None:
     files = generated(replace(Environment.load(COMMITTED), domain=FLEET))
     assert {path.stem for path in files if path.parts[0] == "dashboards"} == {
         *("pipeline-health", "data-quality"),
-        "daily_distance",
+        "mart-daily_distance",
     }
     text = "".join(files.values())
     assert "silver/trips" in text and "gold/daily_distance" in text
@@ -77,12 +78,20 @@ def test_the_files_are_those_of_the_environments_domain(tmp_path: Path) -> None:
 
 def test_another_domains_files_are_written_by_its_folder(tmp_path: Path) -> None:
     assert main(["--domain", FLEET, "--out", str(tmp_path)]) == 0
-    board = json.loads((tmp_path / "dashboards/daily_distance.json").read_text())
+    board = json.loads((tmp_path / "dashboards/mart-daily_distance.json").read_text())
     titles = [panel["title"] for panel in board["panels"] if panel["type"] != "row"]
     assert titles[3:] == ["Trips, 7 days", "Distance km, 7 days", "Trips by depot", "Distance km by depot"]
     rules = yaml.safe_load((tmp_path / "provisioning/alerting/rules.yaml").read_text())["groups"]
     (own,) = next(group["rules"] for group in rules if group["name"] == "Marts")
     assert own["title"] == "Trips of daily distance is far from the same weekday"
+
+
+def test_an_alert_with_the_name_of_another_is_refused(tmp_path: Path) -> None:
+    copy = shutil.copytree(domain_folder("ecommerce"), tmp_path / "shop")
+    file = copy / "dashboards/sales.yaml"
+    file.write_text(file.read_text().replace("stock_critical:", "dead_letters:"))
+    with pytest.raises(SettingsError, match="Several alerts are called dead-letters; expected each name once"):
+        generated(replace(Environment.load(COMMITTED), domain=str(copy)))
 
 
 def test_a_uid_that_grafana_would_refuse_is_cut_and_stays_its_own() -> None:
