@@ -43,12 +43,13 @@ CREATE OR REPLACE TEMP MACRO epoch_time(us) AS
     CASE WHEN us BETWEEN -62135596800000000 AND 253402300799999999 THEN make_timestamptz(us) END;
 CREATE OR REPLACE TEMP MACRO told_apart(t) AS
     CASE WHEN t >= TIMESTAMPTZ '1973-03-03T09:46:40Z' AND t < TIMESTAMPTZ '2100-01-01T00:00:00Z' THEN t END;
+CREATE OR REPLACE TEMP MACRO day_before(t) AS make_timestamptz(epoch_us(t) - 90000000000);
 CREATE OR REPLACE TEMP MACRO local_time(naive, zone) AS list_transform([naive],
     lambda t: list_transform([timezone(zone, t)],
-    lambda c: CASE WHEN timezone(zone, c) = t THEN list_transform(
-        [t - (timezone(zone, c - INTERVAL 25 HOUR) - timezone('UTC', c - INTERVAL 25 HOUR))],
-        lambda e: CASE WHEN timezone('UTC', e) < c AND timezone(zone, timezone('UTC', e)) = t
-            THEN within_years(timezone('UTC', e)) ELSE within_years(c) END)[1] END)[1])[1];
+    lambda c: CASE WHEN timezone(zone, c) <> t THEN NULL
+        WHEN timezone(zone, day_before(c)) = t - INTERVAL 25 HOUR THEN within_years(c)
+        ELSE list_transform([timezone('UTC', t - (timezone(zone, day_before(c)) - timezone('UTC', day_before(c))))],
+            lambda e: within_years(CASE WHEN e < c AND timezone(zone, e) = t THEN e ELSE c END))[1] END)[1])[1];
 CREATE OR REPLACE TEMP MACRO time_cut(s) AS regexp_replace(s, '(\.[0-9]{{6}})[0-9]+', '\1');
 CREATE OR REPLACE TEMP MACRO time_rest(s) AS regexp_extract(s, '\.[0-9]{{6}}([0-9])', 1);
 """
@@ -212,7 +213,7 @@ def _iso(column: Column, text: str) -> str:
 def _iso_time(zone: str | None, text: str) -> str:
     if zone is None:
         return f"exact_timestamp({text})"
-    local = f"local_time(exact_timestamp({text} || 'Z')::TIMESTAMP, {literal(zone)})"
+    local = f"local_time(make_timestamp(epoch_us(exact_timestamp({text} || 'Z'))), {literal(zone)})"
     return f"coalesce(exact_timestamp({text}), {local})"
 
 

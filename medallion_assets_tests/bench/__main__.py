@@ -16,6 +16,7 @@ from rich.table import Table
 WORKS = {
     "capture": ("capture", "run"),
     "decode": ("decode", "run"),
+    "decode-formats": ("formats", "run"),
     "throughput": ("throughput", "run"),
     "throughput-10m": ("throughput", "run_10m"),
     "merge-10m": ("merge", "merge_10m"),
