@@ -135,10 +135,10 @@ def _first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
     sizes = {one.table: one for one in checks}
     lines = [
         "The changes of the last 24 hours and of now arrive by themselves. Older items come by a scan, in a second "
-        "terminal here:"
+        "terminal here; it says what it costs and asks:"
     ]
     for contract in domain.tables:
         found = sizes[contract.table]
         known = "" if found.size_bytes is None else f"  # {found.items:,} items, {found.size_bytes / 2**20:,.1f} MB"
-        lines.append(f"  medallion repair {contract.lake_name} --reason 'first load'{known}")
+        lines.append(f"  medallion backfill {contract.lake_name} --from scan{known}")
     return "\n".join(lines)

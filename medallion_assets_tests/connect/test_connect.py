@@ -208,7 +208,7 @@ def test_real_tables_arrive_in_a_local_lake_and_nothing_is_written_to_them(front
     front.asked.clear()
     for number in (1, 2):
         with _running(tmp_path) as said:
-            assert "medallion repair vehicles --reason 'first load'" in said
+            assert "medallion backfill vehicles --from scan" in said
             announced = (tmp_path / ".medallion/stack.env").read_text()
             assert "MEDALLION_READ_ONLY_SOURCE" in announced and "AWS_SECRET" not in announced
             client.put_item(TableName="fleet-Vehicles", Item={"VehicleNo": {"N": str(number)}, **vehicle})
@@ -216,7 +216,7 @@ def test_real_tables_arrive_in_a_local_lake_and_nothing_is_written_to_them(front
             assert writes == ["PutItem"] * number
             _wait_for_rows(tmp_path, number if number == 1 else 3)
             if number == 1:
-                loaded = _medallion(tmp_path, "repair", "vehicles", "--reason", "first load", "--json")
+                loaded = _medallion(tmp_path, "backfill", "vehicles", "--from", "scan", "--yes", "--json")
                 assert loaded.returncode == 0, loaded.stderr
                 _wait_for_rows(tmp_path, 2)
         assert wait_for_none(tmp_path, seconds=5) == {}
@@ -234,7 +234,7 @@ def _running(folder: Path) -> Iterator[str]:
     ) as process:
         assert process.stdout is not None
         said = ""
-        while "repair vehicles" not in said:
+        while "backfill vehicles" not in said:
             line = process.stdout.readline()
             assert line, said
             said += line
