@@ -72,7 +72,7 @@ def tables(domain: Domain) -> dict[str, list[str]]:
 
 def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Put Bronze objects and dead letters of the domain's tables: not read, not list, not delete."""
-    prefixes = [*(f"bronze/{contract.table}" for contract in domain.tables), _DEAD_LETTERS]
+    prefixes = [*(f"bronze/{table}" for table in domain.sources), _DEAD_LETTERS]
     return [grant("WriteBronze", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
 
 
@@ -126,7 +126,7 @@ def read_kinesis(stream_arn: str, name: str) -> Grant:
 
 def read_tables(settings: Environment, domain: Domain) -> list[Grant]:
     """Scan the domain's tables, and read single items again: what reconciling and repairing compare the lake with."""
-    arns = [settings.table_arn(contract.table) for contract in domain.tables]
+    arns = [settings.table_arn(table) for table in domain.sources]
     return [grant("ReadTables", ["dynamodb:DescribeTable", "dynamodb:Scan", "dynamodb:BatchGetItem"], arns)]
 
 
@@ -147,7 +147,7 @@ def use_data_key(settings: Environment) -> list[Grant]:
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """List and read Bronze: objects and their compacted copies, dead letters, gap markers and the poller's marks."""
     folders = ("bronze/", "bronze/_gaps/", _COPIES)
-    places = [f"{folder}{contract.table}" for contract in domain.tables for folder in folders]
+    places = [f"{folder}{table}" for table in domain.sources for folder in folders]
     prefixes = [*places, "bronze/_heartbeat", _DEAD_LETTERS]
     return [
         _list(settings, "ListBronze", prefixes),
@@ -157,7 +157,7 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
 
 def compact_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Write and remove the compacted copies of the domain's tables; their objects stay as they are."""
-    copies = [f"{_COPIES}{contract.table}" for contract in domain.tables]
+    copies = [f"{_COPIES}{table}" for table in domain.sources]
     return [grant("CompactBronze", ["s3:PutObject", "s3:DeleteObject"], _objects(settings, copies), _KEYS)]
 
 

@@ -476,14 +476,14 @@ class Environment(Strict):
     def load_domain(self) -> Domain:
         """The domain, with every one of its tables having a source. Raises ContractError, SettingsError."""
         domain = load_domain(self.domain)
-        if unknown := sorted(set(self.capture.expect_changes) - set(domain.by_source)):
-            known = ", ".join(sorted(domain.by_source))
+        if unknown := sorted(set(self.capture.expect_changes) - set(domain.sources)):
+            known = ", ".join(sorted(domain.sources))
             raise SettingsError(
                 f"capture.expect_changes: {unknown} are no tables of the domain; expected some of {known}"
             )
         for setting, named in (("tables", self.sources.tables), ("streams", self.sources.streams)):
-            if unknown := sorted(set(named) - set(domain.by_source)):
-                known = ", ".join(sorted(domain.by_source))
+            if unknown := sorted(set(named) - set(domain.sources)):
+                known = ", ".join(sorted(domain.sources))
                 raise SettingsError(f"sources.{setting}: {unknown} is no table of the domain; expected one of {known}")
         for source, tables in _by_source(domain, self).items():
             if len(tables) > 1:
@@ -507,7 +507,7 @@ class Environment(Strict):
                     f"tables of their own account only: deploy the environment in {match[3]}."
                 )
         self._check_kinesis(domain)
-        missing = sorted(set(domain.by_source) - set(self.sources.streams) - set(self.by_kinesis))
+        missing = sorted(set(domain.sources) - set(self.sources.streams) - set(self.by_kinesis))
         if missing and not self.sources.create_tables:
             raise SettingsError(
                 f"sources: no stream for {', '.join(missing)}. Name its ARN under sources.streams "
@@ -526,8 +526,8 @@ class Environment(Strict):
                     f"write to no other: {self.arn('kinesis', 'stream/<name>')}"
                 )
             named += source.tables
-        if unknown := sorted(set(self.by_kinesis) - set(domain.by_source)):
-            known = ", ".join(sorted(domain.by_source))
+        if unknown := sorted(set(self.by_kinesis) - set(domain.sources)):
+            known = ", ".join(sorted(domain.sources))
             raise SettingsError(f"sources.kinesis: {unknown} are no tables of the domain; expected some of {known}")
         if twice := sorted({table for table in named if named.count(table) > 1}):
             raise SettingsError(f"sources: {twice} have two ways in; expected one stream for each table")
@@ -539,7 +539,7 @@ class Environment(Strict):
 
 def _by_source(domain: Domain, settings: Environment) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for table in sorted(domain.by_source):
+    for table in sorted(domain.sources):
         found.setdefault(settings.source_name(table), []).append(table)
     return found
 

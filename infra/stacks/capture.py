@@ -1,6 +1,6 @@
 """The Capture stack: what brings every change of the domain's tables into Bronze.
 
-Belongs here: tables (where they are ours), the function, one event source mapping per contract, the bucket for what
+Belongs here: tables (where they are ours), the function, one event source mapping per table, the bucket for what
 Lambda gives up, the topic for alerts. Does not belong here: the mapping's settings (capture.mapping), alarms
 (constructs.capture_alarms).
 """
@@ -33,8 +33,8 @@ from infra.package import HANDLER
 from infra.removal import removal_policy
 from infra.settings import Environment, KinesisSource
 from medallion_assets.capture.mapping import DEPLOYED
-from medallion_assets.contracts.loader import Domain
-from medallion_assets.contracts.model import Column, Contract
+from medallion_assets.contracts.loader import Domain, Source
+from medallion_assets.contracts.model import Column
 
 
 class CaptureStack(Stack):
@@ -66,18 +66,18 @@ class CaptureStack(Stack):
         self.function = self._function(role, package)
         release = Release(self, settings, self.function)
         mappings, expect_changes = {}, dict(settings.capture.expect_changes)
-        for contract in domain.tables:
-            if contract.lake_name == heartbeat.TABLE:
-                heartbeat.Heartbeat(self, settings, contract)
-            if contract.table in settings.by_kinesis:
+        for table, source in domain.sources.items():
+            if source.name == heartbeat.TABLE:
+                heartbeat.Heartbeat(self, settings, source.contracts[0])
+            if table in settings.by_kinesis:
                 continue
-            stream = settings.sources.streams.get(contract.table) or self._table(contract).table_stream_arn
-            assert stream is not None, contract.table  # noqa: S101 - a table with a stream has its ARN
-            mappings[contract.table] = self._mapping(contract, stream, role, release.alias)
-            if contract.lake_name == heartbeat.TABLE:
-                expect_changes.setdefault(contract.table, heartbeat.QUIET_MINUTES)
-        for source in settings.sources.kinesis:
-            mappings[f"kinesis-{source.name}"] = self._kinesis_mapping(source, role, release.alias)
+            stream = settings.sources.streams.get(table) or self._table(source).table_stream_arn
+            assert stream is not None, table  # noqa: S101 - a table with a stream has its ARN
+            mappings[table] = self._mapping(source, stream, role, release.alias)
+            if source.name == heartbeat.TABLE:
+                expect_changes.setdefault(table, heartbeat.QUIET_MINUTES)
+        for kinesis in settings.sources.kinesis:
+            mappings[f"kinesis-{kinesis.name}"] = self._kinesis_mapping(kinesis, role, release.alias)
         paging = add_capture_alarms(
             self, settings, self.alerts, function=self.function, mappings=mappings, expect_changes=expect_changes
         )
@@ -122,12 +122,12 @@ class CaptureStack(Stack):
             ],
         )
 
-    def _table(self, contract: Contract) -> dynamodb.Table:
-        keys = [dynamodb.Attribute(name=column.attribute, type=_key_type(column)) for column in contract.key_columns]
+    def _table(self, source: Source) -> dynamodb.Table:
+        keys = [dynamodb.Attribute(name=column.attribute, type=_key_type(column)) for column in source.key_columns]
         table = dynamodb.Table(
             self,
-            f"Table{contract.lake_name}",
-            table_name=self._settings.source_name(contract.table),
+            f"Table{source.name}",
+            table_name=self._settings.source_name(source.table),
             partition_key=keys[0],
             sort_key=keys[1] if len(keys) > 1 else None,
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
@@ -199,18 +199,18 @@ class CaptureStack(Stack):
         return function
 
     def _mapping(
-        self, contract: Contract, stream_arn: str, role: iam.Role, target: lambda_.IFunction
+        self, source: Source, stream_arn: str, role: iam.Role, target: lambda_.IFunction
     ) -> lambda_.EventSourceMapping:
         # For the preflight, which compares it with the table.
         # By their first letter, S, N and B are DynamoDB's own names of the types.
         key = [
             {"AttributeName": column.attribute, "AttributeType": _key_type(column).value[0]}
-            for column in contract.key_columns
+            for column in source.key_columns
         ]
         return self._map(
-            contract.lake_name,
+            source.name,
             stream_arn,
-            access.read_stream(stream_arn, contract.table),
+            access.read_stream(stream_arn, source.table),
             role,
             target,
             max_record_age_s=DEPLOYED.max_record_age_s,

@@ -21,8 +21,7 @@ from infra.findings import accept, acknowledge
 from infra.outputs import publish
 from infra.removal import removal_policy
 from infra.settings import LAYERS, AthenaEngine, Environment
-from medallion_assets.contracts.loader import Domain
-from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.loader import Domain, Source
 
 BRONZE_COLUMNS: Final = {
     "event_id": "string",
@@ -83,8 +82,8 @@ class LakeStack(Stack):
         accept(self.logs, CKV_AWS_18="access logs of the logs would log themselves", CKV_AWS_21=written_once)
         accept(self.results, CKV_AWS_21=written_once)
         databases = {layer: self._database(layer) for layer in LAYERS}
-        for contract in domain.tables:
-            self._bronze_table(contract, domain).add_resource_dependency(databases["bronze"])
+        for source in domain.sources.values():
+            self._bronze_table(source, domain).add_resource_dependency(databases["bronze"])
         self.workgroup = workgroup(
             self, settings, self.results, name=settings.prefix, scan_limit_gb=settings.athena.scan_limit_gb
         )
@@ -210,17 +209,17 @@ class LakeStack(Stack):
         database.apply_removal_policy(removal_policy(self._settings))
         return database
 
-    def _bronze_table(self, contract: Contract, domain: Domain) -> glue.CfnTable:
+    def _bronze_table(self, source: Source, domain: Domain) -> glue.CfnTable:
         """Bronze of one table as Athena sees it: the days are computed, so nothing crawls and nothing is registered."""
-        location = f"{self._settings.bronze}/{contract.table}"
+        location = f"{self._settings.bronze}/{source.table}"
         return glue.CfnTable(
             self,
-            f"Bronze{contract.lake_name}",
+            f"Bronze{source.name}",
             catalog_id=self.account,
             database_name=self._settings.database("bronze"),
             table_input=glue.CfnTable.TableInputProperty(
-                name=contract.lake_name,
-                description=f"Every captured change of {contract.table}, as sent",
+                name=source.name,
+                description=f"Every captured change of {source.table}, as sent",
                 table_type="EXTERNAL_TABLE",
                 parameters={
                     "EXTERNAL": "TRUE",

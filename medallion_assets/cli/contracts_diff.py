@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from medallion_assets.contracts.loader import Domain
+    from medallion_assets.contracts.model import Contract
     from medallion_assets.evolution.changes import Change
     from medallion_assets.infer.undeclared import Undeclared
 
@@ -69,17 +70,24 @@ def _against_commit(domain: Domain, revision: str) -> list[Change]:
 
     before = committed_domain(domain, revision)
     changes: list[Change] = []
+    renamed = set()
     for contract in domain.tables:
         name = contract.lake_name
         if (earlier := before.by_name.get(name)) is not None:
             changes += compare(name, declared_shape(earlier, before), declared_shape(contract, domain), contract)
-        elif (moved := before.by_source.get(contract.table)) is not None:
+        elif (moved := _only_contract(before, contract.table)) and _only_contract(domain, contract.table):
             changes.append(other_name(moved.lake_name, name))
+            renamed.add(moved.lake_name)
         else:
             changes.append(new_table(name))
-    sources = {contract.table for contract in domain.tables}
-    gone = [one for one in before.tables if one.lake_name not in domain.by_name and one.table not in sources]
-    return [*changes, *(no_contract(one.lake_name) for one in gone)]
+    gone = before.by_name.keys() - domain.by_name.keys() - renamed
+    return [*changes, *(no_contract(name) for name in sorted(gone))]
+
+
+def _only_contract(domain: Domain, table: str) -> Contract | None:
+    """Return the contract of a DynamoDB table; None if it has none, or one for each of its entities."""
+    source = domain.sources.get(table)
+    return source.contracts[0] if source is not None and len(source.contracts) == 1 else None
 
 
 def _against_lake(

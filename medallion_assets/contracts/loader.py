@@ -13,17 +13,20 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from medallion_assets.contracts.entity import can_both_match
 from medallion_assets.contracts.files import contract_files
 from medallion_assets.contracts.mistakes import Mistake, Mistakes
-from medallion_assets.contracts.model import Contract, DaysKept, Strict
+from medallion_assets.contracts.model import Column, Contract, DaysKept, Strict
+from medallion_assets.contracts.names import snake_case
 from medallion_assets.contracts.rule_value import typed_value
-from medallion_assets.contracts.types import ColumnType
+from medallion_assets.contracts.types import TAGS, ColumnType
 from medallion_assets.contracts.yaml_file import YamlFile, read_yaml
 from medallion_assets.errors import ContractError, SettingsError
 
@@ -62,6 +65,25 @@ class DomainFile(Strict):
 
 
 @dataclass(frozen=True)
+class Source:
+    """A DynamoDB table, and the contracts that read it: one, or one for each of its entities."""
+
+    table: str
+    contracts: tuple[Contract, ...]
+
+    @property
+    def name(self) -> str:
+        """What the table is called where it is one thing: the name of its contract, or its own if it has entities."""
+        first = self.contracts[0]
+        return first.lake_name if first.where is None else snake_case(self.table)
+
+    @property
+    def key_columns(self) -> tuple[Column, ...]:
+        """The columns of its key: hash, then range."""
+        return self.contracts[0].key_columns
+
+
+@dataclass(frozen=True)
 class Domain:
     """A loaded domain. In `tables`, every table comes after the tables that enrich it."""
 
@@ -77,9 +99,12 @@ class Domain:
         return {contract.lake_name: contract for contract in self.tables}
 
     @cached_property
-    def by_source(self) -> dict[str, Contract]:
-        """The contracts by DynamoDB table name."""
-        return {contract.table: contract for contract in self.tables}
+    def sources(self) -> dict[str, Source]:
+        """The DynamoDB tables by name."""
+        found: dict[str, list[Contract]] = {}
+        for contract in self.tables:
+            found.setdefault(contract.table, []).append(contract)
+        return {table: Source(table, tuple(contracts)) for table, contracts in found.items()}
 
     def days_kept(self, contract: Contract) -> int:
         """Return for how many days a contract's Silver table can be read as it was at the end of a day."""
@@ -154,7 +179,7 @@ def load_domain(name_or_path: str) -> Domain:
     if not mistakes and not paths:
         mistakes.append(f"{folder / 'tables'}: no contract; expected one YAML file per DynamoDB table")
     if not mistakes:
-        mistakes += _repeated_names(contracts)
+        mistakes += [*_repeated_names(contracts), *_shared_tables(contracts)]
     by_name = {contract.lake_name: contract for contract in contracts.values()}
     if not mistakes:
         for path, contract in contracts.items():
@@ -249,14 +274,37 @@ def _shown(value: Any) -> str:
 
 
 def _repeated_names(contracts: Mapping[Path, Contract]) -> Iterator[str]:
-    for field in ("table", "lake_name"):
-        first: dict[str, Path] = {}
-        for path, contract in contracts.items():
-            name = getattr(contract, field)
-            if name in first:
-                shown = "table" if field == "table" else "name"
-                yield f"{path}: {shown}: {name!r} is also the {shown} of {first[name]}; expected one each"
-            first[name] = path
+    first: dict[str, Path] = {}
+    for path, contract in contracts.items():
+        if (name := contract.lake_name) in first:
+            yield f"{path}: name: {name!r} is also the name of {first[name]}; expected one each"
+        first[name] = path
+
+
+def _shared_tables(contracts: Mapping[Path, Contract]) -> Iterator[str]:
+    """Yield the mistakes of contracts of one DynamoDB table: they need different items, and one key."""
+    for (first, one), (path, other) in combinations(contracts.items(), 2):
+        if one.table != other.table:
+            continue
+        if _key_attributes(one) != _key_attributes(other):
+            yield f"{path}: key: it is not that of {first}; {one.table!r} is one table and has one key"
+        elif one.where is None or other.where is None:
+            yield f"{path}: table: {one.table!r} is also that of {first}; expected `where` in both, or one contract"
+        elif can_both_match(one.where, other.where):
+            yield f"{path}: where: an item can also match that of {first}; expected an attribute that tells them apart"
+    named: dict[str, str] = {}
+    for contract in contracts.values():
+        name = contract.lake_name if contract.where is None else snake_case(contract.table)
+        if named.setdefault(name, contract.table) != contract.table:
+            yield (
+                f"{contract.table!r} and {named[name]!r} are both called {name!r} in Bronze's catalog; "
+                "give one of the contracts without `where` another name"
+            )
+
+
+def _key_attributes(contract: Contract) -> list[tuple[str, str]]:
+    """Return the attributes of a key with the tags of their types in DynamoDB."""
+    return [(column.attribute, TAGS[column.type.kind][0]) for column in contract.key_columns]
 
 
 def _broken_links(contract: Contract, by_name: Mapping[str, Contract]) -> Iterator[Mistake]:

@@ -30,6 +30,7 @@ from pydantic_core import CoreSchema
 
 from medallion_assets.capture.naming import require_folder_name
 from medallion_assets.contracts.dropped_files import FileOrder, file_mistakes
+from medallion_assets.contracts.entity import PatternText, TextPattern
 from medallion_assets.contracts.item_condition import ItemCondition, ItemConditionText
 from medallion_assets.contracts.key_part import Template, TemplateText, parse_template
 from medallion_assets.contracts.mistakes import Mistake, Mistakes, raise_all
@@ -342,12 +343,17 @@ def _column_of(attribute: object, spec: object) -> object:
 
 
 class Contract(Strict):
-    """One DynamoDB table: its source name, key, columns, rules and enrichment."""
+    """One DynamoDB table, or one entity in it: its source name, key, columns, rules and enrichment."""
 
     table: Annotated[str, AfterValidator(require_folder_name)] = Field(
         description="The DynamoDB table's name.", min_length=3, max_length=255
     )
     name: str = Field(default="", description="The table's name in the lake; snake_case of `table` when not said.")
+    where: dict[str, PatternText] | None = Field(
+        default=None,
+        description="Which items of the DynamoDB table are here, by attribute: a text, or its beginning with `*`.",
+        min_length=1,
+    )
     description: str = ""
     owner: Owner = Field(description="Who answers for the table: an e-mail address or `team:name`.")
     key: Key
@@ -439,6 +445,7 @@ class Contract(Strict):
             self.key,
             dict(self.columns),
             self.drop,
+            self.where,
             self.deleted_when,
             self.partition,
             self.enrich,
@@ -460,6 +467,7 @@ class Contract(Strict):
                 for attribute, spec in (by_attribute.items() if isinstance(by_attribute, Mapping) else ())
             },
             drop=_read(tuple[str, ...], written.get("drop", ())) or (),
+            where=_read(dict[str, PatternText], written.get("where")),
             deleted_when=_read(ItemConditionText, written.get("deleted_when")),
             partition=_read(tuple[PartitionField, ...], written.get("partition", ())) or (),
             enrich=_read(tuple[Enrichment, ...], written.get("enrich", ())) or (),
@@ -502,6 +510,7 @@ class _Parts:
     key: Key | None
     columns: Mapping[str, Column | None]
     drop: Sequence[str]
+    where: Mapping[str, TextPattern] | None
     deleted_when: ItemCondition | None
     partition: Sequence[PartitionField]
     enrich: Sequence[Enrichment]
@@ -516,6 +525,11 @@ class _Parts:
     def attributes(self) -> set[str]:
         """The attributes that become columns."""
         return {label if column is None else column.attribute for label, column in self.columns.items()}
+
+    @property
+    def known(self) -> set[str]:
+        """The attributes that the file says something about."""
+        return {*self.attributes, *self.drop, *self.retired}
 
     @property
     def complete(self) -> bool:
@@ -535,6 +549,7 @@ def _mistakes(parts: _Parts) -> Iterator[Mistake]:
     yield from _name_mistakes(parts)
     yield from past_mistakes(parts.columns, parts.retired)
     yield from _key_mistakes(parts)
+    yield from _where_mistakes(parts)
     yield from _deletion_mistakes(parts)
     yield from _partition_mistakes(parts)
     yield from _sharing_mistakes(parts)
@@ -560,13 +575,23 @@ def _key_mistakes(parts: _Parts) -> Iterator[Mistake]:
         yield Mistake(("key",), "hash and range are the same attribute")
 
 
+def _where_mistakes(parts: _Parts) -> Iterator[Mistake]:
+    if parts.where is not None and parts.name == "":
+        yield Mistake(("name",), "missing; a contract with `where` says its own name in the lake")
+    for attribute in parts.where or ():
+        if attribute not in parts.known:
+            yield Mistake(
+                ("where", attribute), f"{attribute!r} is neither in columns nor in drop; correct the name, or drop it"
+            )
+
+
 def _deletion_mistakes(parts: _Parts) -> Iterator[Mistake]:
     if parts.deleted_when is None:
         return
     attribute, place = parts.deleted_when.attribute, ("deleted_when",)
     if parts.key is not None and attribute in (parts.key.hash, parts.key.range):
         yield Mistake(place, f"{attribute!r} is of the key, which never changes; expected another attribute")
-    elif attribute not in {*parts.attributes, *parts.drop, *parts.retired}:
+    elif attribute not in parts.known:
         yield Mistake(place, f"{attribute!r} is neither in columns nor in drop; correct the name, or drop it")
 
 

@@ -24,7 +24,8 @@ from medallion_assets.defs.resources import MedallionResource, resource_of
 DESCRIPTIONS: Final = {
     "keys": "Every key is in the table once and is never null.",
     "columns": "The table has exactly the declared columns and types.",
-    "bronze_counts": "Every row of a batch is redelivered, merged, superseded, unchanged, quarantined or dropped.",
+    "bronze_counts": "Every row of a batch is redelivered, merged, superseded, unchanged, quarantined, dropped or of "
+    "another entity.",
     "quarantine_rate": "The share of the batch's changes that break the contract is within what the contract allows.",
     "quarantine": "No change is open in quarantine.",
     "row_rules": "Rows keep those rules of the contract that only warn.",

@@ -99,7 +99,7 @@ def _compact_bronze_step(domain: Domain, names: Names) -> dg.OpDefinition:
         with translate_errors(context):
             done = compact_all(
                 resource_of(context, names).bronze_store(),
-                [contract.table for contract in domain.tables],
+                list(domain.sources),
                 now=utc_now(),
                 elapsed=lambda: timedelta(seconds=time.monotonic() - began),
             )
@@ -109,7 +109,7 @@ def _compact_bronze_step(domain: Domain, names: Names) -> dg.OpDefinition:
             sum(one.objects for one in done.values()),
             sum(one.removed for one in done.values()),
             sum(one.finished for one in done.values()),
-            len(domain.tables),
+            len(domain.sources),
         )
 
     return compact_bronze

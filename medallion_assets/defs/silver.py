@@ -142,8 +142,8 @@ def _row_count(lake: "Lake", name: str) -> dict[str, int]:
 
 
 def _totals(done: "Sequence[BatchResult]") -> dict[str, Any]:
-    counts = ("rows_in", "redelivered", "merged", "superseded", "unchanged", "quarantined", "dropped", "resolved")
-    changes = ("inserted", "updated", "deleted", "enriched")
+    counts = ("rows_in", "redelivered", "merged", "superseded", "unchanged", "quarantined", "dropped", "other_entities")
+    changes = ("resolved", "inserted", "updated", "deleted", "enriched")
     totals = {name: sum(getattr(result, name) for result in done) for name in (*counts, *changes)}
     totals["objects"] = sum(len(result.objects) for result in done)
     last = done[-1].snapshot_id if done else None

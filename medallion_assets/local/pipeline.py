@@ -96,7 +96,7 @@ def start_pipeline(domain: Domain, folder: Path, owned: Owned, *, dagster_port: 
 def _start_poller(domain: Domain, settings: Settings, folder: Path, owned: Owned) -> Child:
     places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint)]
     names = settings.source_names()
-    sources = [(contract.table, names.in_dynamodb(contract.table)) for contract in domain.tables]
+    sources = [(table, names.in_dynamodb(table)) for table in domain.sources]
     tables = [table if table == source else f"{table}={source}" for table, source in sources]
     command = [sys.executable, "-m", "medallion_assets.capture.poller", *places, *tables]
     return owned.start("the stream poller", command, log=folder / "poller.log")

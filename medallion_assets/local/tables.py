@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 def create_tables(client: DynamoDBClient, domain: Domain) -> None:
     """Create every table of the domain, with a stream of both images."""
-    for contract in domain.tables:
-        keys = list(zip(contract.key_columns, ("HASH", "RANGE"), strict=False))
+    for source in domain.sources.values():
+        keys = list(zip(source.key_columns, ("HASH", "RANGE"), strict=False))
         client.create_table(
-            TableName=contract.table,
+            TableName=source.table,
             AttributeDefinitions=[
                 {"AttributeName": column.attribute, "AttributeType": _key_type(column)} for column, _ in keys
             ],

@@ -42,7 +42,7 @@ class Traffic:
         self._tables = {name: domain.by_name[name] for name in workload.tables}
         self._generator = Generator(domain, workload, seed=seed, start=datetime.now(UTC))
         self._writer = Writer(self._client, names)
-        sources = [contract.table for contract in self._tables.values()]
+        sources = sorted({contract.table for contract in self._tables.values()})
         self._redelivery = Redelivery(store, sources, share=float(workload.redelivered), seed=seed, names=names)
 
     @classmethod

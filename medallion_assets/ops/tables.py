@@ -39,7 +39,7 @@ class OpsTable:
     """
 
     name: str
-    key: str
+    key: tuple[str, ...]
     order_by: str
     columns: tuple[OpsColumn, ...]
     partition_by: tuple[tuple[str, str], ...] = ()
@@ -72,7 +72,8 @@ def _required(name: str, type_: Type, meaning: str) -> OpsColumn:
 
 LEDGER: Final = OpsTable(
     "ledger",
-    key="object",
+    # Each contract of a DynamoDB table has a row of an object.
+    key=("table_name", "object"),
     order_by="recorded_at",
     # Object names begin with the time: with one file per table, bounds are a span of time and a merge reads the newest.
     partition_by=(("table_name", "identity"),),
@@ -101,7 +102,7 @@ LEDGER: Final = OpsTable(
 
 GAPS: Final = OpsTable(
     "gaps",
-    key="gap",
+    key=("gap",),
     order_by="detected_at",
     columns=(
         _required("gap", "string", "`<table>/<kind>/<subject>`: a gap that is detected twice has one row"),
@@ -119,7 +120,7 @@ GAPS: Final = OpsTable(
 HEALTH: Final = OpsTable(
     "health",
     # The key begins with the time, so that a merge into a long table reads none of its files.
-    key="id",
+    key=("id",),
     order_by="observed_at",
     partition_by=(("observed_at", "month"),),
     columns=(
@@ -156,7 +157,7 @@ HEALTH: Final = OpsTable(
 
 CHECKS: Final = OpsTable(
     "checks",
-    key="id",
+    key=("id",),
     order_by="observed_at",
     partition_by=(("observed_at", "month"),),
     columns=(
@@ -176,7 +177,7 @@ CHECKS: Final = OpsTable(
 
 RECONCILIATIONS: Final = OpsTable(
     "reconciliations",
-    key="reconciliation",
+    key=("reconciliation",),
     order_by="ended_at",
     columns=(
         _required("reconciliation", "string", "`<run_id>/<table_name>`"),
@@ -201,7 +202,7 @@ RECONCILIATIONS: Final = OpsTable(
 
 REPAIRS: Final = OpsTable(
     "repairs",
-    key="event_id",
+    key=("event_id",),
     order_by="repaired_at",
     columns=(
         _required("event_id", "string", "`_event_id` of the row in Silver once the amendment is merged"),

@@ -50,14 +50,14 @@ def upsert_planned(lake: Lake, table: OpsTable, plan: Callable[[Mapping[str, str
     """
 
     def write_once() -> None:
-        stored = lake.ensure(OPS, table.name, table.schema, key=[table.key], partition_by=table.partition_by)
+        stored = lake.ensure(OPS, table.name, table.schema, key=table.key, partition_by=table.partition_by)
         planned_on = stored.metadata.current_snapshot_id
         change = plan(stored.properties)
         staged = stage_merge(
             lake,
             stored,
             pa.Table.from_pylist([dict(row) for row in change.rows], schema=table.schema),
-            key=[table.key],
+            key=table.key,
             rewrite_equal=True,
             order_by=[table.order_by],
         )

@@ -83,7 +83,8 @@ class Difference:
     """One confirmed difference.
 
     - key: the values of the key, as text
-    - item: the source's item in DynamoDB JSON; None if there is none. A soft-deleted one is here, too
+    - item: the source's item in DynamoDB JSON; None if there is none. One that is soft-deleted or of another
+      entity is here, too
     - source: the row that Silver should have; None if it should have none, empty if Silver lacks the row
     - lake: the row that Silver has; None if there is none
     - newest: the version of the newest change of the key that was merged (when its stream was created, and its sequence

@@ -55,7 +55,8 @@ def amendment(
     It has no creation time: nobody knows when the change happened.
     """
     keys = _keys(contract, difference, key_tags)
-    # An item that is there and should have no row is soft-deleted: its image says so.
+    # An item that is there and should have no row is soft-deleted or of another entity, and its image says so. All
+    # contracts of the table read the amendment.
     event_name = "MODIFY" if difference.kind == "extra" and difference.item is not None else _EVENTS[difference.kind]
     return Row(
         event_id=event_id,

@@ -45,7 +45,7 @@ SMALLEST_BATCH_CHANGES: Final = 100
 class Batch:
     """What is audited of a batch.
 
-    - rows_in ... dropped: its counts, as in BatchResult; `rows_in` is counted from the Bronze objects themselves
+    - rows_in ... other_entities: its counts, as in BatchResult; `rows_in` is counted from the Bronze objects themselves
     - rows: the rows that it staged, or merged
     - deletions: the deletions that it staged, or merged, with key and version
     - rejected: the changes that it brings to quarantine, as `decode` returns them
@@ -62,6 +62,7 @@ class Batch:
     unchanged: int
     quarantined: int
     dropped: int
+    other_entities: int
     rows: pa.Table
     deletions: pa.Table
     rejected: pa.Table
@@ -262,6 +263,7 @@ class Audit:
             "unchanged": batch.unchanged,
             "quarantined": batch.quarantined,
             "dropped": batch.dropped,
+            **({"other_entities": batch.other_entities} if self._contract.where is not None else {}),
         }
         return CheckResult(
             "bronze_counts",
@@ -274,7 +276,7 @@ class Audit:
 
     def _check_quarantine_rate(self, batch: Batch) -> CheckResult:
         rule = self._contract.rules.quarantine_share
-        changes = batch.rows_in - batch.redelivered
+        changes = batch.rows_in - batch.redelivered - batch.other_entities
         share = Decimal(batch.quarantined) / max(changes, 1)
         return CheckResult(
             "quarantine_rate",

@@ -46,6 +46,7 @@ from medallion_assets.silver.table import (
     EVENT_ID,
     IS_DELETION,
     OBJECTS,
+    OF_NO_ENTITY,
     POSITION,
     ROW_COUNT,
     RUN_ID,
@@ -72,6 +73,7 @@ _COUNTS: Final = (
     "unchanged",
     "quarantined",
     "dropped",
+    "other_entities",
     "resolved",
     "inserted",
     "updated",
@@ -84,7 +86,7 @@ _COUNTS: Final = (
 class BatchResult:
     """The result of one batch.
 
-    rows_in = redelivered + merged + superseded + unchanged + quarantined + dropped, and
+    rows_in = redelivered + merged + superseded + unchanged + quarantined + dropped + other_entities, and
     merged = inserted + updated + deleted.
 
     - objects: the Bronze objects of the batch
@@ -94,6 +96,7 @@ class BatchResult:
     - unchanged: changes that were merged already
     - quarantined: changes that break the contract
     - dropped: changes that somebody has dropped from quarantine
+    - other_entities: changes of items of the DynamoDB table that are not of the contract's entity
     - deleted: deletions, also of keys that the table did not have
     - resolved: changes that were open in quarantine and are not any more; not in rows_in
     - enriched: rows of the table that got new values without a change of their own, of a row that they refer to or of
@@ -112,6 +115,7 @@ class BatchResult:
     unchanged: int
     quarantined: int
     dropped: int
+    other_entities: int
     resolved: int
     inserted: int
     updated: int
@@ -248,6 +252,7 @@ class Merger:
             AUDITED_AT: self.now.isoformat(),
             **_latest_stream(table, changes),
             **contents,
+            **self._of_no_entity(table, changes),
         }
         if deletions is not None:
             record_tombstones(self.lake, self.contract, deletions, run_id=self.run_id)
@@ -269,6 +274,12 @@ class Merger:
             ).resolved
         log.info("silver.%s: published: %s", self.contract.lake_name, result.counts)
         return replace(result, published=True, resolved=resolved)
+
+    def _of_no_entity(self, table: Table, changes: Changes) -> dict[str, str]:
+        """Return the property OF_NO_ENTITY after a batch; a day that is merged again was counted before."""
+        if self.whole or not changes.of_no_entity:
+            return {}
+        return {OF_NO_ENTITY: str(int(table.properties.get(OF_NO_ENTITY, 0)) + changes.of_no_entity)}
 
     def _plan(
         self,
@@ -372,6 +383,7 @@ class Merger:
             unchanged=plan.unchanged + staged.unchanged + deletions - deleted,
             quarantined=changes.quarantined,
             dropped=changes.dropped,
+            other_entities=changes.other_entities,
             resolved=0,
             inserted=inserted,
             updated=updated,
@@ -419,6 +431,7 @@ class Merger:
             unchanged=result.unchanged,
             quarantined=result.quarantined,
             dropped=result.dropped,
+            other_entities=result.other_entities,
             rows=rows,
             deletions=staged.removals if staged.removals is not None else rows.slice(0, 0),
             rejected=changes.newly_rejected,

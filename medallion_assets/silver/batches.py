@@ -94,7 +94,8 @@ def _fill(merger: Merger, table: Table | None) -> Iterator[BatchResult]:
 def _merge(merger: Merger, store: BronzeStore, names: list[str], *, may_advance: bool) -> Iterator[BatchResult]:
     if not names and (result := merger.merge(merger.no_changes, advance=lambda position: position)) is not None:
         yield result
-    with closing(read_changes(merger.lake, store, merger.contract, names, whole=merger.whole)) as batches:
+    reading = read_changes(merger.lake, store, merger.contract, merger.domain, names, whole=merger.whole)
+    with closing(reading) as batches:
         for changes in batches:
             link_objects(changes.objects)
 

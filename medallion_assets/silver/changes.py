@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 from medallion_assets.bronze import chunks
 from medallion_assets.bronze.chunks import Chunk, read_chunks, require_json
 from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.loader import Domain, Source
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CorruptObject
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.decode import Decoded, decode
+from medallion_assets.silver.membership import count_of_no_entity
 from medallion_assets.silver.quarantine import bronze_rows, compare_with_silver, read_statuses
 from medallion_assets.silver.table import CAPTURED_AT, DROPPED, EVENT_ID, OPEN, VERSION
 
@@ -48,6 +50,8 @@ class Changes:
     - rejected: the changes that break the contract
     - newly_rejected: those of `rejected` that count for this batch; the others were delivered and counted before
     - dropped: how many changes somebody has dropped from quarantine; they are neither valid nor rejected
+    - other_entities: how many rows are changes of items that are not of the contract's entity
+    - of_no_entity: how many of these are of items that are of no contract's entity
     - any_open: whether some of `rows` are open in quarantine
     """
 
@@ -57,6 +61,8 @@ class Changes:
     rejected: pa.Table
     newly_rejected: pa.Table
     dropped: int = 0
+    other_entities: int = 0
+    of_no_entity: int = 0
     any_open: bool = False
 
     @classmethod
@@ -73,11 +79,11 @@ class Changes:
     @property
     def redelivered(self) -> int:
         """How many of `rows_in` deliver a change again: one of this batch, or a rejected one that was known before."""
-        return self.rows_in - int(self.rows.num_rows) - self.quarantined - self.dropped
+        return self.rows_in - int(self.rows.num_rows) - self.quarantined - self.dropped - self.other_entities
 
 
 def read_changes(
-    lake: Lake, store: BronzeStore, contract: Contract, names: Sequence[str], *, whole: bool
+    lake: Lake, store: BronzeStore, contract: Contract, domain: Domain, names: Sequence[str], *, whole: bool
 ) -> Generator[Changes]:
     """Decode the objects of `store`, in the given order, in batches of bounded size.
 
@@ -89,6 +95,7 @@ def read_changes(
     Close the iterator: in one process only one that yields large batches goes on at a time.
     """
     parts: list[_Part] = []
+    source = domain.sources[contract.table]
     with lake.duckdb() as connection, ExitStack() as turn:
         waited = False
         try:
@@ -96,7 +103,7 @@ def read_changes(
                 if chunk.rows.nbytes > SMALL_BYTES and not waited:
                     turn.enter_context(_large_batches)
                     waited = True
-                parts.append(_decode(connection, store, contract, chunk))
+                parts.append(_decode(connection, store, contract, source, chunk))
                 del chunk  # a merge needs the memory
                 if _is_full(parts):
                     yield _changes(connection, lake, contract, parts, whole=whole)
@@ -111,11 +118,16 @@ def read_changes(
 
 @dataclass(frozen=True)
 class _Part:
-    """One chunk, decoded: the names of its objects, the number of its rows, and each of its changes once."""
+    """One chunk, decoded: the names of its objects, the number of its rows, and each of its changes once.
+
+    `other_entities` and `of_no_entity` are as in Changes.
+    """
 
     names: tuple[str, ...]
     rows_in: int
     decoded: Decoded
+    other_entities: int
+    of_no_entity: int
 
 
 def _is_full(parts: Sequence[_Part]) -> bool:
@@ -123,10 +135,15 @@ def _is_full(parts: Sequence[_Part]) -> bool:
     return decoded_bytes >= MAX_DECODED_BYTES or sum(len(part.names) for part in parts) >= chunks.MAX_OBJECTS
 
 
-def _decode(connection: duckdb.DuckDBPyConnection, store: BronzeStore, contract: Contract, chunk: Chunk) -> _Part:
+def _decode(
+    connection: duckdb.DuckDBPyConnection, store: BronzeStore, contract: Contract, source: Source, chunk: Chunk
+) -> _Part:
     delivered = _first_deliveries(connection, chunk.rows, ["event_id", "stream_arn", "sequence_number"], "captured_at")
     try:
-        return _Part(chunk.names, chunk.rows.num_rows, decode(connection, delivered, contract))
+        decoded = decode(connection, delivered, contract)
+        others = delivered.num_rows - decoded.rows.num_rows - decoded.rejected.num_rows
+        of_none = count_of_no_entity(connection, delivered, source) if others else 0
+        return _Part(chunk.names, chunk.rows.num_rows, decoded, others, of_none)
     except duckdb.InvalidInputException:
         require_json(delivered, store)
         raise
@@ -161,6 +178,8 @@ def _changes(
         rejected,
         newly_rejected=counted,
         dropped=delivered - rows.num_rows - rejected.num_rows,
+        other_entities=sum(part.other_entities for part in parts),
+        of_no_entity=sum(part.of_no_entity for part in parts),
         any_open=_with(rows, EVENT_ID, still_open).num_rows > 0,
     )
 

@@ -7,6 +7,10 @@ A row can be merged if it has a key that fits its types. Unless it is a deletion
 and it must break no blocking row rule. Of a deletion, only the key and the meta columns are not null. A change after
 which an item is soft-deleted is a deletion, too.
 
+If the contract is of one entity of its DynamoDB table (`where`), only changes count whose item is of the entity, or was
+until that change. A change after which it is not any more is a deletion. Where the item before a change is not known
+(an amendment has none), its key decides whether it may have been of the entity.
+
 If the contract keeps expired rows, an expiry by DynamoDB's time to live is not a deletion but the item as it was last,
 with EXPIRED_AT. So it is ordered like every other change of its key.
 
@@ -31,7 +35,7 @@ from medallion_assets.lake.duck import apart_by_case, identifier, literal
 from medallion_assets.silver import source_format
 from medallion_assets.silver.attribute_value import MACROS, has_struct, has_undeclared, is_broken, structure, value
 from medallion_assets.silver.json_text import holds_json, plain_column
-from medallion_assets.silver.membership import is_soft_deleted
+from medallion_assets.silver.membership import has_key_of_entity, is_of_entity, is_soft_deleted
 from medallion_assets.silver.table import DELETED_BY, EXPIRED_AT, IS_DELETION, VERSION, meta_columns
 
 # How much of a value a reason quotes; the quarantine row has the whole image.
@@ -51,7 +55,7 @@ _BY_TTL = """(coalesce(json_extract_string(user_identity, '$.principalId') = 'dy
         AND json_extract_string(user_identity, '$.type') = 'Service', FALSE))"""
 
 # Who deleted an item. Only an amendment has a plus sign in its number (capture.sequence).
-_DELETED_BY = f"""CASE WHEN event_name <> 'REMOVE' THEN 'soft_delete' WHEN {_BY_TTL} THEN 'ttl'
+_DELETED_BY = f"""CASE WHEN event_name <> 'REMOVE' THEN if(moved, 'moved', 'soft_delete') WHEN {_BY_TTL} THEN 'ttl'
         WHEN contains(sequence_number, '+') THEN 'repair' ELSE 'user' END"""
 
 
@@ -60,7 +64,7 @@ _UNDECLARED = f"left(array_to_string(json_keys(_extra), ', '), {_QUOTED_CHARACTE
 
 @dataclass(frozen=True)
 class Decoded:
-    """The rows of a Bronze table, split in two.
+    """The rows of a Bronze table, split in two, without those of other entities.
 
     - rows: those that can be merged, with the contract's columns, `meta_columns`, `_is_deletion` and `_deleted_by`,
       which is null for a change that is no deletion
@@ -150,8 +154,8 @@ def decode_sql(contract: Contract) -> str:
         expired_at = f"CASE WHEN expired THEN coalesce(_changed_at, _captured_at) END AS {EXPIRED_AT},\n    "
     return f"""
 WITH items AS ({_items(contract)}),
-images AS (SELECT *, item_removed OR {is_soft_deleted(contract, "item")} AS removed,
-    CASE WHEN removed THEN keys ELSE item END AS image FROM items),
+images AS (SELECT *, item_removed OR moved OR {is_soft_deleted(contract, "item")} AS removed,
+    CASE WHEN removed THEN keys ELSE item END AS image FROM ({_of_entity(contract)})),
 transformed AS (SELECT *,
     {transformed} FROM images),
 {cut}
@@ -183,6 +187,16 @@ def _items(contract: Contract) -> str:
     return f"""SELECT *, event_name = 'REMOVE' AND {_BY_TTL} AS expired,
     event_name = 'REMOVE' AND NOT expired AS item_removed,
     CASE WHEN expired THEN old_image ELSE new_image END AS item FROM bronze"""
+
+
+def _of_entity(contract: Contract) -> str:
+    """Return a SELECT of the `items` that concern the contract's entity; `moved`: the item is of another one now."""
+    if contract.where is None:
+        return "SELECT *, FALSE AS moved FROM items"
+    return f"""SELECT *, item IS NOT NULL AND NOT ({is_of_entity(contract, "item")}) AS moved FROM items
+    WHERE ({has_key_of_entity(contract, "keys")}) AND (NOT moved AND NOT item_removed
+        OR old_image IS NULL AND (event_name <> 'INSERT' OR item IS NULL)
+        OR old_image IS NOT NULL AND ({is_of_entity(contract, "old_image")}))"""
 
 
 def _stream_times(connection: duckdb.DuckDBPyConnection, stream_arns: pa.ChunkedArray) -> pa.Array:

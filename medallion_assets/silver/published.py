@@ -71,7 +71,9 @@ def audit_published(
             now=now,
         )
         objects = _last_objects(table) if BATCH_CHECKS & set(names) else []
-        batch = _read_batch(connection, lake, store, contract, objects) if objects else _no_batch(schema)
+        batch = (
+            _read_batch(connection, lake, store, contract, domain, objects=objects) if objects else _no_batch(schema)
+        )
         results, _ = audit.run(batch, RowCounts.read(table.properties.get(ROW_COUNT)))
     return [result for result in results if result.name in names]
 
@@ -90,10 +92,12 @@ def _read_batch(
     lake: Lake,
     store: BronzeStore,
     contract: Contract,
+    domain: Domain,
+    *,
     objects: Sequence[str],
 ) -> Batch:
     """Return the batch of these objects: `merged` is the number of its newest valid changes, one per key."""
-    read = list(read_changes(lake, store, contract, objects, whole=True))
+    read = list(read_changes(lake, store, contract, domain, objects, whole=True))
     valid = pa.concat_tables([changes.rows for changes in read])
     rejected = pa.concat_tables([changes.rejected for changes in read])
     newest = latest(connection, valid, contract.key_names)
@@ -107,6 +111,7 @@ def _read_batch(
         unchanged=0,
         quarantined=rejected.num_rows,
         dropped=sum(changes.dropped for changes in read),
+        other_entities=sum(changes.other_entities for changes in read),
         rows=_not_deleted_since(connection, lake, contract, rows),
         deletions=deletions,
         rejected=rejected,
@@ -134,6 +139,7 @@ def _no_batch(schema: pa.Schema) -> Batch:
         unchanged=0,
         quarantined=0,
         dropped=0,
+        other_entities=0,
         rows=schema.empty_table(),
         deletions=schema.empty_table(),
         rejected=schema.empty_table(),

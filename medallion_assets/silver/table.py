@@ -41,6 +41,9 @@ ROW_COUNT: Final = "medallion.row-count"
 AUDITED_AT: Final = "medallion.audited-at"
 # When the latest stream was created that a merged change came from.
 STREAM: Final = "medallion.stream-created-at"
+# How many changes that were merged were of items that no contract of the DynamoDB table matches. A change that is
+# delivered twice may count twice.
+OF_NO_ENTITY: Final = "medallion.changes-of-no-entity"
 # Followed by the name of a referenced table: the snapshot of it that the enriched columns were copied from.
 ENRICHED_FROM: Final = "medallion.enriched-from."
 # Followed by the same name: the columns that were copied, new column -> column there, as JSON.
@@ -121,8 +124,8 @@ def deleted_schema(contract: Contract) -> pa.Schema:
     - STREAM_CREATED_AT, SEQUENCE, EVENT_ID: the change that deleted the key
     - CHANGED_AT: when the key was deleted at the source; null if a repair found that it is gone
     - CAPTURED_AT: when the deletion was captured
-    - DELETED_BY: 'user', 'ttl' (DynamoDB's time to live), 'soft_delete' (an item that `deleted_when` calls deleted) or
-      'repair'
+    - DELETED_BY: 'user', 'ttl' (DynamoDB's time to live), 'soft_delete' (an item that `deleted_when` calls deleted),
+      'moved' (an item that `where` does not match any more) or 'repair'
     """
     key = [pa.field(column.name, column.type.arrow(), nullable=False) for column in contract.key_columns]
     meta = [META_COLUMNS.field(name) for name in (*VERSION, EVENT_ID, CHANGED_AT, CAPTURED_AT)]

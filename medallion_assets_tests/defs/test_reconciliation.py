@@ -29,7 +29,7 @@ def test_every_table_is_compared_and_a_difference_fails_its_check(
     client = boto3.client("dynamodb")
     domain = load_domain("ecommerce")
     create_tables(client, domain)
-    prod = domain.by_source["Customers"].model_copy(update={"table": "prod-Customers"})
+    prod = domain.sources["Customers"].contracts[0].model_copy(update={"table": "prod-Customers"})
     create_tables(client, replace(domain, tables=(prod,)))
     monkeypatch.setenv("MEDALLION_SOURCE_TABLES", "Customers=prod-Customers")
     for key in ("c1", "c2"):

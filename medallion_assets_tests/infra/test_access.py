@@ -16,7 +16,7 @@ from medallion_assets.reconciliation import scan
 from medallion_assets_tests.infra.assembly import Assembly, Template
 
 DOMAIN = load_domain("ecommerce")
-SOURCES = sorted(DOMAIN.by_source)
+SOURCES = sorted(DOMAIN.sources)
 TABLES = sorted(DOMAIN.by_name)
 MARTS = ["daily_sales_by_region", "key_metrics", "product_performance"]
 UNNAMEABLE = {

@@ -18,19 +18,19 @@ DOMAIN = load_domain("ecommerce")
 
 def test_made_tables_have_streams_of_both_images_and_point_in_time_recovery(dev: Assembly) -> None:
     tables = {table["TableName"]: table for table in dev["Capture"].properties("AWS::DynamoDB::Table")}
-    assert set(tables) == set(DOMAIN.by_source)
+    assert set(tables) == set(DOMAIN.sources)
     for name, table in tables.items():
         assert table["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
         assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
         assert table["BillingMode"] == "PAY_PER_REQUEST"
         assert table["SSESpecification"] == {"SSEEnabled": True}
-        assert table["KeySchema"] == [{"AttributeName": DOMAIN.by_source[name].key.hash, "KeyType": "HASH"}]
+        assert table["KeySchema"] == [{"AttributeName": DOMAIN.sources[name].contracts[0].key.hash, "KeyType": "HASH"}]
 
 
 def test_existing_tables_are_left_alone(prod: Assembly) -> None:
     assert not prod["Capture"].resources("AWS::DynamoDB::Table")
     sources = {mapping["EventSourceArn"] for mapping in prod["Capture"].properties("AWS::Lambda::EventSourceMapping")}
-    assert {source.split("/")[1] for source in sources} == set(DOMAIN.by_source)
+    assert {source.split("/")[1] for source in sources} == set(DOMAIN.sources)
 
 
 def test_every_table_has_a_mapping_with_the_settings_that_the_histories_play(assembly: Assembly) -> None:
@@ -179,13 +179,13 @@ def test_alarms_of_the_function(assembly: Assembly) -> None:
         assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert (alarm["Period"], alarm["EvaluationPeriods"] <= 5) == (60, True)
-    assert set(found) == {f"{kind}-{table}" for kind in ("given-up", "polling") for table in DOMAIN.by_source}
+    assert set(found) == {f"{kind}-{table}" for kind in ("given-up", "polling") for table in DOMAIN.sources}
 
 
 def test_records_that_are_set_aside_or_given_up_page_for_each_incident(assembly: Assembly) -> None:
     """A count of what is new goes back to nothing, so the next incident is a new alarm; a level would stay."""
     found = alarms(assembly)
-    for name in ("dead-letters", *(f"given-up-{table}" for table in DOMAIN.by_source)):
+    for name in ("dead-letters", *(f"given-up-{table}" for table in DOMAIN.sources)):
         alarm = found[name]
         assert (alarm["Statistic"], alarm["EvaluationPeriods"], alarm["TreatMissingData"]) == ("Sum", 1, "notBreaching")
         assert alarm["MetricName"] in {DEAD_LETTERS, "OnFailureDestinationDeliveredEventCount"}
@@ -193,11 +193,11 @@ def test_records_that_are_set_aside_or_given_up_page_for_each_incident(assembly:
 
 def test_a_stream_that_nobody_reads_pages(assembly: Assembly) -> None:
     """Lambda counts 0 for a poll that finds nothing, and sends no metric for a mapping that is disabled."""
-    for table, contract in DOMAIN.by_source.items():
+    for table, source in DOMAIN.sources.items():
         alarm = alarms(assembly)[f"polling-{table}"]
         (of,) = alarm["Dimensions"]
         assert of["Name"] == "EventSourceMappingUUID"
-        assert of["Value"]["Ref"].startswith(f"Mapping{contract.lake_name}")
+        assert of["Value"]["Ref"].startswith(f"Mapping{source.name}")
         assert (alarm["MetricName"], alarm["Statistic"]) == ("PolledEventCount", "Sum")
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 0)
         assert alarm["TreatMissingData"] == "breaching"

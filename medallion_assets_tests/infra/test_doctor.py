@@ -30,7 +30,7 @@ def test_each_mapping_says_the_key_of_its_contract(dev: Assembly, prod: Assembly
     tables = existing_tables(read_assembly(prod.folder))
     assert len(tables) == len(domain.tables)
     for stream, mapping in tables.items():
-        contract = domain.by_source[stream.partition(":table/")[2].partition("/")[0]]
+        contract = domain.sources[stream.partition(":table/")[2].partition("/")[0]].contracts[0]
         assert [part["AttributeName"] for part in mapping.metadata[KEY]] == [
             column.attribute for column in contract.key_columns
         ]

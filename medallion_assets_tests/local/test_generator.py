@@ -95,7 +95,7 @@ def test_every_write_is_one_that_an_application_could_make(name: str, seed: int)
 def test_values_fit_the_types_of_the_contract(name: str, seed: int) -> None:
     domain, _ = DOMAINS[name]
     for change in changes(name, seed, 200):
-        contract = domain.by_source[change.table]
+        contract = domain.sources[change.table].contracts[0]
         for attribute, value in change.attributes.items():
             column = contract.columns.get(attribute)
             if column is None:

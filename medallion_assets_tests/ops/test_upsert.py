@@ -28,14 +28,14 @@ VALUES: dict[str, Any] = {
 
 def row(table: OpsTable, key: str, **values: Any) -> dict[str, Any]:
     """A row with a value in every column."""
-    return {column.name: VALUES[column.type] for column in table.columns} | {table.key: key} | values
+    return {column.name: VALUES[column.type] for column in table.columns} | {table.key[-1]: key} | values
 
 
 def stored(lake: Lake, table: OpsTable) -> list[dict[str, Any]]:
     with lake.duckdb() as connection:
         scan = lake.scan_sql(lake.table(OPS, table.name), None)
         rows: list[dict[str, Any]] = (
-            connection.execute(f"FROM {scan} ORDER BY {table.key}").to_arrow_table().to_pylist()
+            connection.execute(f"FROM {scan} ORDER BY {table.key[-1]}").to_arrow_table().to_pylist()
         )
     return rows
 

@@ -59,7 +59,7 @@ class Source:
             self._hear(table, key, None)
 
     def _hear(self, table: str, item: Item, new: Item | None) -> None:
-        key = DOMAIN.by_source[table].key.hash
+        key = DOMAIN.sources[table].contracts[0].key.hash
         self.bench.put(record(table, next(self._numbers), {key: item[key]}, new))
 
     def pipeline(self) -> None:

@@ -66,7 +66,9 @@ def audited(
     table = bench.lake.table(SILVER, "things")
     with bench.lake.duckdb() as connection:
         rows = connection.execute(f"SELECT * FROM {bench.lake.scan_sql(table, None)}").to_arrow_table()
-        counts = dict.fromkeys(["redelivered", "superseded", "unchanged", "quarantined", "dropped"], 0)
+        counts = dict.fromkeys(
+            ["redelivered", "superseded", "unchanged", "quarantined", "dropped", "other_entities"], 0
+        )
         staged = {"rows_in": rows.num_rows, "merged": rows.num_rows, "rows": rows}
         staged |= {"deletions": rows.slice(0, 0), "rejected": rows.slice(0, 0)}
         audit = Audit(

@@ -68,6 +68,8 @@ CAUGHT: Final[dict[str, int]] = {
     "show_soft_deleted_items": 8,
     "forget_the_zone_of_times": 2,
     "delete_rows_that_expired": 5,
+    "leave_items_that_moved": 0,
+    "take_every_item_for_the_entity": 0,
 }
 """By mutation: a seed whose history finds it."""
 
@@ -365,6 +367,21 @@ def delete_rows_that_expired() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def leave_items_that_moved() -> Iterator[None]:
+    """An item that is of another entity now stays in the table of the one that it was of."""
+    real = decode._of_entity
+    with patched((decode, "_of_entity", lambda contract: f"FROM ({real(contract)}) WHERE NOT moved")):
+        yield
+
+
+@contextmanager
+def take_every_item_for_the_entity() -> Iterator[None]:
+    """A contract takes all items whose key can be one of its entity."""
+    with patched((decode, "is_of_entity", lambda contract, image: "TRUE")):
+        yield
+
+
 def _moving(real: Any, *given: Any, **more: Any) -> Any:
     return real(*given, **{**more, "may_advance": True})
 
@@ -398,6 +415,8 @@ MUTATIONS: Final = {
         show_soft_deleted_items,
         forget_the_zone_of_times,
         delete_rows_that_expired,
+        leave_items_that_moved,
+        take_every_item_for_the_entity,
     )
 }
 

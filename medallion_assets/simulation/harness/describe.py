@@ -16,6 +16,8 @@ def describe(history: History) -> Iterator[str]:
     yield f"{history.start:%Y-%m-%d %H:%M:%S} UTC; {history.shards} shard(s) a table; capture by {capture.kind}: {pace}"
     if history.layered:
         yield "  with marts over marts"
+    if history.entities:
+        yield "  with a single-table design"
     if capture.skew_s or capture.lag_s:
         yield f"  its clocks are up to {capture.skew_s} s off, an invocation takes up to {capture.lag_s} s"
     if capture.script is None and capture.fault_profile != "calm":

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from medallion_assets.simulation.faults import NEVER, Fault, Rates
+from medallion_assets.simulation.harness.app_items import APP, AppItems
 
 Item = dict[str, Any]
 """DynamoDB JSON; binary is base64 text, so that a history is JSON."""
@@ -78,7 +79,7 @@ class Capture:
 class History:
     """One history. `seed` decides everything random while it is played.
 
-    `layered`: it has the marts over marts, too.
+    `layered`: it has the marts over marts, too. `entities`: it has the single-table design, too.
     """
 
     seed: int
@@ -87,6 +88,7 @@ class History:
     capture: Capture
     acts: tuple[Act, ...]
     layered: bool
+    entities: bool
 
     def to_json(self) -> dict[str, Any]:
         """Return the history as JSON data."""
@@ -97,6 +99,7 @@ class History:
             "capture": {**vars(self.capture), "script": _script_json(self.capture.script)},
             "acts": [{**vars(act), "script": _script_json(act.script)} for act in self.acts],
             "layered": self.layered,
+            "entities": self.entities,
         }
 
     @classmethod
@@ -109,6 +112,7 @@ class History:
             capture=Capture(**{**data["capture"], "script": _script(data["capture"]["script"])}),
             acts=tuple(Act(**{**act, "script": _script(act["script"])}) for act in data["acts"]),
             layered=data["layered"],
+            entities=data["entities"],
         )
 
 
@@ -136,6 +140,9 @@ class _Drawing:
         self._start = self._draw_start()
         self._tables = self._dice.choice(_SUBJECTS)
         self._marts = _marts(self._tables, layered=self._layered)
+        self._app = random.Random(f"entities/{seed}")  # noqa: S311 - dice
+        self._entities = self._app.random() < 0.15
+        self._app_items = AppItems(self._app, self._start)
         self._soft = random.Random(f"softly/{seed}")  # noqa: S311 - dice
         self._closes = self._soft.random() < 0.25
         self._words = random.Random(f"written otherwise/{seed}")  # noqa: S311 - dice
@@ -157,6 +164,8 @@ class _Drawing:
                 self._act("split", table=dice.choice(self._tables))
             if "Readings" in self._tables and dice.random() < 0.4:
                 self._act("expire", table="Readings")
+            if self._entities and self._app.random() < 0.4:
+                self._act("expire", table=APP)
             if self._lossy and dice.random() < 0.5:
                 self._act("jump", seconds=26 * 3600)  # longer than a stream keeps what nobody read
             if self._lossy and dice.random() < 0.3:
@@ -167,6 +176,8 @@ class _Drawing:
             if dice.random() < 0.9:
                 self._act("tick", times=dice.choice([1, 1, 2]))
             self._extra()
+            if self._entities:
+                self._extra_of_app()
         return History(
             seed=self._seed,
             start=self._start,
@@ -174,6 +185,7 @@ class _Drawing:
             capture=self._draw_capture(),
             acts=tuple(self._acts),
             layered=self._layered,
+            entities=self._entities,
         )
 
     def _draw_start(self) -> datetime:
@@ -208,10 +220,26 @@ class _Drawing:
             fault_profile=fault_profile,
         )
 
-    def _act(self, do: str, **given: Any) -> None:
+    def _act(self, do: str, *, dice: random.Random | None = None, **given: Any) -> None:
+        dice = dice or self._dice
         pipeline = do in {"tick", "rerun", "recompute", "maintain", "maintain_mart", "replay", "drop", "look", "verify"}
-        fault_profile = self._dice.choice(self._fault_profiles) if pipeline else "calm"
-        self._acts.append(Act(do, given, fault_profile, seed=self._dice.getrandbits(32) if pipeline else 0))
+        fault_profile = dice.choice(self._fault_profiles) if pipeline else "calm"
+        self._acts.append(Act(do, given, fault_profile, seed=dice.getrandbits(32) if pipeline else 0))
+
+    def _extra_of_app(self) -> None:
+        dice = self._app
+        if dice.random() < 0.3:
+            self._act("rerun", dice=dice, table=APP, back=dice.choice([0, 0, 1]))
+        if dice.random() < 0.2:
+            self._act("maintain", dice=dice, layer="silver", table=APP)
+        if dice.random() < 0.15:
+            self._act("verify", dice=dice, table=APP)
+        if dice.random() < 0.1:
+            self._act("drop", dice=dice, table=APP, column="title")
+        if dice.random() < 0.2:
+            self._act("replay", dice=dice, table=APP)
+        if self._lossy and dice.random() < 0.3:
+            self._act("recreate", dice=dice, table=APP, emptied=dice.random() < 0.5)
 
     def _extra(self) -> None:
         dice = self._dice
@@ -243,6 +271,8 @@ class _Drawing:
         if flood:
             table = self._dice.choice(self._tables)
             changes += [{"table": table, "put": self._items.bad(table), "bad": True} for _ in range(7)]
+        if self._entities:
+            changes += self._app_items.changes()
         self._act("write", changes=changes, gap_s=self._dice.choice([0, 0.1, 1.5]))
 
     def _change(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from medallion_assets.capture.dead_letter import list_dead_letters, read_dead_le
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.redrive import redrive
 from medallion_assets.contracts.loader import Domain, load_domain
+from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold import refresh
 from medallion_assets.gold.spec import Mart, load_marts
@@ -38,6 +39,7 @@ from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud
 from medallion_assets.simulation.delivery import Handler, MappingSettings
 from medallion_assets.simulation.faults import Died, Fault, Faults
+from medallion_assets.simulation.harness.app_items import APP
 from medallion_assets.simulation.harness.capture import PollerProcess, lambda_handler
 from medallion_assets.simulation.harness.daemon import Daemon
 from medallion_assets.simulation.harness.histories import CAPTURE_FAULT_PROFILES, FAULT_PROFILES, History
@@ -70,11 +72,18 @@ class Played:
 
 
 @cache
-def shop() -> tuple[Domain, Domain, tuple[Mart, ...]]:
-    """Return the domain of all histories, the same domain with corrected contracts, and its marts."""
+def shop(*, entities: bool) -> tuple[Domain, Domain, tuple[Mart, ...]]:
+    """Return the domain of all histories, the same domain with corrected contracts, and its marts.
+
+    Without `entities`, it lacks the single-table design.
+    """
     here = Path(__file__).parent
-    domain = load_domain(str(here / "shop"))
-    return domain, load_domain(str(here / "shop_mended")), load_marts(domain)
+    domain, mended = (_of(load_domain(str(here / name)), entities) for name in ("shop", "shop_mended"))
+    return domain, mended, load_marts(domain)
+
+
+def _of(domain: Domain, entities: bool) -> Domain:
+    return domain if entities else replace(domain, tables=tuple(one for one in domain.tables if one.table != APP))
 
 
 def play(history: History) -> Played:
@@ -142,7 +151,7 @@ class _Written:
 class _Harness:
     def __init__(self, history: History, folder: Path, held: ExitStack) -> None:
         self._history = history
-        self._domain, self._mended, marts = shop()
+        self._domain, self._mended, marts = shop(entities=history.entities)
         capture = history.capture
         self._cloud = Cloud(
             history.seed,
@@ -155,10 +164,8 @@ class _Harness:
         self._bronze = _ObservedStore(self._oracle)
         self._given_up = MemoryStore()
         self._tables = {
-            contract.table: self._cloud.create_table(
-                contract.table, _key(contract.table), shards=history.shards, ttl=_TTL.get(contract.table)
-            )
-            for contract in self._domain.tables
+            table: self._cloud.create_table(table, _key(table), shards=history.shards, ttl=_TTL.get(table))
+            for table in self._domain.sources
         }
         self._written: dict[tuple[str, int, Any], _Written] = {}
         self._poison: set[str] = set()
@@ -254,10 +261,9 @@ class _Harness:
                 return
 
     def _do_rerun(self, table: str, back: int) -> None:
-        contract = self._daemon.domain.by_source[table]
-        days = self._oracle.final_days(contract)
-        if days:
-            self._daemon.rerun(contract.lake_name, days[-1 - min(back, len(days) - 1)])
+        for contract in self._contracts(table):
+            if days := self._oracle.final_days(contract):
+                self._daemon.rerun(contract.lake_name, days[-1 - min(back, len(days) - 1)])
 
     def _do_recompute(self, mart: str, back: int | None) -> None:
         daily = self._daemon.marts[mart].is_daily
@@ -265,18 +271,20 @@ class _Harness:
         self._daemon.recompute(mart, named)
 
     def _do_maintain(self, layer: str, table: str) -> None:
-        self._daemon.maintain(layer, self._daemon.domain.by_source[table].lake_name)
+        for contract in self._contracts(table):
+            self._daemon.maintain(layer, contract.lake_name)
 
     def _do_maintain_mart(self, mart: str) -> None:
         self._daemon.maintain("gold", mart)
 
     def _do_replay(self, table: str) -> None:
-        self._daemon.replay(self._daemon.domain.by_source[table].lake_name)
+        for contract in self._contracts(table):
+            self._daemon.replay(contract.lake_name)
 
     def _do_drop(self, table: str, column: str) -> None:
-        name = self._daemon.domain.by_source[table].lake_name
-        with self._oracle.dropping(name, column):
-            self._daemon.drop(name, f"column_name = '{column}'")
+        for contract in self._contracts(table):
+            with self._oracle.dropping(contract.lake_name, column):
+                self._daemon.drop(contract.lake_name, f"column_name = '{column}'")
 
     def _do_recreate(self, table: str, emptied: bool) -> None:
         """Switch the stream off and on, or (`emptied`) make the table anew without items: a new stream begins."""
@@ -296,7 +304,10 @@ class _Harness:
 
     def _do_verify(self, table: str) -> None:
         """Verify: no difference where nothing was lost; a change in flight is no difference."""
-        contract = self._daemon.domain.by_source[table]
+        for contract in self._contracts(table):
+            self._verify(contract, table)
+
+    def _verify(self, contract: Contract, table: str) -> None:
         began = self._clock()
         found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
         self._take_given_up()
@@ -565,16 +576,22 @@ class _Harness:
         """Repair lost changes from the source until nothing is missing."""
         tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.to_repair
         for table in sorted(tables):
-            name = self._daemon.domain.by_source[table].lake_name
-            for _ in range(3):
-                done = self._daemon.repair(name, _Scanned(self._tables[table], self.wait), self._catch_up())
-                if done is not None and done.complete:
-                    break
-                self._mend_what_holds()
-            else:
-                self._oracle.violations.append(f"end: the repair of {table} does not come to an end: {done}")
+            for contract in self._contracts(table):
+                self._repair_table(contract, table)
         while self._tick():
             self.wait(5.0)
+
+    def _repair_table(self, contract: Contract, table: str) -> None:
+        for _ in range(3):
+            source = _Scanned(self._tables[table], self.wait)
+            done = self._daemon.repair(contract.lake_name, source, self._catch_up())
+            if done is not None and done.complete:
+                return
+            self._mend_what_holds()
+        self._oracle.violations.append(f"end: the repair of {contract.lake_name} does not come to an end: {done}")
+
+    def _contracts(self, table: str) -> tuple[Contract, ...]:
+        return self._daemon.domain.sources[table].contracts
 
     def _catch_up(self) -> CatchUp:
         """Return the waiting of a person's command: capture and the sensor's next run go on meanwhile."""
@@ -683,7 +700,7 @@ class _Poisoned:
         return getattr(self._client, name)
 
 
-_TTL: Final = {"Readings": "ExpiresAt"}
+_TTL: Final = {"Readings": "ExpiresAt", APP: "ExpiresAt"}
 
 
 def _key(table: str) -> dict[str, str]:
@@ -691,6 +708,7 @@ def _key(table: str) -> dict[str, str]:
         "Customers": {"CustomerID": "S"},
         "Orders": {"OrderID": "S"},
         "Readings": {"Device": "S", "At": "N"},
+        APP: {"PK": "S", "SK": "S"},
     }[table]
 
 

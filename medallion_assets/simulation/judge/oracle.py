@@ -37,6 +37,7 @@ from medallion_assets.simulation.judge.reference_decoder import (
     Row,
     Verdict,
     comparable,
+    concerns,
     judge,
     key_text,
     meta,
@@ -120,9 +121,10 @@ class Oracle:
         self._gold: dict[str, tuple[int | None, Mapping[str, str]]] = {}
         self._gold_states: dict[str, dict[int, list[Row]]] = defaultdict(dict)
         """By mart: the rows of each snapshot that was published, as others can read them."""
-        self._verdicts: dict[tuple[int, str], Verdict] = {}
+        self._verdicts: dict[tuple[int, str, str], Verdict] = {}
         self._dropping: tuple[str, str] | None = None
-        self._ledger: dict[str, Row] = {}
+        self._ledger: dict[tuple[str, str], Row] = {}
+        """By lake name of the table and object."""
         self._ledger_at: int | None = None
         self._complete: dict[str, datetime] = {}
         self._open_gaps: dict[str, bool] = {}
@@ -149,7 +151,8 @@ class Oracle:
         """Note a change at the source. `bad`: whether it was made to break its first contract; None: unknown."""
         self.changes[change.event_id] = change
         self._shards[shard_id].append((change.event_id, change.number[1]))
-        if bad is not None and bad != bool(self._verdict(change, 0).broken):
+        concerned = [one for one in self._editions[0].tables if self._concerns(one, change)]
+        if bad is not None and bad != any(self._verdict(one, change, 0).broken for one in concerned):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
 
     def recreated(self, table: str, *, emptied: bool) -> None:
@@ -232,14 +235,13 @@ class Oracle:
 
     def looked(self, pending: Mapping[str, Mapping[date, Sequence[str]]], there: set[str]) -> None:
         """Check the sensor's pending objects: every object that was `there` when it began is pending or merged."""
-        done: set[str] = set()
         for contract in self.domain.tables:
             told = {name for names in pending.get(f"silver/{contract.lake_name}", {}).values() for name in names}
-            done |= told | self._consumed(contract)
             for path in sorted(told - self._objects.keys()):
                 self._wrong(f"sensor: {path} is told pending and is not there")
-        for path in sorted(there - done):
-            self._wrong(f"sensor: {path} is neither merged nor pending")
+            own = {path for path, _ in self._of(contract)}
+            for path in sorted((there & own) - told - self._consumed(contract)):
+                self._wrong(f"sensor: {path} is neither merged into {contract.lake_name} nor pending")
 
     def committed(self, name: tuple[str, ...], metadata: TableMetadata, location: str) -> None:
         """Note a commit of the catalog. If it changes what readers see, judge that."""
@@ -288,7 +290,7 @@ class Oracle:
             {
                 _time(row["object"]).date()
                 for event, row in self._quarantine[contract.lake_name].items()
-                if row["status"] == "open" and self._verdict(self.changes[event]).row is not None
+                if row["status"] == "open" and self._verdict(contract, self.changes[event]).row is not None
             }
         )
 
@@ -335,10 +337,10 @@ class Oracle:
                     self._wrong(f"silver.{contract.lake_name}: names {path}, which is not in Bronze")
                     continue
                 known.claimed.add(path)
-                events.update(self._objects[path].events)
+                events.update(self._events(contract, path))
             counted = bad = 0
             for event in events:
-                broken = not self._dropped(contract, event) and self._verdict(self.changes[event]).broken
+                broken = not self._dropped(contract, event) and self._verdict(contract, self.changes[event]).broken
                 if not broken or self._is_first_delivery(contract, known, event, told):
                     counted += 1
                     bad += bool(broken)
@@ -398,19 +400,21 @@ class Oracle:
         replayed = [
             one
             for event in self._quarantine[contract.lake_name]
-            if (one := self.changes[event]).key == newest.key and self._gone(one) and self._replayable(contract, one)
+            if (one := self.changes[event]).key == newest.key
+            and self._gone(contract, one)
+            and self._replayable(contract, one)
         ]
         newest = max([newest, *replayed], key=lambda one: one.number)
         known.accepted.setdefault(newest.event_id, set()).add(len(self._editions) - 1)
         recorded = known.deleted.get(newest.key, NONE_YET)
-        if not self._gone(newest) and recorded <= newest.number:
+        if not self._gone(contract, newest) and recorded <= newest.number:
             self._wrong(f"silver.{contract.lake_name}: {newest.key} is missing, merged was {newest.number}")
         at = max(recorded, newest.number)
         if at < known.numbers.get(newest.key, NONE_YET):
             self._wrong(
                 f"silver.{contract.lake_name}: {newest.key} was at {known.numbers[newest.key]}, is gone at {at}"
             )
-        if self._gone(newest) and recorded < newest.number:
+        if self._gone(contract, newest) and recorded < newest.number:
             self._wrong(f"silver.{contract.lake_name}: {newest.key} is deleted at {newest.number}, unrecorded")
         known.numbers[newest.key] = at
         known.events.pop(newest.key, None)
@@ -425,13 +429,21 @@ class Oracle:
         known.deleted_at, before, known.deleted = metadata.current_snapshot_id, known.deleted, {}
         for row in self._read(location):
             change = self.changes.get(row["_event_id"])
-            if change is None or not self._gone(change):
+            if change is None or not self._gone(contract, change):
                 self._wrong(f"{name}: holds {row}, which is of no deletion")
                 continue
-            wanted = {one: (self._verdict(change).row or {}).get(one) for one in contract.key_names} | meta(change)
+            wanted = {one: (self._verdict(contract, change).row or {}).get(one) for one in contract.key_names} | meta(
+                change
+            )
             seen = {one: row[one] for one in wanted}
-            if seen != wanted or row["_deleted_by"] != self._verdict(change).by or change.key in known.deleted:
-                self._wrong(f"{name}: {change.event_id}: (published, expected): {row}, {self._verdict(change)}")
+            if (
+                seen != wanted
+                or row["_deleted_by"] != self._verdict(contract, change).by
+                or change.key in known.deleted
+            ):
+                self._wrong(
+                    f"{name}: {change.event_id}: (published, expected): {row}, {self._verdict(contract, change)}"
+                )
             known.deleted[change.key] = change.number
         for key, at in before.items():
             if known.deleted.get(key, NONE_YET) < at and known.numbers.get(key, NONE_YET) <= at:
@@ -440,7 +452,7 @@ class Oracle:
     def _replayable(self, contract: Contract, change: Change) -> bool:
         """Return whether a change may have come from quarantine: it is there and valid by now."""
         held = self._quarantine[contract.lake_name].get(change.event_id)
-        return held is not None and held["status"] != "dropped" and self._verdict(change).row is not None
+        return held is not None and held["status"] != "dropped" and self._verdict(contract, change).row is not None
 
     def _dropped(self, contract: Contract, event: str) -> bool:
         return self._quarantine[contract.lake_name].get(event, {}).get("status") == "dropped"
@@ -451,10 +463,10 @@ class Oracle:
             self._wrong(f"silver.{contract.lake_name}: {change.event_id} was never captured at {row['_captured_at']}")
         differing: dict[str, tuple[Any, Any]] = {}
         editions = set(known.accepted[change.event_id])
-        if self._verdict(change).row is not None:
+        if self._verdict(contract, change).row is not None:
             editions.add(len(self._editions) - 1)  # what is declared since is filled from `_extra`
         for edition in sorted(editions, reverse=True):
-            wanted = self._verdict(change, edition).row or {}
+            wanted = self._verdict(contract, change, edition).row or {}
             # A column that was added since is null in a row that was merged before.
             wanted = {name: wanted.get(name) for name in shown}
             seen = comparable(contract, shown)
@@ -466,12 +478,12 @@ class Oracle:
     def _check_consumed(self, contract: Contract, known: _Silver) -> None:
         """Check that all changes of objects behind the position are in the table, superseded or in quarantine."""
         for path in self._consumed(contract) - known.claimed:
-            for event in self._objects[path].events:
+            for event in self._events(contract, path):
                 change = self.changes[event]
                 there = self._quarantine[contract.lake_name].get(event)
                 if there is not None and there["status"] in ("open", "dropped"):
                     continue  # open, and valid by now: until its day is merged again, or it is replayed
-                if self._verdict(change).broken:
+                if self._verdict(contract, change).broken:
                     if there is None:
                         self._wrong(f"silver.{contract.lake_name}: {path} is passed, {event} is not in quarantine")
                 elif known.newest(change.key) < change.number:
@@ -517,10 +529,10 @@ class Oracle:
             self._wrong(f"quarantine.{table}: {event} was there and is not any more")
         for event, row in rows.items():
             change = self.changes.get(event)
-            if change is None or change.table != contract.table or event not in self._captured:
+            if change is None or not self._concerns(contract, change) or event not in self._captured:
                 self._wrong(f"quarantine.{table}: holds {event}, which is no captured change of the table")
                 continue
-            ever = [self._verdict(change, edition) for edition in range(len(self._editions))]
+            ever = [self._verdict(contract, change, edition) for edition in range(len(self._editions))]
             if not any(verdict.broken for verdict in ever):
                 self._wrong(f"quarantine.{table}: holds {event}, which breaks no contract")
             broken = frozenset[str]().union(*(verdict.broken for verdict in ever))
@@ -540,7 +552,7 @@ class Oracle:
         at = self._silver[contract.lake_name].newest(change.key)
         right = {
             "open": True,
-            "resolved": at >= change.number and self._verdict(change).row is not None,
+            "resolved": at >= change.number and self._verdict(contract, change).row is not None,
             "superseded": at > change.number,
             "dropped": self._may_be_dropped(contract.lake_name, change.event_id),
         }
@@ -557,11 +569,11 @@ class Oracle:
         if metadata.current_snapshot_id is not None and metadata.current_snapshot_id != self._ledger_at:
             self._lineage("ops.ledger", metadata, self._ledger_at)
             self._ledger_at = metadata.current_snapshot_id
-            rows = {row["object"]: row for row in self._read(location)}
-            for path in self._ledger.keys() - rows.keys():
-                self._wrong(f"ops.ledger: {path} was recorded and is not any more")
-            for path, row in rows.items():
-                if row != self._ledger.get(path):
+            rows = {(row["table_name"], row["object"]): row for row in self._read(location)}
+            for name, path in self._ledger.keys() - rows.keys():
+                self._wrong(f"ops.ledger: {path} of {name} was recorded and is not any more")
+            for (name, path), row in rows.items():
+                if row != self._ledger.get((name, path)):
                     self._check_record(path, row)
             self._ledger = rows
             self.counts["looks"] += 1
@@ -586,7 +598,7 @@ class Oracle:
         at = known.numbers_at.get(row["snapshot_id"])
         if row["snapshot_id"] is not None and at is None:
             self._wrong(f"ops.ledger: {path} is recorded in {row['snapshot_id']}, which was never published")
-        for change in changes:
+        for change in (one for one in changes if self._concerns(contract, one)):
             deleted = known.deleted.get(change.key, NONE_YET)
             contained = at is not None and max(at.get(change.key, NONE_YET), deleted) >= change.number
             if at is not None and not contained and change.event_id not in self._quarantine[contract.lake_name]:
@@ -607,7 +619,7 @@ class Oracle:
         """Check that every change before that time is merged, in quarantine or dead-lettered."""
         self._complete[contract.lake_name] = complete_to
         for change in self.changes.values():
-            if change.table != contract.table or (change.created_s or 0) >= complete_to.timestamp():
+            if not self._concerns(contract, change) or (change.created_s or 0) >= complete_to.timestamp():
                 continue
             merged = self._silver[contract.lake_name].newest(change.key) >= change.number
             aside = self._quarantine[contract.lake_name].keys() | self.dead_lettered | self.unseen
@@ -638,8 +650,11 @@ class Oracle:
 
     def recorded(self, *, polled: bool) -> None:
         """Check the ledger at rest: it knows every object and, with a poller, up to when the table is complete."""
-        for path in sorted(self._objects.keys() - self._ledger.keys()):
-            self._wrong(f"end: ops.ledger lacks {path}")
+        for contract in self.domain.tables:
+            for path in sorted(
+                path for path, _ in self._of(contract) if (contract.lake_name, path) not in self._ledger
+            ):
+                self._wrong(f"end: ops.ledger lacks {path} of {contract.lake_name}")
         for gap in sorted(gap for gap, still in self._open_gaps.items() if still):
             self._wrong(f"end: {gap} is told, and was repaired")
         for event in sorted(self.lost - self.unseen) if polled else ():
@@ -735,11 +750,11 @@ class Oracle:
         ever: set[str] = set()
         bad: set[str] = set()
         for change in self.changes.values():
-            if change.table != contract.table or change.event_id not in self._captured:
+            if not self._concerns(contract, change) or change.event_id not in self._captured:
                 continue
-            if any(self._verdict(change, edition).broken for edition in range(len(self._editions))):
+            if any(self._verdict(contract, change, edition).broken for edition in range(len(self._editions))):
                 ever.add(change.event_id)
-            if self._verdict(change).row is None or self._dropped(contract, change.event_id):
+            if self._verdict(contract, change).row is None or self._dropped(contract, change.event_id):
                 bad.add(change.event_id)
                 continue
             if change.key not in newest or newest[change.key].number < change.number:
@@ -748,7 +763,7 @@ class Oracle:
             at, wanted = known.newest(key), newest[key].number if key in newest else NONE_YET
             if at != wanted:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is at {at}, the source at {wanted}")
-        self._check_deleted(contract, {key for key, change in newest.items() if self._gone(change)})
+        self._check_deleted(contract, {key for key, change in newest.items() if self._gone(contract, change)})
         self._check_source(contract)
         there = self._quarantine[contract.lake_name]
         # What was bad once and was first read when its contract was mended never got there.
@@ -760,7 +775,7 @@ class Oracle:
         for event, row in there.items():
             change = self.changes[event]
             self._check_status(contract, change, row["status"])
-            if self._verdict(change).row is not None and row["status"] == "open":
+            if self._verdict(contract, change).row is not None and row["status"] == "open":
                 self._wrong(f"end: quarantine.{contract.lake_name}: {event} is valid now and still open")
 
     def _check_deleted(self, contract: Contract, gone: set[str]) -> None:
@@ -789,12 +804,12 @@ class Oracle:
                 gone.discard(change.key)
                 if at < self._emptied.get(change.table, 0):
                     gone.add(change.key)
-            if self.captured(change.event_id):
+            if self.captured(change.event_id) and self._concerns(contract, change):
                 newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
         for key, change in last.items():
             aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
-            image = None if key in gone or self._gone(change) else change.image
-            broken = image is not None and self._verdict(change).row is None
+            image = None if key in gone or self._gone(contract, change) else change.image
+            broken = image is not None and self._verdict(contract, change).row is None
             if broken or (aside is not None and aside["status"] in {"open", "dropped"}):
                 continue
             # A row that is kept after its item expired has a change without an image.
@@ -802,16 +817,23 @@ class Oracle:
             if published != image:
                 self._wrong(f"end: silver.{contract.lake_name}: {key} is {published}, at the source {image}")
 
-    def _gone(self, change: Change) -> bool:
+    def _gone(self, contract: Contract, change: Change) -> bool:
         """Return whether Silver should have no row after a change."""
-        return self._verdict(change).by is not None
+        return self._verdict(contract, change).by is not None
 
-    def _verdict(self, change: Change, edition: int = -1) -> Verdict:
-        edition %= len(self._editions)
-        if (edition, change.event_id) not in self._verdicts:
-            contract = self._editions[edition].by_source[change.table]
-            self._verdicts[edition, change.event_id] = judge(contract, change)
-        return self._verdicts[edition, change.event_id]
+    def _concerns(self, contract: Contract, change: Change) -> bool:
+        """Return whether a change is one of a table of Silver, not one of another entity of its DynamoDB table."""
+        return change.table == contract.table and concerns(contract, change)
+
+    def _events(self, contract: Contract, path: str) -> list[str]:
+        """Return the events of an object that concern a table of Silver."""
+        return [event for event in self._objects[path].events if self._concerns(contract, self.changes[event])]
+
+    def _verdict(self, contract: Contract, change: Change, edition: int = -1) -> Verdict:
+        known = edition % len(self._editions), contract.lake_name, change.event_id
+        if known not in self._verdicts:
+            self._verdicts[known] = judge(self._editions[edition].by_name[contract.lake_name], change)
+        return self._verdicts[known]
 
     def _of(self, contract: Contract) -> list[tuple[str, _Object]]:
         return [(path, found) for path, found in self._objects.items() if path.startswith(f"{contract.table}/")]

@@ -106,7 +106,9 @@ def judge(contract: Contract, change: Change) -> Verdict:
     kept = by == "ttl" and contract.on_expiry == "keep"
     if kept:
         image, by = change.before, None
-    if image is not None and soft_deleted(contract, image):
+    if image is not None and not is_member(contract, image):
+        by = "moved"
+    elif image is not None and soft_deleted(contract, image):
         by = "soft_delete"
     removed = by is not None
     image = change.keys if removed or image is None else image
@@ -144,6 +146,29 @@ def judge(contract: Contract, change: Change) -> Verdict:
     if contract.on_expiry == "keep":
         row["_expired_at"] = row["_changed_at"] if kept else None
     return Verdict(row, frozenset(), by)
+
+
+def concerns(contract: Contract, change: Change) -> bool:
+    """Return whether a change is of the contract's entity: its item is, or may have been until the change."""
+    after = change.before if change.by == "ttl" and contract.on_expiry == "keep" else change.image
+    if after is not None and is_member(contract, after):
+        return True
+    if change.before is not None:
+        return is_member(contract, change.before)
+    possible = {**{name: {"S": pattern.text} for name, pattern in (contract.where or {}).items()}, **change.keys}
+    return change.event_name != "INSERT" and is_member(contract, possible)
+
+
+def is_member(contract: Contract, image: Mapping[str, Any]) -> bool:
+    """Return whether an item with this image is of the contract's entity."""
+    for attribute, pattern in (contract.where or {}).items():
+        ((tag, raw),) = image.get(attribute, {"NULL": True}).items()
+        if tag not in {"S", "N", "BOOL"}:
+            return False
+        text = {True: "true", False: "false"}.get(raw, raw)
+        if text != pattern.text and not (pattern.is_prefix and text.startswith(pattern.text)):
+            return False
+    return True
 
 
 def soft_deleted(contract: Contract, image: Mapping[str, Any]) -> bool:
