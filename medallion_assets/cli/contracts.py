@@ -79,6 +79,9 @@ def check(
                 *([name, str(type_), f"enriched: {source}", ""] for name, type_, source in _enriched(loaded, contract)),
             ],
         )
+        if contract.where is not None:
+            items = ", ".join(f"{name} {pattern}" for name, pattern in contract.where.items())
+            typer.echo(f"items of {contract.table}: {items}")
         if contract.drop:
             typer.echo(f"dropped: {', '.join(contract.drop)}")
     for mart in marts:

@@ -100,8 +100,8 @@ def _tables(progress: Progress, seconds: float) -> Group:
         [
             [
                 one.table,
-                progress.emitted[one.table],
-                progress.captured[one.table],
+                progress.emitted[one.source],
+                progress.captured[one.source],
                 one.rows,
                 one.quarantined_rows,
                 one.pending_objects,

@@ -91,6 +91,11 @@ def _show(found: Status, last_changes: Mapping[str, datetime | None]) -> None:
         "blocked by",
     ]
     print_table("Silver", silver, [_table_row(table, last_changes[table.table]) for table in found.tables])
+    for source in dict.fromkeys(table.source for table in found.tables):
+        if of_none := max((table.of_no_entity or 0 for table in found.tables if table.source == source), default=0):
+            typer.echo(
+                f"{source}: {of_none:,} changes are of items that no contract's `where` matches. Bronze has them."
+            )
     gold = ["mart", "computed", "rows", "behind", "complete up to", "blocked by"]
     print_table("Gold", gold, [_mart_row(mart) for mart in found.marts])
 

@@ -66,7 +66,7 @@ def _how_to_reach(stack: Stack) -> str:
         *("--region", REGION, "--endpoint-url", stack.aws_url, "--table-name", first.table),
         *("--item", json.dumps(example_item(first, datetime.now(UTC)))),
     ]
-    tables = ", ".join(contract.table for contract in stack.domain.tables)
+    tables = ", ".join(stack.domain.sources)
     return "\n".join(
         [
             f"DynamoDB: {stack.aws_url} with the tables {tables}",

@@ -25,7 +25,7 @@ class TextPattern:
 
 
 def parse_pattern(written: Any) -> TextPattern:
-    """Return the pattern that is written as text, number or boolean; a `*` at the end is any rest. Raises ValueError."""
+    """Return the pattern that is written as text, number or boolean; `*` at the end is any rest. Raises ValueError."""
     if isinstance(written, TextPattern):
         return written
     if isinstance(written, bool):

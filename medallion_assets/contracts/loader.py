@@ -286,10 +286,10 @@ def _shared_tables(contracts: Mapping[Path, Contract]) -> Iterator[str]:
     for (first, one), (path, other) in combinations(contracts.items(), 2):
         if one.table != other.table:
             continue
-        if _key_attributes(one) != _key_attributes(other):
+        if one.where is None or other.where is None:
+            yield f"{path}: table: {one.table!r} is also the table of {first}; expected `where` in both contracts"
+        elif _key_attributes(one) != _key_attributes(other):
             yield f"{path}: key: it is not that of {first}; {one.table!r} is one table and has one key"
-        elif one.where is None or other.where is None:
-            yield f"{path}: table: {one.table!r} is also that of {first}; expected `where` in both, or one contract"
         elif can_both_match(one.where, other.where):
             yield f"{path}: where: an item can also match that of {first}; expected an attribute that tells them apart"
     named: dict[str, str] = {}

@@ -34,6 +34,7 @@ Kind = Literal[
     "key",
     "freeze",
     "evolve",
+    "items",
 ]
 Cost = Literal["nothing", "metadata", "back-fill", "rebuild"]
 
@@ -58,6 +59,7 @@ MEANINGS: Final[Mapping[Kind, str]] = {
     "key": "Rows are told apart by other columns.",
     "freeze": "A change with an attribute that is not declared goes to quarantine.",
     "evolve": "Attributes that are not declared are kept in _extra.",
+    "items": "Other items have a row from now on; the rows of earlier changes stay.",
 }
 
 
@@ -217,6 +219,8 @@ def _layout_changes(table: str, before: TableShape, after: TableShape) -> Iterat
     def shown(pairs: tuple[tuple[str, str], ...]) -> str:
         return ", ".join(f"{transform} of {column}" for column, transform in pairs) or "none"
 
+    if before.items is not None and after.items is not None and before.items != after.items:
+        yield Change(table, "items", "", before.items, after.items, "rebuild", _rebuild(table))
     if set(before.partition) != set(after.partition):
         yield Change(
             table, "partition", "", shown(before.partition), shown(after.partition), "rebuild", _rebuild(table)

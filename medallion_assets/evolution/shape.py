@@ -44,6 +44,7 @@ class TableShape:
     - partition: (column, transform) pairs
     - dropped: the attributes that do not reach it; None if they are not known
     - freezes: whether an attribute that is not declared sends a row to quarantine; None if it is not known
+    - items: which items have a row, as text; None if it is not known
     - rows: how many it has; None if nobody counted
     """
 
@@ -53,6 +54,7 @@ class TableShape:
     partition: tuple[tuple[str, str], ...]
     dropped: frozenset[str] | None = None
     freezes: bool | None = None
+    items: str | None = None
     rows: int | None = None
 
 
@@ -72,4 +74,13 @@ def declared_shape(contract: Contract, domain: Domain) -> TableShape:
         partition=tuple((part.column, part.transform) for part in contract.partition),
         dropped=frozenset(contract.dropped),
         freezes=contract.shape == "freeze",
+        items=_items(contract),
     )
+
+
+def _items(contract: Contract) -> str:
+    """Return which items have a row in Silver."""
+    parts = [f"{attribute} {pattern}" for attribute, pattern in (contract.where or {}).items()]
+    parts += [f"not {contract.deleted_when}"] if contract.deleted_when is not None else []
+    parts += ["also expired"] if contract.on_expiry == "keep" else []
+    return ", ".join(parts) or "all"

@@ -32,6 +32,7 @@ from medallion_assets.silver.audit import RowCounts
 from medallion_assets.silver.table import (
     CHANGED_AT,
     OBJECTS,
+    OF_NO_ENTITY,
     OPEN,
     QUARANTINE,
     ROW_COUNT,
@@ -56,6 +57,9 @@ class TableStatus:
     - gaps: open gaps
     - parked: what waits for a redrive
     - blocked_by: the check that blocks its publication, as far as `ops.checks` knows
+    - source: its DynamoDB table, as the contract names it
+    - of_no_entity: changes, among those it has read, of items that no contract of the DynamoDB table matches; None if
+      the contract is not of one entity
     """
 
     table: str
@@ -71,6 +75,8 @@ class TableStatus:
     gaps: tuple[Gap, ...]
     parked: Parked
     blocked_by: Block | None
+    source: str
+    of_no_entity: int | None
 
     @property
     def needs_backfill(self) -> bool:
@@ -191,6 +197,8 @@ class _Reader:
             gaps=self.completeness[name].gaps,
             parked=self.completeness[name].parked,
             blocked_by=self.blocks.of(SILVER, name, published_at=published_at),
+            source=contract.table,
+            of_no_entity=_of_no_entity(table) if contract.where is not None else None,
         )
 
     def mart(self, mart: Mart, tables: Mapping[str, TableStatus], marts: Mapping[str, MartStatus]) -> MartStatus:
@@ -229,6 +237,10 @@ def _total_rows(table: Table | None) -> int:
     snapshot = table.current_snapshot() if table is not None else None
     summary = snapshot.summary.additional_properties if snapshot and snapshot.summary else {}
     return int(summary.get("total-records", 0))
+
+
+def _of_no_entity(table: Table | None) -> int:
+    return int(table.properties.get(OF_NO_ENTITY, 0)) if table is not None else 0
 
 
 def _published_at(table: Table | None) -> datetime | None:

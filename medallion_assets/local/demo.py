@@ -34,7 +34,7 @@ BLOCKED_SECONDS = 20.0
 class Progress:
     """The running demo at one moment, by lake name of the table.
 
-    `emitted` counts the writes that DynamoDB puts on a stream, `captured` the changes that are in Bronze.
+    By DynamoDB table, `emitted` counts the writes that DynamoDB puts on a stream, `captured` the changes in Bronze.
     """
 
     emitted: Mapping[str, int]
@@ -63,7 +63,7 @@ class Demo:
         self._traffic = Traffic.of(stack.settings, seed=seed)
         self._store = open_store(stack.settings.bronze)
         self._marts = load_marts(stack.domain)
-        self._bronze_counter = BronzeCounter(self._store, [contract.table for contract in stack.domain.tables])
+        self._bronze_counter = BronzeCounter(self._store, stack.domain.sources)
 
     def load(self) -> int:
         """Write the initial load; return the number of rows."""
@@ -145,8 +145,8 @@ class Demo:
         completeness = read_completeness(self._lake, [contract.lake_name for contract in tables])
         now = datetime.now(UTC)
         return Progress(
-            emitted={contract.lake_name: emitted[contract.table] for contract in tables},
-            captured={contract.lake_name: captured[contract.table] for contract in tables},
+            emitted={table: emitted[table] for table in self._stack.domain.sources},
+            captured={table: captured[table] for table in self._stack.domain.sources},
             status=read_status(
                 self._lake, self._store, self._stack.domain, self._marts, completeness=completeness, now=now
             ),

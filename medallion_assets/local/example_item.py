@@ -16,7 +16,7 @@ from medallion_assets.local.moment_text import write_moment
 def example_item(contract: Contract, now: datetime) -> dict[str, Any]:
     """Return the key and the required attributes of an item, each as an AttributeValue (`{"S": "example"}`).
 
-    It keeps the rules `values`, `min` and `max`. A `pattern` it does not know how to match.
+    It keeps the rules `values`, `min` and `max`, and matches `where`. A `pattern` it does not know how to match.
     """
     whole = [column for column in contract.columns.values() if column.template is None]
     found = {column.attribute: _value(column, now) for column in whole if column.name in contract.required_names}
@@ -26,6 +26,10 @@ def example_item(contract: Contract, now: datetime) -> dict[str, Any]:
             found[column.attribute] = {
                 "S": column.part.format_map({name: _part(contract, name) for name in template.names})
             }
+    for attribute, pattern in (contract.where or {}).items():
+        ((tag, text),) = found.get(attribute, {"S": ""}).items()
+        if not (text.startswith(pattern.text) if pattern.is_prefix else text == pattern.text):
+            found[attribute] = {tag: f"{pattern.text}example" if pattern.is_prefix else pattern.text}
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
+from medallion_assets.contracts.entity import TextPattern
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.contracts.model import Column, Contract
 
@@ -36,13 +37,20 @@ def create_tables(client: DynamoDBClient, domain: Domain) -> None:
 def existing_items(
     client: DynamoDBClient, contract: Contract, names: SourceNames = SAME_NAMES
 ) -> Iterator[dict[str, Any]]:
-    """Yield every item of the table as Python values. Raises botocore's errors."""
+    """Yield every item of the contract as Python values. Raises botocore's errors."""
     from boto3.dynamodb.types import TypeDeserializer
 
     deserialize = TypeDeserializer().deserialize
     for page in client.get_paginator("scan").paginate(TableName=names.in_dynamodb(contract.table), ConsistentRead=True):
         for item in page["Items"]:
-            yield {name: deserialize(value) for name, value in item.items()}
+            values = {name: deserialize(value) for name, value in item.items()}
+            if all(_fits(pattern, values.get(attribute)) for attribute, pattern in (contract.where or {}).items()):
+                yield values
+
+
+def _fits(pattern: TextPattern, value: object) -> bool:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text.startswith(pattern.text) if pattern.is_prefix else text == pattern.text
 
 
 def _key_type(column: Column) -> ScalarAttributeTypeType:

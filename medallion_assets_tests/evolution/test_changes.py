@@ -126,6 +126,12 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str,
     ),
     "key": ({}, {"key": ("Id", "N")}, [("key", "", "rebuild", REBUILD), ("required", "n", "nothing", "")][::-1]),
     "frozen": ({}, {"more": {"shape": "freeze"}}, [("freeze", "", "nothing", "")]),
+    "soft deletes": (
+        {"more": {"drop": ["Gone"]}},
+        {"more": {"drop": ["Gone"], "deleted_when": "Gone is present"}},
+        [("items", "", "rebuild", REBUILD)],
+    ),
+    "expired rows": ({}, {"more": {"on_expiry": "keep"}}, [("items", "", "rebuild", REBUILD)]),
     "evolving": ({"more": {"shape": "freeze"}}, {}, [("evolve", "", "nothing", "")]),
 }
 

@@ -194,7 +194,7 @@ def test_values_are_written_as_a_column_says_and_a_deletion_may_only_mark() -> N
     kinds: dict[str, set[type]] = {"createdAt": set(), "amountInPennies": set()}
     marked = 0
     for (table, *_), item in items.items():
-        contract = domain.by_source[table]
+        contract = domain.sources[table].contracts[0]
         row_of(contract, {name: serialize(value) for name, value in item.items()})  # raises for what does not fit
         marked += "deletedAt" in item or item.get("status") == "removed"
         if table == "MachineTransaction":
