@@ -28,6 +28,15 @@ columns:
 """
 
 
+ENTITY = """
+table: App
+name: {name}
+owner: team:app
+where: {where}
+key: {{hash: PK, range: SK}}
+columns: {{PK: string, SK: bigint}}
+"""
+ENTITIES = {"members": "{PK: 'M#*'}", "sessions": "{PK: 'S#*'}"}
 HEARTBEAT = """
 table: Heartbeat
 owner: team:data
@@ -136,7 +145,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
 
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
-      disk of 100 GB; a heartbeat, and a table that should change each hour; traces
+      disk of 100 GB; a heartbeat, a table that should change each hour, and one with two entities; traces
     - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers; in
       trino the orders come by Kinesis
     - existing: like `prod`, in an account in China that already has things (EXISTING)
@@ -150,6 +159,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         page = {"reachable_from": ["203.0.113.0/24"], "run_storage_gb": 100, "sign_in": pool}
         live = Path(shutil.copytree(domain_folder("ecommerce"), build / "live"))
         (live / "tables" / "heartbeat.yaml").write_text(HEARTBEAT)
+        for name, where in ENTITIES.items():
+            (live / "tables" / f"{name}.yaml").write_text(ENTITY.format(name=name, where=where))
         more = write_environment(build / "one", "dev", domain=str(shop))
         watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
         traced = {"runs": "http://otel.internal:4318", "capture": "http://localhost:4318", "capture_layer_arn": LAYER}

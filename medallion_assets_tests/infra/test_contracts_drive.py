@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from medallion_assets_tests.infra.assembly import Assembly, Template
+from medallion_assets_tests.infra.conftest import ENTITIES
 from medallion_assets_tests.infra.snapshot import stable
 
 
@@ -63,3 +64,22 @@ def test_a_new_contract_and_mart_bring_their_resources_and_permissions(
         assert "table/gold/same_metrics" in policy
     assert not added(dev["Dashboards"], after["Dashboards"])
     assert not changed(dev["Dashboards"], after["Dashboards"])
+
+
+def test_contracts_of_one_table_share_its_table_mapping_and_permissions(variants: dict[str, Assembly]) -> None:
+    def named(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+        found = template.body["Resources"].items()
+        return {name: one["Properties"] for name, one in found if one["Type"] == kind}
+
+    capture, lake = variants["open"]["Capture"], variants["open"]["Lake"]
+    (app,) = [one for one in named(capture, "AWS::DynamoDB::Table").values() if one["TableName"] == "App"]
+    assert [one["AttributeName"] for one in app["KeySchema"]] == ["PK", "SK"]
+    mappings = named(capture, "AWS::Lambda::EventSourceMapping")
+    assert len(mappings) == len(named(capture, "AWS::DynamoDB::Table"))
+    assert any(name.startswith("Mappingapp") for name in mappings)
+    bronze = {one["TableInput"]["Name"]: one["TableInput"] for one in named(lake, "AWS::Glue::Table").values()}
+    assert bronze["app"]["StorageDescriptor"]["Location"].endswith("/bronze/App")
+    assert not bronze.keys() & set(ENTITIES)
+    policies = str(variants["open"]["Orchestrator"].body)
+    for place in ("bronze/App/*", "table/App", "warehouse/silver/members/*", "warehouse/deleted/sessions/*"):
+        assert place in policies

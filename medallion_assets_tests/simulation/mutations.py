@@ -56,7 +56,7 @@ CAUGHT: Final[dict[str, int]] = {
     "keep_the_rows_of_a_key_that_is_gone": 21,
     "overlook_the_rows_of_a_mart": 1,
     "overlook_a_mart_made_by_hand": 1,
-    "skip_the_enrichment_refresh": 4,
+    "skip_the_enrichment_refresh": 2,
     "acknowledge_before_the_write": 6,
     "float_instead_of_decimal": 2,
     "report_the_highest_failure": 9,
