@@ -223,7 +223,7 @@ REPAIRS: Final = OpsTable(
 
 BACKFILLS: Final = OpsTable(
     "backfills",
-    key="backfill",
+    key=("backfill",),
     order_by="ended_at",
     columns=(
         _required("backfill", "string", "lake name of the table, and the id of the export or scan"),
