@@ -10,12 +10,15 @@ import pytest
 
 from medallion_assets import build_defs
 from medallion_assets.contracts.loader import load_domain
+from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.health.status import read_status
 from medallion_assets.ledger.update import update_ledger
 from medallion_assets.local.example_item import example_item
 from medallion_assets.ops.tables import LEDGER, OPS
 from medallion_assets.reconciliation.reference_decoder import row_of
+from medallion_assets.repair.rebuild import rebuild
 from medallion_assets.testing import Pipeline, open_pipeline
+from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.contracts.test_entities import ORDERS, USERS
 
 MART = {
@@ -76,6 +79,19 @@ def test_each_entity_is_a_table_all_the_way(folder: Path, tmp_path: Path) -> Non
             ("users", "App", 1, 1),
         ]
         assert status.caught_up
+        remade = rebuild(
+            lake,
+            store,
+            pipeline.domain,
+            pipeline.marts,
+            layer="silver",
+            name="users",
+            run_id="rebuild",
+            now=now,
+            engine=EmbeddedEngine(lake),
+        )
+        assert remade.rows == 5, "every change of the DynamoDB table is read"
+        assert pipeline.query("SELECT pk, name FROM silver.users") == [{"pk": "USER#1", "name": "Ada"}]
 
 
 def test_definitions_have_the_assets_of_every_entity(folder: Path) -> None:
@@ -88,3 +104,12 @@ def test_an_example_item_is_of_its_entity(folder: Path) -> None:
     for contract in load_domain(str(folder)).tables:
         item = example_item(contract, datetime(2026, 1, 1, tzinfo=UTC))
         assert row_of(contract, item)["pk"] == "USER#example"
+
+
+def test_a_backfill_of_one_entity_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"MEDALLION_BRONZE": "bronze", "MEDALLION_WAREHOUSE": "warehouse", "MEDALLION_CATALOG": "sqlite"}
+    for name, value in ({"MEDALLION_DOMAIN": str(folder), "AWS_REGION": "eu-central-1"} | places).items():
+        monkeypatch.setenv(name, value)
+    refused = medallion("backfill", "users", "--from", "scan")
+    assert refused.exit_code == 2
+    assert "load it by" in refused.stderr

@@ -88,6 +88,9 @@ def backfill(
         expected = ", ".join(domain.by_name)
         raise typer.BadParameter(f"no table {table!r}; expected one of {expected}", param_hint="TABLE")
     contract = domain.by_name[table]
+    if contract.where is not None:
+        repair = f"`medallion repair {table} --reason 'first load'`"
+        raise typer.BadParameter(f"{table} is one entity of {contract.table}; load it by {repair}", param_hint="TABLE")
     dynamo = DynamoTable(
         boto3.client("dynamodb"),
         chosen.source_names().in_dynamodb(contract.table),

@@ -78,7 +78,7 @@ def test_contracts_of_one_table_share_its_table_mapping_and_permissions(variants
     assert len(mappings) == len(named(capture, "AWS::DynamoDB::Table"))
     assert any(name.startswith("Mappingapp") for name in mappings)
     bronze = {one["TableInput"]["Name"]: one["TableInput"] for one in named(lake, "AWS::Glue::Table").values()}
-    assert bronze["app"]["StorageDescriptor"]["Location"].endswith("/bronze/App")
+    assert bronze["app"]["StorageDescriptor"]["Location"].endswith("/bronze/App/")
     assert not bronze.keys() & set(ENTITIES)
     policies = str(variants["open"]["Orchestrator"].body)
     for place in ("bronze/App/*", "table/App", "warehouse/silver/members/*", "warehouse/deleted/sessions/*"):
