@@ -107,9 +107,13 @@ def test_an_example_item_is_of_its_entity(folder: Path) -> None:
 
 
 def test_a_backfill_of_one_entity_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {"MEDALLION_BRONZE": "bronze", "MEDALLION_WAREHOUSE": "warehouse", "MEDALLION_CATALOG": "sqlite"}
-    for name, value in ({"MEDALLION_DOMAIN": str(folder), "AWS_REGION": "eu-central-1"} | places).items():
-        monkeypatch.setenv(name, value)
+    lake = {
+        "MEDALLION_BRONZE": folder / "bronze",
+        "MEDALLION_WAREHOUSE": folder / "lake",
+        "MEDALLION_CATALOG": "sqlite",
+    }
+    for name, value in ({"MEDALLION_DOMAIN": folder, "AWS_REGION": "eu-central-1"} | lake).items():
+        monkeypatch.setenv(name, str(value))
     refused = medallion("backfill", "users", "--from", "scan")
     assert refused.exit_code == 2
     assert "load it by" in refused.stderr

@@ -17,8 +17,10 @@ OUTCOMES: Final = ("taken", "rejected")
 """The folders that files move to; a table of this name would be taken for one of them."""
 
 
-def file_mistakes(table: str | None, files: FileOrder | None) -> Iterator[Mistake]:
-    """Yield the mistake of a table that takes files and is called like one of OUTCOMES."""
+def file_mistakes(table: str | None, files: FileOrder | None, *, of_entity: bool) -> Iterator[Mistake]:
+    """Yield the mistakes of a contract that takes files: a table called like one of OUTCOMES, and one entity of it."""
+    if files is not None and of_entity:
+        yield Mistake(("files",), "a contract with `where` takes no files, because a file is of a whole DynamoDB table")
     if files is not None and table in OUTCOMES:
         text = f"files of {table!r} would lie among those that are {table} already; give the table another name here"
         yield Mistake(("files",), text)

@@ -451,7 +451,7 @@ class Contract(Strict):
             self.enrich,
             dict(self.retired),
         )
-        raise_all([*_mistakes(parts), *file_mistakes(self.table, self.files)])
+        raise_all([*_mistakes(parts), *file_mistakes(self.table, self.files, of_entity=self.where is not None)])
         return self
 
     @classmethod

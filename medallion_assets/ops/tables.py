@@ -241,7 +241,7 @@ BACKFILLS: Final = OpsTable(
 
 DROPPED_FILES: Final = OpsTable(
     "dropped_files",
-    key="file",
+    key=("file",),
     order_by="recorded_at",
     columns=(
         _required("file", "string", "`<table_name>/<hash>/<name>`"),

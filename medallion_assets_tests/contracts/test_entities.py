@@ -61,6 +61,7 @@ def test_one_table_has_a_contract_for_each_entity(folder: Path) -> None:
         ("orders", "'ORDER#*'", "'*ORDER'", r"where\.SK: '\*ORDER': a \* stands only at the end"),
         ("orders", "'ORDER#*'", "[ORDER]", r"where\.SK: expected a text such as PROFILE or 'USER#\*'"),
         ("orders", "{PK: 'USER#*', SK: 'ORDER#*'}", "{}", r"where: "),
+        ("orders", "name: orders", "name: orders\nfiles: newer", r"files: a contract with `where` takes no files"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_by_file_and_field(folder: Path, file: str, old: str, new: str, mistake: str) -> None:

@@ -66,7 +66,7 @@ def test_what_is_proposed_for_the_laundrys_tables_takes_every_item_to_gold(
     for table, written in tables.items():
         lines = [json.dumps({"Item": {name: serialize(value) for name, value in item.items()}}) for item in written]
         Path(f"{table}.jsonl").write_text("\n".join(lines))
-        key = domain.by_source[table].key.hash
+        key = domain.sources[table].contracts[0].key.hash
         source = ("--from", f"{table}.jsonl", "--key", key)
         done = medallion("contracts", "infer", table, *source, "--owner", "team:laundry", "--into", "mine/tables")
         assert done.exit_code == 0, done.output
@@ -80,7 +80,7 @@ def test_what_is_proposed_for_the_laundrys_tables_takes_every_item_to_gold(
                 pipeline.put(table, item)
         pipeline.run()
         for table, written in tables.items():
-            name = pipeline.domain.by_source[table].lake_name
+            name = pipeline.domain.sources[table].contracts[0].lake_name
             assert pipeline.query(f"SELECT count(*) AS n FROM silver.{name}") == [{"n": len(written)}]
         gold = {row.pop("day"): row for row in pipeline.query("SELECT * FROM gold.daily_revenue")}
     machines: dict[date, set[str]] = defaultdict(set)
