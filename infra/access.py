@@ -215,13 +215,13 @@ def write_lake(settings: Environment, domain: Domain) -> list[Grant]:
 
 
 def rebuild_lake(settings: Environment, domain: Domain) -> list[Grant]:
-    """Remove an Iceberg table's entry from the catalog, and make a Silver table beside the old one."""
+    """Remove an Iceberg table's entry from the catalog, and make a table of Silver or a mart beside the old one."""
     layers = tables(domain)
     databases = [_glue(settings, f"database/{settings.database(layer)}") for layer in layers]
     entries = [
         _glue(settings, f"table/{settings.database(layer)}/{name}") for layer, names in layers.items() for name in names
     ]
-    beside = ("silver", "deleted", "quarantine")
+    beside = ("silver", "deleted", "quarantine", "gold")
     made = [_glue(settings, f"table/{settings.database(layer)}/_rebuild_*") for layer in beside]
     prefixes = [f"warehouse/{layer}/_rebuild_*" for layer in beside]
     return [

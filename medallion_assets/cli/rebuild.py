@@ -16,13 +16,13 @@ def rebuild(
     For a contract that gives a column another type, or the table another partition; and for a table whose files are
     lost: an error says so, and names this command.
 
-    A Silver table is merged from all of Bronze, the oldest day first, beside the old one, which is read and written
-    meanwhile. It takes the old one's place in one step; the next run computes the marts. If the command ends before,
-    nothing has changed. It needs the space of a second table, and must take less than a day.
+    A Silver table is merged from all of Bronze, the oldest day first, and a mart computed, beside the old one, which is
+    read and written meanwhile. It takes the old one's place in one step; the next run computes the marts over it. If
+    the command ends before, nothing has changed. It needs the space of a second table, and must take less than a day.
 
-    Of any other table, and of a Silver table that the catalog cannot load, the entry is removed from the catalog first.
-    Such a Silver table is merged together with the table of its deleted keys: switch the sensor `bronze_arrivals` off
-    before, so that no mart shows half of it. A mart is computed. A table of quarantine is filled again, but what was
+    Of any other table, and of one that the catalog cannot load, the entry is removed from the catalog first. Such a
+    Silver table is merged together with the table of its deleted keys: switch the sensor `bronze_arrivals` off before,
+    so that no mart shows half of it. A table of quarantine is filled again, but what was
     dropped by hand is open again; a table of ops starts empty with the next run of `observe`, and its history is lost.
 
     Exits 1 if an audit stops it, or if Bronze lacks keys that the old table has.
@@ -68,6 +68,9 @@ def rebuild(
         )
     if as_json:
         print_json({"table": table, **asdict(done)})
+        return
+    if done.replaced and layer == "gold":
+        typer.echo(f"{table} was computed, {done.rows:,} rows, and took the old one's place.")
         return
     if done.replaced:
         typer.echo(

@@ -130,12 +130,7 @@ def _refresh_once(
     partition = mart.spec.partition
     # Before the tables: what is said of an input is true of every later snapshot of it.
     inputs_complete_to = read_inputs_complete_to(lake, mart)
-    table = lake.ensure(
-        GOLD,
-        mart.name,
-        mart.schema,
-        partition_by=[(partition.column, "day")] if partition is not None and partition.unit == "day" else [],
-    )
+    table = lake.ensure(GOLD, mart.name, mart.schema, partition_by=iceberg_partition(mart))
     recorded = InputVersions.recorded(table)
     tables = find_inputs(lake, mart, recorded=recorded)
     inputs = InputVersions(
@@ -192,6 +187,12 @@ def _refresh_once(
         input_snapshots=inputs.snapshots,
         complete_to=published_complete_to(mart, table, tables, inputs_complete_to),
     )
+
+
+def iceberg_partition(mart: Mart) -> list[tuple[str, str]]:
+    """Return the partition of a mart's table, as (column, transform) pairs."""
+    partition = mart.spec.partition
+    return [(partition.column, "day")] if partition is not None and partition.unit == "day" else []
 
 
 def _compute(

@@ -45,6 +45,10 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.schema import iceberg_schema, may_become, partition_spec, stored_types
 from medallion_assets.lake.snapshot import Contents
 
+PREFIX: Final = "_rebuild_"
+"""What the names of tables begin with that are being made. No contract's table and no mart has such a name."""
+
+_OURS: Final = "medallion."
 _FIELD_IDS: Final = "medallion.field-ids-after"
 """The table property of a new table: the last field id of the table that it will replace."""
 
@@ -86,11 +90,11 @@ def create_replacement(
 
 
 @translate_outages()
-def swap(lake: Lake, table: Table, replacement: Table, *, properties: Mapping[str, str]) -> None:
-    """Give `table` the rows, columns and partition of `replacement`, and these properties, in one commit.
+def swap(lake: Lake, table: Table, replacement: Table) -> None:
+    """Give `table` the rows, columns and partition of `replacement` in one commit, with our properties of it.
 
-    `properties` are also those of its snapshot's table. Raises CommitConflict if rows or columns of `table` changed
-    since it was loaded, or if it took so long that the new files may have been removed as those of a dead writer.
+    The new snapshot has our properties of the replacement's. Raises CommitConflict if rows or columns of `table`
+    changed since it was loaded, or if it took so long that the new files may have been removed as a dead writer's.
     """
     name = ".".join(table.name())
     if int(replacement.properties[_FIELD_IDS]) != table.metadata.last_column_id:
@@ -105,13 +109,22 @@ def swap(lake: Lake, table: Table, replacement: Table, *, properties: Mapping[st
     files = [*contents.data_files(), *contents.delete_files()]
     for file in files:
         file.spec_id = spec_id
-    staged = stage_snapshot(laid_out, Contents([]), operation=Operation.OVERWRITE, added=files, replaces=True)
+    made = replacement.current_snapshot()
+    summary = made.summary.additional_properties if made is not None and made.summary is not None else {}
+    staged = stage_snapshot(
+        laid_out,
+        Contents([]),
+        operation=Operation.OVERWRITE,
+        added=files,
+        properties=_ours(summary),
+        replaces=True,
+    )
     if staged.snapshot is None:
         raise AssertionError("a staged snapshot is there")
     snapshot_id = staged.snapshot.snapshot_id
     commit(
         table,
-        (*layout, *make_main(staged.snapshot), SetPropertiesUpdate(updates=dict(properties))),
+        (*layout, *make_main(staged.snapshot), SetPropertiesUpdate(updates=_ours(replacement.properties))),
         expected_main=table.metadata.current_snapshot_id,
         further=(AssertLastAssignedFieldId(last_assigned_field_id=table.metadata.last_column_id),),
         landed=lambda now: any(one.snapshot_id == snapshot_id for one in now.snapshots),
@@ -128,6 +141,10 @@ def remove_replacement(lake: Lake, namespace: str, name: str) -> None:
     if table is not None:
         lake.drop(namespace, name)
         delete_files(table.io, files_below(table))
+
+
+def _ours(properties: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in properties.items() if name.startswith(_OURS) and name != _FIELD_IDS}
 
 
 def _age(timestamp_ms: int) -> dt.timedelta:

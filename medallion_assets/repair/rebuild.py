@@ -20,6 +20,7 @@ from medallion_assets.errors import LakeDamaged
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.repair.replace_mart import replace_mart
 from medallion_assets.repair.replace_silver import replace_silver
 from medallion_assets.repair.require_published import require_published
 from medallion_assets.silver.batches import merge_pending, remerge_day
@@ -51,14 +52,17 @@ def rebuild(
 ) -> Rebuilt:
     """Rebuild a table.
 
-    A Silver table that the catalog can load is made beside the old one and takes its place in one step. Any other table
-    is removed from the catalog first, also if its files cannot be read. Then a table of Silver is merged from all of
-    Bronze, together with the table of its deleted keys; a table of quarantine is filled again, without what was decided
-    by hand; a mart is computed; a table of `ops` is left to the next run of `observe`. Marts over a Silver table are
-    not touched: the next run computes them. Raises AuditFailed if a batch or the mart is not published, and as
-    replace_silver does; CorruptObject, LakeUnavailable, and what the engine raises.
+    A Silver table or mart that the catalog can load is made beside the old one and takes its place in one step. Any
+    other table is removed from the catalog first, also if its files cannot be read. Then a table of Silver is merged
+    from all of Bronze, together with the table of its deleted keys; a table of quarantine is filled again, without what
+    was decided by hand; a mart is computed; a table of `ops` is left to the next run of `observe`. Marts over a Silver
+    table are not touched: the next run computes them. Raises AuditFailed if a batch or the mart is not published, and
+    as replace_silver does; CorruptObject, LakeUnavailable, and what the engine raises.
     """
-    if layer == SILVER and _can_load(lake, name):
+    if layer == GOLD and _can_load(lake, layer, name):
+        (mart,) = (one for one in marts if one.name == name)
+        return Rebuilt((), 0, replace_mart(lake, mart, engine=engine, run_id=run_id, now=now), replaced=True)
+    if layer == SILVER and _can_load(lake, layer, name):
         done = replace_silver(lake, store, domain, domain.by_name[name], run_id=run_id, now=now)
         return Rebuilt((), done.days, done.changes, replaced=True)
     dropped = [SILVER, DELETED] if layer in (SILVER, DELETED) else [layer]
@@ -73,9 +77,9 @@ def rebuild(
     return _from_bronze(lake, store, domain, domain.by_name[name], removed, layer=layer, run_id=run_id, now=now)
 
 
-def _can_load(lake: Lake, name: str) -> bool:
+def _can_load(lake: Lake, layer: str, name: str) -> bool:
     try:
-        return lake.find(SILVER, name) is not None
+        return lake.find(layer, name) is not None
     except LakeDamaged:
         return False
 

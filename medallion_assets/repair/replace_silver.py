@@ -29,7 +29,7 @@ from medallion_assets.errors import AuditFailed, CommitConflict, LakeDamaged
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import translate_outages
-from medallion_assets.lake.replacement import create_replacement, remove_replacement, swap
+from medallion_assets.lake.replacement import PREFIX, create_replacement, remove_replacement, swap
 from medallion_assets.repair.require_published import require_published
 from medallion_assets.silver.batches import merge_pending
 from medallion_assets.silver.quarantine import carry_dropped, carry_open
@@ -39,11 +39,7 @@ from medallion_assets.silver.tombstones import carry_tombstones, tidy_tombstones
 
 log = logging.getLogger(__name__)
 
-PREFIX: Final = "_rebuild_"
-"""What the names of tables begin with that are being made. No contract's table has such a name."""
-
 _ATTEMPTS: Final = 20
-_OURS: Final = "medallion."
 
 
 @dataclass(frozen=True)
@@ -87,9 +83,8 @@ def replace_silver(
             _require_every_key(lake, contract, new, old, made)
         carry_open(lake, new, contract, run_id=run_id, now=now)
         carry_tombstones(lake, new, contract, run_id=run_id)
-        ours = {name: value for name, value in made.properties.items() if name.startswith(_OURS)}
         try:
-            swap(lake, old, made, properties=ours)
+            swap(lake, old, made)
         except CommitConflict:
             if attempt == _ATTEMPTS - 1:
                 raise

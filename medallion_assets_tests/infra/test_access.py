@@ -139,7 +139,7 @@ def test_the_operator_may_rebuild_the_tables_of_the_domain_and_a_run_may_not(ass
         arn.partition(":table/")[2] for action, arn in pairs if action == "glue:DeleteTable" and ":table/" in arn
     }
     expected = {f"{layer}/{table}" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
-    beside = {f"{layer}/_rebuild_*" for layer in ("silver", "deleted", "quarantine")}
+    beside = {f"{layer}/_rebuild_*" for layer in ("silver", "deleted", "quarantine", "gold")}
     assert dropped == expected | beside | {f"gold/{mart}" for mart in MARTS} | {"ops/*"}
     written = objects(assembly["Orchestrator"], "Roleoperator", "s3:PutObject")
     assert {f"warehouse/{one}/*" for one in beside} <= written
