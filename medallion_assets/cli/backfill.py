@@ -46,9 +46,9 @@ def backfill(
     capture_delay_seconds: CaptureDelay = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Load what a table had before its stream was captured, while the stream goes on.
+    """Load what a table had before its stream was captured.
 
-    The items of an export, or of a scan, are written to Bronze; the running pipeline merges, audits and publishes them
+    The stream goes on meanwhile. The items of an export, or of a scan, are written to Bronze; the running pipeline merges, audits and publishes them
     like changes. They are older than every change of the stream, so no row ever shows an older value than before, and
     what was deleted meanwhile stays deleted. The capture of the stream must have begun before the export's point in
     time. An export is checked first: its table, its checksums, its number of items. If this command dies, run it again:
