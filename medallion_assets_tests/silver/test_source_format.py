@@ -63,3 +63,24 @@ def test_three_readers_take_the_same_values_for_the_same_and_refuse_the_same(
             assert got[at] == expected, value
             assert reference_decoder.column_value(column, value) == expected, value
     assert len(got) + len(rejected) == len(values)
+
+
+def test_a_deletion_has_no_defaults_and_no_parts_of_its_key(connection: duckdb.DuckDBPyConnection) -> None:
+    columns = {
+        "Id": "string",
+        "kind": {"type": "string", "source": "Id", "part": "{kind}#{n}"},
+        "n": {"type": "int", "source": "Id", "part": "{kind}#{n}", "default": 7},
+        "V": {"type": "int", "default": 1},
+        "copy": {"type": "bigint", "source": "Id", "from": "text"},
+    }
+    wanted = contract("Things", columns, key="Id")
+    bronze = pq.read_table(pa.BufferReader(bronze_bytes(record("Things", 1, {"Id": {"S": "a"}}, None))))
+    (row,) = decode(connection, bronze, wanted).rows.to_pylist()
+    assert [row[name] for name in ("id", "kind", "n", "v", "copy", "_is_deletion")] == [
+        "a",
+        None,
+        None,
+        None,
+        None,
+        True,
+    ]
