@@ -155,6 +155,15 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     ]
 
 
+def note_backfills(settings: Environment, domain: Domain) -> list[Grant]:
+    """Read and write what a backfill has done. The bucket of an export is not ours: its owner lets the role read it."""
+    prefixes = [f"bronze/_backfill/{contract.table}" for contract in domain.tables]
+    return [
+        _list(settings, "ListBackfills", prefixes),
+        grant("NoteBackfills", ["s3:GetObject", "s3:PutObject"], _objects(settings, prefixes), _KEYS),
+    ]
+
+
 def compact_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     """Write and remove the compacted copies of the domain's tables; their objects stay as they are."""
     copies = [f"{_COPIES}{table}" for table in domain.sources]

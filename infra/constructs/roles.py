@@ -44,11 +44,12 @@ def pipeline_role(scope: Construct, settings: Environment, domain: Domain, logs:
 
 def operator_role(scope: Construct, settings: Environment, domain: Domain) -> iam.Role:
     """Return the role of the commands that a person runs."""
-    role = _role(scope, settings, "operator", "Commands by hand: what runs may, repair, redrive, rebuild")
+    role = _role(scope, settings, "operator", "Commands by hand: what runs may, repair, backfill, redrive, rebuild")
     access.grant_to(
         role,
         *access.read_bronze(settings, domain),
         *access.write_bronze(settings, domain),
+        *access.note_backfills(settings, domain),
         *access.redrive(settings),
         *access.write_lake(settings, domain),
         *access.rebuild_lake(settings, domain),

@@ -7,7 +7,7 @@ on where the snapshot ends (handover), the snapshots (export_snapshot, scan_snap
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
@@ -20,7 +20,12 @@ from medallion_assets.backfill.bronze_rows import of_object_size, to_object, to_
 from medallion_assets.backfill.export import read_export
 from medallion_assets.backfill.export_files import ExportFiles
 from medallion_assets.backfill.export_snapshot import ExportSnapshot
-from medallion_assets.backfill.handover import require_captured, require_no_gaps, wait_until_handed_over
+from medallion_assets.backfill.handover import (
+    require_captured,
+    require_no_gaps,
+    require_nothing_set_aside,
+    wait_until_handed_over,
+)
 from medallion_assets.backfill.progress import (
     Done,
     StartedScan,
@@ -31,6 +36,7 @@ from medallion_assets.backfill.progress import (
 )
 from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES, ScanSnapshot, SegmentedTable
 from medallion_assets.backfill.snapshot import Part, Snapshot
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
@@ -126,17 +132,20 @@ def backfill(
     *,
     catch_up: CatchUp,
     merge_seconds: float,
+    given_up: Callable[[], Mapping[str, GivenUp]] = dict,
     report: Callable[[int, int], None] = lambda items, of: None,
 ) -> Backfill:
     """Write the items of the snapshot to Bronze, and wait up to `merge_seconds` until Silver has published them.
 
-    `report` is called with the items in Bronze so far, and with those of the snapshot. After a crash, the same call
+    `given_up` returns what Lambda gave up, by table. `report` is called with the items in Bronze so far, and with those
+    of the snapshot. After a crash, the same call
     goes on with the parts that are left. Raises SettingsError for a file that is not as the manifest says, before the
-    first row is written; NotCaughtUp, botocore's errors, LakeUnavailable, CommitConflict.
+    first row is written, and for changes that wait for a redrive; NotCaughtUp, botocore's errors, LakeUnavailable,
+    CommitConflict.
     """
     began, snapshot, left = catch_up.now(), plan.snapshot, plan.left
     snapshot.check(left)
-    loading = _Loading(lake, store, contract, plan, catch_up)
+    loading = _Loading(lake, store, contract, plan, catch_up, given_up)
     done = dict(plan.done)
     if isinstance(snapshot, ScanSnapshot) and left:
         write_scan(store, contract, _started(snapshot, plan.stream_arn))
@@ -169,6 +178,7 @@ class _Loading:
     contract: Contract
     plan: Plan
     catch_up: CatchUp
+    given_up: Callable[[], Mapping[str, GivenUp]]
     _handed_over: datetime | None = None
 
     def load(self, part: Part) -> Done:
@@ -176,6 +186,7 @@ class _Loading:
         if self._handed_over is None or part.read_at > self._handed_over:
             waiting = replace(self.catch_up)  # each wait has the whole limit
             wait_until_handed_over(self.lake, self.store, self.contract, past=part.read_at, catch_up=waiting)
+            require_nothing_set_aside(self.store, self.contract, self.given_up())
             self._handed_over = part.read_at
         items = objects = 0
         with self.lake.duckdb() as connection:

@@ -3,8 +3,8 @@
 No key may ever show an older value than before, and no change may be missing. Let T be the snapshot's point in time.
 
 - Every change after T is captured: the stream exists and its capture began before T.
-- Every change before T is merged before the first row of the snapshot is written. Otherwise a key could show the
-  snapshot's value, and then the value of an earlier change that arrives late.
+- Every change before T is merged before the first row of the snapshot is written, and none waits for a redrive.
+  Otherwise a key could show the snapshot's value, and then the value of an earlier change that arrives late.
 - Rows of the snapshot are older than every change of the stream (bronze_rows). So a key that has changed since the
   capture began keeps the stream's value, or stays deleted, however long the load takes.
 
@@ -13,11 +13,13 @@ Belongs here: these conditions. Does not belong here: gaps in what was captured,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from medallion_assets.bronze.chunks import read_object
+from medallion_assets.capture.dead_letter import list_dead_letters
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.heartbeat import read_heartbeat
 from medallion_assets.capture.naming import ObjectName, floor
 from medallion_assets.capture.sequence import stream_created_at
@@ -78,6 +80,18 @@ def wait_until_handed_over(
         raise NotCaughtUp(
             f"silver.{contract.lake_name} does not contain every change before the snapshot yet ({behind}); nothing of "
             "the snapshot is written before that. Check that the pipeline runs, then run this again."
+        )
+
+
+def require_nothing_set_aside(store: BronzeStore, contract: Contract, given_up: Mapping[str, GivenUp]) -> None:
+    """Check that no change of the table waits for a redrive. Raises SettingsError."""
+    waiting = len(list_dead_letters(store).get(contract.table, ()))
+    if contract.table in given_up:
+        waiting += given_up[contract.table].batches
+    if waiting:
+        raise SettingsError(
+            f"{waiting:,} dead letters, or batches that Lambda gave up, hold changes of {contract.table} that may be "
+            f"older than the snapshot. Correct their cause, run `medallion redrive {contract.lake_name}`, then this."
         )
 
 

@@ -72,6 +72,7 @@ def backfill(
     from medallion_assets.backfill.backfill import plan_from_export, plan_from_scan
     from medallion_assets.backfill.estimate import estimate_plan
     from medallion_assets.backfill.export_files import open_export_files
+    from medallion_assets.capture.given_up import find_given_up
     from medallion_assets.capture.store import open_store
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
@@ -121,6 +122,7 @@ def backfill(
             plan,
             catch_up=catch_up,
             merge_seconds=wait,
+            given_up=lambda: find_given_up(chosen.given_up_store(), chosen.source_names(), chosen.kinesis()),
             report=lambda items, of: typer.echo(f"{items:,} of {of:,} items are in Bronze.", err=True),
         )
     _show(done, as_json=as_json)

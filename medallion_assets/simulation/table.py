@@ -84,6 +84,12 @@ class Table:
         """Put an item. Raises AwsError."""
         return self.commit(*self._put(item))
 
+    def stock(self, item: Mapping[str, Mapping[str, Any]]) -> None:
+        """Put an item as if it had been there before the stream was on: there is no record. Raises AwsError."""
+        key, new = self._put(item)
+        self._items[key] = new
+        self._scan = None
+
     def update(
         self,
         key: Mapping[str, Mapping[str, Any]],

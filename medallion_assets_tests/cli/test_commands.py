@@ -7,12 +7,14 @@ import io
 import json
 import os
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
 import pytest
 
+from medallion_assets.backfill import handover
+from medallion_assets.backfill.local_export import write_export
 from medallion_assets.capture.gap_marker import GapMarker, write_gap_marker
 from medallion_assets.capture.heartbeat import PollerHeartbeat, write_heartbeat
 from medallion_assets.capture.store import open_store
@@ -24,6 +26,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets.ops.tables import CHECKS
 from medallion_assets.ops.upsert import upsert
+from medallion_assets.reconciliation.scan import DynamoTable
 from medallion_assets_tests.cli.conftest import medallion
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.fixtures.fleet_lake import NAMED, Fleet, stream
@@ -303,6 +306,57 @@ def test_repair_shows_and_amends_differences_and_ends_when_they_are_merged(fleet
     for arguments, said in ((("vans",), "vehicles, trips"), (("vehicles",), "say why")):
         wrong = medallion("repair", *arguments)
         assert wrong.exit_code == 2 and said in wrong.stderr
+
+
+@pytest.mark.parametrize("fleet", ["files"], indirect=True)
+def test_backfill_loads_what_was_there_before_the_stream(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "CLOCK_TOLERANCE", timedelta())
+    fleet.write(20)
+    for table in ("fleet-Vehicles", "fleet-Trips"):
+        fleet.delivered[table] = len(stream(table))  # from before the stream
+    early = medallion("backfill", "trips", "--from", "scan", "--yes")
+    assert early.exit_code == 2 and "is not captured yet" in early.stderr
+    fleet.write(20)
+    vehicles = DynamoTable(boto3.client("dynamodb"), "fleet-Vehicles")
+    vehicle = {"VehicleNo": {"N": "7"}, "Plate": {"S": "X"}, "Depot": {"S": "North"}}
+    boto3.client("dynamodb").put_item(TableName="fleet-Vehicles", Item=vehicle)
+    fleet.capture()
+    fleet.publish()
+    export = write_export(
+        vehicles.scan(), tmp_path, table_arn=vehicles.describe().arn, at=datetime.now(UTC), export_id="01-a"
+    )
+    fleet.write(20)
+    boto3.client("dynamodb").delete_item(TableName="fleet-Vehicles", Key={"VehicleNo": {"N": "7"}})
+    fast = ("--yes", "--settle", "0", "--wait", "0", "--json")
+    shown = medallion("backfill", "vehicles", "--export", str(export), "--dry-run")
+    assert shown.exit_code == 1 and "read capacity units" in shown.stderr, shown.output
+    fleet.capture()
+    fleet.publish()
+    for arguments in (("vehicles", "--export", str(export)), ("trips", "--from", "scan")):
+        waiting = medallion("backfill", *arguments, *fast)
+        assert waiting.exit_code == 3, waiting.output
+        fleet.write(10)
+        fleet.capture()
+        fleet.publish()
+        done = medallion("backfill", *arguments, *fast)
+        assert done.exit_code == 0, done.output
+        assert (json.loads(done.stdout)["read"], json.loads(done.stdout)["merged"]) == (0, True)
+    verified = medallion("verify", "--settle", "0")
+    assert verified.exit_code == 0, verified.output
+    sql = "SELECT table_name, source, merged FROM ops.backfills ORDER BY 1"
+    assert [tuple(row.values()) for row in json.loads(medallion("query", sql, "--json").stdout)] == [
+        ("trips", "scan", True),
+        ("vehicles", "export", True),
+    ]
+    for wrong, said in (
+        ("vans --from scan", "vehicles, trips"),
+        ("trips", "--from scan"),
+        ("trips --export nowhere", "DynamoDB writes it last"),
+    ):
+        refused = medallion("backfill", *wrong.split())
+        assert refused.exit_code == 2 and said in refused.stderr, refused.output
 
 
 def test_generate_counts_what_it_wrote(fleet: Fleet) -> None:

@@ -118,6 +118,14 @@ def test_the_operator_may_amend_and_a_run_may_not(assembly: Assembly) -> None:
     assert not amended & objects(stack, "Rolepipeline", "s3:PutObject")
 
 
+def test_the_operator_may_note_what_a_backfill_has_done(assembly: Assembly) -> None:
+    stack = assembly["Orchestrator"]
+    noted = {f"bronze/_backfill/{table}/*" for table in SOURCES}
+    for action in ("s3:GetObject", "s3:PutObject"):
+        assert noted <= objects(stack, "Roleoperator", action)
+        assert not noted & objects(stack, "Rolepipeline", action)
+
+
 def test_the_operator_may_make_the_calls_of_a_redrive_and_remove_nothing_else_of_bronze(assembly: Assembly) -> None:
     stack = assembly["Orchestrator"]
     removed = objects(stack, "Roleoperator", "s3:DeleteObject")

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AssertRefSnapshotId
 
+from medallion_assets.backfill import bronze_rows
 from medallion_assets.capture import handler, position, write_bronze
 from medallion_assets.capture.position import Position
 from medallion_assets.checks.results import CheckResult
@@ -70,6 +71,7 @@ CAUGHT: Final[dict[str, int]] = {
     "delete_rows_that_expired": 5,
     "leave_items_that_moved": 4,
     "take_every_item_for_the_entity": 2,
+    "load_rows_newer_than_the_stream": 25,
 }
 """By mutation: a seed whose history finds it."""
 
@@ -382,6 +384,13 @@ def take_every_item_for_the_entity() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def load_rows_newer_than_the_stream() -> Iterator[None]:
+    """A snapshot's rows win over every change of the stream."""
+    with patched((bronze_rows, "pad_sequence", lambda number: "9" * 40)):
+        yield
+
+
 def _moving(real: Any, *given: Any, **more: Any) -> Any:
     return real(*given, **{**more, "may_advance": True})
 
@@ -417,6 +426,7 @@ MUTATIONS: Final = {
         delete_rows_that_expired,
         leave_items_that_moved,
         take_every_item_for_the_entity,
+        load_rows_newer_than_the_stream,
     )
 }
 

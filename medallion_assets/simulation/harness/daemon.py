@@ -16,9 +16,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from medallion_assets.backfill.backfill import Backfill, Plan, backfill
+from medallion_assets.capture.given_up import GivenUp
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.checks.results import CheckResult
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import CommitConflict, LakeUnavailable, MedallionError
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import Mart
@@ -205,6 +208,27 @@ class Daemon:
                     catch_up=catch_up,
                     merge_seconds=900.0,
                 )
+            )
+
+        self._step(act, self._run_id())
+        return found[-1] if found else None
+
+    def backfill(
+        self,
+        table: str,
+        plan: Callable[[Lake, BronzeStore, Contract], Plan],
+        catch_up: CatchUp,
+        given_up: Callable[[], Mapping[str, GivenUp]],
+    ) -> Backfill | None:
+        """A person backfills a table; None if that failed. Waiting for the merge, it lets the sensor work."""
+        found: list[Backfill] = []
+        contract = self.domain.by_name[table]
+
+        def act(lake: Lake, run_id: str) -> None:
+            store = self._store()
+            planned = plan(lake, store, contract)
+            found.append(
+                backfill(lake, store, contract, planned, catch_up=catch_up, merge_seconds=900.0, given_up=given_up)
             )
 
         self._step(act, self._run_id())

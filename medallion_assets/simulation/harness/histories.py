@@ -153,10 +153,16 @@ class _Drawing:
         self._last: dict[str, Any] | None = None
         self._lossy = self._dice.random() < 0.06
         self._poisonous = self._dice.random() < 0.15
+        self._stock_dice = random.Random(f"snapshot/{seed}")  # noqa: S311 - dice
+        self._stocked: str | None = None
+        if self._stock_dice.random() < 0.1 and not self._lossy:
+            self._stocked = self._stock_dice.choice(self._tables)
 
     def history(self) -> History:
         dice = self._dice
         rounds = dice.randint(2, 5)
+        if self._stocked is not None:
+            self._stock(self._stocked)
         flood = dice.random() < 0.08
         for at in range(rounds):
             self._write(dice.randint(2, 9), flood=flood and at == 0)
@@ -178,6 +184,8 @@ class _Drawing:
             self._extra()
             if self._entities:
                 self._extra_of_app()
+            if self._stocked is not None and self._stock_dice.random() < 0.5:
+                self._backfill(self._stocked)
         return History(
             seed=self._seed,
             start=self._start,
@@ -240,6 +248,34 @@ class _Drawing:
             self._act("replay", dice=dice, table=APP)
         if self._lossy and dice.random() < 0.3:
             self._act("recreate", dice=dice, table=APP, emptied=dice.random() < 0.5)
+
+    def _stock(self, table: str) -> None:
+        """Let a table have items from before its stream."""
+        items = _Items(self._stock_dice, self._start)
+        self._acts.append(Act("stock", {"table": table, "items": [items.good(table) for _ in range(6)]}))
+
+    def _backfill(self, table: str) -> None:
+        """Load that table, while some of its keys change and go."""
+        dice, items = self._stock_dice, _Items(self._stock_dice, self._start)
+        changes = [
+            {"table": table, "delete": items.key(table)}
+            if dice.random() < 0.4
+            else {"table": table, "put": items.good(table), "bad": False}
+            for _ in range(dice.randint(0, 6))
+        ]
+        self._acts.append(
+            Act(
+                "backfill",
+                {
+                    "table": table,
+                    "source": dice.choice(["export", "scan"]),
+                    "seconds": dice.choice([0.0, 0.0, 600.0, 26 * 3600.0]),
+                    "changes": changes,
+                },
+                dice.choice(self._fault_profiles),
+                seed=dice.getrandbits(32),
+            )
+        )
 
     def _extra(self) -> None:
         dice = self._dice

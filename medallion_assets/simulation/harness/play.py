@@ -23,15 +23,22 @@ from typing import Any, Final
 
 import orjson
 
+from medallion_assets.backfill.backfill import Plan, plan_from_export, plan_from_scan
+from medallion_assets.backfill.export_files import open_export_files
+from medallion_assets.backfill.local_export import write_export
+from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES
 from medallion_assets.capture.dead_letter import list_dead_letters, read_dead_letter
+from medallion_assets.capture.given_up import find_given_up
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.redrive import redrive
+from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import MedallionError
 from medallion_assets.gold import refresh
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake import maintenance, retry
+from medallion_assets.lake.catalog import Lake
 from medallion_assets.reconciliation.catch_up import CatchUp
 from medallion_assets.reconciliation.scan import Description
 from medallion_assets.scheduling.planner import Cursor
@@ -55,6 +62,9 @@ from medallion_assets.simulation.table import Table, Write, transact
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk in memory where there is one
 _COMMITS_BETWEEN: Final = 3
 """Compaction runs after so many commits, so that a short history has some."""
+_CAPTURE_DELAY: Final = timedelta(minutes=20)
+"""After this time a person's command takes a change for captured where a function captures."""
+_SEGMENTS: Final = 2
 _MOST_KEYS: Final = 1000.0
 """A mart of a few keys is refreshed by them, too."""
 
@@ -188,6 +198,10 @@ class _Harness:
         self._faults: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._scripts: list[tuple[Fault, ...]] = []
+        self._exports_folder = folder / "exports"
+        self._exports: dict[str, Path] = {}
+        self._to_load: set[str] = set()
+        self._oracle.capture_delay = None if capture.kind == "poller" else _CAPTURE_DELAY
         self._process: PollerProcess | None = None
         self._begun: dict[str, datetime] = {}
         self._follow: Callable[[Table], None] = lambda table: None
@@ -312,7 +326,13 @@ class _Harness:
         found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
-        lossy = late or self._oracle.ever_dead_lettered or self._oracle.lost or self._oracle.to_repair
+        lossy = (
+            late
+            or table in self._to_load
+            or self._oracle.ever_dead_lettered
+            or self._oracle.lost
+            or self._oracle.to_repair
+        )
         mended = self._daemon.domain is self._mended  # then rows of before differ until their table is merged again
         if found is not None and not lossy and not mended and found.missing + found.extra + found.different:
             self._oracle.violations.append(f"verify: {found}")
@@ -323,9 +343,68 @@ class _Harness:
         self._daemon.update_ledger()
         self._oracle.told(self._daemon.complete_to)
 
+    def _do_stock(self, table: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Put items as if they had been there before the stream was switched on."""
+        source = self._tables[table]
+        for item in map(_item, items):
+            source.stock(item)
+            (image,) = orjson.loads(_document([source.current(source.key_of(item)) or {}]))["Items"]
+            self._oracle.stocked(table, {name: image[name] for name, _ in source.key}, image)
+        self._to_load.add(table)
+
+    def _do_backfill(self, table: str, source: str, seconds: float, changes: Sequence[Mapping[str, Any]]) -> None:
+        """Load a table, `seconds` after its export was made, or by a scan; meanwhile the source writes `changes`."""
+        writes = iter(changes)
+
+        def wait(pause: float) -> None:
+            if (change := next(writes, None)) is not None:
+                self._do_write([change], 0.0)
+            self.wait(pause)
+
+        if source == "export" and table not in self._exports:
+            self._exports[table] = self._export(table)
+            self.wait(seconds)
+        self._backfill(table, wait)
+
     def _do_mend(self) -> None:
         self._daemon.domain = self._mended
         self._oracle.mended(self._mended)
+
+    def _export(self, table: str) -> Path:
+        """Export a table as it is now, two items in a file."""
+        source = self._tables[table]
+        return write_export(
+            [_document(list(source))],
+            self._exports_folder / table,
+            table_arn=source.arn,
+            at=self._clock(),
+            export_id="01700000000000-simulate",
+            items_per_file=2,
+        )
+
+    def _backfill(self, table: str, wait: Callable[[float], None]) -> bool:
+        """Backfill a table: from its export if there is one, else from a scan. Return whether all of it is merged."""
+        (contract,) = self._contracts(table)
+        scanned = _Scanned(self._tables[table], wait)
+        about = replace(scanned.describe(), bytes=_SEGMENTS * SEGMENT_BYTES)
+
+        def plan(lake: Lake, store: BronzeStore, contract: Contract) -> Plan:
+            if (export := self._exports.get(table)) is not None:
+                files = open_export_files(str(export))
+                return plan_from_export(lake, store, contract, about, files=files, now=self._clock())
+            return plan_from_scan(lake, store, contract, about, table=scanned, threads=1, now=self._clock)
+
+        done = self._daemon.backfill(
+            contract.lake_name,
+            plan,
+            self._catch_up(wait),
+            lambda: find_given_up(self._given_up),
+        )
+        if done is None or not done.merged:
+            return False
+        self._counts["backfills"] += 1
+        self._to_load.discard(table)
+        return True
 
     # The pipeline.
 
@@ -488,7 +567,7 @@ class _Harness:
         self._written[shard_id, record.number, record.item_key] = _Written(record, shard_id, told.event_id, table.name)
         if change.get("poison"):
             self._poison.add(told.event_id)
-        self._oracle.changed(told, shard_id, bad=change.get("bad"))
+        self._oracle.changed(told, shard_id, bad=change.get("bad"), at=record.at)
 
     # The end.
 
@@ -516,6 +595,7 @@ class _Harness:
             return
         if self._oracle.lost or self._oracle.to_repair:
             self._repair()
+        self._load_the_rest()
         self._oracle.converged(today=self._today)
         self._read_by_pyiceberg()
         polled = self._history.capture.kind == "poller"
@@ -572,14 +652,36 @@ class _Harness:
         # It begins with the stream of now: what nobody read of an older one is left to the repair.
         self._oracle.lost |= {one.event_id for one in self._left() if one.table in gaps}
 
+    def _load_the_rest(self) -> None:
+        """Backfill the tables with items from before their stream; repair those that a backfill refuses."""
+        self._daemon.update_ledger()
+        for table in sorted(self._to_load):
+            for _ in range(3):
+                if self._backfill(table, self.wait):
+                    break
+                self._mend_what_holds()
+            else:
+                self._repair_all(table)
+        while self._tick():
+            self.wait(5.0)
+        for _ in range(10):
+            if not self._unrest():
+                break
+            self._tick()
+            self.wait(20.0)
+
     def _repair(self) -> None:
         """Repair lost changes from the source until nothing is missing."""
         tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.to_repair
         for table in sorted(tables):
-            for contract in self._contracts(table):
-                self._repair_table(contract, table)
+            self._repair_all(table)
         while self._tick():
             self.wait(5.0)
+
+    def _repair_all(self, table: str) -> None:
+        self._to_load.discard(table)
+        for contract in self._contracts(table):
+            self._repair_table(contract, table)
 
     def _repair_table(self, contract: Contract, table: str) -> None:
         for _ in range(3):
@@ -593,15 +695,17 @@ class _Harness:
     def _contracts(self, table: str) -> tuple[Contract, ...]:
         return self._daemon.domain.sources[table].contracts
 
-    def _catch_up(self) -> CatchUp:
+    def _catch_up(self, meanwhile: Callable[[float], None] | None = None) -> CatchUp:
         """Return the waiting of a person's command: capture and the sensor's next run go on meanwhile."""
 
         def wait(seconds: float) -> None:
-            self.wait(max(seconds, 20.0))
+            (meanwhile or self.wait)(max(seconds, 20.0))
             with self._under(self._calm, 0.0):
                 self._tick()
 
-        return CatchUp(capture_delay_seconds=1200.0, limit_seconds=7200.0, now=self._clock, wait=wait)
+        return CatchUp(
+            capture_delay_seconds=_CAPTURE_DELAY.total_seconds(), limit_seconds=7200.0, now=self._clock, wait=wait
+        )
 
     def _redeliver(self) -> None:
         """Redrive what is parked, after its cause was corrected; a second redrive finds nothing."""
@@ -664,6 +768,13 @@ class _Scanned:
         """Yield pages of three items, a second apart."""
         items = iter(list(self._table))
         while page := list(itertools.islice(items, 3)):
+            yield _document(page)
+            self._wait(1.0)
+
+    def scan_segment(self, segment: int, of: int) -> Iterator[bytes]:
+        """Yield pages of two items of a segment, a second apart, as they are when each is read."""
+        items = self._table.scan(segment=segment, segments=of)
+        while page := list(itertools.islice(items, 2)):
             yield _document(page)
             self._wait(1.0)
 

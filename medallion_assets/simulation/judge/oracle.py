@@ -50,6 +50,7 @@ _UNITS: Final = {"region_totals": "region"}
 """By mart: the column of the parts that it is refreshed by; of the others it is the day."""
 _SMALLEST_BATCH: Final = 100
 _LATE: Final = timedelta(minutes=15)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _STAMP: Final = re.compile(r".*/(\d{8}T\d{12})Z_[^/]*\.parquet")
 
 
@@ -81,6 +82,8 @@ class _Silver:
     """The snapshots whose objects are in `claimed`."""
     numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
     """`numbers` as of each snapshot that was published."""
+    shown: dict[str, Number] = field(default_factory=dict)
+    """By key: the last change at the source that the published row, or its absence, is of."""
     deleted: dict[str, Number] = field(default_factory=dict)
     """By key: the sequence number in the table of deleted keys."""
     deleted_at: int | None = None
@@ -109,6 +112,14 @@ class Oracle:
         """Tables whose capture ended because their stream lost records or was replaced."""
         self._recreated: set[str] = set()
         """Tables that have a new stream since they were captured first."""
+        self._stock: dict[tuple[str, str], Mapping[str, Any]] = {}
+        """By table and key: the item that was there before the stream, of which there is no change."""
+        self._made: dict[str, datetime] = {}
+        """By event: when the source made the change."""
+        self._of_source: dict[str, Number] = {}
+        """By event of a backfill: the change at the source whose image it has; NONE_YET for an item of before."""
+        self.capture_delay: timedelta | None = None
+        """After how long a backfill may take a change for captured; None: it knows."""
         self._emptied: dict[str, int] = {}
         """By table that was made anew: how many changes of all tables came before."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
@@ -147,9 +158,17 @@ class Oracle:
         finally:
             self._dropping = None
 
-    def changed(self, change: Change, shard_id: str, *, bad: bool | None) -> None:
-        """Note a change at the source. `bad`: whether it was made to break its first contract; None: unknown."""
+    def stocked(self, table: str, keys: Mapping[str, Any], image: Mapping[str, Any]) -> None:
+        """Note an item that was there before the stream."""
+        self._stock[table, key_text(keys)] = image
+
+    def changed(self, change: Change, shard_id: str, *, bad: bool | None, at: datetime) -> None:
+        """Note a change at the source, made at `at`.
+
+        `bad`: whether it was made to break its first contract; None: unknown.
+        """
         self.changes[change.event_id] = change
+        self._made[change.event_id] = at
         self._shards[shard_id].append((change.event_id, change.number[1]))
         concerned = [one for one in self._editions[0].tables if self._concerns(one, change)]
         if bad is not None and bad != any(self._verdict(one, change, 0).broken for one in concerned):
@@ -177,7 +196,7 @@ class Oracle:
             self._wrong(f"bronze: {path} was written twice with different rows")
         found = self._objects[path] = _Object(_time(path), [row["event_id"] for row in rows])
         for row in rows:
-            change = self.changes.get(row["event_id"]) or self._amended(row)
+            change = self.changes.get(row["event_id"]) or self._loaded(row) or self._amended(row)
             if change is None:
                 self._wrong(f"bronze: {path} holds {row['event_id']}, which the source never sent")
                 found.events.remove(row["event_id"])
@@ -191,28 +210,44 @@ class Oracle:
             if image != change.image:
                 self._wrong(f"bronze: {path} holds another image of {change.event_id}: {image}")
 
+    def _loaded(self, row: Row) -> Change | None:
+        """Check a row that a backfill wrote: it must hold what the source had then, or up to now if it is of a scan."""
+        if not row["event_id"].startswith("backfill-"):
+            return None
+        change = _of_bronze(row)
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=change.number[2])
+        # An export's manifest has milliseconds.
+        until = _NEVER if row["event_id"].startswith("backfill-scan-") else at + timedelta(milliseconds=1)
+        images: dict[Number, Mapping[str, Any] | None] = {NONE_YET: self._stock.get((change.table, change.key))}
+        for one in sorted(self._of_key(change), key=lambda one: one.number):
+            made = self._made.get(one.event_id, _NEVER)
+            if made < at:
+                images = {}  # what was before is over
+            if made <= until and made != _NEVER:
+                images[one.number] = one.image
+        found = [number for number, image in images.items() if image is not None and image == change.image]
+        if not found:
+            self._wrong(f"bronze: {change} is loaded, and the source never had that then")
+        self._of_source[change.event_id] = min(found, default=NONE_YET)
+        self.counts["loaded"] += 1
+        self.changes[change.event_id] = change
+        return change
+
+    def _of_key(self, change: Change) -> list[Change]:
+        return [one for one in self.changes.values() if (one.table, one.key) == (change.table, change.key)]
+
     def _amended(self, row: Row) -> Change | None:
         """Check a row that a repair wrote: it must hold what the source had at the amended change or later."""
         if not row["event_id"].startswith("repair-"):
             return None
-        change = Change(
-            table=row["table_name"],
-            key=key_text(json.loads(row["keys"])),
-            number=number(row["sequence_number"], row["stream_arn"]),
-            event_id=row["event_id"],
-            event_name=row["event_name"],
-            keys=json.loads(row["keys"]),
-            image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
-            before=None,
-            created_s=None,
-            by="repair" if row["event_name"] == "REMOVE" else None,
-        )
-        of_key = [one for one in self.changes.values() if (one.table, one.key) == (change.table, change.key)]
+        change = _of_bronze(row)
+        of_key = self._of_key(change)
         before = [one for one in of_key if one.number[0] < change.number[0]]
         possible = [one for one in of_key if one.number[:2] >= change.number[:2]]
         if change.number[1] == 0 and before:  # no change of this stream is known for the key
             possible.append(max(before, key=lambda one: one.number))
         images = [one.image for one in possible] + [None] * (change.table in self._emptied)
+        images.append(self._stock.get((change.table, change.key)))
         if change.image not in images:
             self._wrong(f"bronze: {change} amends, and the source never had that")
         self.counts["amendments"] += 1
@@ -264,6 +299,9 @@ class Oracle:
         for change in self.changes.values():
             if not self._accounted(change.event_id):
                 self._wrong(f"end: {change.event_id} is not in Bronze")
+        captured = {(one.table, one.key) for one in self.changes.values() if one.event_id in self._captured}
+        for table, key in self._stock.keys() - captured:
+            self._wrong(f"end: {key} of {table}, from before the stream, is not in Bronze")
         for contract in self.domain.tables:
             self._judge_end(contract)
         for mart, (_, properties) in self._gold.items():
@@ -385,11 +423,30 @@ class Oracle:
                 self._wrong(f"{name}: {change.key} is at {change.number}, merged was {newest[change.key].number}")
             if change.number < known.numbers.get(change.key, NONE_YET):
                 self._wrong(f"{name}: {change.key} was at {known.numbers[change.key]} and is at {change.number}")
+            self._check_not_older(name, known, change)
             known.numbers[change.key], known.events[change.key] = change.number, change.event_id
             self._check_row(contract, known, change, row)
         for key in newest.keys() - found.keys():
             self._check_absent(contract, known, newest[key])
         return rows
+
+    def _check_not_older(self, name: str, known: _Silver, change: Change) -> None:
+        """Check that a key does not show the source as it was before what it showed; numbers alone cannot tell that.
+
+        The row of a backfill has a lower number than every change of the stream, also than those before it.
+        """
+        if change.event_id not in self._made.keys() | self._of_source.keys():
+            return  # a repair's
+        shown = self._of_source.get(change.event_id, change.number)
+        if shown < known.shown.get(change.key, NONE_YET) and not self._is_late(change):
+            self._wrong(f"{name}: {change.key} showed the source at {known.shown[change.key]}, now at {shown}")
+        known.shown[change.key] = shown
+
+    def _is_late(self, change: Change) -> bool:
+        """Return whether a change came to Bronze later than a backfill may wait for it."""
+        if self.capture_delay is None or change.event_id not in self._made:
+            return False
+        return min(self._captured[change.event_id]) - self._made[change.event_id] > self.capture_delay
 
     def _check_absent(self, contract: Contract, known: _Silver, newest: Change) -> None:
         """Check that a key that is not in the table was deleted; `newest` is the newest change that was merged.
@@ -416,6 +473,8 @@ class Oracle:
             )
         if self._gone(contract, newest) and recorded < newest.number:
             self._wrong(f"silver.{contract.lake_name}: {newest.key} is deleted at {newest.number}, unrecorded")
+        if at == newest.number:
+            self._check_not_older(f"silver.{contract.lake_name}", known, newest)
         known.numbers[newest.key] = at
         known.events.pop(newest.key, None)
 
@@ -866,3 +925,19 @@ def _same(seen: Any, wanted: Any) -> bool:
     if isinstance(wanted, Decimal) != isinstance(seen, Decimal):
         return False
     return bool(seen == wanted or normal(seen) == normal(wanted))
+
+
+def _of_bronze(row: Row) -> Change:
+    """Return what a Bronze row says that no stream sent."""
+    return Change(
+        table=row["table_name"],
+        key=key_text(json.loads(row["keys"])),
+        number=number(row["sequence_number"], row["stream_arn"]),
+        event_id=row["event_id"],
+        event_name=row["event_name"],
+        keys=json.loads(row["keys"]),
+        image=None if row["event_name"] == "REMOVE" else json.loads(row["new_image"]),
+        before=None,
+        created_s=None,
+        by="repair" if row["event_name"] == "REMOVE" else None,
+    )
