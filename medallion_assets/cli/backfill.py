@@ -48,11 +48,12 @@ def backfill(
 ) -> None:
     """Load what a table had before its stream was captured.
 
-    The stream goes on meanwhile. The items of an export, or of a scan, are written to Bronze; the running pipeline merges, audits and publishes them
-    like changes. They are older than every change of the stream, so no row ever shows an older value than before, and
-    what was deleted meanwhile stays deleted. The capture of the stream must have begun before the export's point in
-    time. An export is checked first: its table, its checksums, its number of items. If this command dies, run it again:
-    it goes on with the data files or segments that are left. A row of ops.backfills says what was loaded.
+    The stream goes on meanwhile. The items of an export, or of a scan, are written to Bronze; the running pipeline
+    merges, audits and publishes them like changes. They are older than every change of the stream, so no row ever shows
+    an older value than before, and what was deleted meanwhile stays deleted. The capture of the stream must have begun
+    before the export's point in time. An export is checked first: its table, its checksums, its number of items. If
+    this command dies, run it again: it goes on with the data files or segments that are left. A row of ops.backfills
+    says what was loaded.
 
     Exits 0 if all items are in Silver; 1 after --dry-run if some are not in Bronze yet; 2 if the table or the export
     must not be loaded; 3 if the pipeline is behind, or DynamoDB or S3 does not answer: run it again.

@@ -135,7 +135,9 @@ def test_a_name_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_source_that_is_no_domain_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"No domain 'ecomerce': expected .* \(ecommerce, example, fundraiser, laundry\)"):
+    with pytest.raises(
+        ContractError, match=r"No domain 'ecomerce': expected .* \(ecommerce, example, fundraiser, laundry\)"
+    ):
         write_project(tmp_path, "shop", source="ecomerce")
     assert list(tmp_path.iterdir()) == []
 
