@@ -1,7 +1,7 @@
 """What rows of a Silver table have in `_extra`: attributes that its contract does not declare, with a line for each.
 
 Belongs here: counting and proposing them from the lake. Does not belong here: what becomes of a column that is declared
-(silver.backfill).
+(silver.fill).
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.publish import discard, publish
 from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.audit import Audit, Batch, RowCounts
-from medallion_assets.silver.backfill import MAX_ROWS, READ_AS, read_as, rows_to_fill
 from medallion_assets.silver.changes import Changes
 from medallion_assets.silver.enrich import ReferencedTable, enrich, enriched_from, find_outdated, read_referenced
+from medallion_assets.silver.fill import MAX_ROWS, READ_AS, read_as, rows_to_fill
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.quarantine import close_rows, quarantine_rows
 from medallion_assets.silver.table import (
@@ -176,7 +176,7 @@ class Merger:
 
     @translate_outages()
     def fill(self) -> BatchResult | None:
-        """Fill columns from `_extra` in one commit, see backfill; None if no row gets other values.
+        """Fill columns from `_extra` in one commit, see fill; None if no row gets other values.
 
         Call it until `needs_fill` is false. Raises as `merge` does.
         """

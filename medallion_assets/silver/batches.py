@@ -20,9 +20,9 @@ from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import OlderDayPending
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.maintenance import compact
-from medallion_assets.silver.backfill import needs_fill
 from medallion_assets.silver.batch import BatchResult, Merger
 from medallion_assets.silver.changes import read_changes
+from medallion_assets.silver.fill import needs_fill
 from medallion_assets.silver.table import SILVER, read_position
 from medallion_assets.telemetry.spans import link_objects
 

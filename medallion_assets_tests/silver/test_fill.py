@@ -11,8 +11,8 @@ import pytest
 
 from medallion_assets.lake.snapshot import Contents
 from medallion_assets.silver import backfill
-from medallion_assets.silver.backfill import READ_AS, needs_fill
 from medallion_assets.silver.batch import Merger
+from medallion_assets.silver.fill import READ_AS, needs_fill
 from medallion_assets.silver.table import SILVER
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 

@@ -5,7 +5,7 @@ dropped, it belongs nowhere. The same is true of a struct that has attributes wh
 nobody has to read Bronze again, the rows that have such an attribute are merged once more, and only these.
 
 The table's property READ_AS says how the attributes of its rows were read. It is written by the commit that completes a
-back-fill, so that a process that dies before leaves the rest to the next run.
+fill, so that a process that dies before leaves the rest to the next run.
 
 A value that does not fit its column's type, or breaks one of its rules, stays in `_extra`: the change is merged, and
 there is no older value to go back to. A column's default is not filled in: that would write every row again.
