@@ -151,7 +151,7 @@ def _cost(change: Change, rows: int | None) -> str:
     match change.cost:
         case "metadata":
             return "metadata only"
-        case "back-fill":
+        case "fill":
             return "the rows that have it"
         case "rebuild":
             return f"rebuild of {'the table' if rows is None else f'{rows:,} rows'}"

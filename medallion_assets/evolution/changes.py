@@ -36,7 +36,7 @@ Kind = Literal[
     "evolve",
     "items",
 ]
-Cost = Literal["nothing", "metadata", "back-fill", "rebuild"]
+Cost = Literal["nothing", "metadata", "fill", "rebuild"]
 
 MEANINGS: Final[Mapping[Kind, str]] = {
     "new table": "Its first change creates the table.",
@@ -161,7 +161,7 @@ def _added(table: str, name: str, column: ColumnShape, before: TableShape) -> Ch
     if column.default is not None:
         needs = f"Old rows get the default only when they are made again. {_rebuild(table)}"
         return Change(table, "add", name, "", column.text, "rebuild", needs)
-    return Change(table, "add", name, "", column.text, "back-fill")
+    return Change(table, "add", name, "", column.text, "fill")
 
 
 def _changed(table: str, name: str, before: ColumnShape, after: ColumnShape) -> Iterator[Change]:
@@ -204,7 +204,7 @@ def _attribute_changes(table: str, before: TableShape, after: TableShape) -> Ite
     was, is_now = ({one.attribute for one in shape.columns.values()} for shape in (before, after))
     for attribute in sorted(after.dropped - before.dropped):
         if attribute not in was:
-            yield Change(table, "drop", attribute, "in _extra", "dropped", "back-fill")
+            yield Change(table, "drop", attribute, "in _extra", "dropped", "fill")
     for attribute in sorted(before.dropped - after.dropped):
         if attribute not in is_now:
             needs = f"Old rows get it only from Bronze. {_rebuild(table)}"

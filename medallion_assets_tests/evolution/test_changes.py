@@ -36,7 +36,7 @@ REBUILD = "Run `medallion rebuild silver.things`."
 OTHER_NAME = f"{REBUILD} Or declare the attribute under another name: `rename`."
 ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str, str, str]]]] = {
     "nothing": ({}, {}, []),
-    "new attribute": ({}, moved(New="date"), [("add", "new", "back-fill", "")]),
+    "new attribute": ({}, moved(New="date"), [("add", "new", "fill", "")]),
     "int to bigint": ({}, moved(N="bigint"), [("widen", "n", "metadata", "")]),
     "more digits": ({}, moved(D="decimal(12,2)"), [("widen", "d", "metadata", "")]),
     "struct field": ({}, moved(S="struct<A:int,B:string>"), [("widen", "s", "metadata", "")]),
@@ -108,7 +108,7 @@ ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str,
         {},
         [("optional", "n", "metadata", "")],
     ),
-    "dropped": ({}, {"more": {"drop": ["Phone"]}}, [("drop", "Phone", "back-fill", "")]),
+    "dropped": ({}, {"more": {"drop": ["Phone"]}}, [("drop", "Phone", "fill", "")]),
     "kept": (
         {"more": {"drop": ["Phone"]}},
         {},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from medallion_assets.lake.snapshot import Contents
-from medallion_assets.silver import backfill
+from medallion_assets.silver import fill
 from medallion_assets.silver.batch import Merger
 from medallion_assets.silver.fill import READ_AS, needs_fill
 from medallion_assets.silver.table import SILVER
