@@ -140,7 +140,7 @@ def test_a_crash_between_the_columns_and_the_values_is_made_up_for(
         with pytest.raises(RuntimeError, match="crash"):
             bench.merge_pending("things")
     assert "amount" in bench.lake.table(SILVER, "things").schema().column_names
-    monkeypatch.setattr(backfill, "MAX_ROWS", 4)
+    monkeypatch.setattr(fill, "MAX_ROWS", 4)
     monkeypatch.setattr("medallion_assets.silver.batch.MAX_ROWS", 4)
     bench.put(thing(11, "amounts", Amount={"N": "3"}))
     results = bench.merge_pending("things")
