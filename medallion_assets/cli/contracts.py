@@ -75,7 +75,7 @@ def check(
             _title(contract.lake_name, contract.description, contract.owner),
             ["column", "type", "attribute", "rules"],
             [
-                *([one.name, str(one.type), one.attribute, _rules(one)] for one in contract.columns.values()),
+                *([one.name, str(one.type), _source(one), _rules(one)] for one in contract.columns.values()),
                 *([name, str(type_), f"enriched: {source}", ""] for name, type_, source in _enriched(loaded, contract)),
             ],
         )
@@ -196,6 +196,13 @@ def _title(name: str, description: str, owner: str) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _source(column: Column) -> str:
+    """Return the attribute of a column, and what the contract says about how its value is written."""
+    default = "" if column.default is None else f"default {column.default}"
+    said = ", ".join(filter(None, [column.reading, default]))
+    return f"{column.attribute} ({said})" if said else column.attribute
 
 
 def _rules(column: Column) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def source_columns(contract: Contract) -> dg.TableSchema:
     """Return the attributes of the DynamoDB table that the contract names."""
-    return dg.TableSchema([_column(column, column.attribute) for column in contract.columns.values()])
+    return dg.TableSchema([_column(columns[0], attribute) for attribute, columns in contract.attributes.items()])
 
 
 def silver_columns(contract: Contract, domain: Domain) -> dg.TableSchema:
