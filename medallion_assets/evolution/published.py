@@ -5,10 +5,10 @@ Belongs here: reading it from Iceberg's metadata. Does not belong here: comparin
 
 from __future__ import annotations
 
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.table import Table
 
 from medallion_assets.contracts.model import Contract
+from medallion_assets.contracts.types import parse_type
 from medallion_assets.evolution.shape import ColumnShape, TableShape
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.silver.table import META_COLUMNS, SILVER
@@ -26,10 +26,10 @@ def published_shape(lake: Lake, contract: Contract) -> TableShape | None:
         return None
     schema = table.schema()
     columns = {}
-    for field, stored in zip(schema.fields, schema_to_pyarrow(schema, include_field_ids=False), strict=True):
+    for field in schema.fields:
         if field.doc and field.name not in META_COLUMNS.names:
             required = field.required or field.name in contract.required_names
-            columns[field.name] = ColumnShape(field.doc, stored.type, required)
+            columns[field.name] = ColumnShape(field.doc, parse_type(field.doc).arrow(), required)
     names = {field.field_id: field.name for field in schema.fields}
     known = schema.identifier_field_names()
     return TableShape(

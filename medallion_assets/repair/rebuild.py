@@ -20,11 +20,12 @@ from medallion_assets.errors import LakeDamaged
 from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.schema import iceberg_schema, stored_types
 from medallion_assets.repair.replace_mart import replace_mart
 from medallion_assets.repair.replace_silver import replace_silver
 from medallion_assets.repair.require_published import require_published
 from medallion_assets.silver.batches import merge_pending, remerge_day
-from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
+from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER, deleted_schema
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ def rebuild(
 ) -> Rebuilt:
     """Rebuild a table.
 
-    A Silver table or mart that the catalog can load is made beside the old one and takes its place in one step. Any
-    other table is removed from the catalog first, also if its files cannot be read. Then a table of Silver is merged
+    A Silver table or mart that the catalog can load is made beside the old one and takes its place in one step, unless
+    the table of its deleted keys has other key columns. Any other table is removed from the catalog first, also if its
+    files cannot be read. Then a table of Silver is merged
     from all of Bronze, together with the table of its deleted keys; a table of quarantine is filled again, without what
     was decided by hand; a mart is computed; a table of `ops` is left to the next run of `observe`. Marts over a Silver
     table are not touched: the next run computes them. Raises AuditFailed if a batch or the mart is not published, and
@@ -62,7 +64,7 @@ def rebuild(
     if layer == GOLD and _can_load(lake, layer, name):
         (mart,) = (one for one in marts if one.name == name)
         return Rebuilt((), 0, replace_mart(lake, mart, engine=engine, run_id=run_id, now=now), replaced=True)
-    if layer == SILVER and _can_load(lake, layer, name):
+    if layer == SILVER and _can_load(lake, layer, name) and _has_its_keys(lake, domain.by_name[name]):
         done = replace_silver(lake, store, domain, domain.by_name[name], run_id=run_id, now=now)
         return Rebuilt((), done.days, done.changes, replaced=True)
     dropped = [SILVER, DELETED] if layer in (SILVER, DELETED) else [layer]
@@ -82,6 +84,17 @@ def _can_load(lake: Lake, layer: str, name: str) -> bool:
         return lake.find(layer, name) is not None
     except LakeDamaged:
         return False
+
+
+def _has_its_keys(lake: Lake, contract: Contract) -> bool:
+    """Return whether the contract's deleted keys, if there are any, have the contract's key columns."""
+    table = lake.find(DELETED, contract.lake_name)
+    if table is None:
+        return True
+    wanted = stored_types(iceberg_schema(deleted_schema(contract), contract.key_names))
+    present, keys = stored_types(table.schema()), table.schema().identifier_field_names()
+    names = [(one.name, one.name if one.name in present else one.renamed_from) for one in contract.key_columns]
+    return keys == {old for _, old in names} and all(wanted[name] == present[str(old)] for name, old in names)
 
 
 def _from_bronze(

@@ -143,13 +143,17 @@ def ensure_silver_table(lake: Lake, contract: Contract, schema: pa.Schema) -> Ta
 
     `schema` is the result of `silver_schema`. Raises SchemaMismatch, LakeUnavailable.
     """
+    renamed = {name: column.renamed_from for name, column in contract.by_name.items() if column.renamed_from}
+    if renamed.keys() & set(contract.key_names) and lake.find(DELETED, contract.lake_name) is not None:
+        keys = deleted_schema(contract)
+        lake.ensure(DELETED, contract.lake_name, keys, key=contract.key_names, renamed=renamed)
     return lake.ensure(
         SILVER,
         contract.lake_name,
         schema,
         key=contract.key_names,
         partition_by=[(part.column, part.transform) for part in contract.partition],
-        renamed={name: column.renamed_from for name, column in contract.by_name.items() if column.renamed_from},
+        renamed=renamed,
         retired=[column.name for column in contract.retired.values()],
     )
 

@@ -24,6 +24,7 @@ columns:
   Id: string
   Amount: decimal(10,2)
   Note: string
+  Place: struct<City:string>
 """
 
 
@@ -117,6 +118,8 @@ def test_against_the_lake(contract: Path, tmp_path: Path, monkeypatch: pytest.Mo
     }
     shown = medallion("contracts", "diff", "shop", "--lake").stdout
     assert "Coupon: string" in shown and "SPRING" not in shown and "Ada" not in shown
+    contract.write_text(CONTRACT.replace("City:string", "City:string,Zip:string").replace("(10,2)", "(12,2)"))
+    assert [one["kind"] for one in differences("--lake", code=0)] == ["widen", "widen"]
     contract.write_text(CONTRACT.replace("decimal(10,2)", "string"))
     (retyped,) = differences("--lake", code=1)
     assert (retyped["kind"], retyped["cost"], retyped["rows"]) == ("retype", "rebuild", 3)

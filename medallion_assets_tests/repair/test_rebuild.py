@@ -14,7 +14,7 @@ from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.maintenance.compact_bronze import compact_bronze
 from medallion_assets.repair.rebuild import Rebuilt, rebuild
 from medallion_assets.silver.table import DELETED, QUARANTINE
-from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, record
+from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
 DAYS = [date(2026, 3, number) for number in (1, 2, 4)]
 NOW = datetime(2026, 3, 5, 9, tzinfo=UTC)
@@ -29,7 +29,13 @@ def fill(bench: Bench) -> None:
 
 
 def rebuilt(bench: Bench, layer: str) -> Rebuilt:
-    done = rebuild(
+    done = rebuild_table(bench, layer)
+    assert (done.days, done.rows) == (3, 90)
+    return done
+
+
+def rebuild_table(bench: Bench, layer: str) -> Rebuilt:
+    return rebuild(
         bench.lake,
         bench.store,
         bench.domain,
@@ -40,14 +46,23 @@ def rebuilt(bench: Bench, layer: str) -> Rebuilt:
         now=NOW,
         engine=EmbeddedEngine(bench.lake),
     )
-    assert (done.days, done.rows) == (3, 90)
-    return done
 
 
 def tables(bench: Bench) -> list[list[dict[str, Any]]]:
     found = [bench.rows("customers"), *(bench.rows("customers", namespace=one) for one in (DELETED, QUARANTINE))]
     own = ("run_id", "_run_id", "quarantined_at", "updated_at")
     return [sorted(({name: row[name] for name in row if name not in own} for row in rows), key=repr) for rows in found]
+
+
+def test_a_key_of_another_type_removes_the_table_first(tmp_path: Path) -> None:
+    with bench_on_files(tmp_path, contract("Customers", {"Id": "string"}, key="Id")) as bench:
+        bench.put(*(record("Customers", n, {"Id": {"N": str(n)}}, {} if n > 1 else None) for n in range(1, 4)))
+        assert bench.merge_pending("customers")[0].published
+        bench.domain = domain(contract("Customers", {"Id": "bigint"}, key="Id"))
+        done = rebuild_table(bench, "silver")
+        assert done == Rebuilt(("silver.customers", "deleted.customers"), 1, 3)
+        found = (sorted(row["id"] for row in bench.rows("customers", namespace=one)) for one in ("silver", DELETED))
+        assert list(found) == [[2, 3], [1]]
 
 
 def test_a_rebuild_from_copies_makes_the_same_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from medallion_assets.errors import SchemaMismatch
 from medallion_assets.lake import maintenance
-from medallion_assets.silver.table import QUARANTINE, SILVER
+from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
 BEFORE = {
@@ -127,6 +127,16 @@ def test_a_renamed_column_keeps_its_values_and_a_retired_one_leaves(bench: Bench
         rows = connection.execute(f"SELECT id, number FROM {bench.lake.scan_sql(now, old)} ORDER BY id").fetchall()
     assert rows == [("a", 1), ("b", 2)], "an older snapshot is read with the names of today"
     assert [row["gone"] for row in before.scan(snapshot_id=old).to_arrow().to_pylist()] == ["here", "here"]
+
+
+def test_a_renamed_key_is_renamed_in_the_table_of_deleted_keys_too(bench: Bench) -> None:
+    bench.put(thing(1, "a", "1"), thing(2, "b", "2"), record("Things", 3, {"Id": {"S": "b"}}, None))
+    bench.merge_pending("things")
+    declare(bench, BEFORE | {"Id": {"type": "string", "rename": "thing_id", "renamed_from": "id"}})
+    bench.put(thing(4, "c", "3"), record("Things", 5, {"Id": {"S": "a"}}, None))
+    assert bench.merge_pending("things")[0].published
+    assert [row["thing_id"] for row in bench.rows("things")] == ["c"]
+    assert sorted(row["thing_id"] for row in bench.rows("things", namespace=DELETED)) == ["a", "b"]
 
 
 def test_a_column_is_not_renamed_to_one_that_the_table_has(bench: Bench) -> None:
