@@ -20,9 +20,9 @@ def rebuild(
     read and written meanwhile. It takes the old one's place in one step; the next run computes the marts over it. If
     the command ends before, nothing has changed. It needs the space of a second table, and must take less than a day.
 
-    Of any other table, of one that the catalog cannot load, and of one that gets another key, the entry is removed from the catalog first. Such a
-    Silver table is merged together with the table of its deleted keys: switch the sensor `bronze_arrivals` off before,
-    so that no mart shows half of it. A table of quarantine is filled again, but what was
+    Of any other table, of one that the catalog cannot load, and of one that gets another key, the entry is removed from
+    the catalog first. Such a Silver table is merged together with the table of its deleted keys: switch the sensor
+    `bronze_arrivals` off before, so that no mart shows half of it. A table of quarantine is filled again, but what was
     dropped by hand is open again; a table of ops starts empty with the next run of `observe`, and its history is lost.
 
     Exits 1 if an audit stops it, or if Bronze lacks keys that the old table has.

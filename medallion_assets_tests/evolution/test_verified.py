@@ -1,4 +1,4 @@
-"""After each change of shape that goes on by itself, the lake has the shape of the contract and the rows of the source."""
+"""After each change of shape that goes on by itself, the lake has the contract's shape and the rows of the source."""
 
 from __future__ import annotations
 
