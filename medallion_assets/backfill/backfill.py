@@ -7,10 +7,12 @@ on where the snapshot ends (handover), the snapshots (export_snapshot, scan_snap
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import ceil
+from pathlib import Path
 from typing import Final
 
 import duckdb
@@ -21,15 +23,19 @@ from medallion_assets.backfill.export import read_export
 from medallion_assets.backfill.export_files import ExportFiles
 from medallion_assets.backfill.export_snapshot import ExportSnapshot
 from medallion_assets.backfill.handover import (
+    CLOCK_TOLERANCE,
+    is_after_losses,
+    lossy_gaps,
     require_captured,
-    require_no_gaps,
     require_nothing_set_aside,
     wait_until_handed_over,
 )
+from medallion_assets.backfill.known import KnownChanges, store_keys
 from medallion_assets.backfill.progress import (
     Done,
     StartedScan,
     find_unfinished_scan,
+    keys_path,
     read_progress,
     write_progress,
     write_scan,
@@ -41,6 +47,9 @@ from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.lake.duck import literal
+from medallion_assets.ledger.backfill import close_repaired_gaps
+from medallion_assets.ledger.gap import Gap
 from medallion_assets.ops.tables import BACKFILLS
 from medallion_assets.ops.upsert import upsert
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now
@@ -55,7 +64,8 @@ _POLL_SECONDS: Final = 1.0
 class Backfill:
     """What a backfill did. `items` are in Bronze, `read` of them were read by this run and not by one before.
 
-    `merged` says whether Silver has published all of them.
+    `removed` keys of Silver were not in the snapshot, after changes were lost. `merged` says whether Silver has
+    published all of this. `gaps` are the table's gaps that are still open.
     """
 
     id: str
@@ -64,19 +74,22 @@ class Backfill:
     items: int
     read: int
     objects: int
+    removed: int
     merged: bool
+    gaps: tuple[Gap, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
     """A backfill that can start: a snapshot that the handover allows, and its parts that are in Bronze already.
 
-    `bytes` is the size of the table.
+    `about` is the table; `gaps` are those that it closes: changes that were lost before the snapshot.
     """
 
     snapshot: Snapshot
     stream_arn: str
-    bytes: int
+    about: Description
+    gaps: Sequence[Gap]
     done: dict[str, Done]
 
     @property
@@ -94,8 +107,9 @@ def plan_from_export(
     """
     export = read_export(files, table_arn=about.arn)
     stream = require_captured(store, contract, stream_arn=about.stream_arn, at=export.at, now=now)
-    require_no_gaps(lake, store, contract)
-    return Plan(ExportSnapshot(export, files), stream, export.bytes, read_progress(store, contract, export.id))
+    gaps = lossy_gaps(lake, store, contract, at=export.at)
+    about = replace(about, bytes=export.bytes)
+    return Plan(ExportSnapshot(export, files), stream, about, gaps, read_progress(store, contract, export.id))
 
 
 def plan_from_scan(
@@ -114,14 +128,16 @@ def plan_from_scan(
     """
     at = now()
     before = find_unfinished_scan(store, contract, about.stream_arn)
+    if before is not None and not is_after_losses(lake, store, contract, before.at):
+        before = None
     stream = require_captured(
         store, contract, stream_arn=about.stream_arn, at=before.at if before is not None else at, now=at
     )
-    require_no_gaps(lake, store, contract)
     segments = max(1, ceil(about.bytes / SEGMENT_BYTES))
     scan = before or StartedScan(f"scan-{at:%Y%m%dT%H%M%S%fZ}", at, stream, segments)
     snapshot = ScanSnapshot(scan.id, scan.at, about.items, scan.segments, table, now, threads)
-    return Plan(snapshot, stream, about.bytes, read_progress(store, contract, scan.id))
+    gaps = lossy_gaps(lake, store, contract, at=scan.at)
+    return Plan(snapshot, stream, about, gaps, read_progress(store, contract, scan.id))
 
 
 def backfill(
@@ -149,13 +165,22 @@ def backfill(
     done = dict(plan.done)
     if isinstance(snapshot, ScanSnapshot) and left:
         write_scan(store, contract, _started(snapshot, plan.stream_arn))
-    with snapshot.read(left) as parts:
+    removed = 0
+    with tempfile.TemporaryDirectory(prefix="medallion-backfill-") as folder, snapshot.read(left) as parts:
+        if plan.gaps:
+            loading.know(Path(folder))
         for part in parts:
             done[part.name] = loading.load(part)
             report(sum(one.items for one in done.values()), snapshot.items)
+        if plan.gaps:
+            removed = loading.remove_gone()
     merged = _wait(lake, store, contract, through=loading.now(), catch_up=catch_up, seconds=merge_seconds)
     if isinstance(snapshot, ScanSnapshot) and merged:
         write_scan(store, contract, replace(_started(snapshot, plan.stream_arn), finished=True))
+    gaps = plan.gaps
+    if merged and gaps:
+        before = snapshot.at - CLOCK_TOLERANCE
+        gaps = close_repaired_gaps(lake, store, contract, at=before, run_id=f"backfill {snapshot.id}")
     result = Backfill(
         snapshot.id,
         contract.lake_name,
@@ -163,10 +188,20 @@ def backfill(
         items=sum(part.items for part in done.values()),
         read=sum(done[name].items for name in left),
         objects=sum(part.objects for part in done.values()),
+        removed=removed,
         merged=merged,
+        gaps=tuple(gaps),
     )
     upsert(lake, BACKFILLS, [_record(result, plan, began=began, ended=catch_up.now())])
     return result
+
+
+@dataclass
+class _Counter:
+    """The items of a part so far, and the local files with the hashes of their keys, where changes were lost."""
+
+    items: int = 0
+    hashes: list[Path] = field(default_factory=list)
 
 
 @dataclass
@@ -180,19 +215,52 @@ class _Loading:
     catch_up: CatchUp
     given_up: Callable[[], Mapping[str, GivenUp]]
     _handed_over: datetime | None = None
+    _known: KnownChanges | None = None
+
+    def know(self, folder: Path) -> None:
+        """Read what Silver knows, once it has every change before the snapshot; `folder` is for local files."""
+        self._hand_over(self.plan.snapshot.at)
+        plan = self.plan
+        self._known = KnownChanges(
+            self.lake, self.contract, folder / "known", plan.snapshot.at, plan.stream_arn, plan.about.key_tags
+        )
+        self._known.read()
+
+    def remove_gone(self) -> int:
+        """Remove the keys that Silver has and the snapshot does not. Return how many there are."""
+        known, snapshot = self._known, self.plan.snapshot
+        if known is None:
+            return 0
+        folder = known.folder.parent / "keys"
+        folder.mkdir()
+        for name in snapshot.parts:
+            (folder / f"{name}.parquet").write_bytes(self.store.read(keys_path(self.contract, snapshot.id, name)))
+        hashes = f"read_parquet({literal(str(folder / '*.parquet'))})"
+        removed = 0
+        for some in of_object_size(known.gone(hashes, backfill=snapshot.id)):
+            self.store.put(*to_object(self.contract, some, captured_at=self.now()))
+            removed += some.num_rows
+        return removed
+
+    def _hand_over(self, past: datetime) -> None:
+        if self._handed_over is None or past > self._handed_over:
+            waiting = replace(self.catch_up)  # each wait has the whole limit
+            wait_until_handed_over(self.lake, self.store, self.contract, past=past, catch_up=waiting)
+            require_nothing_set_aside(self.store, self.contract, self.given_up())
+            self._handed_over = past
 
     def load(self, part: Part) -> Done:
         """Write a part to Bronze as soon as that is allowed, then note that it is done."""
-        if self._handed_over is None or part.read_at > self._handed_over:
-            waiting = replace(self.catch_up)  # each wait has the whole limit
-            wait_until_handed_over(self.lake, self.store, self.contract, past=part.read_at, catch_up=waiting)
-            require_nothing_set_aside(self.store, self.contract, self.given_up())
-            self._handed_over = part.read_at
-        items = objects = 0
+        self._hand_over(part.read_at)
+        objects = 0
+        counter = _Counter()
         with self.lake.duckdb() as connection:
-            for some in of_object_size(self._rows(connection, part)):
+            for some in of_object_size(self._rows(connection, part, counter)):
                 self.store.put(*to_object(self.contract, some, captured_at=self.now()))
-                items, objects = items + some.num_rows, objects + 1
+                objects += 1
+        if self._known is not None:
+            store_keys(self.store, keys_path(self.contract, self.plan.snapshot.id, part.name), counter.hashes)
+        items = counter.items
         done = Done(part.name, items, objects)
         write_progress(self.store, self.contract, self.plan.snapshot.id, done)
         log.info("silver.%s: %d items of a part are in Bronze", self.contract.lake_name, items)
@@ -203,18 +271,22 @@ class _Loading:
         now, newest = self.catch_up.now(), position_now(self.lake, self.contract).newest
         return max(now, ObjectName.parse(newest).captured_at) if newest is not None else now
 
-    def _rows(self, connection: duckdb.DuckDBPyConnection, part: Part) -> Iterator[pa.Table]:
-        lines = 0
+    def _rows(self, connection: duckdb.DuckDBPyConnection, part: Part, counter: _Counter) -> Iterator[pa.Table]:
         for page in part.pages:
-            yield to_rows(
+            rows = to_rows(
                 connection,
                 self.contract,
                 page,
                 reading=f"{self.plan.snapshot.id}-{part.reading}",
-                first_line=lines + 1,
+                first_line=counter.items + 1,
                 stream_arn=self.plan.stream_arn,
             )
-            lines += len(page.lines)
+            counter.items += rows.num_rows
+            if self._known is not None:
+                counter.hashes.append(self._known.folder.parent / f"{part.name}-{len(counter.hashes)}.parquet")
+                rows = self._known.numbered(rows, page.at, counter.hashes[-1])
+            if rows.num_rows:
+                yield rows
 
 
 def _started(snapshot: ScanSnapshot, stream_arn: str) -> StartedScan:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from medallion_assets.backfill.snapshot import Page
 from medallion_assets.bronze.schema import SCHEMA
 from medallion_assets.capture.naming import ObjectName
-from medallion_assets.capture.sequence import UNLABELLED_STREAM, pad_sequence
+from medallion_assets.capture.sequence import UNLABELLED_STREAM, pad_sequence, parse_sequence
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import SettingsError
 from medallion_assets.lake.duck import literal
@@ -61,29 +61,71 @@ def to_rows(
         connection.unregister("lines")
     if made["keys"].null_count:
         raise _bad_line(reading, page.lines, first_line, keys=[column.attribute for column in contract.key_columns])
-    number = f"{pad_sequence(0)}+{(page.at - UNLABELLED_STREAM) // timedelta(microseconds=1):016d}"
-    prefix = f"{EVENT_PREFIX}{reading}-"
-    numbers = pc.add(made["number"], first_line).cast(pa.string())
+    number = f"{pad_sequence(0)}+{as_microseconds(page.at):016d}"
+    numbers = pa.chunked_array([pa.repeat(pa.scalar(number), made.num_rows)])
+    return _rows(
+        contract,
+        "INSERT",
+        made["keys"],
+        numbers,
+        made["item"],
+        reading=reading,
+        first=first_line,
+        stream_arn=stream_arn,
+    )
+
+
+def removals(
+    contract: Contract,
+    keys: pa.ChunkedArray,
+    numbers: pa.ChunkedArray,
+    *,
+    reading: str,
+    first: int,
+    stream_arn: str,
+) -> pa.Table:
+    """Return Bronze rows, without `captured_at`, that delete these keys, with these sequence numbers."""
+    none = pa.chunked_array([pa.nulls(len(keys), pa.string())])
+    return _rows(contract, "REMOVE", keys, numbers, none, reading=reading, first=first, stream_arn=stream_arn)
+
+
+def as_microseconds(time: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (time - UNLABELLED_STREAM) // timedelta(microseconds=1)
+
+
+def _rows(
+    contract: Contract,
+    event_name: str,
+    keys: pa.ChunkedArray,
+    numbers: pa.ChunkedArray,
+    images: pa.ChunkedArray,
+    *,
+    reading: str,
+    first: int,
+    stream_arn: str,
+) -> pa.Table:
+    order = pa.array(range(first, first + len(keys)), pa.int64()).cast(pa.string())
     columns: dict[str, object] = {
-        "event_id": pc.binary_join_element_wise(prefix, numbers, ""),
-        "event_name": "INSERT",
+        "event_id": pa.chunked_array([pc.binary_join_element_wise(f"{EVENT_PREFIX}{reading}-", order, "")]),
+        "event_name": event_name,
         "table_name": contract.table,
-        "sequence_number": number,
+        "sequence_number": numbers,
         "approximate_creation_time": None,
-        "keys": made["keys"],
-        "new_image": made["item"],
+        "keys": keys,
+        "new_image": images,
         "old_image": None,
         "user_identity": None,
         "stream_arn": stream_arn,
     }
+    schema = pa.schema([field for field in SCHEMA if field.name != "captured_at"])
+    values = [(field, columns[field.name]) for field in schema]
     return pa.table(
         [
-            value if isinstance(value, pa.ChunkedArray) else pa.repeat(pa.scalar(value, field.type), len(made))
-            for field in SCHEMA
-            if field.name != "captured_at"
-            for value in [columns[field.name]]
+            value if isinstance(value, pa.ChunkedArray) else pa.repeat(pa.scalar(value, field.type), len(keys))
+            for field, value in values
         ],
-        schema=pa.schema([field for field in SCHEMA if field.name != "captured_at"]),
+        schema=schema,
     )
 
 
@@ -113,7 +155,8 @@ def to_object(contract: Contract, rows: pa.Table, *, captured_at: datetime) -> t
     """Return name and bytes of the Bronze object of some rows."""
     digest = hashlib.sha256()
     for name in ("event_id", "sequence_number", "keys", "new_image"):
-        digest.update("\n".join(rows[name].to_pylist()).encode() + b"\n\n")
+        digest.update("\n".join(map(str, rows[name].to_pylist())).encode() + b"\n\n")
+    lowest = parse_sequence(pc.min(rows["sequence_number"]).as_py())
     times = pa.repeat(pa.scalar(captured_at, SCHEMA.field("captured_at").type), rows.num_rows)
     file = io.BytesIO()
     pq.write_table(
@@ -123,7 +166,7 @@ def to_object(contract: Contract, rows: pa.Table, *, captured_at: datetime) -> t
         compression_level=1,
         use_dictionary=["event_name", "table_name", "sequence_number", "stream_arn", "captured_at"],
     )
-    return ObjectName(contract.table, captured_at, 0, digest.hexdigest()[:16]).path, file.getvalue()
+    return ObjectName(contract.table, captured_at, lowest, digest.hexdigest()[:16]).path, file.getvalue()
 
 
 def _sql(contract: Contract) -> str:

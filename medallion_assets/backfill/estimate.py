@@ -40,8 +40,8 @@ def estimate_plan(prices: Prices, plan: Plan) -> Estimate:
     usd = prices.usd("s3_put", Decimal(parts + items // _OBJECT_ITEMS + 1))
     units = 0.0
     if plan.snapshot.kind == "scan":
-        units = plan.bytes / _UNIT_BYTES * parts / len(plan.snapshot.parts)
+        units = plan.about.bytes / _UNIT_BYTES * parts / len(plan.snapshot.parts)
         usd += prices.usd("dynamodb_reads", Decimal(units))
     else:
         usd += prices.usd("s3_get", Decimal(_READS_PER_FILE * parts))
-    return Estimate(items, plan.snapshot.items, parts, plan.bytes, units, usd)
+    return Estimate(items, plan.snapshot.items, parts, plan.about.bytes, units, usd)

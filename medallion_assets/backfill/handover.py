@@ -8,7 +8,9 @@ No key may ever show an older value than before, and no change may be missing. L
 - Rows of the snapshot are older than every change of the stream (bronze_rows). So a key that has changed since the
   capture began keeps the stream's value, or stays deleted, however long the load takes.
 
-Belongs here: these conditions. Does not belong here: gaps in what was captured, which a repair closes (repair).
+Where changes were lost before T, a key may keep an older value than the snapshot has; see known.
+
+Belongs here: these conditions. Does not belong here: the rows (bronze_rows, known).
 """
 
 from __future__ import annotations
@@ -37,6 +39,10 @@ CLOCK_TOLERANCE: Final = timedelta(seconds=5)
 rounds the time of a change."""
 
 
+_MENDED_OTHERWISE: Final = frozenset({"dead_lettered", "given_up", "skipped_object"})
+"""Kinds of gaps whose changes still exist."""
+
+
 def require_captured(
     store: BronzeStore, contract: Contract, *, stream_arn: str | None, at: datetime, now: datetime
 ) -> str:
@@ -61,14 +67,28 @@ def require_captured(
     return stream_arn
 
 
-def require_no_gaps(lake: Lake, store: BronzeStore, contract: Contract) -> None:
-    """Check that no change of the table was lost so far as the ledger knows. Raises SettingsError."""
-    found: list[Gap] = [*list_open_gaps(lake, contract.lake_name), *unrecorded_gaps(lake, store, contract)]
-    if lossy := [gap for gap in found if gap.lossy]:
-        raise SettingsError(
-            f"changes of {contract.table} were lost ({lossy[0].reason}), and a backfill does not correct rows that are "
-            f"in Silver: {lossy[0].remedy}. A repair also loads what the table had before its stream was captured."
-        )
+def lossy_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, at: datetime) -> list[Gap]:
+    """Return the gaps of the table that a snapshot of `at` closes. Raises SettingsError if there is another one."""
+    gaps = _losses(lake, store, contract)
+    for gap in gaps:
+        if gap.kind in _MENDED_OTHERWISE:
+            raise SettingsError(f"changes of {contract.table} are missing ({gap.reason}). {gap.remedy}, then run this.")
+        if gap.detected_at > at - CLOCK_TOLERANCE:
+            raise SettingsError(
+                f"changes of {contract.table} were lost until {gap.detected_at:%Y-%m-%d %H:%M:%S} UTC ({gap.reason}), "
+                f"and the snapshot is of {at:%Y-%m-%d %H:%M:%S} UTC. Make a newer one."
+            )
+    return gaps
+
+
+def is_after_losses(lake: Lake, store: BronzeStore, contract: Contract, at: datetime) -> bool:
+    """Return whether all changes that were lost were made before `at`."""
+    return all(gap.detected_at <= at - CLOCK_TOLERANCE for gap in _losses(lake, store, contract))
+
+
+def _losses(lake: Lake, store: BronzeStore, contract: Contract) -> list[Gap]:
+    found = [*list_open_gaps(lake, contract.lake_name), *unrecorded_gaps(lake, store, contract)]
+    return [gap for gap in found if gap.lossy]
 
 
 def wait_until_handed_over(

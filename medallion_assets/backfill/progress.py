@@ -50,6 +50,11 @@ def write_progress(store: BronzeStore, contract: Contract, backfill: str, done: 
     store.put(f"{_folder(contract)}/{backfill}/{done.part}.json", json.dumps(asdict(done)).encode())
 
 
+def keys_path(contract: Contract, backfill: str, part: str) -> str:
+    """Return the path of the hashes of a part's keys, which are kept where changes were lost."""
+    return f"{_folder(contract)}/{backfill}/{part}.keys.parquet"
+
+
 def find_unfinished_scan(store: BronzeStore, contract: Contract, stream_arn: str | None) -> StartedScan | None:
     """Return the newest scan of the table with this stream that is not in Silver as a whole.
 

@@ -55,8 +55,12 @@ def backfill(
     this command dies, run it again: it goes on with the data files or segments that are left. A row of ops.backfills
     says what was loaded.
 
-    Exits 0 if all items are in Silver; 1 after --dry-run if some are not in Bronze yet; 2 if the table or the export
-    must not be loaded; 3 if the pipeline is behind, or DynamoDB or S3 does not answer: run it again.
+    If changes of the table were lost before, it needs no backfill any more afterwards: rows that are older than the
+    snapshot are replaced, and rows that it does not have are removed.
+
+    Exits 0 if all items are in Silver; 1 after --dry-run if some are not in Bronze yet, or if a gap is still open; 2 if
+    the table or the export must not be loaded; 3 if the pipeline is behind, or DynamoDB or S3 does not answer: run it
+    again.
 
     \b
     Examples:
@@ -129,6 +133,8 @@ def backfill(
     _show(done, as_json=as_json)
     if not done.merged:
         raise typer.Exit(ExitCode.UNREACHABLE)
+    if done.gaps:
+        raise typer.Exit(ExitCode.FOUND)
 
 
 def _show_estimate(estimate: Estimate, table: str) -> None:
@@ -149,6 +155,8 @@ def _show(done: Backfill, *, as_json: bool) -> None:
         print_json(asdict(done))
     elif done.merged:
         typer.echo(f"{done.table}: {done.items:,} items of {done.snapshot_at:%Y-%m-%d %H:%M:%S} UTC are in Silver.")
+        for gap in done.gaps:
+            typer.echo(f"medallion: {gap}", err=True)
     else:
         typer.echo(
             f"medallion: {done.items:,} items are in Bronze in {done.objects:,} objects, and not all in Silver; "

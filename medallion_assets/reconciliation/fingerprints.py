@@ -151,6 +151,13 @@ def of_quarantined(lake: Lake, contract: Contract, folder: Path) -> Fingerprints
         return Fingerprints(folder, reading.write(connection, changes, folder / "keys.parquet"))
 
 
+def of_keys(lake: Lake, contract: Contract, keys: pa.Table, path: Path) -> None:
+    """Write `_key_hash` and `_row` of keys to a Parquet file; `keys` has them in DynamoDB JSON, and `_row`."""
+    with lake.duckdb() as connection:
+        connection.register("sought_keys", keys)
+        _SourceRows(contract, carried=["_row"]).write(connection, "SELECT keys AS _item, _row FROM sought_keys", path)
+
+
 def of_changes(
     lake: Lake, contract: Contract, changes: Iterable[pa.Table], folder: Path, *, only: Fingerprints
 ) -> Fingerprints:

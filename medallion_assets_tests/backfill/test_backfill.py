@@ -292,9 +292,62 @@ def test_a_table_whose_stream_is_not_captured_is_refused(tmp_path: Path) -> None
         load.shop.put("a", "2.00")
         bench.store.put("Orders/unrelated.txt", b"")
         assert load.run(export).merged, "a Lambda function captures: an object shows that it does"
-        write_gap_marker(bench.store, GapMarker(table="Orders", detected_at=NOON, reason="the stream was trimmed"))
-        with pytest.raises(SettingsError, match=r"the stream was trimmed.*medallion repair"):
-            load.run(export)
+
+
+def lose(load: Load, *, detected_at: datetime = NOON + timedelta(seconds=30)) -> None:
+    """Let changes be lost: one of each kind, and one of a key that changes again after it."""
+    shop = load.shop
+    for id_ in ("a", "b", "c", "d"):
+        shop.put(id_, "2.00")
+    shop.delete("e")
+    shop.merge()
+    shop.put("a", "3.00", heard=False)
+    shop.delete("b", heard=False)
+    shop.put("c", "3.00", heard=False)
+    shop.put("e", "3.00", heard=False)
+    shop.put("f", "3.00", heard=False)
+    marker = GapMarker(table="Orders", detected_at=detected_at, reason="the stream was trimmed")
+    write_gap_marker(shop.bench.store, marker)
+    write_heartbeat(shop.bench.store, load.heartbeat(detected_at + timedelta(seconds=5)))
+    shop.changed_at = load.at - timedelta(seconds=3)
+    shop.put("c", "4.00")  # after the loss
+    shop.changed_at = load.at + timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("source", ["export", "scan"])
+def test_after_lost_changes_the_snapshot_replaces_what_is_older_and_removes_what_is_gone(
+    load: Load, source: str
+) -> None:
+    shop = load.shop
+    lose(load)
+    export = load.export() if source == "export" else None
+    shop.put("d", "5.00")
+    shop.delete("f")
+    done = load.run(export) if export is not None else load.scan(size=2 * SEGMENT_BYTES)
+    assert done.merged and done.gaps == () and done.removed == 1
+    assert shop.rows() == {"a": "3.00", "c": "4.00", "d": "5.00", "e": "3.00"}
+    assert shop.wrong() == (0, 0, 0)
+    assert shop.sequences()["a"].startswith("10".zfill(40) + "+") or "+" in shop.sequences()["a"]
+    assert [gap["closed_at"] is not None for gap in shop.bench.rows("gaps", namespace="ops")] == [True]
+    shop.put("a", "6.00")
+    shop.merge()
+    shop.bench.remerge_day("orders")
+    assert shop.rows() == {"a": "6.00", "c": "4.00", "d": "5.00", "e": "3.00"}
+
+
+def test_a_snapshot_from_before_the_loss_is_refused(load: Load) -> None:
+    lose(load, detected_at=SNAPSHOT - timedelta(seconds=4))
+    write_heartbeat(load.shop.bench.store, load.heartbeat(NOON))
+    with pytest.raises(SettingsError, match=r"were lost until .* Make a newer one"):
+        load.run(load.export())
+
+
+def test_changes_that_wait_for_a_redrive_come_first(load: Load) -> None:
+    export = load.export()
+    load.shop.bench.store.put("_dead_letters/Orders/20260301T120000000000Z_1.json", b"{}")
+    with pytest.raises(SettingsError, match="medallion redrive orders"):
+        load.run(export)
+    assert not list(load.shop.bench.store.list("Orders"))
 
 
 def test_a_scan_is_older_than_every_change_that_is_made_while_it_reads(load: Load) -> None:
