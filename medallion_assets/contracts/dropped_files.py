@@ -13,6 +13,9 @@ from medallion_assets.contracts.mistakes import Mistake
 FileOrder = Literal["older", "newer"]
 """Whether the rows of a file are older than every change of the stream, or newer than what the lake has."""
 
+EVENT_PREFIX: Final = "file-"
+"""How the event id of a row begins; the file's hash and the row's number follow. Those of streams are hexadecimal."""
+
 OUTCOMES: Final = ("taken", "rejected")
 """The folders that files move to; a table of this name would be taken for one of them."""
 

@@ -25,6 +25,7 @@ from pyiceberg.table import Table
 from medallion_assets.capture.envelope import Row, content_hash, to_parquet
 from medallion_assets.capture.naming import ObjectName
 from medallion_assets.capture.store import BronzeStore
+from medallion_assets.contracts.dropped_files import EVENT_PREFIX
 from medallion_assets.contracts.model import Contract
 from medallion_assets.dropped.check import Checked, check
 from medallion_assets.dropped.inbox import DroppedFile, Inbox
@@ -36,9 +37,6 @@ from medallion_assets.lake.outage import translate_outages
 from medallion_assets.silver.table import DELETED, SILVER, read_position
 
 log = logging.getLogger(__name__)
-
-EVENT_PREFIX: Final = "file-"
-"""How the event id of a row begins; the file's hash and the row's number follow. Those of streams are hexadecimal."""
 
 # About the size of one delivery of a stream, which is the size that the merge is made for.
 _MAX_OBJECT_ROWS: Final = 5_000

@@ -1,16 +1,17 @@
 """Which items of a source should have a row in Silver, and which rows of Silver have an item in the source.
 
 An item of another entity and a soft-deleted one have no row. A row that the contract keeps after its item expired has
-no item. Belongs here: SQL of these two questions. It shares no code with the decoder, so that a mistake in one of the
-two shows as a difference.
+no item, and a row that came from a dropped file need not have one. Belongs here: SQL of these questions. It shares no
+code with the decoder, so that a mistake in one of the two shows as a difference.
 """
 
 from __future__ import annotations
 
+from medallion_assets.contracts.dropped_files import EVENT_PREFIX
 from medallion_assets.contracts.entity import TextPattern
 from medallion_assets.contracts.model import Contract
 from medallion_assets.lake.duck import literal
-from medallion_assets.silver.table import EXPIRED_AT
+from medallion_assets.silver.table import EVENT_ID, EXPIRED_AT
 
 
 def expects_row(contract: Contract, item: str) -> str:
@@ -36,6 +37,11 @@ def _tagged(item: str, attribute: str) -> str:
     """Return SQL of an attribute's value as a map of one entry, tag -> text."""
     return f"""json_transform(json_transform({item}, '"MAP(VARCHAR, JSON)"')[{literal(attribute)}],
         '"MAP(VARCHAR, VARCHAR)"')"""
+
+
+def of_file() -> str:
+    """Return SQL of whether a row of Silver came from a dropped file."""
+    return f"starts_with({EVENT_ID}, {literal(EVENT_PREFIX)})"
 
 
 def unexpired(scan: str) -> str:

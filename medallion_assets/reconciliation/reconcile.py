@@ -37,7 +37,7 @@ from medallion_assets.lake.outage import translate_read_outages
 from medallion_assets.reconciliation.canonical import as_data, with_bytes
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now, silver_now, wait_until_merged
 from medallion_assets.reconciliation.comparison import Comparison
-from medallion_assets.reconciliation.expected import unexpired
+from medallion_assets.reconciliation.expected import of_file, unexpired
 from medallion_assets.reconciliation.fingerprints import (
     Fingerprints,
     differing,
@@ -46,6 +46,7 @@ from medallion_assets.reconciliation.fingerprints import (
     of_silver_keys,
     of_source,
     select,
+    silver_key_hash,
 )
 from medallion_assets.reconciliation.reference_decoder import comparable, row_of
 from medallion_assets.reconciliation.reference_format import Misfit
@@ -67,6 +68,8 @@ from medallion_assets.silver.table import (
 
 Row = dict[str, Any]
 Kind = Literal["missing", "extra", "different"]
+
+_SCANNED: Final = "scanned"
 
 # A read by key uses one unit of capacity per item, a scan one per 4 KB. Above this share a second scan costs less.
 _SCAN_AGAIN: Final = 0.1
@@ -176,7 +179,7 @@ class _Reconciler:
 
     def run(self, typed: Sequence[str], *, after_catching_up: bool) -> Reconciliation:
         started = self.catch_up.now()
-        scanned = of_source(self.lake, self.contract, self.source.scan(), self.folder / "scanned", typed=typed)
+        scanned = of_source(self.lake, self.contract, self.source.scan(), self.folder / _SCANNED, typed=typed)
         read_at = self.catch_up.now()
         behind = self._wait_past(read_at) if after_catching_up else None
         table = silver_now(self.lake, self.contract)
@@ -388,7 +391,7 @@ class _Reconciler:
         folder = self.folder / "published"
         if table is None:
             return self._nothing(folder)
-        return of_silver(self.lake, self.contract, self._unexpired(table), folder)
+        return of_silver(self.lake, self.contract, self._compared(table), folder)
 
     def _quarantined(self, folder: Path) -> Fingerprints:
         if self.lake.find(QUARANTINE, self.contract.lake_name) is None:
@@ -428,7 +431,7 @@ class _Reconciler:
             rows = self._scan(there, self.domain.by_name[part.table])
             joins.append(f"LEFT JOIN {rows} s{at} ON r.{identifier(part.on)} = s{at}.{key}")
         more = "".join(f", {column}" for column in columns)
-        return f"(SELECT r.*{more} FROM {self._unexpired(table)} r {' '.join(joins)})"
+        return f"(SELECT r.*{more} FROM {self._compared(table)} r {' '.join(joins)})"
 
     def _with_deleted(self, table: Table) -> str:
         """Return SQL of the table's rows (see `_with_enrichment`) and of the keys without one: deleted or expired.
@@ -450,9 +453,15 @@ class _Reconciler:
             SELECT d.*, TRUE AS {IS_DELETION}, {version_sql("d")} AS _version, {version_sql("d")} AS _newest
             FROM {gone} d ANTI JOIN {rows} r USING ({keys}))"""
 
-    def _unexpired(self, table: Table) -> str:
+    def _compared(self, table: Table) -> str:
+        """Return SQL of the rows that should have an item: no expired ones, and of those of files no others."""
         scan = self._scan(table, self.contract)
-        return unexpired(scan) if self.contract.on_expiry == "keep" else scan
+        if self.contract.on_expiry == "keep":
+            scan = unexpired(scan)
+        if self.contract.files is None:
+            return scan
+        read = f"(SELECT _key_hash FROM {Fingerprints(self.folder / _SCANNED, 0).sql})"
+        return f"(FROM {scan} WHERE NOT {of_file()} OR {silver_key_hash(self.contract)} IN {read})"
 
     def _gone(self, table: Table) -> str | None:
         """Return SQL of the keys that were deleted, and of those of kept expired rows, each once; None if no table."""

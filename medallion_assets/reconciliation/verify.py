@@ -31,7 +31,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier
 from medallion_assets.reconciliation.catch_up import CatchUp, silver_now
 from medallion_assets.reconciliation.comparison import Comparison
-from medallion_assets.reconciliation.expected import unexpired
+from medallion_assets.reconciliation.expected import of_file, unexpired
 from medallion_assets.reconciliation.fingerprints import differing, of_silver, select, silver_key_hash
 from medallion_assets.reconciliation.reconcile import Reconciliation, reconcile
 from medallion_assets.reconciliation.scan import SourceTable
@@ -216,9 +216,11 @@ class _Marts:
         keys = f"(SELECT _key_hash FROM {moving.sql})"
         key = silver_key_hash(contract)
         taken = f"{key} IN {keys}"
-        if keeps_expired:
+        itemless = [f"{EXPIRED_AT} IS NOT NULL"] if keeps_expired else []
+        itemless += [of_file()] if contract.files is not None else []
+        if itemless:
             known = f"SELECT _key_hash FROM {found.scanned.sql}"
-            taken += f" OR ({EXPIRED_AT} IS NOT NULL AND {key} NOT IN ({known}))"
+            taken += f" OR (({' OR '.join(itemless)}) AND {key} NOT IN ({known}))"
         return f"{scanned} WHERE _key_hash NOT IN {keys} UNION ALL SELECT {columns} FROM {scan} WHERE {taken}"
 
 

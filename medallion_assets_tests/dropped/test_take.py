@@ -17,6 +17,7 @@ from medallion_assets.dropped import take as take_module
 from medallion_assets.dropped.check import check
 from medallion_assets.dropped.fault import MAX_FAULTS
 from medallion_assets.dropped.record import FileRecord
+from medallion_assets.ledger.update import update_ledger
 from medallion_assets_tests.dropped.folder import Folder, folder_on_files, machines, to_parquet_file, utc
 from medallion_assets_tests.silver.changes import record
 
@@ -331,6 +332,17 @@ def test_a_crash_loses_and_doubles_nothing(
         assert names == {"m1": first, "m2": "file", "m3": "file", "m4": fourth, "m5": "file"}
         assert [row["state"] for row in folder.records()] == ["taken"]
         assert folder.take() == []
+
+
+def test_the_ledger_takes_no_file_for_a_stream_that_was_replaced(older: Folder) -> None:
+    older.load("a.csv", "Id,Name\nm1,file\n")
+    for sequence in (5, 6):
+        found = update_ledger(
+            older.bench.lake, older.bench.store, older.bench.domain, run_id="ledger", now=older.bench.clock()
+        )
+        assert found.statuses["machines"].gaps == ()
+        older.bench.put(machine(sequence, f"m{sequence}", "of the stream"))
+        older.merge()
 
 
 def test_the_record_says_what_was_done(newer: Folder) -> None:

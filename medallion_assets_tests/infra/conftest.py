@@ -145,7 +145,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
 
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
-      disk of 100 GB; a heartbeat, a table that should change each hour, and one with two entities; traces
+      disk of 100 GB; a heartbeat, a table that should change each hour and takes files, and one with two entities;
+      traces
     - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers; in
       trino the orders come by Kinesis
     - existing: like `prod`, in an account in China that already has things (EXISTING)
@@ -161,6 +162,8 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
         (live / "tables" / "heartbeat.yaml").write_text(HEARTBEAT)
         for name, where in ENTITIES.items():
             (live / "tables" / f"{name}.yaml").write_text(ENTITY.format(name=name, where=where))
+        with (live / "tables" / "orders.yaml").open("a") as orders:
+            orders.write("files: newer\n")
         more = write_environment(build / "one", "dev", domain=str(shop))
         watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
         traced = {"runs": "http://otel.internal:4318", "capture": "http://localhost:4318", "capture_layer_arn": LAYER}
