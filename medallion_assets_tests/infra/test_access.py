@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from medallion_assets.bronze.compacted import FOLDER
+from medallion_assets.contracts.dropped_files import OUTCOMES
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.reconciliation import scan
 from medallion_assets_tests.infra.assembly import Assembly, Template
@@ -223,3 +224,34 @@ def test_a_star_stands_only_where_iam_knows_no_resource(assembly: Assembly) -> N
             for action in listed(statement["Action"]):
                 assert not fnmatch.fnmatchcase("s3:DeleteBucket", action), "no action is a pattern"
                 assert "*" not in action
+
+
+def test_runs_take_files_of_the_tables_whose_contract_says_so_and_of_no_other(
+    dev: Assembly, variants: dict[str, Assembly]
+) -> None:
+    def below_raw(template: Template) -> set[tuple[str, str]]:
+        pairs = allowed(template, "Rolepipeline")
+        return {(action, rest) for action, place in pairs if (rest := place.partition("-lake-")[2].partition("/")[2])}
+
+    def variables(template: Template) -> set[str]:
+        tasks = template.properties("AWS::ECS::TaskDefinition")
+        named = (one for task in tasks for box in task["ContainerDefinitions"] for one in box.get("Environment", ()))
+        return {str(one["Value"]) for one in named if one["Name"] == "MEDALLION_RAW"}
+
+    before, after = dev["Orchestrator"], variants["open"]["Orchestrator"]
+    assert not variables(before)
+    (root,) = variables(after)
+    assert root.endswith("/raw")
+    added = {(action, place) for action, place in below_raw(after) if place.startswith("raw/")}
+    assert added == {
+        ("s3:GetObject", "raw/Orders/*"),
+        ("s3:DeleteObject", "raw/Orders/*"),
+        *(
+            (action, f"raw/{outcome}/Orders/*")
+            for outcome in OUTCOMES
+            for action in ("s3:PutObject", "s3:AbortMultipartUpload")
+        ),
+    }
+    assert not {place for _, place in below_raw(before) if place.startswith("raw/")}
+    assert ("s3:PutObject", "bronze/Orders/*") in below_raw(after)
+    assert ("s3:PutObject", "bronze/Customers/*") not in below_raw(after)
