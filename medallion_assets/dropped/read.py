@@ -33,6 +33,8 @@ ENDINGS: Final = (".csv", ".csv.gz", ".json", ".json.gz", ".jsonl", ".jsonl.gz",
 
 _BATCH_ROWS: Final = 5_000
 _BATCH_BYTES: Final = 8 * 1024 * 1024
+# pyarrow reads some ten blocks ahead; a row must be within one.
+_CSV_BLOCK_BYTES: Final = 2 * 1024 * 1024
 # An item has at most 400 KB; its text in a file may be longer.
 _MAX_LINE_BYTES: Final = 4 * 1024 * 1024
 # Rows of a CSV file with another number of cells, between two that can be read; after them the file is given up.
@@ -87,7 +89,7 @@ def _read_csv(path: Path, zipped: bool, contract: Contract) -> Iterator[Batch]:
         closing(
             pc.open_csv(
                 stream,
-                read_options=pc.ReadOptions(use_threads=False, block_size=_BATCH_BYTES),
+                read_options=pc.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
                 parse_options=pc.ParseOptions(newlines_in_values=True, invalid_row_handler=skip),
                 convert_options=pc.ConvertOptions(
                     column_types=dict.fromkeys(wanted, pa.string()),
@@ -121,7 +123,7 @@ def _taken(skipped: list[tuple[int, int]], through: int | None, expected: int) -
 
 
 def _csv_header(stream: Any) -> list[str]:
-    options = pc.ReadOptions(use_threads=False, block_size=_BATCH_BYTES)
+    options = pc.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES)
     parse = pc.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda row: "skip")
     with closing(pc.open_csv(stream, read_options=options, parse_options=parse)) as batches:
         return list(batches.schema.names)

@@ -226,6 +226,17 @@ def test_a_parquet_file_with_floats_for_a_decimal_is_rejected(older: Folder, tmp
     )
 
 
+def test_a_file_of_many_blocks_keeps_the_numbers_of_its_rows(older: Folder) -> None:
+    rows = [f"k{number},{'x' * 200}" for number in range(30_000)]
+    rows[12_344], rows[29_998] = "k,short,long", f"k,{'x' * 9},1"
+    taken = older.load("a.csv", "Id,Name\n" + "\n".join(rows) + "\nk,y\nk,z")
+    assert taken.first_fault == "row 12345: 3 cells; the header has 2"
+    about, *faults = older.report()
+    assert (about["rows"], [fault["row"] for fault in faults]) == (30_002, [12_345, 29_999])
+    taken = older.load("b.csv", "Id,Name\n" + "\n".join(rows[:20_000]) + "\n,y\n")
+    assert taken.record.faults == 2
+
+
 def test_a_line_without_an_end_is_not_read_into_memory(older: Folder) -> None:
     taken = older.load("a.jsonl", b'{"Id": "m1", "Name": "' + b"x" * 5_000_000)
     assert taken.first_fault == "row 1: a line of more than 4194304 bytes; expected a JSON object in one line"
