@@ -30,18 +30,19 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 def rows_sql(prepared: Path, known: str | None, contract: Contract) -> str:
     """Return SQL of ROW, KEYS, IMAGE and the newest known change of the key, VERSION; null if none is known.
 
-    `known` is SQL of key and version of known changes; a key may stand in it more than once.
+    `known` is SQL of key and version of known changes; a key may stand in it more than once. The rows are in no order,
+    because DuckDB would need the memory of all of them to sort them.
     """
     file = f"read_parquet({literal(str(prepared))})"
     created, number = VERSION
     if known is None:
-        return f"SELECT {ROW}, {KEYS}, {IMAGE}, NULL AS {created}, NULL AS {number} FROM {file} ORDER BY {ROW}"
+        return f"SELECT {ROW}, {KEYS}, {IMAGE}, NULL AS {created}, NULL AS {number} FROM {file}"
     key = ", ".join(map(identifier, contract.key_names))
     return f"""
-        WITH file AS (FROM {file}),
-        newest AS (SELECT {key}, max({version_sql()}) AS v FROM {known} SEMI JOIN file USING ({key}) GROUP BY ALL)
         SELECT {ROW}, {KEYS}, {IMAGE}, v.created AS {created}, v.number AS {number}
-        FROM file LEFT JOIN newest USING ({key}) ORDER BY {ROW}"""
+        FROM {file} LEFT JOIN (
+            SELECT {key}, max({version_sql()}) AS v
+            FROM {known} SEMI JOIN (SELECT {key} FROM {file}) USING ({key}) GROUP BY {key}) USING ({key})"""
 
 
 def known_changes_sql(lake: Lake, contract: Contract, tables: list[tuple[Table, int]]) -> str | None:
