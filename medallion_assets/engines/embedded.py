@@ -83,13 +83,15 @@ class Embedded:
         keys: tuple[str, pa.Array] | None = None,
         shown_as: str | None = None,
     ) -> None:
-        """Show a table under its own name (None) or another, at a snapshot (None: the published one).
+        """Show a table under its own name, at a snapshot (None: the published one), with the columns of now.
+
+        Under another name, `shown_as`, it has the columns that it had then.
 
         `days` = (column, days) allows the session to leave out rows of other days, so that it reads fewer files. With
         `keys` = (column, values; null may be among them) it has exactly the rows of these values.
         """
         namespace, name = table.name()
-        scan = self._lake.scan_sql(table, snapshot_id)
+        scan = self._lake.scan_sql(table, snapshot_id, own_columns=shown_as is not None)
         if has_early_times(table, snapshot_id):
             scan = f"(FROM {scan} OFFSET 0)"  # a filter does not pass it, so no file is skipped
         parts = []

@@ -335,13 +335,13 @@ class Lake:
         return self._reading.all_alone(table.name() for table in tables if table is not None)
 
     @translate_outages()
-    def scan_sql(self, table: Table, snapshot_id: int | None) -> str:
+    def scan_sql(self, table: Table, snapshot_id: int | None, *, own_columns: bool = False) -> str:
         """Return a DuckDB table expression that reads one snapshot with the table's current columns.
 
         `snapshot_id` None is the snapshot that `table` was loaded with; without any snapshot there are no rows. A
-        column that is younger than the snapshot is null, and a renamed one has its current name. Raises TableMissing
-        if the snapshot has expired, SchemaMismatch for a table of another version of Iceberg's format,
-        LakeUnavailable, LakeDamaged.
+        column that is younger than the snapshot is null, and a renamed one has its current name. With `own_columns` it
+        has the columns that the table had then. Raises TableMissing if the snapshot has expired, SchemaMismatch for a
+        table of another version of Iceberg's format, LakeUnavailable, LakeDamaged.
         """
         current = table.metadata.current_snapshot_id
         wanted = current if snapshot_id is None else snapshot_id
@@ -353,9 +353,11 @@ class Lake:
                 f"{'.'.join(table.name())} has no snapshot {wanted}: it has expired, or is another table's."
             )
         source = duck.literal(self._copies.metadata(table, snapshot))
-        if wanted == current:
+        if wanted == current and not own_columns:
             return f"iceberg_scan({source})"
         scan = f"iceberg_scan({source}, snapshot_from_id={wanted})"
+        if own_columns:
+            return scan
         known = table.schemas()[snapshot.schema_id] if snapshot.schema_id is not None else table.schema()
         then = {field.field_id: field.name for field in known.fields}
         if then == {field.field_id: field.name for field in table.schema().fields}:

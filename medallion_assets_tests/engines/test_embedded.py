@@ -57,9 +57,9 @@ def test_a_query_of_what_is_published_reads_only_the_tables_that_it_names(
     read: list[str] = []
     scan_sql = Lake.scan_sql
 
-    def counted(self: Lake, table: Table, snapshot_id: int | None) -> str:
+    def counted(self: Lake, table: Table, snapshot_id: int | None, **how: bool) -> str:
         read.append(table.name()[-1])
-        return scan_sql(self, table, snapshot_id)
+        return scan_sql(self, table, snapshot_id, **how)
 
     monkeypatch.setattr(Lake, "scan_sql", counted)
     with Embedded(lake) as session:

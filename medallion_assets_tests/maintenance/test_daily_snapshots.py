@@ -15,7 +15,7 @@ from medallion_assets.errors import MartError
 from medallion_assets.lake.maintenance import compact, expire
 from medallion_assets.lake.tags import tags_of
 from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
-from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, record
+from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
 FIRST = date(2026, 3, 1)
 THINGS = contract("Things", {"Id": "string", "Value": "bigint"}, key="Id")
@@ -127,6 +127,20 @@ def test_a_day_goes_when_its_time_is_over_and_other_tags_stay(days: Days) -> Non
         days.read(day(0))
     days.keep(day(4), days=0)
     assert days.tags() == []
+
+
+def test_a_day_has_the_columns_that_the_table_had_then(days: Days) -> None:
+    days.change(day(0), "a", 1)
+    days.merge(day(0))
+    days.keep(day(1))
+    renamed = {"type": "bigint", "rename": "amount", "renamed_from": "value"}
+    days.bench.domain = domain(contract("Things", {"Id": "string", "Value": renamed, "Old": "string"}, key="Id"))
+    days.change(day(1), "a", 2)
+    days.merge(day(1))
+    assert days.read(day(0)) == {"a": 1}
+    with Embedded(days.bench.lake) as session:
+        now = session.run_published("SELECT amount, old FROM silver.things", today=day(9))
+    assert now.to_pylist() == [{"amount": 2, "old": None}]
 
 
 def test_a_table_that_is_not_there_or_began_today_has_no_day(days: Days) -> None:
