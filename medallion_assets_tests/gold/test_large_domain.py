@@ -21,12 +21,12 @@ def test_the_types_of_two_tables_are_read_for_a_mart_over_two_tables(
     tables: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: Counter[str] = Counter()
-    for module, name in ((query, "trino_type"), (query, "_parse"), (spec, "silver_sources")):
+    for module, name in ((query, "trino_type"), (query, "parse"), (spec, "silver_sources")):
         _count(monkeypatch, module, name, calls)
     write_large_domain(tmp_path / "large", tables=tables, marts=MARTS)
     query.tables_in.cache_clear()
     assert len(spec.load_marts(load_domain(str(tmp_path / "large")))) == MARTS
-    assert calls == {"trino_type": MARTS * 2 * COLUMNS, "_parse": MARTS * 2, "silver_sources": 1}
+    assert calls == {"trino_type": MARTS * 2 * COLUMNS, "parse": MARTS * 2, "silver_sources": 1}
 
 
 def _count(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: Counter[str]) -> None:
