@@ -75,7 +75,7 @@ def connect(
     typer.echo("Starting the stream poller and Dagster ...")
     with run_connected(loaded, state=STATE, region=caller.region, dagster_port=dagster_port) as pipeline:
         typer.echo(f"Dagster: {pipeline.dagster_url}  The lake: {pipeline.folder}  Ctrl-C stops everything.")
-        typer.echo(_first_load(loaded, checks))
+        typer.echo(first_load(loaded, checks))
         try:
             pipeline.watch()
         except KeyboardInterrupt:
@@ -130,7 +130,7 @@ def _show(checks: Sequence[TableCheck], policy: object) -> bool:
     return not problems and policy is None
 
 
-def _first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
+def first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
     """Return how what the tables have already comes into the lake: scanning costs, so the user decides."""
     sizes = {one.table: one for one in checks}
     lines = [
@@ -140,5 +140,7 @@ def _first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
     for contract in domain.tables:
         found = sizes[contract.table]
         known = "" if found.size_bytes is None else f"  # {found.items:,} items, {found.size_bytes / 2**20:,.1f} MB"
-        lines.append(f"  medallion backfill {contract.lake_name} --from scan{known}")
+        # An entity of a shared table is loaded by a repair: a backfill takes whole tables.
+        act = "backfill {} --from scan" if contract.where is None else 'repair {} --reason "first load"'
+        lines.append(f"  medallion {act.format(contract.lake_name)}{known}")
     return "\n".join(lines)

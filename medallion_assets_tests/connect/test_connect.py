@@ -17,6 +17,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
+from medallion_assets.cli.connect import first_load
 from medallion_assets.cli.main import app
 from medallion_assets.connect.caller import Caller
 from medallion_assets.connect.policy import missing_policy
@@ -28,6 +29,7 @@ from medallion_assets.local.tables import create_tables
 from medallion_assets_tests.connect.front import Front, in_front_of
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.local.processes import wait_for_none
+from medallion_assets_tests.silver.changes import contract, domain
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import StreamSpecificationTypeDef
@@ -45,6 +47,16 @@ def front(aws: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     with in_front_of(aws.endpoint) as opened:
         monkeypatch.setenv("AWS_ENDPOINT_URL", opened.url)
         yield opened
+
+
+def test_an_entity_of_a_shared_table_is_loaded_by_a_repair() -> None:
+    key = {"PK": "string", "SK": "string"}
+    users = contract("App", key, key=("PK", "SK"), name="users", where={"SK": "PROFILE"})
+    things = contract("Things", {"Id": "string"}, key="Id")
+    found = [TableCheck(name, name, True, None, (), 7, 2**20, ()) for name in ("App", "Things")]
+    said = first_load(domain(users, things), found)
+    assert 'medallion repair users --reason "first load"  # 7 items, 1.0 MB' in said
+    assert "medallion backfill things --from scan  # 7 items, 1.0 MB" in said
 
 
 def create(table: str, key: dict[str, str], view: str | None) -> None:
