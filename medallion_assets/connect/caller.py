@@ -1,4 +1,7 @@
-"""Who asks AWS, and where: the account, the region and the identity of the credentials."""
+"""Who asks AWS, and where: the account, the region and the identity of the credentials.
+
+Belongs here: asking STS. Does not belong here: what the caller may do with a table (probe).
+"""
 
 from __future__ import annotations
 

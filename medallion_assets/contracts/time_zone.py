@@ -1,4 +1,7 @@
-"""The name of a time zone in a contract or a mart."""
+"""The name of a time zone in a contract or a mart.
+
+Belongs here: which names there are. Does not belong here: reading a local time (silver.source_format).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a rebuild requires of each batch and mart: that its audit let it be published."""
+"""What a rebuild requires of each batch and mart: that its audit let it be published.
+
+Belongs here: the error that names the failed checks. Does not belong here: the audits (silver, gold).
+"""
 
 from __future__ import annotations
 
