@@ -12,7 +12,6 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from grafana.alerts import mart_alerts, pipeline_alerts
-from grafana.default_dashboard import default_dashboard
 from grafana.environment import Environment
 from grafana.health import health
 from grafana.mart_dashboard import mart_dashboard
@@ -21,8 +20,8 @@ from grafana.provisioning import provisioning
 from grafana.quality import quality
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.errors import SettingsError
-from medallion_assets.gold.dashboard_file import load_dashboards
 from medallion_assets.gold.spec import load_marts
+from medallion_assets.panels.default_dashboard import all_dashboards
 
 FOLDER: Final = Path(__file__).parent
 DATA_SOURCE: Final = Path("provisioning/datasources/medallion.yaml")
@@ -51,9 +50,7 @@ def generated(environment: Environment) -> dict[Path, str]:
         "data-quality": quality(assets, environment),
     }
     alerts = {"Pipeline": pipeline_alerts(domain, marts.values())}
-    described = dict(load_dashboards(domain, marts.values()))
-    covered = {name for file in described.values() for name in file.marts}
-    described |= {f"mart-{name}": default_dashboard(mart) for name, mart in marts.items() if name not in covered}
+    described = all_dashboards(domain, marts)
     for name, file in described.items():
         dashboards[name] = mart_dashboard(name, file, marts, environment)
     if of_marts := [alert for file in described.values() for alert in mart_alerts(file, marts)]:

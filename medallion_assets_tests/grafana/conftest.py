@@ -19,11 +19,17 @@ def now() -> datetime:
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory, now: datetime) -> Iterator[Embedded]:
-    """The embedded engine over a shop's lake, with everything published shown."""
+def shop_lake(tmp_path_factory: pytest.TempPathFactory, now: datetime) -> Iterator[Lake]:
+    """A shop's lake."""
     folder = tmp_path_factory.mktemp("shop")
     with Lake.open(LakeSettings(warehouse=str(folder / "lake"), catalog="sqlite", region=REGION)) as lake:
         shop.fill(lake, folder / "bronze", now)
-        with Embedded(lake) as session:
-            session.show_published()
-            yield session
+        yield lake
+
+
+@pytest.fixture(scope="session")
+def engine(shop_lake: Lake) -> Iterator[Embedded]:
+    """The embedded engine over the shop's lake, with everything published shown."""
+    with Embedded(shop_lake) as session:
+        session.show_published()
+        yield session

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from grafana.default_dashboard import default_dashboard
 from grafana.environment import COMMITTED, Environment
 from grafana.files import FOLDER, generated, plain
 from grafana.lint import lint_dashboards, lint_rules
@@ -24,6 +23,7 @@ from medallion_assets.gold.measures import day
 from medallion_assets.local.generator import Generator
 from medallion_assets.local.workload import Initial, load_workload
 from medallion_assets.ops.tables import CHECKS, HEALTH
+from medallion_assets.panels.default_dashboard import default_dashboard
 from medallion_assets.testing import Pipeline, open_pipeline
 from medallion_assets_tests.grafana.athena import Range, expand
 from medallion_assets_tests.grafana.test_queries import require_drawable

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from grafana.alerts import SMALLEST_SHARE, _allowed, pipeline_alerts
-from grafana.default_dashboard import default_dashboard
 from grafana.environment import COMMITTED, Environment
 from grafana.files import FOLDER, plain
 from grafana.mart_dashboard import mart_dashboard
@@ -26,6 +25,7 @@ from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ops.tables import CHECKS, HEALTH
 from medallion_assets.ops.upsert import upsert
+from medallion_assets.panels.default_dashboard import default_dashboard
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS, Shop, customer, order
 from medallion_assets_tests.grafana.athena import NUMBER, TEXT, TIME, Range, expand, field_kind
 from medallion_assets_tests.grafana.shop import REGIONS

@@ -1,25 +1,37 @@
 """The dashboard and the alerts that a mart gets by itself, described as a domain's `dashboards/*.yaml` would.
 
-Belongs here: what mart.yaml and the SELECT are enough to say. Does not belong here: how it is drawn (mart_dashboard).
+Belongs here: what mart.yaml and the SELECT are enough to say, and which dashboards a domain has. Does not belong here:
+a panel's query (query), how it is drawn (grafana, site).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from grafana.mart_dashboard import titled
-from medallion_assets.gold.dashboard_file import Alert, DashboardFile, Panel, Row, SameWeekday
+from medallion_assets.contracts.loader import Domain
+from medallion_assets.gold.dashboard_file import Alert, DashboardFile, Panel, Row, SameWeekday, load_dashboards
 from medallion_assets.gold.measures import adds_up, day, dimensions, has_one_row, measures
 from medallion_assets.gold.spec import Mart
+from medallion_assets.panels.query import titled
 
 _MOST_MEASURES: Final = 8
 _TOP: Final = 10
 _WEEK: Final = 7
 
 
+def all_dashboards(domain: Domain, marts: Mapping[str, Mart]) -> Mapping[str, DashboardFile]:
+    """Return the domain's dashboards by name: its own files', and `mart-<name>` of each mart that no file names.
+
+    Raises ContractError that names the file and field of every mistake.
+    """
+    found = dict(load_dashboards(domain, marts.values()))
+    covered = {name for file in found.values() for name in file.marts}
+    return found | {f"mart-{name}": default_dashboard(mart) for name, mart in marts.items() if name not in covered}
+
+
 def default_dashboard(mart: Mart) -> DashboardFile:
-    """The dashboard of a mart.
+    """Return the dashboard of a mart.
 
     With days: the measures that add up over the last week, and every measure by day and dimension. With one row: its
     numbers. Any other: the rows with the largest measures, and how many rows have each of a column's listed values.
