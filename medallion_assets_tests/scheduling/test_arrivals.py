@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
-from mypy_boto3_s3.type_defs import FilterRuleTypeDef, QueueConfigurationTypeDef
 
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.scheduling.arrivals import MAX_RECEIVES, ArrivalsQueue
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import FilterRuleTypeDef, QueueConfigurationTypeDef
 
 
 @pytest.fixture
