@@ -36,6 +36,7 @@ WORKS = {
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
     "definitions": ("definitions", "run"),
+    "ingest": ("ingest", "run"),
     "large-domain": ("large_domain", "run"),
 }
 FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")
