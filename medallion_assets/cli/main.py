@@ -24,6 +24,7 @@ from medallion_assets.cli import (
     rebuild,
     redrive,
     repair,
+    serve,
     simulate,
     status,
     up,
@@ -71,6 +72,7 @@ app.command("connect")(connect.connect)
 app.command("generate")(generate.generate)
 app.command("status")(status.status)
 app.command("query")(query.query)
+app.command("serve")(serve.serve)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)

@@ -24,7 +24,7 @@ from medallion_assets.engines.day_ranges import day_ranges
 from medallion_assets.engines.engine import DayFilter, Input, KeyFilter
 from medallion_assets.engines.exact import macros_of
 from medallion_assets.engines.names import schema_and_table
-from medallion_assets.engines.query import Query, read_any, tables_in
+from medallion_assets.engines.query import Query, read_any, read_confined, tables_in
 from medallion_assets.engines.types import trino_type
 from medallion_assets.errors import MartError
 from medallion_assets.lake.catalog import Lake
@@ -46,9 +46,10 @@ class Embedded:
     context manager.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+        """Begin a session on `connection`, which is closed with it; None: on a new one of the lake's database."""
         self._lake = lake
-        self._connection = lake.duckdb()
+        self._connection = connection or lake.duckdb()
         self._catalog = f"session_{uuid.uuid4().hex}"
         self._macros: set[str] = set()
         self._connection.execute(f"ATTACH ':memory:' AS {self._catalog}; USE {self._catalog}")
@@ -149,6 +150,16 @@ class Embedded:
             self.show_published()  # the error names every table that there is
         return self.run(sql, today=today)
 
+    def prepare_confined(self, sql: str, *, today: date) -> tuple[Query, str]:
+        """Return a stranger's SELECT over the tables shown, and its SQL in DuckDB's dialect for this session.
+
+        Raises MartError for anything but one SELECT that computes values (query.read_confined).
+        """
+        query = read_confined(sql, self._types())
+        written = query.duckdb(today)
+        self._create_macros(written)
+        return query, written
+
     def compute(self, query: Query, *, today: date, days: tuple[str, Sequence[date]] | None = None) -> pa.Table:
         """Return the rows of a checked query over the tables shown, with Arrow types that match its Trino types.
 
@@ -170,12 +181,16 @@ class Embedded:
             return self._connection.execute(f"SELECT {outputs} FROM ({sql})").to_arrow_table()
 
     def _execute(self, sql: str) -> pa.Table:
-        """Return the rows of SQL in DuckDB's dialect; the macros that it calls are created before."""
+        """Return the rows of SQL in DuckDB's dialect."""
+        self._create_macros(sql)
+        return self._connection.execute(sql).to_arrow_table()
+
+    def _create_macros(self, sql: str) -> None:
+        """Create the macros that SQL in DuckDB's dialect calls, if they are not there."""
         for name, statement in macros_of(sql).items():
             if name not in self._macros:
                 self._connection.execute(statement)
                 self._macros.add(name)
-        return self._connection.execute(sql).to_arrow_table()
 
     def _types(self) -> Mapping[str, Mapping[str, Mapping[str, exp.DataType]]]:
         """Return the columns of the tables shown, in the form that read_any takes."""

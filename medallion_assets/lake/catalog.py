@@ -306,6 +306,24 @@ class Lake:
         return True
 
     @translate_outages()
+    def confine(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let a database read the files of this lake, and nothing else, for ever: no other file, host or setting."""
+        duck.confine(database, [self.settings.warehouse, self._copies.root])
+
+    @translate_outages()
+    def cursor_of(self, database: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        """Return a new connection to a database of the caller's own that reads this lake. The caller closes it."""
+        with self._opening:
+            self._give_access(database)
+            return database.cursor()
+
+    def _give_access(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Credentials of a role expire within the hour, so each connection gets those that are valid now."""
+        if self._session is not None:
+            bucket = self.settings.warehouse.removeprefix("s3://").split("/")[0]
+            duck.allow_s3(database, bucket, _keys(self._session), self.settings.region, self.settings.s3_endpoint)
+
+    @translate_outages()
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Return a new connection that reads this lake. The caller closes it.
 
@@ -318,12 +336,7 @@ class Lake:
                     spill_folder=self.settings.spill_folder,
                     cache_files=self._session is not None,
                 )
-            if self._session is not None:
-                # Credentials of a role expire within the hour, so each connection gets those that are valid now.
-                bucket = self.settings.warehouse.removeprefix("s3://").split("/")[0]
-                duck.allow_s3(
-                    self._database, bucket, _keys(self._session), self.settings.region, self.settings.s3_endpoint
-                )
+            self._give_access(self._database)
             return self._database.cursor()
 
     def reading(self, tables: Iterable[Table | None]) -> AbstractContextManager[None]:

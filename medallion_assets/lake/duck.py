@@ -100,6 +100,19 @@ def allow_s3(connection: duckdb.DuckDBPyConnection, bucket: str, keys: Keys, reg
         connection.execute(f"CREATE OR REPLACE SECRET {identifier(bucket)} ({secret})")
 
 
+def confine(connection: duckdb.DuckDBPyConnection, folders: Iterable[str]) -> None:
+    """Let this database read what is below `folders` (directories or s3://bucket/prefix) and nothing else, for ever.
+
+    It opens no other file and no other host, spills nothing to disk, loads no extension, and no setting can be changed.
+    """
+    allowed = ", ".join(literal(f"{folder.rstrip('/')}/") for folder in folders)
+    connection.execute("SET GLOBAL allow_persistent_secrets = false")
+    connection.execute("SET GLOBAL max_temp_directory_size = '0B'")
+    connection.execute(f"SET GLOBAL allowed_directories = [{allowed}]")
+    connection.execute("SET GLOBAL enable_external_access = false")
+    connection.execute("SET GLOBAL lock_configuration = true")
+
+
 def sql_types(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
     """Return each column's type as DuckDB writes it."""
     relation = connection.from_arrow(schema.empty_table())

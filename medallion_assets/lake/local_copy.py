@@ -38,6 +38,7 @@ class LocalCopies:
     """Folders of copies, made when the first one is asked for. Close it: that removes them."""
 
     def __init__(self) -> None:
+        self._root: TemporaryDirectory[str] | None = None
         self._folder: _Folder | None = None
         self._before: _Folder | None = None
         self._lock = threading.Lock()
@@ -48,6 +49,15 @@ class LocalCopies:
         with self._lock:
             self._begin_folder()
             self._begin_folder()
+            if self._root is not None:
+                self._root.cleanup()
+                self._root = None
+
+    @property
+    def root(self) -> str:
+        """The directory that all copies are in."""
+        with self._lock:
+            return self._open_root()
 
     def metadata(self, table: Table, snapshot: Snapshot) -> str:
         """Return the path of a metadata file whose only snapshot is this one.
@@ -61,11 +71,17 @@ class LocalCopies:
                 if self._folder is not None and key not in self._folder.known and len(self._folder.known) >= KEPT:
                     self._begin_folder()
                 if self._folder is None:
-                    self._folder = _Folder()
+                    self._folder = _Folder(self._open_root())
                 folder = self._folder
             if not all(copy.is_whole for copy in folder.known.get(key, [_NONE])):
                 folder.known[key] = folder.copy(table, snapshot)
             return str(folder.known[key][0].path)
+
+    def _open_root(self) -> str:
+        if self._root is None:
+            self._root = TemporaryDirectory(prefix="medallion-lake-")
+        Path(self._root.name).mkdir(exist_ok=True)
+        return self._root.name
 
     def _begin_folder(self) -> None:
         if self._before is not None:
@@ -97,9 +113,9 @@ class _Folder:
     `known` has them by metadata location and snapshot: the metadata, the manifest list, then the manifests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
         self.known: dict[tuple[str, int], list[_Copy]] = {}
-        self._folder = TemporaryDirectory(prefix="medallion-lake-")
+        self._folder = TemporaryDirectory(dir=root)
         self._manifests: dict[str, _Copy] = {}
 
     def remove(self) -> None:
@@ -109,7 +125,7 @@ class _Folder:
     def copy(self, table: Table, snapshot: Snapshot) -> list[_Copy]:
         """Copy a snapshot, but for manifests that are there already; return its files as `known` has them."""
         folder = Path(self._folder.name)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         manifests = read_manifest_list(table, snapshot)
         new = [one for one in manifests if not self._manifests.get(one.manifest_path, _NONE).is_whole]
 

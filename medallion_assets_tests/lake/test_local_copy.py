@@ -52,18 +52,22 @@ def test_a_process_that_goes_on_keeps_two_folders(
 ) -> None:
     monkeypatch.setattr(local_copy, "KEPT", 1)
     scans = [_write(glue_lake, "a", n=number) for number in range(4)]
-    assert len(list(folders.iterdir())) == 2
+    [root] = folders.iterdir()
+    assert len(list(root.iterdir())) == 2
     assert _read(glue_lake, scans[-2]) == [("a", 2)]
     assert _read(glue_lake, scans[-1]) == [("a", 3)]
 
 
-@pytest.mark.parametrize("how", ["folder gone", "manifest gone", "manifest cut", "metadata gone"])
+@pytest.mark.parametrize("how", ["root gone", "folder gone", "manifest gone", "manifest cut", "metadata gone"])
 def test_copies_that_somebody_took_away_are_written_again(glue_lake: Lake, folders: Path, how: str) -> None:
     _write(glue_lake, "a", n=1)
     table = glue_lake.table("silver", "orders")
     assert _read(glue_lake, glue_lake.scan_sql(table, None)) == [("a", 1)]
-    (folder,) = folders.iterdir()
-    if how == "folder gone":
+    [root] = folders.iterdir()
+    [folder] = root.iterdir()
+    if how == "root gone":
+        shutil.rmtree(root)
+    elif how == "folder gone":
         shutil.rmtree(folder)
     for path in folder.glob("*.json" if how == "metadata gone" else "*-m0.avro"):
         content = path.read_bytes()

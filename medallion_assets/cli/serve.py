@@ -1,0 +1,47 @@
+"""`medallion serve`: answer SELECTs over HTTP."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    *,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on, on 127.0.0.1.")] = 8080,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long one query may run.")] = 30.0,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows one answer may have.")] = 100_000,
+    result_mb: Annotated[int, typer.Option(min=1, help="How many MiB one answer may have.")] = 64,
+    memory_mb: Annotated[int, typer.Option(min=128, help="MiB of DuckDB's memory for all queries together.")] = 1024,
+    running: Annotated[int, typer.Option(min=1, max=64, help="How many queries run at the same time.")] = 4,
+    waiting: Annotated[int, typer.Option(min=0, help="How many more may wait; others are refused.")] = 64,
+) -> None:
+    """Answer SELECTs over HTTP: POST /v1/sql.
+
+    Serves what is published in Silver and Gold as JSON, CSV or Arrow, with how old it is. GET /v1/openapi.json
+    describes every path. Listens on 127.0.0.1 only and asks for no key.
+
+    \b
+    Examples:
+      medallion serve
+      curl -s 127.0.0.1:8080/v1/sql --json '{"sql": "SELECT * FROM gold.key_metrics"}'
+    """
+    from medallion_assets.errors import ExtraMissing
+
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise ExtraMissing("medallion serve needs starlette and uvicorn: pip install 'medallion-assets[serve]'")
+    from medallion_assets.cli.environment import settings
+    from medallion_assets.serving.limits import Limits
+    from medallion_assets.serving.server import serve as run
+
+    limits = Limits(
+        seconds=seconds,
+        rows=rows,
+        result_bytes=result_mb * 2**20,
+        memory_mb=memory_mb,
+        running=running,
+        waiting=waiting,
+    )
+    run(settings(), port=port, limits=limits)

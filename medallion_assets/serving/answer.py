@@ -1,0 +1,169 @@
+"""An answer: rows with how old they are, written as JSON, CSV or an Arrow stream.
+
+Belongs here: these formats, and what every answer says about its age. Does not belong here: computing it (reader).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import orjson
+import pyarrow as pa
+
+from medallion_assets.serving.reader import Result
+from medallion_assets.serving.status_reader import Snapshot
+
+Format = Literal["json", "csv", "arrow"]
+
+MEDIA_TYPES: Final[Mapping[Format, str]] = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table that an answer was computed from. Times are aware UTC; None: not known.
+
+    - name: with its schema
+    - snapshot_id: the Iceberg snapshot, as text, because it has more digits than a JavaScript number
+    - published_at: when its rows changed last
+    - complete_to: every change up to then is in it
+    - blocked_by: the check that blocks a newer version
+    """
+
+    name: str
+    snapshot_id: str | None
+    published_at: datetime | None
+    complete_to: datetime | None
+    blocked_by: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows, and how old they are at `answered_at`. It is complete up to where the least complete table is."""
+
+    result: Result
+    tables: tuple[SourceTable, ...]
+    answered_at: datetime
+
+    @classmethod
+    def of(cls, result: Result, snapshot: Snapshot, *, answered_at: datetime) -> Answer:
+        """Return the answer with these rows."""
+        tables = []
+        for read in result.tables:
+            status = snapshot.of(read.schema, read.name)
+            tables.append(
+                SourceTable(
+                    name=f"{read.schema}.{read.name}",
+                    snapshot_id=None if read.snapshot_id is None else str(read.snapshot_id),
+                    published_at=status.published_at if status else None,
+                    complete_to=status.complete_to if status else None,
+                    blocked_by=str(status.blocked_by) if status and status.blocked_by else None,
+                )
+            )
+        return cls(result, tuple(tables), answered_at)
+
+    @property
+    def complete_to(self) -> datetime | None:
+        """Every change up to then is in the rows; None if that is not known of each table."""
+        times = [table.complete_to for table in self.tables]
+        known = [time for time in times if time is not None]
+        return min(known) if known and len(known) == len(times) else None
+
+    @property
+    def age_seconds(self) -> float | None:
+        """How long before the answer the rows were complete."""
+        if self.complete_to is None:
+            return None
+        return max(0.0, round((self.answered_at - self.complete_to).total_seconds(), 3))
+
+    def headers(self) -> dict[str, str]:
+        """Return the age as headers, for formats that have no place for it."""
+        return {
+            "Medallion-Freshness": "published",
+            "Medallion-Complete-To": self.complete_to.isoformat() if self.complete_to else "unknown",
+            "Medallion-Age-Seconds": "unknown" if self.age_seconds is None else str(self.age_seconds),
+            "Medallion-Tables": ", ".join(f"{table.name}@{table.snapshot_id or 'none'}" for table in self.tables),
+        }
+
+    def body(self, format_: Format) -> bytes:
+        """Return the answer in a format."""
+        match format_:
+            case "json":
+                return self._json()
+            case "csv":
+                return self._csv()
+            case "arrow":
+                sink = pa.BufferOutputStream()
+                with pa.ipc.new_stream(sink, self.result.rows.schema) as writer:
+                    writer.write_table(self.result.rows)
+                return bytes(sink.getvalue())
+
+    def _json(self) -> bytes:
+        return orjson.dumps(
+            {
+                "columns": [{"name": name, "type": kind} for name, kind in self.result.types.items()],
+                "rows": list(_rows(self.result.rows)),
+                "row_count": self.result.rows.num_rows,
+                "freshness": "published",
+                "audited": True,
+                "answered_at": self.answered_at,
+                "complete_to": self.complete_to,
+                "age_seconds": self.age_seconds,
+                "tables": self.tables,
+            },
+            default=_plain,
+            option=orjson.OPT_NON_STR_KEYS,
+        )
+
+    def _csv(self) -> bytes:
+        """RFC 4180 with a header; null is empty, lists and maps are JSON."""
+        written = io.StringIO(newline="")
+        writer = csv.writer(written, lineterminator="\r\n")
+        writer.writerow(self.result.rows.column_names)
+        writer.writerows([_cell(value) for value in row] for row in _rows(self.result.rows))
+        return written.getvalue().encode()
+
+
+def _rows(rows: pa.Table) -> Iterator[Sequence[Any]]:
+    if not rows.num_columns:
+        return iter(())
+    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: decimals as text with all digits, binary in hex, intervals in seconds."""
+    match value:
+        case Decimal():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case timedelta():
+            return value.total_seconds()
+        case _:
+            raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case datetime() | date() | time():
+            return value.isoformat()
+        case list() | dict() | tuple():
+            return json.dumps(orjson.loads(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)))
+        case bytes() | timedelta():
+            return str(_plain(value))
+        case _:
+            return str(value)

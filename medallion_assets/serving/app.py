@@ -1,0 +1,123 @@
+"""The HTTP application: every route is added here, to one list.
+
+Belongs here: the list of operations, and how errors become responses. Does not belong here: what an operation does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Literal
+
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from medallion_assets.errors import MedallionError
+from medallion_assets.serving.operation import Operation, Parameter, openapi
+from medallion_assets.serving.refusal import Refusal, refusal_of
+from medallion_assets.serving.service import Service
+from medallion_assets.serving.sql import SqlAnswer, SqlEndpoint, SqlRequest
+from medallion_assets.serving.tables import TableDescription, TableSummary
+
+log = logging.getLogger(__name__)
+
+
+class TableList(BaseModel):
+    """The tables that the caller may read."""
+
+    tables: list[TableSummary]
+
+
+class Health(BaseModel):
+    """The server answers, and so does its lake."""
+
+    status: Literal["ok"]
+    version: str
+
+
+def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the application.
+
+    `hosts` are the names by which it may be asked, so that a page on another host cannot ask through a browser by a
+    name that it makes mean this machine. `more` are routes that are tried after its own.
+    """
+    operations = _operations(service)
+    document = openapi(operations, title=f"Medallion: {service.domain.name}", version=version("medallion-assets"))
+
+    async def describe(request: Request) -> Response:
+        return JSONResponse(document)
+
+    routes: list[BaseRoute] = [Route(one.path, one.handle, methods=[one.method]) for one in operations]
+    routes += [Route("/v1/openapi.json", describe), *more]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
+        exception_handlers={MedallionError: _refuse},
+    )
+
+
+def _operations(service: Service) -> list[Operation]:
+    may_read = _may_read_all
+
+    async def health(request: Request) -> Response:
+        await asyncio.to_thread(service.lake.tables, "silver")
+        return _json(Health(status="ok", version=version("medallion-assets")))
+
+    async def list_tables(request: Request) -> Response:
+        found = await asyncio.to_thread(lambda: service.tables.list(service.status.read(), may_read))
+        return _json(TableList(tables=found))
+
+    async def describe_table(request: Request) -> Response:
+        schema, _, name = request.path_params["name"].partition(".")
+        found = await asyncio.to_thread(lambda: service.tables.describe(schema, name, service.status.read(), may_read))
+        return _json(found)
+
+    name = Parameter("name", "path", "The table with its schema: gold.daily_sales.")
+    return [
+        Operation("health", "GET", "/v1/health", "Whether the server and its lake answer.", health, answer=Health),
+        Operation("listTables", "GET", "/v1/tables", "The tables and their age.", list_tables, answer=TableList),
+        Operation(
+            "describeTable",
+            "GET",
+            "/v1/tables/{name}",
+            "A table: its columns, and how old it is.",
+            describe_table,
+            answer=TableDescription,
+            parameters=[name],
+            errors=[404],
+        ),
+        Operation(
+            "runSql",
+            "POST",
+            "/v1/sql",
+            "The rows of one SELECT.",
+            SqlEndpoint(service).handle,
+            answer=SqlAnswer,
+            body=SqlRequest,
+            other_media_types=["text/csv", "application/vnd.apache.arrow.stream"],
+            errors=[400, 413, 415, 422, 429],
+        ),
+    ]
+
+
+def _may_read_all(schema: str, name: str) -> bool:
+    return True
+
+
+def _json(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, MedallionError)  # noqa: S101 - what it is registered for
+    refusal: Refusal = refusal_of(error)
+    if refusal.status >= 500:
+        log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    return JSONResponse(refusal.body, status_code=refusal.status, headers=dict(refusal.headers))
