@@ -69,6 +69,7 @@ VARIABLES: Final = {
     "spill_folder": "MEDALLION_SPILL_FOLDER",
     "arrivals_queue": "MEDALLION_ARRIVALS_QUEUE",
     "checkpoint": "MEDALLION_CHECKPOINT",
+    "keys": "MEDALLION_KEYS",
     "engine": "MEDALLION_ENGINE",
     "engine_timeout_seconds": "MEDALLION_ENGINE_TIMEOUT_SECONDS",
     "engine_result_mb": "MEDALLION_ENGINE_RESULT_MB",
@@ -360,6 +361,17 @@ class Settings(DomainSettings):
 
     domain: str = Field(description="Name of a shipped domain, or the path of a user's own folder.")
     checkpoint: Path | None = Field(default=None, description="The poller's checkpoint file, where our poller runs.")
+
+    keys: str | None = Field(
+        default=None, description="Where the API keys of `medallion serve` are: s3://bucket/prefix, or a directory."
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _require_place_of_keys(cls, value: str | None) -> str | None:
+        if value is not None and not _S3.match(value) and not Path(value).is_absolute():
+            raise ValueError("expected s3://bucket/prefix or an absolute directory")
+        return value
 
     @field_validator("domain", "checkpoint", mode="before")
     @classmethod

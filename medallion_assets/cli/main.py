@@ -19,6 +19,7 @@ from medallion_assets.cli import (
     doctor,
     generate,
     init,
+    keys,
     quarantine,
     query,
     rebuild,
@@ -73,6 +74,7 @@ app.command("generate")(generate.generate)
 app.command("status")(status.status)
 app.command("query")(query.query)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)

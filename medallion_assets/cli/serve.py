@@ -10,22 +10,28 @@ import typer
 
 def serve(
     *,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on, on 127.0.0.1.")] = 8080,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="The port to listen on.")] = 8080,
+    without_keys: Annotated[
+        bool,
+        typer.Option("--open", help="Ask for no key; only on 127.0.0.1, where every account may read all."),
+    ] = False,
     seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long one query may run.")] = 30.0,
     rows: Annotated[int, typer.Option(min=1, help="How many rows one answer may have.")] = 100_000,
     result_mb: Annotated[int, typer.Option(min=1, help="How many MiB one answer may have.")] = 64,
     memory_mb: Annotated[int, typer.Option(min=128, help="MiB of DuckDB's memory for all queries together.")] = 1024,
     running: Annotated[int, typer.Option(min=1, max=64, help="How many queries run at the same time.")] = 4,
     waiting: Annotated[int, typer.Option(min=0, help="How many more may wait; others are refused.")] = 64,
+    per_key: Annotated[int, typer.Option(min=1, help="How many of one key may run or wait.")] = 32,
 ) -> None:
     """Answer SELECTs over HTTP: POST /v1/sql.
 
     Serves what is published in Silver and Gold as JSON, CSV or Arrow, with how old it is. GET /v1/openapi.json
-    describes every path. Listens on 127.0.0.1 only and asks for no key.
+    describes every path. Callers send a key that `medallion keys make` made.
 
     \b
     Examples:
-      medallion serve
+      medallion serve --open
       curl -s 127.0.0.1:8080/v1/sql --json '{"sql": "SELECT * FROM gold.key_metrics"}'
     """
     from medallion_assets.errors import ExtraMissing
@@ -43,5 +49,6 @@ def serve(
         memory_mb=memory_mb,
         running=running,
         waiting=waiting,
+        per_caller=per_key,
     )
-    run(settings(), port=port, limits=limits)
+    run(settings(), host=host, port=port, without_keys=without_keys, limits=limits)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.metadata import version
 from typing import Literal
 
@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from medallion_assets.errors import MedallionError
+from medallion_assets.serving.caller import ANYONE, Caller, identify
 from medallion_assets.serving.operation import Operation, Parameter, openapi
 from medallion_assets.serving.refusal import Refusal, refusal_of
 from medallion_assets.serving.service import Service
@@ -54,7 +55,7 @@ def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRou
     async def describe(request: Request) -> Response:
         return JSONResponse(document)
 
-    routes: list[BaseRoute] = [Route(one.path, one.handle, methods=[one.method]) for one in operations]
+    routes: list[BaseRoute] = [Route(one.path, _endpoint(one, service), methods=[one.method]) for one in operations]
     routes += [Route("/v1/openapi.json", describe), *more]
     return Starlette(
         routes=routes,
@@ -63,25 +64,41 @@ def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRou
     )
 
 
-def _operations(service: Service) -> list[Operation]:
-    may_read = _may_read_all
+def _endpoint(operation: Operation, service: Service) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        caller = await identify(request, service.keys) if operation.needs_key else ANYONE
+        return await operation.handle(request, caller)
 
-    async def health(request: Request) -> Response:
+    return answer
+
+
+def _operations(service: Service) -> list[Operation]:
+    async def health(request: Request, caller: Caller) -> Response:
         await asyncio.to_thread(service.lake.tables, "silver")
         return _json(Health(status="ok", version=version("medallion-assets")))
 
-    async def list_tables(request: Request) -> Response:
-        found = await asyncio.to_thread(lambda: service.tables.list(service.status.read(), may_read))
+    async def list_tables(request: Request, caller: Caller) -> Response:
+        found = await asyncio.to_thread(lambda: service.tables.list(service.status.read(), caller.may_read))
         return _json(TableList(tables=found))
 
-    async def describe_table(request: Request) -> Response:
+    async def describe_table(request: Request, caller: Caller) -> Response:
         schema, _, name = request.path_params["name"].partition(".")
-        found = await asyncio.to_thread(lambda: service.tables.describe(schema, name, service.status.read(), may_read))
+        found = await asyncio.to_thread(
+            lambda: service.tables.describe(schema, name, service.status.read(), caller.may_read)
+        )
         return _json(found)
 
     name = Parameter("name", "path", "The table with its schema: gold.daily_sales.")
     return [
-        Operation("health", "GET", "/v1/health", "Whether the server and its lake answer.", health, answer=Health),
+        Operation(
+            "health",
+            "GET",
+            "/v1/health",
+            "Whether the server and its lake answer.",
+            health,
+            answer=Health,
+            needs_key=False,
+        ),
         Operation("listTables", "GET", "/v1/tables", "The tables and their age.", list_tables, answer=TableList),
         Operation(
             "describeTable",
@@ -105,10 +122,6 @@ def _operations(service: Service) -> list[Operation]:
             errors=[400, 413, 415, 422, 429],
         ),
     ]
-
-
-def _may_read_all(schema: str, name: str) -> bool:
-    return True
 
 
 def _json(model: BaseModel) -> Response:

@@ -25,16 +25,21 @@ class Gate:
     @asynccontextmanager
     async def enter(self, caller: str) -> AsyncIterator[None]:
         """Wait for a place to run, and keep it while inside. Raises Refusal (429) if too many wait already."""
-        if self._inside.total() >= self._limits.running + self._limits.waiting:
-            raise Refusal(
-                429,
-                "too_many_queries",
-                f"{self._inside.total()} queries run or wait, which is the limit. Try again in a second.",
-                {"Retry-After": "1"},
-            )
+        for inside, limit, whose in (
+            (self._inside.total(), self._limits.running + self._limits.waiting, ""),
+            (self._inside[caller], self._limits.per_caller, " of this key"),
+        ):
+            if inside >= limit:
+                raise Refusal(
+                    429,
+                    "too_many_queries",
+                    f"{inside} queries{whose} run or wait, which is the limit. Try again in a second.",
+                    {"Retry-After": "1"},
+                )
         self._inside[caller] += 1
         try:
             async with self._running:
                 yield
         finally:
             self._inside[caller] -= 1
+            self._inside += Counter()  # drops callers with none

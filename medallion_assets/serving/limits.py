@@ -16,7 +16,8 @@ class Limits:
     - rows, result_bytes: how large one result may be; bytes as Arrow holds them
     - body_bytes: how long the body of a request may be
     - running: how many queries run at the same time; each may use every core
-    - waiting: how many more queries wait for their turn, of all callers and of one caller
+    - waiting: how many more queries wait for their turn
+    - per_caller: how many queries of one caller run or wait
     - memory_mb: MiB that DuckDB may use for all running queries
     """
 
@@ -26,4 +27,5 @@ class Limits:
     body_bytes: int = 64 * 2**10
     running: int = 4
     waiting: int = 64
+    per_caller: int = 32
     memory_mb: int = 1024

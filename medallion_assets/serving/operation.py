@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from medallion_assets.serving.caller import Caller
+
 
 class ErrorDetail(BaseModel):
     """Why a request was not answered."""
@@ -45,19 +47,21 @@ class Operation:
 
     - answer, body: the models of its answer and of what it takes, as JSON
     - other_media_types: what its answer can be besides JSON
-    - errors: the statuses with which it refuses, besides 503
+    - errors: the statuses with which it refuses, besides 401 and 503
+    - needs_key: whether only a caller who is known may ask
     """
 
     name: str
     method: Literal["GET", "POST"]
     path: str
     summary: str
-    handle: Callable[[Request], Awaitable[Response]]
+    handle: Callable[[Request, Caller], Awaitable[Response]]
     answer: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     other_media_types: Sequence[str] = ()
     parameters: Sequence[Parameter] = ()
     errors: Sequence[int] = ()
+    needs_key: bool = True
 
 
 def openapi(operations: Sequence[Operation], *, title: str, version: str) -> dict[str, Any]:
@@ -88,10 +92,12 @@ def openapi(operations: Sequence[Operation], *, title: str, version: str) -> dic
                         "description": "Refused.",
                         "content": {"application/json": {"schema": _reference(ErrorBody, schemas)}},
                     }
-                    for status in sorted({*one.errors, 503})
+                    for status in sorted({*one.errors, *([401] if one.needs_key else []), 503})
                 },
             },
         }
+        if one.needs_key:
+            written["security"] = [{"key": []}]
         if one.body is not None:
             written["requestBody"] = {
                 "required": True,
@@ -102,7 +108,7 @@ def openapi(operations: Sequence[Operation], *, title: str, version: str) -> dic
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
     }
 
 

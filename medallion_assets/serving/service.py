@@ -13,6 +13,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.contracts.loader import load_domain
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.serving.keys import KeyRing
 from medallion_assets.serving.limits import Limits
 from medallion_assets.serving.reader import Reader
 from medallion_assets.serving.status_reader import StatusReader
@@ -21,11 +22,15 @@ from medallion_assets.settings import Settings
 
 
 class Service:
-    """What answers requests. A context manager. Raises what loading the domain and opening the lake raise."""
+    """What answers requests. A context manager. Raises what loading the domain and opening the lake raise.
 
-    def __init__(self, settings: Settings, limits: Limits) -> None:
+    With `keys` it answers only to a caller with one of them, without to anyone.
+    """
+
+    def __init__(self, settings: Settings, limits: Limits, keys: KeyRing | None) -> None:
         self.settings = settings
         self.limits = limits
+        self.keys = keys
         self.domain = load_domain(settings.domain)
         self.marts = load_marts(self.domain)
         self._opened = ExitStack()

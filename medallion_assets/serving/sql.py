@@ -23,6 +23,7 @@ from starlette.responses import Response
 
 from medallion_assets.errors import MedallionError
 from medallion_assets.serving.answer import MEDIA_TYPES, Answer, Format
+from medallion_assets.serving.caller import Caller
 from medallion_assets.serving.execution import Execution
 from medallion_assets.serving.gate import Gate
 from medallion_assets.serving.parameters import bind
@@ -88,21 +89,21 @@ class SqlEndpoint:
         self._gate = Gate(service.limits)
         self._pool = ThreadPoolExecutor(service.limits.running, thread_name_prefix="query")
 
-    async def handle(self, request: Request) -> Response:
+    async def handle(self, request: Request, caller: Caller) -> Response:
         """Answer a request. Raises Refusal and what the reader raises."""
         asked = await self._read(request)
-        began, execution, caller = time.monotonic(), Execution(), "anyone"
+        began, execution = time.monotonic(), Execution()
 
         def run() -> Answer:
             sql = bind(asked.sql, asked.parameters)
             result = self._service.reader.run(
-                sql, today=datetime.now(UTC).date(), execution=execution, may_read=lambda schema, name: True
+                sql, today=datetime.now(UTC).date(), execution=execution, may_read=caller.may_read
             )
             return Answer.of(result, self._service.status.read(), answered_at=datetime.now(UTC))
 
         outcome, rows = "failed", 0
         try:
-            async with self._gate.enter(caller):
+            async with self._gate.enter(caller.name):
                 answer = await self._run(request, run, execution)
             rows = answer.result.rows.num_rows
             body = await asyncio.to_thread(answer.body, asked.format)
@@ -112,7 +113,7 @@ class SqlEndpoint:
             raise
         finally:
             shape = _without_values(asked.sql, readable=outcome != "wrong_query")
-            log.info("%s: %d rows in %.3f s for %s: %s", outcome, rows, time.monotonic() - began, caller, shape)
+            log.info("%s: %d rows in %.3f s for %s: %s", outcome, rows, time.monotonic() - began, caller.name, shape)
         return Response(body, media_type=MEDIA_TYPES[asked.format], headers=answer.headers())
 
     async def _read(self, request: Request) -> SqlRequest:

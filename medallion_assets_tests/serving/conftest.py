@@ -78,5 +78,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         shop.write("orders", *(order(number) for number in range(1, 41)))
         for mart in MARTS:
             shop.refresh(mart)
-        with Service(settings, LIMITS) as service, run_server(service) as url, httpx.Client(base_url=url) as client:
+        with (
+            Service(settings, LIMITS, None) as service,
+            run_server(service) as url,
+            httpx.Client(base_url=url) as client,
+        ):
             yield Served(shop, service, client)

@@ -123,7 +123,7 @@ def test_time_concurrency_and_a_caller_that_goes_away(tmp_path: Path) -> None:
     with Lake.open(settings.lake()) as lake:
         Shop(lake).write("orders", *(order(number) for number in range(1, 200)))
     limits = Limits(seconds=1.5, running=1, waiting=1, memory_mb=256)
-    with Service(settings, limits) as service, run_server(service) as url, httpx.Client(base_url=url) as client:
+    with Service(settings, limits, None) as service, run_server(service) as url, httpx.Client(base_url=url) as client:
         slow = client.post("/v1/sql", json={"sql": ENDLESS}, timeout=60)
         assert (slow.status_code, slow.json()["error"]["code"]) == (422, "time_limit")
 
@@ -142,7 +142,7 @@ def test_time_concurrency_and_a_caller_that_goes_away(tmp_path: Path) -> None:
         assert statuses.count(429) == 4
 
     patient = Limits(seconds=600, running=1, waiting=0, memory_mb=256)
-    with Service(settings, patient) as service, run_server(service) as url, httpx.Client(base_url=url) as client:
+    with Service(settings, patient, None) as service, run_server(service) as url, httpx.Client(base_url=url) as client:
         with pytest.raises(httpx.ReadTimeout):
             client.post("/v1/sql", json={"sql": ENDLESS}, timeout=1)
         until = time.monotonic() + 60
