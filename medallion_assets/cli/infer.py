@@ -5,6 +5,7 @@ Belongs here: arguments, which tables, and where the files go. Does not belong h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,10 +41,11 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
 ) -> None:
     """Propose contracts from some items of tables.
 
-    Writes a file for each table, and a domain.yaml beside the folder if there is none. Only reads from DynamoDB. A
-    contract that is there already is never overwritten: the command ends before it reads anything. Comments say how
-    many items have an attribute, and what looks like personal data. No value of an item is written, but those of a
-    column that has a few.
+    Writes a file for each table, and a domain.yaml beside the folder if there is none. A table whose keys say that it
+    has several kinds of items (`USER#1`, `ORDER#2`) gets a file for each kind, if they can be told apart for sure. Only
+    reads from DynamoDB. A contract that is there already is never overwritten: the command ends before it writes
+    anything. Comments say how many items have an attribute, and what looks like personal data. No value of an item is
+    written, but those of a column that has a few. With --prefix, names in the lake are without it.
 
     \b
     Examples:
@@ -57,6 +59,7 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
     from medallion_assets.contracts.model import Key
     from medallion_assets.contracts.names import owner as checked_owner
     from medallion_assets.infer.contract_text import contract_text
+    from medallion_assets.infer.entities import name_apart, split
     from medallion_assets.infer.propose import propose
     from medallion_assets.infer.sample import sample_file, sample_table
     from medallion_assets.infer.seen import look
@@ -75,14 +78,19 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
         if not hash_key or tables is None or len(tables) != 1:
             raise typer.BadParameter("expected one table and its --key", param_hint="--from")
         samples = [sample_file(source, tables[0], Key(hash=hash_key, range=range_key or None), items=items)]
-        _require_free(into, tables)
+        _require_free(into, _lake_names(tables))
     else:
         if key is not None:
             raise typer.BadParameter("DynamoDB says the key of its tables; it is for --from", param_hint="--key")
         client = boto3.client("dynamodb")
-        names = tables or _list_tables(client, prefix or "")
+        names = _lake_names(tables or _list_tables(client, prefix or ""), prefix or "")
         _require_free(into, names)
-        samples = [sample_table(client, name, items=items, read_capacity=read_capacity) for name in names]
+        samples = [
+            sample_table(client, table, name=name, items=items, read_capacity=read_capacity)
+            for table, name in names.items()
+        ]
+    samples = name_apart([part for sample in samples for part in split(sample)])
+    _require_free(into, {one.title: one.lake_name for one in samples})
     found = propose([(sample, look(sample)) for sample in samples])
     into.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -91,11 +99,11 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
         with path.open("x", encoding="utf-8") as file:
             file.write(contract_text(contract, owner=owner))
         counts = [contract.seen.items, len(contract.columns), len(contract.drop)]
-        rows.append([contract.sample.table, *map(str, counts), str(path)])
-    print_table("Proposed contracts", ["table", "items seen", "columns", "dropped", "file"], rows)
-    for sample in samples:
-        if sample.warning is not None:
-            typer.echo(f"warning: {sample.warning}", err=True)
+        of = ", ".join(f"{attribute} {pattern}" for attribute, pattern in contract.sample.where.items()) or "all"
+        rows.append([contract.sample.table, of, *map(str, counts), str(path)])
+    print_table("Proposed contracts", ["table", "items", "items seen", "columns", "dropped", "file"], rows)
+    for warning in (warning for sample in samples for warning in sample.warnings):
+        typer.echo(f"warning: {warning}", err=True)
     if (written := _write_domain_file(into)) is not None:
         typer.echo(f"{written}: written, too, so that the folder is a domain.")
     typer.echo("Read each file, correct it, and run `medallion contracts check`.")
@@ -127,18 +135,27 @@ def _list_tables(client: DynamoDBClient, prefix: str) -> list[str]:
     return found
 
 
-def _require_free(folder: Path, tables: list[str]) -> None:
-    """Raise ContractError unless each table can have a contract of its own in the folder."""
+def _lake_names(tables: list[str], prefix: str = "") -> dict[str, str]:
+    """Return the name of each table in the lake, which is without the prefix. Raises ContractError."""
     from medallion_assets.capture.naming import require_folder_name
     from medallion_assets.errors import ContractError
-    from medallion_assets.infer.propose import lake_name
+    from medallion_assets.infer.names import lake_name
 
-    taken: dict[str, str] = {}
+    names: dict[str, str] = {}
     for table in tables:
         try:
-            name = lake_name(require_folder_name(table))
+            names[table] = lake_name(require_folder_name(table).removeprefix(prefix) or table)
         except ValueError as unusable:
             raise ContractError(str(unusable)) from unusable
+    return names
+
+
+def _require_free(folder: Path, names: Mapping[str, str]) -> None:
+    """Raise ContractError unless each table or entity can have a contract of its own in the folder."""
+    from medallion_assets.errors import ContractError
+
+    taken: dict[str, str] = {}
+    for table, name in names.items():
         if name in taken:
             raise ContractError(
                 f"{taken[name]} and {table} would both be {name} in the lake. Propose them into two folders, and give "

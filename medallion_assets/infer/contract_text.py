@@ -31,7 +31,10 @@ def contract_text(proposed: ProposedContract, *, owner: str) -> str:
 def _head(proposed: ProposedContract) -> Iterator[str]:
     sample, seen = proposed.sample, proposed.seen
     of = f" of some {sample.size:,}" if sample.size is not None and sample.size > seen.items else ""
-    yield f"# Proposed from {seen.items:,} items{of}. It says what was seen, not what may come: correct it."
+    items = f"{seen.items:,} item{'s' * (seen.items != 1)}"
+    yield f"# Proposed from {items}{of}. It says what was seen, not what may come: correct it."
+    if sample.part_of is not None:
+        yield f"# One of the entities of {sample.table}: {sample.part_of:,} of its items were looked at."
     for shape, count in seen.shapes.most_common(_SHAPES):
         yield f"# {count * 100 // max(seen.items, 1)} % of the items have these attributes:"
         yield from _wrapped(", ".join(f"{_shown(name)} {tag}" for name, tag in shape))
@@ -43,8 +46,12 @@ def _body(proposed: ProposedContract, owner: str) -> Iterator[str]:
     if proposed.lake_name != snake_case(sample.table):
         yield f"name: {_flow(proposed.lake_name)}"
     yield f"owner: {_flow(owner)}"
+    if sample.where:
+        yield f"where: {_flow(dict(sample.where))}"
     key = {"hash": sample.key.hash} | ({"range": sample.key.range} if sample.key.range else {})
     yield f"key: {_flow(key)}"
+    if proposed.deleted_when is not None:
+        yield f"# deleted_when: {_flow(proposed.deleted_when)}  # if such items are deleted: they leave Silver, too"
     yield "columns:"
     for column in proposed.columns:
         yield column_line(column)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from medallion_assets.contracts.names import identifier, snake_case
+from medallion_assets.infer.names import free_name
 from medallion_assets.infer.propose_format import Written, month_or_day_first, written
 from medallion_assets.infer.sample import Sample
 from medallion_assets.infer.seen import MOST_FIELDS, Seen, SeenTable
@@ -50,6 +51,7 @@ _PERSONAL: Final = re.compile(
 )
 _MAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}")
 _IBAN: Final = re.compile(r"[A-Z]{2}\d{2}[A-Z0-9]{11,30}")
+_DELETED: Final = re.compile(r"(is_)?(soft_)?deleted(_at|_on|_date|_time|_flag)?")
 _UNWRITABLE: Final = re.compile(r"[,<>():\s]")
 """What the text of a struct's type cannot have in an attribute's name."""
 
@@ -82,9 +84,20 @@ class ProposedContract:
     left: dict[str, str] = field(default_factory=dict)
 
     @property
+    def deleted_when(self) -> str | None:
+        """The condition of items that the application seems to have marked as deleted; None if there is none."""
+        for attribute, seen in self.seen.attributes.items():
+            if _DELETED.fullmatch(snake_case(attribute)):
+                if seen.kinds == {"BOOL"} or "true" in seen.values:
+                    return f"{attribute} = true"
+                if seen.count < self.seen.items:
+                    return f"{attribute} is present"
+        return None
+
+    @property
     def lake_name(self) -> str:
         """The table's name in the lake."""
-        return lake_name(self.sample.table)
+        return self.sample.lake_name
 
 
 def propose(tables: list[tuple[Sample, SeenTable]]) -> list[ProposedContract]:
@@ -228,7 +241,7 @@ def _column(
     seen, items = contract.seen.attributes.get(attribute, Seen()), contract.seen.items
     spec, notes = dict(said[0]), list(said[1])
     type_ = spec["type"]
-    name = _free_name(attribute, names)
+    name = free_name(attribute, names)
     names[name] = attribute
     if name != snake_case(attribute):
         spec["rename"] = name
@@ -244,9 +257,13 @@ def _column(
             rules.append({"values": choices, "severity": "warn"})
         if (other := _referred(attribute, seen, type_, others)) is not None:
             rules.append({"references": other.lake_name, "severity": "warn"})
-            notes.append(f"its values are keys of {other.sample.table}")
+            notes.append(f"its values are keys of {other.sample.title}")
     if personal:
         notes.append("personal data?")
+    elif type_.startswith("struct<") and (
+        inside := [name for name, one in seen.fields.items() if _is_personal(name, one)]
+    ):
+        notes.append(f"personal data in {', '.join(inside)}?")
     if rules:
         spec["rules"] = rules
     return Proposal(attribute, spec if len(spec) > 1 else type_, tuple(notes))
@@ -260,7 +277,7 @@ def _parts(contract: ProposedContract, attribute: str, names: dict[str, str]) ->
         return []
 
     def free(wanted: str) -> str:
-        name = _free_name(wanted, {**names, **dict.fromkeys(contract.seen.attributes, "")})
+        name = free_name(wanted, {**names, **dict.fromkeys(contract.seen.attributes, "")})
         names[name] = name
         return name
 
@@ -269,28 +286,6 @@ def _parts(contract: ProposedContract, attribute: str, names: dict[str, str]) ->
         return []
     template, parts = found
     return [Proposal(name, {"type": "string", "source": attribute, "part": template}, ()) for name in parts]
-
-
-def _free_name(attribute: str, names: Mapping[str, str]) -> str:
-    """Return a name for the lake that no other column has: snake_case, or that with `attribute_` or a number."""
-    wanted = snake_case(attribute)
-    try:
-        identifier(wanted)
-    except ValueError:
-        wanted = re.sub(r"[^a-z0-9_]", "", f"attribute_{wanted}")[:100].strip("_")
-    return next(name for number in range(1, len(names) + 3) if (name := _numbered(wanted, number)) not in names)
-
-
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}_{number}"
-
-
-def lake_name(table: str) -> str:
-    """Return the name in the lake that a proposed contract gives a table: snake_case, or that with `table_`."""
-    try:
-        return identifier(snake_case(table))
-    except ValueError:
-        return _free_name(f"table_{table}", {})
 
 
 def _choices(seen: Seen, type_: str) -> list[str]:
@@ -321,7 +316,7 @@ def _copy_of(seen: Seen, contract: ProposedContract, others: list[ProposedContra
     for other in others:
         known = other.seen.attributes.keys()
         if other is not contract and len(known & seen.fields.keys()) >= _COPIED * len(seen.fields):
-            return other.sample.table
+            return other.sample.title
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ import orjson
 
 from medallion_assets.contracts.model import Key
 from medallion_assets.errors import SettingsError
+from medallion_assets.infer.names import lake_name
 from medallion_assets.reconciliation.scan import DynamoTable
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class Sample:
     - key: its primary key; key_tags: the type tags of the key's attributes, where the source says them
     - items: the items; reading them reads the source
     - size: how many items the source says that it has, None if it does not say
-    - warning: what keeps capture from working with the table, and what to do; None if nothing does
+    - warnings: what the user has to know, such as what keeps capture from working with the table, and what to do
+    - name: the table's name in the lake; made of its own if None
+    - where: of an entity of a single-table design, the patterns of its items by attribute
+    - part_of: of an entity, how many items of all entities were read
     """
 
     table: str
@@ -45,24 +49,47 @@ class Sample:
     key_tags: Mapping[str, str]
     items: Iterator[Item]
     size: int | None
-    warning: str | None
+    warnings: tuple[str, ...] = ()
+    name: str | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+    part_of: int | None = None
+
+    @property
+    def lake_name(self) -> str:
+        """The name in the lake."""
+        return self.name or lake_name(self.table)
+
+    @property
+    def title(self) -> str:
+        """What it is called in a comment."""
+        return f"{self.table} ({self.lake_name})" if self.where else self.table
 
 
-def sample_table(client: DynamoDBClient, table: str, *, items: int, read_capacity: float | None) -> Sample:
+def sample_table(
+    client: DynamoDBClient, table: str, *, name: str | None = None, items: int, read_capacity: float | None
+) -> Sample:
     """Return a sample of a DynamoDB table of at most `items` items, read in four segments at once.
 
-    `read_capacity` is a limit in units a second. Raises botocore's errors: ClientError if there is no such table.
+    `name` is its name in the lake; `read_capacity` a limit in units a second. Raises SettingsError if there is no such
+    table, and botocore's errors.
     """
-    described = client.describe_table(TableName=table)["Table"]
+    try:
+        described = client.describe_table(TableName=table)["Table"]
+    except client.exceptions.ResourceNotFoundException as missing:
+        raise SettingsError(
+            f"{table}: DynamoDB has no such table in region {client.meta.region_name}. Correct the name, or choose "
+            "another AWS_PROFILE or AWS_REGION."
+        ) from missing
     names = {one["KeyType"]: one["AttributeName"] for one in described["KeySchema"]}
     source = DynamoTable(client, table, read_capacity=read_capacity)
     return Sample(
         table=table,
+        name=name,
         key=Key(hash=names["HASH"], range=names.get("RANGE")),
         key_tags={one["AttributeName"]: one["AttributeType"] for one in described["AttributeDefinitions"]},
         items=islice(_of_pages(source.scan()), items),
         size=described.get("ItemCount"),
-        warning=_stream_warning(table, described.get("StreamSpecification", {})),
+        warnings=_stream_warnings(table, described.get("StreamSpecification", {})),
     )
 
 
@@ -75,7 +102,7 @@ def sample_file(path: Path, table: str, key: Key, *, items: int) -> Sample:
     files = sorted(one for one in path.rglob("*") if one.name.endswith(_ENDINGS)) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise SettingsError(f"{path}: no file of JSON lines there; expected one that ends with {', '.join(_ENDINGS)}")
-    return Sample(table, key, {}, islice(_of_files(files), items), size=None, warning=None)
+    return Sample(table, key, {}, islice(_of_files(files), items), size=None)
 
 
 def _of_pages(pages: Iterable[bytes]) -> Iterator[Item]:
@@ -123,13 +150,9 @@ def _tagged(value: Any) -> dict[str, Any]:
             return {"M": {name: _tagged(one) for name, one in value.items()}}
 
 
-def _stream_warning(table: str, specification: Mapping[str, Any]) -> str | None:
+def _stream_warnings(table: str, specification: Mapping[str, Any]) -> tuple[str, ...]:
     view = specification.get("StreamViewType") if specification.get("StreamEnabled") else None
     if view == "NEW_AND_OLD_IMAGES":
-        return None
+        return ()
     seen = f"its stream has {view}" if view else "it has no stream"
-    change = "switch it off first, then: " if view else ""
-    return (
-        f"{table}: {seen}; capture needs new and old images. {change}aws dynamodb update-table --table-name {table} "
-        "--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
-    )
+    return (f"{table}: {seen}; capture needs new and old images. `medallion connect --check` says what to do.",)

@@ -68,7 +68,7 @@ def _proposed(contract: Contract, found: dict[str, tuple[int, list[str]]]) -> li
         seen = looked.attributes[name] = Seen()
         for text in texts:
             seen.see(orjson.loads(text))
-    sample = Sample(contract.table, contract.key, {}, iter(()), size=None, warning=None)
+    sample = Sample(contract.table, contract.key, {}, iter(()), size=None)
     (proposed,) = propose([(sample, looked)])
     lines = {name: f"drop: [{json.dumps(name)}]  # {why}" for name, why in proposed.drop.items()}
     lines |= dict.fromkeys(proposed.left, "# only null was seen")

@@ -33,6 +33,7 @@ WORKS = {
     "sensor": ("sensor", "run"),
     "week": ("week", "run"),
     "decade": ("decade", "run"),
+    "infer": ("infer", "run"),
     "cost": ("cost", "run"),
     "simulation": ("simulation", "run"),
     "definitions": ("definitions", "run"),

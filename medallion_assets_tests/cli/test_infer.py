@@ -54,7 +54,7 @@ def test_proposed_contracts_are_a_domain_that_loads(tmp_path: Path) -> None:
     written = tmp_path / "laundry" / "domain.yaml"
     assert f"{written}: written, too" in done.stdout and written.read_text().startswith("since: 20")
     domain = load_domain("./laundry")
-    user, wash = (domain.by_name[name] for name in ("prod_user", "prod_wash"))
+    user, wash = (domain.by_name[name] for name in ("user", "wash"))
     assert {name: str(column.type) for name, column in user.by_name.items()} == {
         "user_id": "string",
         "is_active": "bool",
@@ -64,13 +64,31 @@ def test_proposed_contracts_are_a_domain_that_loads(tmp_path: Path) -> None:
     assert (wash.key.hash, wash.key.range, wash.drop) == ("UserId", "startedAt", ("user",))
     assert str(wash.columns["at"].type) == "timestamp"
     assert medallion("contracts", "check", "./laundry").exit_code == 0
-    assert "example.com" not in (tmp_path / "laundry/tables/prod_user.yaml").read_text()
+    assert "example.com" not in (tmp_path / "laundry/tables/user.yaml").read_text()
 
-    (tmp_path / "laundry/tables/prod_user.yaml").write_text("mine")
-    again = medallion("contracts", "infer", "prod-User", *OWNER, "--into", "laundry/tables")
+    (tmp_path / "laundry/tables/user.yaml").write_text("mine")
+    again = medallion("contracts", "infer", "--prefix", "prod-", *OWNER, "--into", "laundry/tables")
     assert again.exit_code == 2
-    assert "prod_user.yaml: there already, and not overwritten" in again.stderr
-    assert (tmp_path / "laundry/tables/prod_user.yaml").read_text() == "mine"
+    assert "user.yaml: there already, and not overwritten" in again.stderr
+    assert (tmp_path / "laundry/tables/user.yaml").read_text() == "mine"
+
+
+def test_a_single_table_design_gets_a_contract_for_each_entity(tmp_path: Path) -> None:
+    users = [{"PK": f"USER#{n}", "SK": "PROFILE", "email": "e"} for n in range(9)]
+    orders = [{"PK": f"USER#{n}", "SK": f"ORDER#{n}", "total": n} for n in range(9)]
+    (tmp_path / "items.jsonl").write_text("\n".join(map(json.dumps, [*users, *orders])))
+    arguments = ("contracts", "infer", "App", "--from", "items.jsonl", "--key", "PK,SK", *OWNER)
+    done = medallion(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "PK USER#*, SK ORDER#*" in done.stdout
+    (tmp_path / "domain.yaml").write_text("since: 2026-01-01")
+    domain = load_domain(".")
+    assert domain.by_name.keys() == {"user_order", "user_profile"} and domain.sources.keys() == {"App"}
+
+    (tmp_path / "tables" / "user_order.yaml").unlink()
+    again = medallion(*arguments)
+    assert (again.exit_code, "user_profile.yaml: there already, and not overwritten" in again.stderr) == (2, True)
+    assert not (tmp_path / "tables" / "user_order.yaml").exists()
 
 
 def test_the_key_of_an_empty_table_has_the_type_that_dynamodb_says(aws: Emulator, tmp_path: Path) -> None:
@@ -114,7 +132,7 @@ def test_files_say_the_same_as_the_table(tmp_path: Path, form: str, zipped: bool
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("Nowhere", *OWNER), 2, "Nowhere"),
+        (("Nowhere", *OWNER), 2, "Nowhere: DynamoDB has no such table in region us-east-1. Correct the name"),
         (("Nowhere",), 2, "every contract has one: an e-mail address or team:name"),
         (("Nowhere", "--owner", "me"), 2, "expected an e-mail address or team:name"),
         (OWNER, 2, "expected the names of tables, or --all, or --prefix"),

@@ -21,7 +21,7 @@ from medallion_assets.reconciliation.reference_decoder import row_of
 
 def texts(tables: Mapping[str, Sequence[Item]], *, key: str = "id") -> dict[str, str]:
     """Return the proposed contracts of these tables' items, by table."""
-    samples = [Sample(name, Key(hash=key), {}, iter(items), None, None) for name, items in tables.items()]
+    samples = [Sample(name, Key(hash=key), {}, iter(items), None) for name, items in tables.items()]
     found = propose([(sample, look(sample)) for sample in samples])
     return {one.sample.table: contract_text(one, owner="team:data") for one in found}
 
@@ -238,3 +238,30 @@ def test_whatever_was_seen_fits_its_own_proposal(items: list[dict[str, Any]], al
     contract = proposed(*keyed)
     for item in keyed:
         row_of(contract, item)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "condition"),
+    [
+        ("deletedAt", [{"S": "2026-01-31"}, None], "deletedAt is present"),
+        ("isDeleted", [{"BOOL": True}, {"BOOL": False}], "isDeleted = true"),
+        ("deleted", [{"S": "true"}, {"S": "false"}], "deleted = true"),
+        ("deletedAt", [{"S": "2026-01-31"}, {"S": ""}], None),
+        ("deletedBy", [{"S": "me"}, None], None),
+    ],
+)
+def test_a_mark_of_deleted_items_is_a_line_to_uncomment(
+    attribute: str, values: list[Any], condition: str | None
+) -> None:
+    items: list[Item] = [{"id": {"S": f"k{n}"}, **({attribute: one} if one else {})} for n, one in enumerate(values)]
+    lines = [line for line in texts({"Things": items})["Things"].splitlines() if "deleted_when" in line]
+    assert [yaml.safe_load(line.removeprefix("# "))["deleted_when"] for line in lines] == (
+        [condition] if condition else []
+    )
+
+
+def test_personal_data_in_a_struct_is_marked() -> None:
+    items: list[Item] = [
+        {"id": {"S": "k"}, "to": {"M": {"street": {"S": "a"}, "n": {"N": "1"}, "mail": {"S": "a@b.org"}}}}
+    ]
+    assert "# personal data in street, mail?" in texts({"Things": items})["Things"]
