@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Freshness = Literal["seconds", "minutes", "hourly"]
 
 _S3: Final = re.compile(r"s3://[^/\s]")
+_S3_PREFIX: Final = re.compile(r"s3://[^/\s]+/[^/\s]")
 _TRINO_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?")
 _TRINO_CATALOG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _QUEUE: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/\d{12}/[A-Za-z0-9_-]{1,80}")
@@ -63,6 +64,7 @@ VARIABLES: Final = {
     "given_up": GIVEN_UP,
     "kinesis_tables": KINESIS_TABLES,
     "raw": "MEDALLION_RAW",
+    "exports": "MEDALLION_EXPORTS",
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -114,6 +116,10 @@ class DomainSettings(BaseModel):
     raw: str | None = Field(
         default=None,
         description="Where people and other systems drop files: s3://bucket/prefix, or an absolute directory.",
+    )
+    exports: str | None = Field(
+        default=None,
+        description="Where a backfill has its exports of DynamoDB made: s3://bucket/prefix, or an absolute directory.",
     )
     database_prefix: str = Field(
         default="",
@@ -182,6 +188,13 @@ class DomainSettings(BaseModel):
     def _require_place(cls, value: str | None) -> str | None:
         if value is not None and not _S3.match(value) and not Path(value).is_absolute():
             raise ValueError("expected s3://bucket/prefix or an absolute directory")
+        return value
+
+    @field_validator("exports")
+    @classmethod
+    def _require_prefix(cls, value: str | None) -> str | None:
+        if value is not None and not _S3_PREFIX.match(value) and not Path(value).is_absolute():
+            raise ValueError("expected s3://bucket/prefix, with a prefix, or an absolute directory")
         return value
 
     @field_validator("spill_folder")

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil
 from typing import Final
 
 from medallion_assets.backfill.backfill import Plan
+from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES
 from medallion_assets.cost.data import Prices
+from medallion_assets.reconciliation.scan import Description
 
 _UNIT_BYTES: Final = 4096
 """What a read unit reads consistently (DynamoDB Developer Guide, "Read consumption")."""
@@ -45,3 +48,13 @@ def estimate_plan(prices: Prices, plan: Plan) -> Estimate:
     else:
         usd += prices.usd("s3_get", Decimal(_READS_PER_FILE * parts))
     return Estimate(items, plan.snapshot.items, parts, plan.about.bytes, units, usd)
+
+
+def estimate_export(prices: Prices, about: Description, *, scanned: bool) -> Estimate:
+    """Return what it takes to export a table and to load the export; `scanned`: our exporter reads the table."""
+    parts = max(1, ceil(about.bytes / SEGMENT_BYTES))
+    usd = prices.usd("dynamodb_export", Decimal(about.bytes) / 10**9)
+    usd += prices.usd("s3_put", Decimal(2 * parts + about.items // _OBJECT_ITEMS + 1))
+    usd += prices.usd("s3_get", Decimal(_READS_PER_FILE * parts))
+    units = about.bytes / _UNIT_BYTES if scanned else 0.0
+    return Estimate(about.items, about.items, parts, about.bytes, units, usd)

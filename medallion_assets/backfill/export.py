@@ -44,11 +44,15 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Export:
-    """A full export: all items of a table as they were at `at`, aware UTC. `bytes` is the size of the table."""
+    """A full export: all items of a table as they were at `at`, aware UTC. `bytes` is the size of the table.
+
+    It was complete at `ended_at`. An export that is made from a scan has items as they were between the two.
+    """
 
     id: str
     table_arn: str
     at: datetime
+    ended_at: datetime
     items: int
     bytes: int
     files: tuple[DataFile, ...]
@@ -66,6 +70,7 @@ def read_export(files: ExportFiles, *, table_arn: str) -> Export:
         id_ = str(summary["exportArn"]).rpartition("/")[2]
         items, size = int(summary["itemCount"]), int(summary["billedSizeBytes"])
         at = datetime.fromisoformat(summary["exportTime"]) if kind == "FULL_EXPORT" else None
+        ended_at = datetime.fromisoformat(summary["endTime"])
     except (KeyError, TypeError, ValueError, AttributeError) as wrong:
         raise _foreign(files, _SUMMARY, f"{type(wrong).__name__}: {wrong}") from wrong
     if found != table_arn:
@@ -81,7 +86,7 @@ def read_export(files: ExportFiles, *, table_arn: str) -> Export:
         raise SettingsError(
             f"{files.uri(_FILES)} lists {listed:,} items, and {_SUMMARY} {items:,}: copy the export again, as a whole."
         )
-    return Export(id_, found, at.astimezone(UTC), items, size, data_files)
+    return Export(id_, found, at.astimezone(UTC), ended_at.astimezone(UTC), items, size, data_files)
 
 
 def require_intact(files: ExportFiles, one: DataFile) -> int:

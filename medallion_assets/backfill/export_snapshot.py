@@ -55,7 +55,7 @@ class ExportSnapshot:
     @contextmanager
     def read(self, parts: Sequence[str]) -> Iterator[Iterator[Part]]:
         """Read these files one after the other."""
-        yield (Part(name, name, self.at, self._pages(self._data_files[name])) for name in parts)
+        yield (Part(name, name, self.export.ended_at, self._pages(self._data_files[name])) for name in parts)
 
     def _pages(self, one: DataFile) -> Iterator[Page]:
         return (Page(self.at, lines) for lines in read_lines(self.files, one, max_bytes=_READ_BYTES))

@@ -26,14 +26,14 @@ def backfill(
     table: Annotated[str, typer.Argument(help="The table's lake name.")],
     *,
     source: Annotated[
-        SnapshotKind, typer.Option("--from", help="Load an export that exists, or scan the table now.")
+        SnapshotKind, typer.Option("--from", help="Load an export, or scan the table now.")
     ] = SnapshotKind.EXPORT,
     export: Annotated[
         str | None,
         typer.Option(
             metavar="LOCATION",
             help="The folder of a full export in DynamoDB JSON: s3://<bucket>/<prefix>/AWSDynamoDB/<export id>, or a "
-            "copy of it on this machine.",
+            "copy of it on this machine. Without it an export is made at MEDALLION_EXPORTS.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the estimate.")] = False,
@@ -52,8 +52,11 @@ def backfill(
     merges, audits and publishes them like changes. They are older than every change of the stream, so no row ever shows
     an older value than before, and what was deleted meanwhile stays deleted. The capture of the stream must have begun
     before the export's point in time. An export is checked first: its table, its checksums, its number of items. If
-    this command dies, run it again: it goes on with the data files or segments that are left. A row of ops.backfills
-    says what was loaded.
+    this command dies, run it again: it goes on with the export, and with the data files or segments that are left. A
+    row of ops.backfills says what was loaded.
+
+    Without --export, DynamoDB is asked for an export to MEDALLION_EXPORTS, and waited for; the table needs
+    point-in-time recovery. On the local AWS, the table is scanned, and the export written by this command.
 
     If changes of the table were lost before, it needs no backfill any more afterwards: rows that are older than the
     snapshot are replaced, and rows that it does not have are removed.
@@ -64,70 +67,47 @@ def backfill(
 
     \b
     Examples:
+      medallion backfill orders
       medallion backfill orders --export s3://exports/AWSDynamoDB/01234567890123-a1b2c3d4 --dry-run
       medallion backfill orders --export ./AWSDynamoDB/01234567890123-a1b2c3d4 --yes --json
       medallion backfill orders --from scan --read-capacity 1000
     """
-    from dataclasses import replace
-    from datetime import UTC, datetime
-
     import boto3
 
-    from medallion_assets.backfill.backfill import backfill as backfill_table
-    from medallion_assets.backfill.backfill import plan_from_export, plan_from_scan
-    from medallion_assets.backfill.estimate import estimate_plan
-    from medallion_assets.backfill.export_files import open_export_files
-    from medallion_assets.capture.given_up import find_given_up
+    from medallion_assets.backfill.load import Load
     from medallion_assets.capture.store import open_store
     from medallion_assets.cli.environment import settings
     from medallion_assets.contracts.loader import load_domain
-    from medallion_assets.cost.data import load_prices
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.reconciliation.catch_up import CatchUp
-    from medallion_assets.reconciliation.scan import DynamoTable
 
-    if (export is None) != (source is SnapshotKind.SCAN):
-        raise typer.BadParameter("give the folder of an export, or --from scan", param_hint="--export")
     chosen = settings()
     domain = load_domain(chosen.domain)
     if table not in domain.by_name:
         expected = ", ".join(domain.by_name)
         raise typer.BadParameter(f"no table {table!r}; expected one of {expected}", param_hint="TABLE")
-    contract = domain.by_name[table]
-    if contract.where is not None:
-        repair = f"`medallion repair {table} --reason 'first load'`"
-        raise typer.BadParameter(f"{table} is one entity of {contract.table}; load it by {repair}", param_hint="TABLE")
-    dynamo = DynamoTable(
-        boto3.client("dynamodb"),
-        chosen.source_names().in_dynamodb(contract.table),
-        read_capacity=read_capacity or chosen.read_capacity,
-        segments=segments,
-    )
-    store, catch_up = open_store(chosen.bronze), CatchUp(capture_delay_seconds=capture_delay_seconds)
     with Lake.open(chosen.lake()) as lake:
-        about = dynamo.describe()
-        stream = chosen.kinesis().latest_stream(contract.table, table_arn=about.arn, own=about.stream_arn)
-        about = replace(about, stream_arn=stream)
-        if export is not None:
-            files = open_export_files(export)
-            plan = plan_from_export(lake, store, contract, about, files=files, now=datetime.now(UTC))
-        else:
-            plan = plan_from_scan(
-                lake, store, contract, about, table=dynamo, threads=segments, now=lambda: datetime.now(UTC)
-            )
-        _show_estimate(estimate_plan(load_prices(), plan), table)
-        if dry_run:
-            raise typer.Exit(ExitCode.FOUND if plan.left else ExitCode.OK)
-        if plan.left and not yes:
-            typer.confirm("Load them?", abort=True, err=True)
-        done = backfill_table(
+        load = Load(
+            chosen,
             lake,
-            store,
-            contract,
-            plan,
-            catch_up=catch_up,
+            open_store(chosen.bronze),
+            domain.by_name[table],
+            boto3.client("dynamodb"),
+            source.value,
+            CatchUp(capture_delay_seconds=capture_delay_seconds),
             merge_seconds=wait,
-            given_up=lambda: find_given_up(chosen.given_up_store(), chosen.source_names(), chosen.kinesis()),
+            location=export,
+            read_capacity=read_capacity,
+            threads=segments,
+        )
+        estimate = load.estimate()
+        _show_estimate(estimate, table)
+        if dry_run:
+            raise typer.Exit(ExitCode.FOUND if estimate.parts else ExitCode.OK)
+        if estimate.parts and not yes:
+            typer.confirm("Load them?", abort=True, err=True)
+        done = load.run(
+            note=lambda text: typer.echo(text, err=True),
             report=lambda items, of: typer.echo(f"{items:,} of {of:,} items are in Bronze.", err=True),
         )
     _show(done, as_json=as_json)

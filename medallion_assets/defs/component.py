@@ -39,6 +39,7 @@ class SettingsAttributes(dg.Resolvable, dg.Model):
     catalog: str | Variable = _setting("catalog")
     region: str | Variable = _setting("region")
     raw: str | Variable = _setting("raw")
+    exports: str | Variable = _setting("exports")
     read_capacity: float | str | Variable = _setting("read_capacity")
     engine: str | Variable = _setting("engine")
     engine_timeout_seconds: int | str | Variable = _setting("engine_timeout_seconds")

@@ -45,6 +45,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     given_up: Any = Field(description=DomainSettings.model_fields["given_up"].description)
     kinesis_tables: Any = Field(description=DomainSettings.model_fields["kinesis_tables"].description)
     raw: Any = Field(description=DomainSettings.model_fields["raw"].description)
+    exports: Any = Field(description=DomainSettings.model_fields["exports"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -80,6 +81,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         given_up: Text = dg.EnvVar(VARIABLES["given_up"]),
         kinesis_tables: Text = dg.EnvVar(VARIABLES["kinesis_tables"]),
         raw: Text = dg.EnvVar(VARIABLES["raw"]),
+        exports: Text = dg.EnvVar(VARIABLES["exports"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -106,6 +108,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             given_up=given_up,
             kinesis_tables=kinesis_tables,
             raw=raw,
+            exports=exports,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,

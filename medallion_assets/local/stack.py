@@ -105,6 +105,7 @@ def _start(
         "MEDALLION_BRONZE": f"s3://{_BUCKET}/bronze",
         "MEDALLION_WAREHOUSE": f"s3://{_BUCKET}/warehouse",
         "MEDALLION_CATALOG": "glue",
+        "MEDALLION_EXPORTS": f"s3://{_BUCKET}/exports",
         "MEDALLION_CHECKPOINT": str(folder / "poller.sqlite"),
         "DAGSTER_HOME": str(folder / "dagster"),
         **({} if since is None else {"MEDALLION_SINCE": since.isoformat()}),

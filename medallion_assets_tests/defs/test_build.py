@@ -241,6 +241,7 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_GIVEN_UP",
         "MEDALLION_KINESIS_TABLES",
         "MEDALLION_RAW",
+        "MEDALLION_EXPORTS",
         "MEDALLION_DATABASE_PREFIX",
         "MEDALLION_FRESHNESS",
         "MEDALLION_DUCKDB_MEMORY_MB",
