@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from medallion_assets.serving.service import Service
 
 
 def serve(
@@ -22,6 +28,9 @@ def serve(
     memory_mb: Annotated[int, typer.Option(min=128, help="MiB of DuckDB's memory for all queries together.")] = 1024,
     running: Annotated[int, typer.Option(min=1, max=64, help="How many queries run at the same time.")] = 4,
     waiting: Annotated[int, typer.Option(min=0, help="How many more may wait; others are refused.")] = 64,
+    ingest: Annotated[
+        bool, typer.Option("--ingest", help="Take writes, too: /v1/items, as the domain's ingest.yaml allows.")
+    ] = False,
     per_key: Annotated[int, typer.Option(min=1, help="How many of one key may run or wait.")] = 32,
 ) -> None:
     """Answer SELECTs over HTTP: POST /v1/sql.
@@ -51,4 +60,22 @@ def serve(
         waiting=waiting,
         per_caller=per_key,
     )
-    run(settings(), host=host, port=port, without_keys=without_keys, limits=limits)
+    more = _ingest_routes if ingest else (lambda _: ())
+    run(settings(), host=host, port=port, without_keys=without_keys, limits=limits, more=more)
+
+
+def _ingest_routes(service: Service) -> list[BaseRoute]:
+    """Return the routes of the ingest API. Its policy knows a caller by the id of its key, `anyone` without keys."""
+    from medallion_assets.errors import ExtraMissing
+
+    if find_spec("aws_lambda_powertools") is None:
+        raise ExtraMissing("--ingest needs Powertools for AWS Lambda: pip install 'medallion-assets[ingest]'")
+    from medallion_assets.ingest.handler import open_app
+    from medallion_assets.ingest.routes import ingest_routes
+    from medallion_assets.serving.caller import identify
+
+    async def claims_of(request: Request) -> dict[str, str]:
+        caller = await identify(request, service.keys)
+        return {"sub": caller.name, "key": caller.name}
+
+    return ingest_routes(open_app(), claims_of)

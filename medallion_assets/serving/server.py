@@ -6,8 +6,10 @@ Belongs here: how it listens. Does not belong here: the application (app).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from medallion_assets.capture.store import open_store
 from medallion_assets.errors import SettingsError
@@ -20,8 +22,16 @@ from medallion_assets.settings import Settings
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 
 
-def serve(settings: Settings, *, host: str, port: int, without_keys: bool, limits: Limits) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve(
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    without_keys: bool,
+    limits: Limits,
+    more: Callable[[Service], Sequence[BaseRoute]] = lambda _: (),
+) -> None:
+    """Serve until SIGINT or SIGTERM. `more` makes the routes of other rooms.
 
     Raises SettingsError if no place of keys is set, unless it shall serve `without_keys` on this machine alone; and
     what opening the service raises.
@@ -37,6 +47,6 @@ def serve(settings: Settings, *, host: str, port: int, without_keys: bool, limit
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     with Service(settings, limits, keys) as service:
         # With a key a browser's page on another host gets nothing: it does not have it.
-        app = create_app(service, hosts=LOCAL_HOSTS if keys is None else ["*"])
+        app = create_app(service, hosts=LOCAL_HOSTS if keys is None else ["*"], more=more(service))
         # Its own log has each request's query string, in which parameters of saved queries are; ours has none.
         uvicorn.run(app, host=host, port=port, access_log=False, log_config=None, timeout_graceful_shutdown=5)

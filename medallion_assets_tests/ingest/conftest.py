@@ -14,7 +14,7 @@ import pytest
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.ingest.app import IngestApp
 from medallion_assets.ingest.policy import load_policy
-from medallion_assets.ingest.requests_table import create_requests_table
+from medallion_assets.ingest.requests_table import KEY
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
 
@@ -133,5 +133,10 @@ def domain(tmp_path: Path) -> Domain:
 def api(aws: Emulator, domain: Domain) -> Api:
     client = boto3.client("dynamodb")
     create_tables(client, domain)
-    create_requests_table(client, "requests")
+    client.create_table(
+        TableName="requests",
+        AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
     return Api(IngestApp(client, domain, load_policy(domain), requests_table="requests"), domain)
