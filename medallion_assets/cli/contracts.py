@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from medallion_assets.contracts.types import ColumnType
     from medallion_assets.gold.dashboard_file import DashboardFile
     from medallion_assets.gold.spec import Mart
+    from medallion_assets.live.counter import Counter
     from medallion_assets.local.workload import Workload
 
-File = Literal["contract", "mart", "workload", "dashboard"]
+File = Literal["contract", "mart", "workload", "dashboard", "live"]
 
 app = typer.Typer(help="Check, compare and propose contracts.", no_args_is_help=True)
 app.command()(infer)
@@ -58,7 +59,7 @@ def check(
     from medallion_assets.local.workload import FILE
 
     loaded = load_domain(domain or default_domain())
-    marts, dashboards, workload = _load_rest(loaded)
+    marts, dashboards, workload, counters = _load_rest(loaded)
     for note in _notes(loaded, workload):
         typer.echo(note, err=True)
     if as_json:
@@ -68,7 +69,12 @@ def check(
                 mart.name: {name: str(column.type) for name, column in mart.columns.items()} for mart in marts
             },
         }
-        print_json({**_described(loaded), **shown, "dashboards": list(dashboards), "workload": workload is not None})
+        rest = {
+            "dashboards": list(dashboards),
+            "workload": workload is not None,
+            "live": [one.name for one in counters],
+        }
+        print_json({**_described(loaded), **shown, **rest})
         return
     for contract in loaded.tables:
         print_table(
@@ -92,6 +98,7 @@ def check(
         )
     typer.echo(f"marts: {', '.join(mart.name for mart in marts) or 'none'}")
     typer.echo(f"dashboards: {', '.join(dashboards) or 'those that every mart has by itself'}")
+    typer.echo(f"live counters: {', '.join(one.name for one in counters) or 'none'}")
     typer.echo(f"workload: {FILE if workload is not None else 'none'}")
     counts = f"{_counted(len(loaded.tables), 'contract')} and {_counted(len(marts), 'mart')}"
     typer.echo(f"{loaded.folder}: no mistakes in {counts}.")
@@ -144,15 +151,23 @@ def _model(file: File) -> type[BaseModel]:
             from medallion_assets.gold.dashboard_file import DashboardFile
 
             return DashboardFile
+        case "live":
+            from medallion_assets.live.counter_file import CounterFile
+
+            return CounterFile
 
 
-def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Mapping[str, DashboardFile], Workload | None]:
-    """Return the marts, dashboards and the workload if there is one. Raises ContractError with the mistakes of all."""
+def _load_rest(
+    domain: Domain,
+) -> tuple[tuple[Mart, ...], Mapping[str, DashboardFile], Workload | None, tuple[Counter, ...]]:
+    """Return marts, dashboards, the workload if there is one, and counters. Raises ContractError with all mistakes."""
     from medallion_assets.errors import ContractError, MartError
     from medallion_assets.gold.dashboard_file import load_dashboards
     from medallion_assets.gold.spec import load_marts
+    from medallion_assets.live.counter_file import load_counters
     from medallion_assets.local.workload import FILE, load_workload
 
+    counters: tuple[Counter, ...] = ()
     marts: tuple[Mart, ...] = ()
     dashboards: Mapping[str, DashboardFile] = {}
     workload, wrong = None, []
@@ -165,9 +180,13 @@ def _load_rest(domain: Domain) -> tuple[tuple[Mart, ...], Mapping[str, Dashboard
         workload = load_workload(domain) if (domain.folder / FILE).exists() else None
     except ContractError as mistakes:
         wrong.append(str(mistakes))
+    try:
+        counters = load_counters(domain)
+    except ContractError as mistakes:
+        wrong.append(str(mistakes))
     if wrong:
         raise ContractError("\n".join(wrong))
-    return marts, dashboards, workload
+    return marts, dashboards, workload, counters
 
 
 def _notes(domain: Domain, workload: Workload | None) -> Iterator[str]:

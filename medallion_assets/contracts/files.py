@@ -16,6 +16,7 @@ _YAML: Final = frozenset({".yaml", ".yml"})
 _COPIES: Final = (".bak", ".orig", ".rej", ".swp", ".tmp", "~", "#")
 _NOTES: Final = frozenset({".md", ".txt", ".rst"})
 _MART: Final = ("mart.yaml", "query.sql")
+_FOLDERS: Final = frozenset({"tables", "marts", "dashboards", "live"})
 
 
 def contract_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -57,6 +58,17 @@ def dashboard_files(folder: Path) -> tuple[list[Path], list[str]]:
     return paths, mistakes
 
 
+def counter_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the files of a domain's live counters, sorted, and a mistake for each other file that seems to be one."""
+    paths, mistakes = [], []
+    for path in _entries(folder / "live"):
+        if path.is_file() and path.suffix == ".yaml":
+            paths.append(path)
+        else:
+            mistakes.append(f"{path}: not read; expected counters <name>.yaml here and nothing else")
+    return paths, mistakes
+
+
 def unread_mart_files(folder: Path) -> list[str]:
     """Return a mistake for each file in a mart's folder that is not read, and for each that is missing."""
     mistakes = []
@@ -79,9 +91,7 @@ def _other_names(folder: Path) -> Iterator[str]:
         stem, is_yaml = path.stem.lower(), path.suffix.lower() in _YAML and path.is_file()
         if is_yaml and stem in {"domain", "workload"} and path.name != f"{stem}.yaml":
             yield f"{path}: not read because of its ending; name it {stem}.yaml"
-        elif (
-            path.is_dir() and path.name.lower() in {"tables", "marts", "dashboards"} and path.name != path.name.lower()
-        ):
+        elif path.is_dir() and path.name.lower() in _FOLDERS and path.name != path.name.lower():
             yield f"{path}: not read because of its name; name it {path.name.lower()}"
 
 
