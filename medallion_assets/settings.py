@@ -34,6 +34,7 @@ Freshness = Literal["seconds", "minutes", "hourly"]
 _S3: Final = re.compile(r"s3://[^/\s]")
 _S3_PREFIX: Final = re.compile(r"s3://[^/\s]+/[^/\s]")
 _TRINO_URL: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?")
+_ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?")
 _TRINO_CATALOG: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _QUEUE: Final = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/\d{12}/[A-Za-z0-9_-]{1,80}")
 _WORKGROUP: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -65,6 +66,8 @@ VARIABLES: Final = {
     "kinesis_tables": KINESIS_TABLES,
     "raw": "MEDALLION_RAW",
     "exports": "MEDALLION_EXPORTS",
+    "site": "MEDALLION_SITE",
+    "dagster_url": "MEDALLION_DAGSTER_URL",
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -120,6 +123,12 @@ class DomainSettings(BaseModel):
     exports: str | None = Field(
         default=None,
         description="Where a backfill has its exports of DynamoDB made: s3://bucket/prefix, or an absolute directory.",
+    )
+    site: str | None = Field(
+        default=None, description="Where the static site is written: s3://bucket/prefix, or an absolute directory."
+    )
+    dagster_url: str | None = Field(
+        default=None, description="Dagster's address for people: https://host. Pages link to its assets."
     )
     database_prefix: str = Field(
         default="",
@@ -183,7 +192,7 @@ class DomainSettings(BaseModel):
             raise ValueError("expected s3://bucket/prefix or a directory") from None
         return value
 
-    @field_validator("warehouse", "raw")
+    @field_validator("warehouse", "raw", "site")
     @classmethod
     def _require_place(cls, value: str | None) -> str | None:
         if value is not None and not _S3.match(value) and not Path(value).is_absolute():
@@ -226,6 +235,11 @@ class DomainSettings(BaseModel):
     @classmethod
     def _require_queue(cls, value: str | None) -> str | None:
         return _matching(_QUEUE, value, "https://sqs.<region>.amazonaws.com/<account>/<name>")
+
+    @field_validator("dagster_url")
+    @classmethod
+    def _require_address(cls, value: str | None) -> str | None:
+        return _matching(_ADDRESS, value, "http://host:port/path or https://host/path")
 
     @field_validator("trino_url")
     @classmethod

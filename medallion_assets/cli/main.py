@@ -27,6 +27,7 @@ from medallion_assets.cli import (
     repair,
     serve,
     simulate,
+    site,
     status,
     up,
     verify,
@@ -71,6 +72,7 @@ app.command("demo")(demo.demo)
 app.command("up")(up.up)
 app.command("connect")(connect.connect)
 app.command("generate")(generate.generate)
+app.command("site")(site.site)
 app.command("status")(status.status)
 app.command("query")(query.query)
 app.command("serve")(serve.serve)

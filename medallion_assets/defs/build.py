@@ -29,6 +29,7 @@ from medallion_assets.defs.resources import MedallionResource
 from medallion_assets.defs.retention import retention_schedule
 from medallion_assets.defs.sensors import arrivals_sensor
 from medallion_assets.defs.silver import silver_asset, silver_checks
+from medallion_assets.defs.site import site_asset
 from medallion_assets.gold.spec import load_marts
 
 
@@ -85,6 +86,7 @@ def build_defs(
                 *(reconciliation_asset(contract, loaded, names) for contract in loaded.tables),
                 ledger_asset(loaded, marts, names),
                 health_asset(loaded, marts, names),
+                *([site_asset(loaded, marts, names)] if marts else []),
             ],
             asset_checks=checks,
             sensors=[
@@ -93,7 +95,7 @@ def build_defs(
                 *([dropped_sensor(loaded, names)] if dropped_tables(loaded) else []),
             ],
             schedules=[
-                observe_schedule(names),
+                observe_schedule(loaded, marts, names),
                 maintenance_schedule(loaded, marts, names),
                 retention_schedule(names),
                 reconciliation_schedule(loaded, names),

@@ -52,6 +52,10 @@ class Names:
         """Return the key of a table in a layer, or of the asset that writes tables about the pipeline."""
         return dg.AssetKey([*self.key_prefix, layer, table])
 
+    def site_key(self, domain: str) -> dg.AssetKey:
+        """Return the key of a domain's site."""
+        return dg.AssetKey([*self.key_prefix, "site", domain])
+
     def input_key(self, name: str) -> dg.AssetKey:
         """Return the key of what a mart reads, by its name in the mart's query (engines.names)."""
         return dg.AssetKey([*self.key_prefix, *schema_and_table(name)])
@@ -73,11 +77,11 @@ class Names:
         ours = step_key.startswith(prefix) and layer in get_args(Layer) and table
         return f"{layer}/{table}" if ours else None
 
-    def group(self, layer: Literal["source", "raw", "ops"] | Layer) -> str:
+    def group(self, layer: Literal["source", "raw", "ops", "site"] | Layer) -> str:
         """Return the group of a layer's assets."""
         return self.group_name or self.definition(layer)
 
-    def pool(self, layer: Layer | Literal["raw", "deleted", "quarantine", "ops"], table: str) -> str:
+    def pool(self, layer: Layer | Literal["raw", "deleted", "quarantine", "ops", "site"], table: str) -> str:
         """Return the pool that lets one step at a time write the table.
 
         A step has one pool. So tables of `ops` that one asset writes share the pool of that asset, and the deleted keys

@@ -46,6 +46,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     kinesis_tables: Any = Field(description=DomainSettings.model_fields["kinesis_tables"].description)
     raw: Any = Field(description=DomainSettings.model_fields["raw"].description)
     exports: Any = Field(description=DomainSettings.model_fields["exports"].description)
+    site: Any = Field(description=DomainSettings.model_fields["site"].description)
+    dagster_url: Any = Field(description=DomainSettings.model_fields["dagster_url"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -82,6 +84,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         kinesis_tables: Text = dg.EnvVar(VARIABLES["kinesis_tables"]),
         raw: Text = dg.EnvVar(VARIABLES["raw"]),
         exports: Text = dg.EnvVar(VARIABLES["exports"]),
+        site: Text = dg.EnvVar(VARIABLES["site"]),
+        dagster_url: Text = dg.EnvVar(VARIABLES["dagster_url"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -109,6 +113,8 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             kinesis_tables=kinesis_tables,
             raw=raw,
             exports=exports,
+            site=site,
+            dagster_url=dagster_url,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,
@@ -140,6 +146,12 @@ class MedallionResource(dg.ConfigurableResource[Any]):
                 if (found := dg.EnvVar(variable).get_value()) is not None:
                     values[field] = found
         return DomainSettings.parse(values, variables)
+
+    @property
+    def has_site(self) -> bool:
+        """Whether the setting `site` is given; no other setting is read."""
+        variable = _variable(self.site)
+        return bool(self.site if variable is None else dg.EnvVar(variable).get_value())
 
     @contextmanager
     def lake(self, *, remember_tables: bool = False) -> Iterator[Lake]:
@@ -218,6 +230,7 @@ def resource_of(
     context: dg.AssetExecutionContext
     | dg.AssetCheckExecutionContext
     | dg.OpExecutionContext
+    | dg.ScheduleEvaluationContext
     | dg.SensorEvaluationContext,
     names: Names,
 ) -> MedallionResource:

@@ -18,6 +18,7 @@ from medallion_assets.defs.executor import side_by_side_executor
 from medallion_assets.defs.names import Names, utc_now
 from medallion_assets.defs.resources import MedallionResource, resource_of
 from medallion_assets.defs.run_config import incremental_run_config
+from medallion_assets.defs.site import site_keys
 from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
 from medallion_assets.errors import LakeDamaged, LakeUnavailable
 from medallion_assets.gold.spec import Mart
@@ -31,6 +32,7 @@ from medallion_assets.scheduling.planner import (
     Pending,
     Request,
     apply_outcome,
+    is_mart,
     observe_commits,
     observe_materializations,
     plan_run,
@@ -63,7 +65,8 @@ def arrivals_sensor(
     # and a process per step costs 3 to 4 s of a core.
     job = dg.define_asset_job(
         names.definition("refresh"),
-        selection=dg.AssetSelection.assets(*map(names.node_key, nodes)) - dg.AssetSelection.checks(*own_checks),
+        selection=dg.AssetSelection.assets(*map(names.node_key, nodes), *site_keys(domain, marts, names))
+        - dg.AssetSelection.checks(*own_checks),
         executor_def=side_by_side_executor,
         description="What the sensor on Bronze starts: the tables with new objects, and the marts over them.",
     )
@@ -139,7 +142,16 @@ def arrivals_sensor(
         cursor = _looked(cursor, busy=True).model_copy(update={"request": request})
         checks = _other_checks(context, request, names, own_checks)
         return dg.SensorResult(
-            run_requests=[_run_request(request, names, checks, unpartitioned)], cursor=cursor.model_dump_json()
+            run_requests=[
+                _run_request(
+                    request,
+                    names,
+                    checks,
+                    unpartitioned,
+                    after=site_keys(domain, marts, names) if pipeline.has_site else [],
+                )
+            ],
+            cursor=cursor.model_dump_json(),
         )
 
     return bronze_arrivals
@@ -296,14 +308,21 @@ def _other_checks(
 
 
 def _run_request(
-    request: Request, names: Names, checks: list[dg.AssetCheckKey], unpartitioned: Collection[str]
+    request: Request,
+    names: Names,
+    checks: list[dg.AssetCheckKey],
+    unpartitioned: Collection[str],
+    *,
+    after: Sequence[dg.AssetKey],
 ) -> dg.RunRequest:
+    """Return the run of a request; `after` are the assets that follow its marts."""
     keys = _selected(request, names)
+    follows = after if any(is_mart(node) for node in request.nodes) else []
     return dg.RunRequest(
         run_key=request.key,
         # Dagster refuses a partition for a run in which no asset has partitions.
         partition_key=request.day.isoformat() if set(request.nodes) - set(unpartitioned) else None,
-        asset_selection=keys,
+        asset_selection=[*keys, *follows],
         asset_check_keys=checks,
         run_config=incremental_run_config(keys),
     )

@@ -44,7 +44,9 @@ def incremental_run(definitions: dg.Definitions, instance: dg.DagsterInstance, d
         job,
         instance,
         partition_key=day.isoformat(),
-        run_config=incremental_run_config(job.asset_layer.executable_asset_keys),
+        run_config=incremental_run_config(
+            key for key in job.asset_layer.executable_asset_keys if key.path[-2] in LAYERS
+        ),
         tags={SENSOR_NAME_TAG: sensors.SENSOR},
     )
 
@@ -70,10 +72,10 @@ def page_run(
 
 
 def observe(definitions: dg.Definitions, instance: dg.DagsterInstance, *keys: str) -> dg.ExecuteInProcessResult:
-    """Run the job `observe` as its schedule does, or only the steps of these assets."""
+    """Run the job `observe` as its schedule does without a site, or only the steps of these assets."""
     return definitions.resolve_job_def("observe").execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey(key.split("/")) for key in keys] or None,
+        asset_selection=[dg.AssetKey(key.split("/")) for key in keys or ("ops/ledger", "ops/health")],
         raise_on_error=False,
     )
 

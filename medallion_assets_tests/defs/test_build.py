@@ -242,6 +242,8 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_KINESIS_TABLES",
         "MEDALLION_RAW",
         "MEDALLION_EXPORTS",
+        "MEDALLION_SITE",
+        "MEDALLION_DAGSTER_URL",
         "MEDALLION_DATABASE_PREFIX",
         "MEDALLION_FRESHNESS",
         "MEDALLION_DUCKDB_MEMORY_MB",

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from medallion_assets.defs.resources import MedallionResource
 from medallion_assets_tests.defs.runs import fared, observe
 
 pytestmark = pytest.mark.usefixtures("lake_on_files")
@@ -30,7 +31,7 @@ def on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> tuple[int, str]:
     """Return how many runs one tick of the schedule requests, and why it requests none."""
-    with dg.build_schedule_context(instance=instance) as context:
+    with dg.build_schedule_context(instance=instance, resources={"medallion": MedallionResource()}) as context:
         found = definitions.resolve_schedule_def("every_minute").evaluate_tick(context)
     return len(found.run_requests or ()), found.skip_message or ""
 
