@@ -11,11 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from math import ceil
 from pathlib import Path
 from typing import Final
 
 import duckdb
+import orjson
 import pyarrow as pa
 
 from medallion_assets.backfill.bronze_rows import of_object_size, to_object, to_rows
@@ -28,6 +30,7 @@ from medallion_assets.backfill.handover import (
     lossy_gaps,
     require_captured,
     require_nothing_set_aside,
+    require_within,
     wait_until_handed_over,
 )
 from medallion_assets.backfill.known import KnownChanges, store_keys
@@ -53,7 +56,7 @@ from medallion_assets.ledger.gap import Gap
 from medallion_assets.ops.tables import BACKFILLS
 from medallion_assets.ops.upsert import upsert
 from medallion_assets.reconciliation.catch_up import CatchUp, position_now
-from medallion_assets.reconciliation.scan import Description
+from medallion_assets.reconciliation.scan import Description, SourceTable
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +86,8 @@ class Backfill:
 class Plan:
     """A backfill that can start: a snapshot that the handover allows, and its parts that are in Bronze already.
 
-    `about` is the table; `gaps` are those that it closes: changes that were lost before the snapshot.
+    `about` is the table; `gaps` are those that it closes: changes that were lost before the snapshot. `table` reads
+    single items, which only an incremental export needs.
     """
 
     snapshot: Snapshot
@@ -91,6 +95,7 @@ class Plan:
     about: Description
     gaps: Sequence[Gap]
     done: dict[str, Done]
+    table: SourceTable | None = None
 
     @property
     def left(self) -> list[str]:
@@ -99,17 +104,27 @@ class Plan:
 
 
 def plan_from_export(
-    lake: Lake, store: BronzeStore, contract: Contract, about: Description, *, files: ExportFiles, now: datetime
+    lake: Lake,
+    store: BronzeStore,
+    contract: Contract,
+    about: Description,
+    *,
+    files: ExportFiles,
+    now: datetime,
+    table: SourceTable | None = None,
 ) -> Plan:
     """Return what a backfill from this export of the table `about` would do; write nothing.
 
-    Raises SettingsError for an export that must not be loaded, botocore's errors, LakeUnavailable.
+    `table` reads single items, if the export is incremental. Raises SettingsError for an export that must not be
+    loaded, botocore's errors, LakeUnavailable.
     """
     export = read_export(files, table_arn=about.arn)
     stream = require_captured(store, contract, stream_arn=about.stream_arn, at=export.at, now=now)
     gaps = lossy_gaps(lake, store, contract, at=export.at)
+    if export.since is not None:
+        require_within(contract, gaps, since=export.since, at=export.at)
     about = replace(about, bytes=export.bytes)
-    return Plan(ExportSnapshot(export, files), stream, about, gaps, read_progress(store, contract, export.id))
+    return Plan(ExportSnapshot(export, files), stream, about, gaps, read_progress(store, contract, export.id), table)
 
 
 def plan_from_scan(
@@ -237,10 +252,21 @@ class _Loading:
             (folder / f"{name}.parquet").write_bytes(self.store.read(keys_path(self.contract, snapshot.id, name)))
         hashes = f"read_parquet({literal(str(folder / '*.parquet'))})"
         removed = 0
-        for some in of_object_size(known.gone(hashes, backfill=snapshot.id)):
+        absent = self._absent if snapshot.since is not None else None
+        gone = known.gone(hashes, backfill=snapshot.id, since=snapshot.since, absent=absent)
+        for some in of_object_size(gone):
             self.store.put(*to_object(self.contract, some, captured_at=self.now()))
             removed += some.num_rows
         return removed
+
+    def _absent(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return which of these keys are not in the table now."""
+        if self.plan.table is None:
+            raise ValueError("an incremental export needs the table")
+        sought = [orjson.loads(text) for text in keys.to_pylist()]
+        pages, names = self.plan.table.get(sought), list(self.plan.about.key_tags)
+        found = {_comparable(item, names) for page in pages for item in orjson.loads(page)["Items"]}
+        return pa.chunked_array([[_comparable(key, names) not in found for key in sought]], pa.bool_())
 
     def _hand_over(self, past: datetime) -> None:
         if self._handed_over is None or past > self._handed_over:
@@ -287,6 +313,12 @@ class _Loading:
                 rows = self._known.numbered(rows, page.at, counter.hashes[-1])
             if rows.num_rows:
                 yield rows
+
+
+def _comparable(item: Mapping[str, Mapping[str, str]], names: Sequence[str]) -> tuple[str | Decimal, ...]:
+    """Return an item's key such that equal numbers are equal, however they are written."""
+    values = (next(iter(item[name].items())) for name in names)
+    return tuple(Decimal(text) if tag == "N" else text for tag, text in values)
 
 
 def _started(snapshot: ScanSnapshot, stream_arn: str) -> StartedScan:

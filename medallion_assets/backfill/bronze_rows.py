@@ -54,21 +54,23 @@ def to_rows(
     lines = pa.table({"line": pa.array(page.lines, pa.string()), "number": pa.arange(0, len(page.lines))})
     connection.register("lines", lines)
     try:
-        made = connection.execute(_sql(contract)).to_arrow_table()
+        made = connection.execute(_sql(contract, changes=page.changes)).to_arrow_table()
     except duckdb.InvalidInputException as wrong:
-        raise _bad_line(reading, page.lines, first_line) from wrong
+        raise _bad_line(reading, page.lines, first_line, changes=page.changes) from wrong
     finally:
         connection.unregister("lines")
-    if made["keys"].null_count:
-        raise _bad_line(reading, page.lines, first_line, keys=[column.attribute for column in contract.key_columns])
+    attributes = [column.attribute for column in contract.key_columns]
+    if made["keys"].null_count or (page.changes and made["changed_at"].null_count):
+        raise _bad_line(reading, page.lines, first_line, keys=attributes, changes=page.changes)
     number = f"{pad_sequence(0)}+{as_microseconds(page.at):016d}"
     numbers = pa.chunked_array([pa.repeat(pa.scalar(number), made.num_rows)])
     return _rows(
         contract,
-        "INSERT",
+        made["event_name"],
         made["keys"],
         numbers,
         made["item"],
+        changed_at=made["changed_at"],
         reading=reading,
         first=first_line,
         stream_arn=stream_arn,
@@ -86,7 +88,8 @@ def removals(
 ) -> pa.Table:
     """Return Bronze rows, without `captured_at`, that delete these keys, with these sequence numbers."""
     none = pa.chunked_array([pa.nulls(len(keys), pa.string())])
-    return _rows(contract, "REMOVE", keys, numbers, none, reading=reading, first=first, stream_arn=stream_arn)
+    removed = pa.chunked_array([pa.repeat(pa.scalar("REMOVE"), len(keys))])
+    return _rows(contract, removed, keys, numbers, none, reading=reading, first=first, stream_arn=stream_arn)
 
 
 def as_microseconds(time: datetime) -> int:
@@ -96,11 +99,12 @@ def as_microseconds(time: datetime) -> int:
 
 def _rows(
     contract: Contract,
-    event_name: str,
+    event_names: pa.ChunkedArray,
     keys: pa.ChunkedArray,
     numbers: pa.ChunkedArray,
     images: pa.ChunkedArray,
     *,
+    changed_at: pa.ChunkedArray | None = None,
     reading: str,
     first: int,
     stream_arn: str,
@@ -108,10 +112,10 @@ def _rows(
     order = pa.array(range(first, first + len(keys)), pa.int64()).cast(pa.string())
     columns: dict[str, object] = {
         "event_id": pa.chunked_array([pc.binary_join_element_wise(f"{EVENT_PREFIX}{reading}-", order, "")]),
-        "event_name": event_name,
+        "event_name": event_names,
         "table_name": contract.table,
         "sequence_number": numbers,
-        "approximate_creation_time": None,
+        "approximate_creation_time": changed_at,
         "keys": keys,
         "new_image": images,
         "old_image": None,
@@ -169,14 +173,24 @@ def to_object(contract: Contract, rows: pa.Table, *, captured_at: datetime) -> t
     return ObjectName(contract.table, captured_at, lowest, digest.hexdigest()[:16]).path, file.getvalue()
 
 
-def _sql(contract: Contract) -> str:
+def _sql(contract: Contract, *, changes: bool) -> str:
     attributes = [column.attribute for column in contract.key_columns]
-    found = {attribute: f"json_extract(item, {_pointer(attribute)})" for attribute in attributes}
+    item, keyed, changed_at = "/Item", "/Item", "NULL::TIMESTAMPTZ"
+    if changes:
+        item, keyed, written = "/NewImage", "/Keys", "/Metadata/WriteTimestampMicros"
+        texts = ", ".join(f"json_extract_string(line, '{path}')" for path in (f"{written}/N", written))
+        changed_at = f"make_timestamptz(TRY_CAST(coalesce({texts}) AS BIGINT))"
+    found = {attribute: f"json_extract(keyed, {_pointer(attribute)})" for attribute in attributes}
     whole = " AND ".join(f"{one} IS NOT NULL" for one in found.values())
     keys = ", ".join(f"{literal(attribute)}, {one}" for attribute, one in found.items())
     return f"""
-        SELECT number, item::VARCHAR AS item, CASE WHEN {whole} THEN json_object({keys})::VARCHAR END AS keys
-        FROM (SELECT number, json_extract(line, '/Item') AS item FROM lines) ORDER BY number"""
+        SELECT number, item::VARCHAR AS item, CASE WHEN {whole} THEN json_object({keys})::VARCHAR END AS keys,
+            CASE WHEN item IS NULL THEN 'REMOVE' ELSE 'INSERT' END AS event_name, changed_at
+        FROM (
+            SELECT number, json_extract(line, '{item}') AS item, json_extract(line, '{keyed}') AS keyed,
+                {changed_at} AS changed_at
+            FROM lines)
+        ORDER BY number"""
 
 
 def _pointer(attribute: str) -> str:
@@ -184,17 +198,23 @@ def _pointer(attribute: str) -> str:
     return literal("/" + attribute.replace("~", "~0").replace("/", "~1"))
 
 
-def _bad_line(reading: str, lines: Sequence[str], first_line: int, *, keys: list[str] | None = None) -> SettingsError:
-    """Return the error that names the first line without an item."""
+def _bad_line(
+    reading: str, lines: Sequence[str], first_line: int, *, keys: Sequence[str] = (), changes: bool
+) -> SettingsError:
+    """Return the error that names the first line without an item, or without a change."""
     for number, line in enumerate(lines, first_line):
         try:
-            item = orjson.loads(line)["Item"]
-            fits = isinstance(item, dict) and all(name in item for name in keys or ())
+            found = orjson.loads(line)
+            item = found["Keys" if changes else "Item"]
+            fits = isinstance(item, dict) and all(name in item for name in keys)
+            if changes:
+                fits = fits and "WriteTimestampMicros" in found["Metadata"]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             fits = False
         if not fits:
+            expected = '{"Metadata": ..., "Keys": {...}, "NewImage": {...}}' if changes else '{"Item": {...}}'
             return SettingsError(
-                f'{reading}, line {number} is not an item of the table; expected {{"Item": {{...}}}} in DynamoDB '
-                "JSON with the table's key. Lines before it are in Bronze; export the table again, and run this again."
+                f"{reading}, line {number} is not an item of the table; expected {expected} in DynamoDB JSON with the "
+                "table's key. Lines before it are in Bronze; export the table again, and run this again."
             )
     return SettingsError(f"{reading}: lines {first_line} to {first_line + len(lines) - 1} are not JSON.")

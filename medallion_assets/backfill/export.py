@@ -3,6 +3,7 @@
     <prefix>/AWSDynamoDB/<export id>/manifest-summary.json   written last: table, point in time, number of items
     <prefix>/AWSDynamoDB/<export id>/manifest-files.json     one line per data file: its key, items, MD5
     <prefix>/AWSDynamoDB/<export id>/data/*.json.gz          one line per item: {"Item": {...}}
+    <prefix>/AWSDynamoDB/data/*.json.gz                      of incremental exports: one line per key that changed
 
 Each manifest has its MD5 beside it (`.md5`; the documentation also says `.checksum`). Source: Amazon DynamoDB Developer
 Guide, "DynamoDB table export output format". Belongs here: what the manifests say, and whether the files are as they
@@ -30,7 +31,7 @@ _SUMMARY: Final = "manifest-summary.json"
 _FILES: Final = "manifest-files.json"
 _CHECKSUMS: Final = (".md5", ".checksum")
 _READ_BYTES: Final = 4 * 1024 * 1024
-_DATA_KEY: Final = re.compile(r"(?:.*/)?AWSDynamoDB/(?P<export>[^/]+)/data/(?P<name>[^/]+)")
+_DATA_KEY: Final = re.compile(r"(?:.*/)?AWSDynamoDB/(?:(?P<export>[^/]+)/)?data/(?P<name>[^/]+)")
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,9 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Export:
-    """A full export: all items of a table as they were at `at`, aware UTC. `bytes` is the size of the table.
+    """An export: all items of a table as they were at `at`, aware UTC. `bytes` is what it was billed for.
 
+    An incremental one (`since`) has only the keys that changed from `since` to `at`, and their state at `at`.
     It was complete at `ended_at`. An export that is made from a scan has items as they were between the two.
     """
 
@@ -55,11 +57,12 @@ class Export:
     ended_at: datetime
     items: int
     bytes: int
+    since: datetime | None
     files: tuple[DataFile, ...]
 
 
 def read_export(files: ExportFiles, *, table_arn: str) -> Export:
-    """Return what the manifests of a full export say, if it is a complete export of the table `table_arn`.
+    """Return what the manifests of an export say, if it is a complete export of the table `table_arn`.
 
     Raises SettingsError for anything else, in one sentence, and botocore's errors.
     """
@@ -69,14 +72,20 @@ def read_export(files: ExportFiles, *, table_arn: str) -> Export:
         found = str(summary["tableArn"])
         id_ = str(summary["exportArn"]).rpartition("/")[2]
         items, size = int(summary["itemCount"]), int(summary["billedSizeBytes"])
-        at = datetime.fromisoformat(summary["exportTime"]) if kind == "FULL_EXPORT" else None
-        ended_at = datetime.fromisoformat(summary["endTime"])
+        at, since = None, None
+        if kind == "FULL_EXPORT":
+            at = _time(summary["exportTime"])
+        elif kind == "INCREMENTAL_EXPORT":
+            at, since = _time(summary["exportToTime"]), _time(summary["exportFromTime"])
+        ended_at = _time(summary["endTime"])
     except (KeyError, TypeError, ValueError, AttributeError) as wrong:
         raise _foreign(files, _SUMMARY, f"{type(wrong).__name__}: {wrong}") from wrong
     if found != table_arn:
         raise SettingsError(f"{files.uri(_SUMMARY)} is of an export of {found}; expected one of {table_arn}.")
-    if kind != "FULL_EXPORT" or at is None:
-        raise SettingsError(f"{files.uri(_SUMMARY)} is of an export of the type {kind}; expected FULL_EXPORT.")
+    if at is None:
+        raise SettingsError(
+            f"{files.uri(_SUMMARY)} is of an export of the type {kind}; expected FULL_EXPORT or INCREMENTAL_EXPORT."
+        )
     if form != "DYNAMODB_JSON":
         raise SettingsError(
             f"{files.uri(_SUMMARY)} is of an export in the format {form}; export the table as DYNAMODB_JSON."
@@ -86,7 +95,7 @@ def read_export(files: ExportFiles, *, table_arn: str) -> Export:
         raise SettingsError(
             f"{files.uri(_FILES)} lists {listed:,} items, and {_SUMMARY} {items:,}: copy the export again, as a whole."
         )
-    return Export(id_, found, at.astimezone(UTC), ended_at.astimezone(UTC), items, size, data_files)
+    return Export(id_, found, at, ended_at, items, size, since, data_files)
 
 
 def require_intact(files: ExportFiles, one: DataFile) -> int:
@@ -169,7 +178,12 @@ def _data_file(files: ExportFiles, line: bytes) -> DataFile:
             raise ValueError(f"dataFileS3Key {key!r}")
     except (KeyError, TypeError, ValueError) as wrong:
         raise _foreign(files, _FILES, f"{type(wrong).__name__}: {wrong}") from wrong
-    return DataFile(f"data/{match['name']}", items, md5)
+    folder = "data" if match["export"] else "../data"  # incremental exports below one prefix share a folder
+    return DataFile(f"{folder}/{match['name']}", items, md5)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _read(files: ExportFiles, path: str) -> bytes:

@@ -21,7 +21,7 @@ _READ_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ExportSnapshot:
-    """The items of an export. All its parts are of one point in time."""
+    """The items of a full export, or the changes of an incremental one. All its parts are of one point in time."""
 
     export: Export
     files: ExportFiles
@@ -36,6 +36,11 @@ class ExportSnapshot:
     def at(self) -> datetime:
         """The export's point in time."""
         return self.export.at
+
+    @property
+    def since(self) -> datetime | None:
+        """From when on an incremental export has changes; None for a full one."""
+        return self.export.since
 
     @property
     def items(self) -> int:
@@ -58,7 +63,8 @@ class ExportSnapshot:
         yield (Part(name, name, self.export.ended_at, self._pages(self._data_files[name])) for name in parts)
 
     def _pages(self, one: DataFile) -> Iterator[Page]:
-        return (Page(self.at, lines) for lines in read_lines(self.files, one, max_bytes=_READ_BYTES))
+        changes = self.since is not None
+        return (Page(self.at, lines, changes) for lines in read_lines(self.files, one, max_bytes=_READ_BYTES))
 
     @cached_property
     def _data_files(self) -> dict[str, DataFile]:

@@ -15,7 +15,7 @@ Belongs here: these conditions. Does not belong here: the rows (bronze_rows, kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -79,6 +79,27 @@ def lossy_gaps(lake: Lake, store: BronzeStore, contract: Contract, *, at: dateti
                 f"and the snapshot is of {at:%Y-%m-%d %H:%M:%S} UTC. Make a newer one."
             )
     return gaps
+
+
+def require_within(contract: Contract, gaps: Sequence[Gap], *, since: datetime, at: datetime) -> None:
+    """Check that all lost changes were made from `since` to `at`, so that what changed between is enough.
+
+    Raises SettingsError.
+    """
+    window = f"{since:%Y-%m-%d %H:%M:%S} to {at:%Y-%m-%d %H:%M:%S} UTC"
+    if not gaps:
+        raise SettingsError(
+            f"no changes of {contract.table} were lost, so there is no gap that an incremental export of {window} "
+            "closes. What was there before the stream needs a full export, or a scan."
+        )
+    for gap in gaps:
+        if gap.kind == "stream_replaced" or gap.since is None or gap.since < since + CLOCK_TOLERANCE:
+            lost = f"{gap.since:%Y-%m-%d %H:%M:%S} UTC" if gap.since else "an unknown time"
+            raise SettingsError(
+                f"changes of {contract.table} may be missing since {lost} ({gap.reason}), and the incremental export "
+                f"has those of {window}: it does not close that gap. Load a full export, or an incremental one that "
+                f"begins at least {CLOCK_TOLERANCE.total_seconds():.0f} s before that."
+            )
 
 
 def is_after_losses(lake: Lake, store: BronzeStore, contract: Contract, at: datetime) -> bool:

@@ -9,6 +9,8 @@ be the snapshot's point in time. All lost changes are older than T by more than 
   than every change of the stream after T, because every captured change before T is merged.
 - A key whose newest known change is in quarantine is left to it, as a comparison leaves it.
 - A key that Silver has a row of, whose newest known change is as old, and that the snapshot does not have, is gone.
+  An incremental export does not have keys that did not change, and none that was inserted and deleted in its window: of
+  the keys whose newest known change is in the window, those are gone that the table does not have.
 
 Belongs here: these cases, in bulk and in bounded memory. Does not belong here: rows of unknown keys (bronze_rows).
 """
@@ -16,7 +18,7 @@ Belongs here: these cases, in bulk and in bounded memory. Does not belong here: 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +49,8 @@ from medallion_assets.silver.table import (
 )
 
 _BATCH_ROWS: Final = 50_000
+_MADE: Final = "coalesce(changed_at, make_timestamptz(TRY_CAST(split_part(newest.number, '+', 2) AS BIGINT)))"
+"""SQL of when a newest known change was made."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,20 @@ class KnownChanges:
         kept = rows.take(found["_row"])
         return kept.set_column(kept.schema.get_field_index("sequence_number"), "sequence_number", numbers)
 
-    def gone(self, snapshot: str, *, backfill: str) -> Iterator[pa.Table]:
-        """Yield rows that remove what Silver has and the snapshot does not; `snapshot` is SQL of its `_key_hash`es."""
+    def gone(
+        self,
+        snapshot: str,
+        *,
+        backfill: str,
+        since: datetime | None = None,
+        absent: Callable[[pa.ChunkedArray], pa.ChunkedArray] | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield rows that remove what Silver has and the snapshot does not; `snapshot` is SQL of its `_key_hash`es.
+
+        Only keys whose newest known change was made from `since` on, and of them only those for which `absent` (keys
+        -> whether each is not in the table) says so.
+        """
+        window = f"AND {_MADE} >= {timestamp_literal(since - CLOCK_TOLERANCE)}" if since is not None else ""
         with self.lake.duckdb() as connection:
             batches = connection.execute(f"""
                 SELECT keys, {self._base()} AS base FROM (
@@ -121,10 +137,12 @@ class KnownChanges:
                         max({{'created': created, 'number': number}}) AS newest,
                         arg_max(changed_at, {{'created': created, 'number': number}}) AS changed_at
                     FROM {self._sql} k ANTI JOIN {snapshot} s ON k._key_hash = s._key_hash GROUP BY _key_hash)
-                WHERE present AND {self._base()} IS NOT NULL""").to_arrow_reader(_BATCH_ROWS)
+                WHERE present AND {self._base()} IS NOT NULL {window}""").to_arrow_reader(_BATCH_ROWS)
             first = 1
             for batch in batches:
                 table = pa.Table.from_batches([batch])
+                if absent is not None:
+                    table = table.filter(absent(table["keys"]))
                 numbers = pc.binary_join_element_wise(table["base"], f"+{as_microseconds(self.at):016d}", "")
                 reading = f"{backfill}-gone"
                 yield removals(
@@ -142,9 +160,8 @@ class KnownChanges:
         The time of an amendment is in its number.
         """
         created = timestamp_literal(stream_created_at(self.stream_arn))
-        made = "coalesce(changed_at, make_timestamptz(TRY_CAST(split_part(newest.number, '+', 2) AS BIGINT)))"
         return f"""CASE WHEN newest.created IS NULL OR newest.created < {created} THEN {literal(pad_sequence(0))}
-            WHEN coalesce({made} >= {timestamp_literal(self.at - CLOCK_TOLERANCE)}, TRUE) THEN NULL
+            WHEN coalesce({_MADE} >= {timestamp_literal(self.at - CLOCK_TOLERANCE)}, TRUE) THEN NULL
             ELSE split_part(newest.number, '+', 1) END"""
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, select: str, name: str) -> None:

@@ -176,6 +176,7 @@ class Load:
             self._about,
             files=open_export_files(location),
             now=self.catch_up.now(),
+            table=self._table,
         )
 
     def _given_up(self) -> Mapping[str, GivenUp]:

@@ -47,6 +47,7 @@ class ScanSnapshot:
     now: Callable[[], datetime]
     threads: int = 4
     kind: Kind = "scan"
+    since: None = None
 
     @property
     def parts(self) -> Sequence[str]:

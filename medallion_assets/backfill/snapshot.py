@@ -16,10 +16,15 @@ Kind = Literal["export", "scan"]
 
 @dataclass(frozen=True)
 class Page:
-    """Lines `{"Item": {...}}` with items as they were at `at` or, in a scan, up to `Part.read_at`."""
+    """Lines `{"Item": {...}}` with items as they were at `at` or, in a scan, up to `Part.read_at`.
+
+    `changes`: lines of an incremental export instead: `{"Metadata": ..., "Keys": ..., "NewImage": ...}`, where a key
+    without a NewImage was deleted.
+    """
 
     at: datetime
     lines: Sequence[str]
+    changes: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ class Snapshot(Protocol):
     @property
     def at(self) -> datetime:
         """A time before which no item was read; aware UTC."""
+
+    @property
+    def since(self) -> datetime | None:
+        """None: the snapshot has every item. Else it has the keys that changed from this time to `at`, once each."""
 
     @property
     def items(self) -> int:

@@ -247,7 +247,15 @@ ARN = "arn:aws:dynamodb:eu-central-1:{}:table/{}"
         (_say(tableArn=ARN.format("123456789012", "Customers")), "expected one of .*table/Orders"),
         (_say(tableArn=ARN.format("999999999999", "Orders")), "expected one of .*123456789012"),
         (_say(outputFormat="ION"), "export the table as DYNAMODB_JSON"),
-        (_say(exportType="INCREMENTAL_EXPORT"), "expected FULL_EXPORT"),
+        (_say(exportType="PARTIAL"), "expected FULL_EXPORT or INCREMENTAL_EXPORT"),
+        (
+            _say(
+                exportType="INCREMENTAL_EXPORT",
+                exportFromTime="2026-03-01T11:45:00Z",
+                exportToTime="2026-03-01T12:01:00Z",
+            ),
+            "no gap that an incremental export",
+        ),
         (_say(itemCount=6), "lists 5 items"),
         (_say(exportTime="2026-03-01T12:00:04Z"), "changes between would be lost"),
         (_say(billedSizeBytes=None), "is not a manifest"),
