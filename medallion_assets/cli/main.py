@@ -18,6 +18,7 @@ from medallion_assets.cli import (
     demo,
     doctor,
     generate,
+    inbox,
     init,
     keys,
     quarantine,
@@ -78,6 +79,7 @@ app.command("query")(query.query)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)

@@ -15,32 +15,22 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import quote, unquote
 
 import orjson
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.utilities.idempotency import (
-    DynamoDBPersistenceLayer,
-    IdempotencyConfig,
-    idempotent_function,
-)
-from aws_lambda_powertools.utilities.idempotency.exceptions import (
-    IdempotencyAlreadyInProgressError,
-    IdempotencyPersistenceLayerError,
-    IdempotencyValidationError,
-)
 
 from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
 from medallion_assets.contracts.loader import Domain
-from medallion_assets.ingest.item_body import DYNAMODB_JSON, dynamodb_body, item_of, plain_body, read_json
-from medallion_assets.ingest.item_key import key_of_item, key_of_path, path_of_key
-from medallion_assets.ingest.items import ANY, Items, Precondition, Written
+from medallion_assets.ingest.item_body import DYNAMODB_JSON, dynamodb_body, plain_body, read_json
+from medallion_assets.ingest.item_key import key_of_path, path_of_key
+from medallion_assets.ingest.items import Items, Precondition, Written, items_of
 from medallion_assets.ingest.mismatch import Mismatch, NotAnItem
+from medallion_assets.ingest.once import Once
+from medallion_assets.ingest.operation import WriteVerb, read_operation, write
 from medallion_assets.ingest.policy import Claims, Policy, Verb
 from medallion_assets.ingest.refusal import Refused, mismatched
-from medallion_assets.ingest.stored_item import Item
-from medallion_assets.ingest.validate import Validator
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -50,9 +40,7 @@ log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 MOST_OPERATIONS: Final = 100
 _MOST_ITEMS, _USUAL_ITEMS = 1000, 100
-_REPEATED_SECONDS: Final = 24 * 3600
 _VERSION: Final = re.compile(r'"([0-9]{1,18})"')
-_WRITES: Final = frozenset(get_args(Verb)) - {"get", "list"}
 
 
 @dataclass(frozen=True)
@@ -82,25 +70,8 @@ class IngestApp:
     ) -> None:
         """`requests_table` keeps the answers of requests with an Idempotency-Key for a day."""
         self._policy = policy
-        self._items = {
-            name: Items(
-                client,
-                names.in_dynamodb(domain.by_name[name].table),
-                Validator(domain.by_name[name]),
-                policy.version_attribute,
-            )
-            for name in policy.tables
-        }
-        self._config = IdempotencyConfig(
-            event_key_jmespath="id",
-            payload_validation_jmespath="content",
-            expires_after_seconds=_REPEATED_SECONDS,
-            hash_function="sha256",
-        )
-        store = DynamoDBPersistenceLayer(requests_table, boto3_client=client)
-        self._once = idempotent_function(
-            self._act, data_keyword_argument="request", persistence_store=store, config=self._config
-        )
+        self._items = items_of(client, domain, policy, names)
+        self._once = Once(client, requests_table)
         self._resolver = APIGatewayHttpResolver()
         self._resolver.not_found(lambda _: _refused(Refused(404, "not_found", "There is no such path.")))
         self._one_at_a_time = Lock()
@@ -111,7 +82,6 @@ class IngestApp:
         # Powertools' routes know few characters; every one that is not plain becomes an escape, and comes back later.
         escaped = {**event, "rawPath": quote(event["rawPath"], safe="/", errors="replace")}
         with self._one_at_a_time:
-            self._config.register_lambda_context(context)
             return self._resolver.resolve(escaped, context)
 
     def _add_routes(self) -> None:
@@ -156,18 +126,13 @@ class IngestApp:
                 "wrong_idempotency_key",
                 "Expected 1 to 255 characters, of a caller with the claim sub or client_id.",
             )
-        try:
-            found = self._once(request={"id": [subject, key], "content": request.digest()}, act=request)
-        except IdempotencyValidationError:
-            raise Refused(422, "key_reused", "The Idempotency-Key was used for another request.") from None
-        except IdempotencyAlreadyInProgressError:
-            raise Refused(409, "in_progress", "A request with this Idempotency-Key is being done.") from None
-        except IdempotencyPersistenceLayerError as error:
-            raise Refused(503, "unavailable", "The table of requests did not answer; try again.") from error
+        found = self._once.do(
+            [subject, key],
+            request.digest(),
+            lambda: self._write(request).as_data(),
+            self._resolver.lambda_context,
+        )
         return Answer(found["status"], found["body"], found["headers"])
-
-    def _act(self, request: Mapping[str, Any], act: _Request) -> dict[str, Any]:
-        return self._write(act).as_data()
 
     def _allowed(self, request: _Request, verb: Verb, table: str) -> Items:
         """Return the table's items if the caller may use the verb; a table that is not there looks the same."""
@@ -202,11 +167,9 @@ class IngestApp:
         if request.parts and len(key) < len(items.contract.key_columns):
             raise Refused(404, "not_found", f"The key of {request.table} has two parts.")
         body = None if request.verb == "delete" else _read_body(request.body)
-        as_dynamodb = request.content_type == DYNAMODB_JSON
-        return _answer_of(
-            items,
-            _written(items, request.verb, key=key, body=body, as_dynamodb=as_dynamodb, expected=request.precondition()),
-        )
+        verb = cast(WriteVerb, request.verb)
+        expected, dynamodb_json = request.precondition(), request.content_type == DYNAMODB_JSON
+        return _answer_of(items, write(items, verb, key, body, expected=expected, dynamodb_json=dynamodb_json))
 
     def _batch(self, request: _Request) -> Answer:
         body = _read_body(request.body)
@@ -217,32 +180,14 @@ class IngestApp:
         results = [self._one_of_batch(request, one) for one in operations]
         return Answer(200, orjson.dumps({"results": results}).decode())
 
-    def _one_of_batch(self, request: _Request, operation: Any) -> dict[str, Any]:
+    def _one_of_batch(self, request: _Request, written: Any) -> dict[str, Any]:
         try:
-            written, items = self._operate(request, operation)
+            operation = read_operation(written, dynamodb_json=request.content_type == DYNAMODB_JSON)
+            items = self._allowed(request, operation.verb, operation.table)
+            answer = _answer_of(items, operation.do(items))
         except Refused as refused:
             return {"status": refused.status, **refused.body}
-        answer = _answer_of(items, written)
         return {"status": answer.status, **(orjson.loads(answer.body) if answer.body else {})}
-
-    def _operate(self, request: _Request, operation: Any) -> tuple[Written, Items]:
-        if not isinstance(operation, Mapping) or operation.get("verb") not in _WRITES:
-            raise mismatched([Mismatch("verb", "something else", "post, put, patch or delete")])
-        verb, table = operation["verb"], operation.get("table")
-        if unknown := set(operation) - {"verb", "table", "item", "key", "if_match"}:
-            name = min(unknown).encode(errors="replace").decode()[:80]
-            raise mismatched([Mismatch(name, "an unknown field", "verb, table, item, key, if_match")])
-        items = self._allowed(request, verb, table if isinstance(table, str) else "")
-        as_dynamodb = request.content_type == DYNAMODB_JSON
-        key: Item = {}
-        if verb != "post":
-            key = key_of_item(items.contract, _item(items, operation.get("key"), as_dynamodb=as_dynamodb))
-        match = operation.get("if_match")
-        if match is not None and not re.fullmatch(r"[0-9]{1,18}", str(match)):
-            raise mismatched([Mismatch("if_match", "something else", "the version of the item, a number")])
-        expected = ANY if match is None else Precondition(versions=frozenset([int(str(match))]))
-        body = operation.get("item")
-        return _written(items, verb, key=key, body=body, as_dynamodb=as_dynamodb, expected=expected), items
 
 
 @dataclass(frozen=True)
@@ -309,30 +254,6 @@ def _read_body(body: bytes) -> Any:
         return read_json(body)
     except NotAnItem as wrong:
         raise Refused(400, "wrong_body", "The body is no JSON.", wrong.mismatches) from None
-
-
-def _item(items: Items, written: Any, *, as_dynamodb: bool) -> Item:
-    try:
-        return item_of(items.contract, written, dynamodb_json=as_dynamodb)
-    except NotAnItem as wrong:
-        raise mismatched(wrong.mismatches) from None
-
-
-def _written(items: Items, verb: str, *, key: Item, body: Any, as_dynamodb: bool, expected: Precondition) -> Written:
-    """Do one write."""
-    match verb:
-        case "delete":
-            return items.remove(key, expected)
-        case "post":
-            return items.create(_item(items, body, as_dynamodb=as_dynamodb))
-        case "put":
-            return items.replace(key, _item(items, body, as_dynamodb=as_dynamodb), expected)
-    if not isinstance(body, Mapping):
-        raise mismatched([Mismatch("body", type(body).__name__, "a JSON object of attributes")])
-    gone = {name: {"NULL": True} for name, value in body.items() if value is None}
-    kept = {name: value for name, value in body.items() if value is not None}
-    removed = dict.fromkeys(_item(items, gone, as_dynamodb=True))
-    return items.change(key, {**_item(items, kept, as_dynamodb=as_dynamodb), **removed}, expected)
 
 
 def _answer_of(items: Items, written: Written) -> Answer:

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from medallion_assets.capture.source_names import SAME_NAMES, SourceNames
+from medallion_assets.contracts.loader import Domain
 from medallion_assets.ingest.item_key import key_of_item, key_of_token, page_token
 from medallion_assets.ingest.mismatch import Mismatch
+from medallion_assets.ingest.policy import Policy
 from medallion_assets.ingest.refusal import Refused, mismatched
 from medallion_assets.ingest.stored_item import Item
 from medallion_assets.ingest.validate import Validator
@@ -221,6 +224,17 @@ class Items:
                 ExpressionAttributeValues=values,
             )
         )
+
+
+def items_of(
+    client: DynamoDBClient, domain: Domain, policy: Policy, names: SourceNames = SAME_NAMES
+) -> dict[str, Items]:
+    """Return the items of every table that the policy names, by lake name."""
+    contracts = [domain.by_name[name] for name in sorted(policy.tables)]
+    return {
+        one.lake_name: Items(client, names.in_dynamodb(one.table), Validator(one), policy.version_attribute)
+        for one in contracts
+    }
 
 
 class _Changed(Exception):
