@@ -31,7 +31,7 @@ def make(
 
     \b
     Examples:
-      medallion keys make reports --read gold --days 90
+      medallion keys make "Sales page" --read gold --days 90
       medallion keys make shop --query top_customers
     """
     from pydantic import ValidationError
