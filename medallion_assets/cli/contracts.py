@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from medallion_assets.live.counter import Counter
     from medallion_assets.local.workload import Workload
 
-File = Literal["contract", "mart", "workload", "dashboard", "live"]
+File = Literal["contract", "mart", "workload", "dashboard", "live", "query"]
 
 app = typer.Typer(help="Check, compare and propose contracts.", no_args_is_help=True)
 app.command()(infer)
@@ -57,9 +57,11 @@ def check(
     from medallion_assets.cli.output import print_json, print_table
     from medallion_assets.contracts.loader import default_domain, load_domain
     from medallion_assets.local.workload import FILE
+    from medallion_assets.serving.saved_query import load_saved_queries
 
     loaded = load_domain(domain or default_domain())
     marts, dashboards, workload, counters = _load_rest(loaded)
+    queries = load_saved_queries(loaded, marts)
     for note in _notes(loaded, workload):
         typer.echo(note, err=True)
     if as_json:
@@ -73,6 +75,7 @@ def check(
             "dashboards": list(dashboards),
             "workload": workload is not None,
             "live": [one.name for one in counters],
+            "queries": list(queries),
         }
         print_json({**_described(loaded), **shown, **rest})
         return
@@ -98,6 +101,7 @@ def check(
         )
     typer.echo(f"marts: {', '.join(mart.name for mart in marts) or 'none'}")
     typer.echo(f"dashboards: {', '.join(dashboards) or 'those that every mart has by itself'}")
+    typer.echo(f"saved queries: {', '.join(queries) or 'none'}")
     typer.echo(f"live counters: {', '.join(one.name for one in counters) or 'none'}")
     typer.echo(f"workload: {FILE if workload is not None else 'none'}")
     counts = f"{_counted(len(loaded.tables), 'contract')} and {_counted(len(marts), 'mart')}"
@@ -155,6 +159,10 @@ def _model(file: File) -> type[BaseModel]:
             from medallion_assets.live.counter_file import CounterFile
 
             return CounterFile
+        case "query":
+            from medallion_assets.serving.saved_query import SavedQueryFile
+
+            return SavedQueryFile
 
 
 def _load_rest(

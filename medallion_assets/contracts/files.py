@@ -16,7 +16,7 @@ _YAML: Final = frozenset({".yaml", ".yml"})
 _COPIES: Final = (".bak", ".orig", ".rej", ".swp", ".tmp", "~", "#")
 _NOTES: Final = frozenset({".md", ".txt", ".rst"})
 _MART: Final = ("mart.yaml", "query.sql")
-_FOLDERS: Final = frozenset({"tables", "marts", "dashboards", "live"})
+_FOLDERS: Final = frozenset({"tables", "marts", "dashboards", "live", "queries"})
 
 
 def contract_files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -67,6 +67,20 @@ def counter_files(folder: Path) -> tuple[list[Path], list[str]]:
         else:
             mistakes.append(f"{path}: not read; expected counters <name>.yaml here and nothing else")
     return paths, mistakes
+
+
+def query_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the SQL files of a domain's saved queries, sorted, and a mistake for each other file among them."""
+    entries = _entries(folder / "queries")
+    paths = [path for path in entries if path.is_file() and path.suffix == ".sql"]
+    mistakes = []
+    for path in entries:
+        if path not in paths and not (path.is_file() and path.suffix == ".yaml" and path.with_suffix(".sql") in paths):
+            mistakes.append(f"{path}: not read; expected <name>.sql and <name>.yaml here and nothing else")
+    for path in paths:
+        if not path.with_suffix(".yaml").is_file():
+            mistakes.append(f"{path.with_suffix('.yaml')}: no such file; a saved query is <name>.sql and <name>.yaml")
+    return [path for path in paths if path.with_suffix(".yaml").is_file()], mistakes
 
 
 def unread_mart_files(folder: Path) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from importlib.metadata import version
 from typing import Literal
 
 from pydantic import BaseModel
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
@@ -22,7 +24,10 @@ from starlette.routing import BaseRoute, Route
 from medallion_assets.errors import MedallionError
 from medallion_assets.serving.caller import ANYONE, Caller, identify
 from medallion_assets.serving.operation import Operation, Parameter, openapi
+from medallion_assets.serving.queries import Queries, QueryList, describe
 from medallion_assets.serving.refusal import Refusal, refusal_of
+from medallion_assets.serving.runner import Runner
+from medallion_assets.serving.saved_query import SavedQuery
 from medallion_assets.serving.service import Service
 from medallion_assets.serving.sql import SqlAnswer, SqlEndpoint, SqlRequest
 from medallion_assets.serving.tables import TableDescription, TableSummary
@@ -60,7 +65,7 @@ def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRou
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
-        exception_handlers={MedallionError: _refuse},
+        exception_handlers={MedallionError: _refuse, HTTPException: _no_route},
     )
 
 
@@ -88,6 +93,8 @@ def _operations(service: Service) -> list[Operation]:
         )
         return _json(found)
 
+    runner = Runner(service)
+    queries = Queries(service, runner)
     name = Parameter("name", "path", "The table with its schema: gold.daily_sales.")
     return [
         Operation(
@@ -115,13 +122,35 @@ def _operations(service: Service) -> list[Operation]:
             "POST",
             "/v1/sql",
             "The rows of one SELECT.",
-            SqlEndpoint(service).handle,
+            SqlEndpoint(runner).handle,
             answer=SqlAnswer,
             body=SqlRequest,
             other_media_types=["text/csv", "application/vnd.apache.arrow.stream"],
             errors=[400, 413, 415, 422, 429],
         ),
+        Operation("listQueries", "GET", "/v1/queries", "The saved queries.", queries.list, answer=QueryList),
+        *(_saved(query, queries) for query in service.queries.values()),
     ]
+
+
+def _saved(query: SavedQuery, queries: Queries) -> Operation:
+    described = describe(query)
+    parameters = [
+        Parameter(one.name, "query", f"{one.description} ({one.type})", required=one.required)
+        for one in described.parameters
+    ]
+    formats = Parameter("format", "query", "How rows are written.", {"enum": ["json", "csv", "arrow"]}, required=False)
+    return Operation(
+        f"query_{query.name}",
+        "GET",
+        f"/v1/queries/{query.name}",
+        query.file.description,
+        partial(queries.call, query),
+        answer=SqlAnswer,
+        other_media_types=["text/csv", "application/vnd.apache.arrow.stream"],
+        parameters=[*parameters, formats],
+        errors=[400, 404, 413, 422, 429],
+    )
 
 
 def _json(model: BaseModel) -> Response:
@@ -134,3 +163,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if refusal.status >= 500:
         log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
     return JSONResponse(refusal.body, status_code=refusal.status, headers=dict(refusal.headers))
+
+
+async def _no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is registered for
+    code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "refused")
+    message = f"{request.method} {request.url.path}: {error.detail}, or none that you may ask; see /v1/openapi.json"
+    return JSONResponse(Refusal(error.status_code, code, message).body, error.status_code, dict(error.headers or {}))

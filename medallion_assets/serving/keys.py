@@ -126,14 +126,18 @@ class KeyRing:
         match = _TEXT.fullmatch(text)
         if match is None:
             return None
-        with self._lock:
-            if self._read_at is None or time.monotonic() - self._read_at > REFRESH_SECONDS:
-                self._known = {key.id: key for key in self.list()}
-                self._read_at = time.monotonic()
-            key = self._known.get(match[1])
+        if self.is_stale():
+            with self._lock:
+                if self.is_stale():
+                    self._known, self._read_at = {key.id: key for key in self.list()}, time.monotonic()
+        key = self._known.get(match[1])
         if key is None or not hmac.compare_digest(key.hash, _hash(match[2])) or not key.works(now):
             return None
         return key
+
+    def is_stale(self) -> bool:
+        """Return whether `recognise` would read the keys again."""
+        return self._read_at is None or time.monotonic() - self._read_at > REFRESH_SECONDS
 
     def _keep(self, key: Key) -> None:
         self._store.put(f"{_FOLDER}/{key.id}.json", key.model_dump_json().encode())

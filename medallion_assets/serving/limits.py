@@ -19,6 +19,7 @@ class Limits:
     - waiting: how many more queries wait for their turn
     - per_caller: how many queries of one caller run or wait
     - memory_mb: MiB that DuckDB may use for all running queries
+    - cache_bytes: how much of saved queries' answers is kept, as it is sent
     """
 
     seconds: float = 30.0
@@ -29,3 +30,4 @@ class Limits:
     waiting: int = 64
     per_caller: int = 32
     memory_mb: int = 1024
+    cache_bytes: int = 64 * 2**20

@@ -17,11 +17,10 @@ from medallion_assets.errors import MartError
 Value = str | int | Decimal | bool | None
 
 
-def bind(sql: str, parameters: Mapping[str, Value]) -> str:
-    """Return a SELECT in Trino's dialect in which each `:name` is the literal of that parameter.
+def bind(sql: str, parameters: Mapping[str, exp.Expr]) -> str:
+    """Return a SELECT in Trino's dialect in which each `:name` is that literal.
 
-    A text is a varchar: compare it with another type by a CAST in the SQL. Raises MartError for a name without a value,
-    a value without a place, and for `?`.
+    Raises MartError for a name without a value, a value without a place, and for `?`.
     """
     with refuse_recursion():
         tree = parse(sql)
@@ -36,11 +35,12 @@ def bind(sql: str, parameters: Mapping[str, Value]) -> str:
         if unused := sorted(parameters.keys() - named):
             raise MartError(f"no :{', :'.join(unused)} in the SQL; expected a place for each parameter")
         for place in places:
-            place.replace(_literal(parameters[place.name]))
+            place.replace(parameters[place.name].copy())
         return tree.sql("trino", comments=False)
 
 
-def _literal(value: Value) -> exp.Expr:
+def literal(value: Value) -> exp.Expr:
+    """Return a value as a literal: a text is a varchar, a number an integer or a decimal."""
     match value:
         case None:
             return exp.Null()

@@ -44,12 +44,13 @@ class ReadTable:
 class Result:
     """The rows of a query.
 
-    - rows: as Arrow; times are UTC
+    - rows, row_count: as Arrow, with times in UTC; how many there are
     - types: Trino's type of each column
     - tables: what was read
     """
 
     rows: pa.Table
+    row_count: int
     types: Mapping[str, str]
     tables: tuple[ReadTable, ...]
 
@@ -91,7 +92,7 @@ class Reader:
             execution.check()
             rows = self._fetch(connection.execute(written).to_arrow_reader(_BATCH_ROWS), execution)
         types = {name: kind.sql("trino").lower() for name, kind in query.columns.items()}
-        return Result(rows, types, tuple(read))
+        return Result(rows, rows.num_rows, types, tuple(read))
 
     def _show(
         self, session: Embedded, schema: str, name: str, tag: TaggedTable | None, may_read: Callable[[str, str], bool]

@@ -16,6 +16,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.serving.keys import KeyRing
 from medallion_assets.serving.limits import Limits
 from medallion_assets.serving.reader import Reader
+from medallion_assets.serving.saved_query import load_saved_queries
 from medallion_assets.serving.status_reader import StatusReader
 from medallion_assets.serving.tables import Tables
 from medallion_assets.settings import Settings
@@ -33,6 +34,7 @@ class Service:
         self.keys = keys
         self.domain = load_domain(settings.domain)
         self.marts = load_marts(self.domain)
+        self.queries = load_saved_queries(self.domain, self.marts)
         self._opened = ExitStack()
         self.lake = self._opened.enter_context(Lake.open(settings.lake()))
         self.reader = Reader(self.lake, limits)

@@ -5,6 +5,7 @@ Belongs here: reading it once for many requests. Does not belong here: what the 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,14 @@ from typing import Final
 
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.errors import MedallionError
 from medallion_assets.gold.spec import Mart
 from medallion_assets.health.status import MartStatus, Status, TableStatus, read_status
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.ledger.status import read_completeness
 from medallion_assets.ops.tables import RECONCILIATIONS
+
+log = logging.getLogger(__name__)
 
 SECONDS: Final = 5.0
 """How long a status is kept. Reading it takes 0.1 to 0.3 s of a core and a listing of Bronze for each table."""
@@ -63,6 +67,25 @@ class StatusReader:
             if self._kept is None or time.monotonic() - self._kept_since > SECONDS:
                 self._kept, self._kept_since = self._read(), time.monotonic()
             return self._kept
+
+    def latest(self) -> Snapshot:
+        """Return the status as it was read last, and let it be read again in the background if that is long ago.
+
+        An old status says less than is true: a table only becomes more complete. Raises what `read` raises if none was
+        read yet.
+        """
+        kept = self._kept
+        if kept is None:
+            return self.read()
+        if time.monotonic() - self._kept_since > SECONDS and not self._lock.locked():
+            threading.Thread(target=self._refresh, name="status").start()
+        return kept
+
+    def _refresh(self) -> None:
+        try:
+            self.read()
+        except MedallionError as failed:
+            log.warning("the status was not read: %s: %s", type(failed).__name__, failed)
 
     def _read(self) -> Snapshot:
         now = datetime.now(UTC)

@@ -282,7 +282,7 @@ def test_a_file_that_would_be_left_out_for_its_ending_is_refused(tmp_path: Path,
     assert f"fleet/{renamed}: not read" in found.stderr and f"name it {Path(file).name}" in found.stderr
 
 
-@pytest.mark.parametrize("kind", ["contract", "mart", "workload", "dashboard"])
+@pytest.mark.parametrize("kind", ["contract", "mart", "workload", "dashboard", "query"])
 def test_the_committed_schemas_are_those_of_the_models(kind: str, tmp_path: Path) -> None:
     import medallion_assets.contracts
 
