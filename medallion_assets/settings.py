@@ -42,7 +42,7 @@ _ATHENA_CATALOG: Final = re.compile(r"[A-Za-z0-9_@-]{1,256}")
 _ATHENA_OUTPUT: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.()=-]+)*/?")
 
 # An error does not repeat these values: somebody may have put a password into the address.
-_MAY_HOLD_SECRETS: Final = frozenset({"trino_url", "trino_password"})
+_MAY_HOLD_SECRETS: Final = frozenset({"trino_url", "trino_password", "live"})
 
 # What each engine cannot do without, in the order in which a reader sets it.
 _NEEDED: Final = {
@@ -68,6 +68,7 @@ VARIABLES: Final = {
     "exports": "MEDALLION_EXPORTS",
     "site": "MEDALLION_SITE",
     "dagster_url": "MEDALLION_DAGSTER_URL",
+    "live": "MEDALLION_LIVE",
     "database_prefix": "MEDALLION_DATABASE_PREFIX",
     "freshness": "MEDALLION_FRESHNESS",
     "duckdb_memory_mb": "MEDALLION_DUCKDB_MEMORY_MB",
@@ -129,6 +130,8 @@ class DomainSettings(BaseModel):
     )
     dagster_url: str | None = Field(
         default=None, description="Dagster's address for people: https://host. Pages link to its assets."
+    live: str | None = Field(
+        default=None, description="The store of the live counters: redis://host:port, rediss://… or dynamodb:<table>."
     )
     database_prefix: str = Field(
         default="",

@@ -48,6 +48,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
     exports: Any = Field(description=DomainSettings.model_fields["exports"].description)
     site: Any = Field(description=DomainSettings.model_fields["site"].description)
     dagster_url: Any = Field(description=DomainSettings.model_fields["dagster_url"].description)
+    live: Any = Field(description=DomainSettings.model_fields["live"].description)
     database_prefix: Any = Field(description=DomainSettings.model_fields["database_prefix"].description)
     freshness: Any = Field(description=DomainSettings.model_fields["freshness"].description)
     duckdb_memory_mb: Any = Field(description=DomainSettings.model_fields["duckdb_memory_mb"].description)
@@ -86,6 +87,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
         exports: Text = dg.EnvVar(VARIABLES["exports"]),
         site: Text = dg.EnvVar(VARIABLES["site"]),
         dagster_url: Text = dg.EnvVar(VARIABLES["dagster_url"]),
+        live: Text = dg.EnvVar(VARIABLES["live"]),
         database_prefix: Text = dg.EnvVar(VARIABLES["database_prefix"]),
         freshness: Text = dg.EnvVar(VARIABLES["freshness"]),
         duckdb_memory_mb: int | Text = dg.EnvVar(VARIABLES["duckdb_memory_mb"]),
@@ -115,6 +117,7 @@ class MedallionResource(dg.ConfigurableResource[Any]):
             exports=exports,
             site=site,
             dagster_url=dagster_url,
+            live=live,
             database_prefix=database_prefix,
             freshness=freshness,
             duckdb_memory_mb=duckdb_memory_mb,

@@ -26,7 +26,7 @@ from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets.settings import READ_ONLY_SOURCE, VARIABLES
 
 _PREFIXES: Final = ("MEDALLION_", "DAGSTER_")
-_KEPT: Final = ("read_capacity", "source_tables", "exports", "freshness", "duckdb_memory_mb", "spill_folder")
+_KEPT: Final = ("read_capacity", "source_tables", "exports", "freshness", "duckdb_memory_mb", "spill_folder", "live")
 """The settings of the user's environment that are not about where the lake is."""
 
 

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from medallion_assets.contracts.loader import Domain
 from medallion_assets.errors import ExtraMissing
+from medallion_assets.live.counter_file import load_counters
 from medallion_assets.local.dagster_jobs import LOCATION
 from medallion_assets.local.processes import Child, free_port, port_is_open
 from medallion_assets.settings import Settings
@@ -88,8 +90,10 @@ def start_pipeline(domain: Domain, folder: Path, owned: Owned, *, dagster_port: 
     """
     settings = Settings.load()
     poller = _start_poller(domain, settings, folder, owned)
+    consumer = _start_counting(domain, settings, folder, owned)
     url = _start_dagster(folder, owned, dagster_port)
-    poller.wait_until(lambda: "ready:" in poller.output(), seconds=_START_SECONDS)
+    for child in filter(None, (poller, consumer)):
+        child.wait_until(partial(_is_ready, child), seconds=_START_SECONDS)
     return Pipeline(domain, settings, folder, url, owned.children)
 
 
@@ -100,6 +104,19 @@ def _start_poller(domain: Domain, settings: Settings, folder: Path, owned: Owned
     tables = [table if table == source else f"{table}={source}" for table, source in sources]
     command = [sys.executable, "-m", "medallion_assets.capture.poller", *places, *tables]
     return owned.start("the stream poller", command, log=folder / "poller.log")
+
+
+def _start_counting(domain: Domain, settings: Settings, folder: Path, owned: Owned) -> Child | None:
+    """Start the consumer of the live counters; None if there are none, or no store for them."""
+    if settings.live is None or not load_counters(domain):
+        return None
+    places = ["--domain", str(domain.folder), "--store", settings.live, "--checkpoint", str(folder / "live.sqlite")]
+    command = [sys.executable, "-m", "medallion_assets.live.consume", *places]
+    return owned.start("the consumer of the live counters", command, log=folder / "live.log")
+
+
+def _is_ready(child: Child) -> bool:
+    return "ready:" in child.output()
 
 
 def _start_dagster(folder: Path, owned: Owned, web_port: int) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.gold.spec import load_marts
+from medallion_assets.live.counter_file import load_counters
+from medallion_assets.live.dynamodb_store import table_settings
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.pipeline import Owned, Pipeline, environment, interruptible, require_dagster, start_pipeline
 from medallion_assets.local.processes import choose_port
@@ -24,6 +26,7 @@ from medallion_assets.local.tables import create_tables
 from medallion_assets.local.workload import load_workload, oldest_day
 
 _BUCKET = "medallion"
+_COUNTERS = "MedallionCounters"
 OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
 """What the names of the stack's environment variables begin with."""
 
@@ -107,6 +110,7 @@ def _start(
         "MEDALLION_CATALOG": "glue",
         "MEDALLION_EXPORTS": f"s3://{_BUCKET}/exports",
         "MEDALLION_CHECKPOINT": str(folder / "poller.sqlite"),
+        **({"MEDALLION_LIVE": f"dynamodb:{_COUNTERS}"} if load_counters(domain) else {}),
         "DAGSTER_HOME": str(folder / "dagster"),
         **({} if since is None else {"MEDALLION_SINCE": since.isoformat()}),
     }
@@ -117,8 +121,11 @@ def _start(
 
 
 def _create_resources(domain: Domain) -> None:
-    """Create the tables and the bucket."""
+    """Create the tables, that of the live counters, and the bucket."""
     import boto3
 
-    create_tables(boto3.client("dynamodb"), domain)
+    dynamodb = boto3.client("dynamodb")
+    create_tables(dynamodb, domain)
+    if load_counters(domain):
+        dynamodb.create_table(**table_settings(_COUNTERS))
     boto3.client("s3").create_bucket(Bucket=_BUCKET)

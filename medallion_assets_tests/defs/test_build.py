@@ -244,6 +244,7 @@ def test_the_page_shows_which_variables_the_resource_reads(nowhere: dg.Definitio
         "MEDALLION_EXPORTS",
         "MEDALLION_SITE",
         "MEDALLION_DAGSTER_URL",
+        "MEDALLION_LIVE",
         "MEDALLION_DATABASE_PREFIX",
         "MEDALLION_FRESHNESS",
         "MEDALLION_DUCKDB_MEMORY_MB",

@@ -19,6 +19,7 @@ from medallion_assets.capture.store import open_store
 from medallion_assets.errors import LocalStackError
 from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
+from medallion_assets.live.store import open_store as open_live
 from medallion_assets.local.demo import Demo
 from medallion_assets.local.latency import measure
 from medallion_assets.local.stack import run_stack
@@ -62,6 +63,10 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
         assert last.caught_up and sum(last.captured.values()) > 162
         assert found.agrees, [(one.name, one.differences) for one in (*found.tables, *found.marts)]
         assert [one.lake > 0 for one in (*found.tables, *found.marts)] == [True, True, True]
+        assert stack.settings.live is not None
+        with open_live(stack.settings.live) as counters:
+            (trips,) = counters.totals("trips_counted").values()
+        assert trips["count"] == next(one.lake for one in found.tables if one.name.endswith("trips"))
         assert latency.waiting == 0 and latency.changes > 50
         assert latency.p50 and latency.p95 and latency.longest and latency.p50 <= latency.p95 <= latency.longest
         with urlopen(f"{stack.dagster_url}/server_info", timeout=30) as answer:
