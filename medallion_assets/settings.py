@@ -130,6 +130,7 @@ class DomainSettings(BaseModel):
     )
     dagster_url: str | None = Field(
         default=None, description="Dagster's address for people: https://host. Pages link to its assets."
+    )
     live: str | None = Field(
         default=None, description="The store of the live counters: redis://host:port, rediss://… or dynamodb:<table>."
     )
