@@ -48,7 +48,8 @@ def test_the_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
         "Apache-2.0",
         ">=3.11",
     )
-    assert said.get_all("Provides-Extra") == ["local", "aws", "serve", "trino", "telemetry", "ingest", "live", "simulation"]
+    extras = ["local", "aws", "serve", "trino", "telemetry", "ingest", "live", "simulation"]
+    assert said.get_all("Provides-Extra") == extras
     assert [entry for entry in wheel.namelist() if entry.endswith("licenses/LICENSE")]
     (points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "medallion = medallion_assets.cli.main:main" in wheel.read(points).decode()
