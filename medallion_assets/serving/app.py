@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, Route
 from medallion_assets.errors import MedallionError
 from medallion_assets.serving.caller import ANYONE, Caller, identify
 from medallion_assets.serving.operation import Operation, Parameter, openapi
+from medallion_assets.serving.page import page_routes
 from medallion_assets.serving.queries import Queries, QueryList, describe
 from medallion_assets.serving.refusal import Refusal, refusal_of
 from medallion_assets.serving.runner import Runner
@@ -61,7 +62,7 @@ def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRou
         return JSONResponse(document)
 
     routes: list[BaseRoute] = [Route(one.path, _endpoint(one, service), methods=[one.method]) for one in operations]
-    routes += [Route("/v1/openapi.json", describe), *more]
+    routes += [Route("/v1/openapi.json", describe), *page_routes(service), *more]
     return Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],

@@ -32,14 +32,23 @@ class Written:
 
 
 def pointer(
-    document: Document, states: Mapping[str, Mapping[str, Any]], *, now: datetime, poll_seconds: float
+    document: Document,
+    states: Mapping[str, Mapping[str, Any]],
+    *,
+    now: datetime,
+    poll_seconds: float,
+    events: str | None = None,
 ) -> SiteFile:
-    """Return the pointer to a document, with the states of the marts (panels.state)."""
+    """Return the pointer to a document, with the states of the marts (panels.state).
+
+    `events` is where a server says that the pointer has changed; None: a reader only asks again.
+    """
     content = {
         "format": FORMAT,
         "written_at": now.isoformat(),
         "panels": f"{document.version}.json",
         "poll_seconds": poll_seconds,
+        "events": events,
         "marts": states,
     }
     return site_file(POINTER, json.dumps(content, ensure_ascii=False).encode(), changes=True)

@@ -67,15 +67,15 @@ def shop_settings(folder: Path) -> Settings:
     )
 
 
-@pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The shop with two customers, a product and forty orders, its marts, and a server."""
-    settings = shop_settings(tmp_path_factory.mktemp("served"))
+@contextmanager
+def serve_shop(folder: Path, *, orders: int) -> Iterator[Served]:
+    """Serve a shop with two customers, a product and orders, and its marts."""
+    settings = shop_settings(folder)
     with Lake.open(settings.lake()) as lake:
         shop = Shop(lake)
         shop.write("customers", customer(1), customer(2))
         shop.write("products", product(1))
-        shop.write("orders", *(order(number) for number in range(1, 41)))
+        shop.write("orders", *(order(number) for number in range(1, orders + 1)))
         for mart in MARTS:
             shop.refresh(mart)
         with (
@@ -84,3 +84,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             httpx.Client(base_url=url) as client,
         ):
             yield Served(shop, service, client)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The shop with forty orders; tests only read it."""
+    with serve_shop(tmp_path_factory.mktemp("served"), orders=40) as serving:
+        yield serving

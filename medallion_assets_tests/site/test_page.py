@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from medallion_assets.capture.file_store import FileStore
 from medallion_assets.health.blocks import Block
@@ -26,25 +25,17 @@ from medallion_assets.panels.document import Document, read_document
 from medallion_assets.panels.state import mart_states
 from medallion_assets.site.place import FolderPlace
 from medallion_assets.site.write import write_site
+from medallion_assets_tests.fixtures.browser import browser
 from medallion_assets_tests.gold.shop import DOMAIN, MARTS
 from medallion_assets_tests.grafana import shop
 from medallion_assets_tests.site.web_server import WebServer
 
 pytestmark = pytest.mark.slow
 
+__all__ = ["browser"]
+
 POLL_SECONDS = 0.1
 DASHBOARDS = {**all_dashboards(DOMAIN, MARTS), "mart-products": default_dashboard(MARTS["product_performance"])}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium of this machine."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    assert chromium is not None, "The page's tests need Chromium, and found neither chromium nor google-chrome."
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -69,22 +69,62 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 
 // ---- reading
 
+// A server may ask for a key. It is kept until the browser's tab is closed, and goes to this server only.
+function withKey(headers = {}) {
+  const key = sessionStorage.getItem("key");
+  return key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+}
+
+function askForKey(failed) {
+  if ($("key")) return;
+  $("freshness").textContent = "A key is needed";
+  const input = make("input", { id: "key", type: "password", autocomplete: "off", required: "", placeholder: "mk_…" });
+  const form = make(
+    "form",
+    { class: "note", onsubmit: (event) => (event.preventDefault(), sessionStorage.setItem("key", input.value.trim()), form.remove(), look()) },
+    make("label", { for: "key" }, failed ? "This key does not work. " : "This server asks for a key: "),
+    input,
+    make("button", { type: "submit" }, "Show the numbers"),
+  );
+  $("numbers").before(form);
+  input.focus();
+}
+
+async function listen() {
+  while (state.pointer?.events) {
+    try {
+      const answer = await fetch(state.pointer.events, { headers: withKey(), cache: "no-store" });
+      if (!answer.ok) throw new Error(`${state.pointer.events} answered ${answer.status}`);
+      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let part = await reader.read(); !part.done; part = await reader.read()) if (part.value.includes("data:")) await look();
+    } catch (failure) {
+      console.warn(failure.message);
+    }
+    await new Promise((done) => setTimeout(done, 2000));
+  }
+  state.listening = false;
+}
+
 async function look() {
   try {
-    const headers = state.etag ? { "If-None-Match": state.etag } : {};
-    const answer = await fetch(POINTER, { headers, cache: "no-store" });
+    const answer = await fetch(POINTER, { headers: withKey(state.etag ? { "If-None-Match": state.etag } : {}), cache: "no-store" });
+    if (answer.status === 401) return askForKey(sessionStorage.getItem("key") !== null);
     if (answer.status !== 304) {
       if (!answer.ok) throw new Error(`${POINTER} answered ${answer.status}`);
       const pointer = await answer.json();
       if (pointer.format !== FORMAT) throw new Error(`${POINTER} has format ${pointer.format}; reload the page`);
       if (pointer.panels !== state.version) {
-        const panels = await fetch(`data/${pointer.panels}`);
+        const panels = await fetch(`data/${pointer.panels}`, { headers: withKey() });
         if (!panels.ok) throw new Error(`${pointer.panels} answered ${panels.status}`);
         state.document = await panels.json();
         state.version = pointer.panels;
         state.moved = true;
       }
       state.pointer = pointer;
+      if (pointer.events && !state.listening) {
+        state.listening = true;
+        listen();
+      }
       state.etag = answer.headers.get("ETag");
     }
     state.failures = 0;
