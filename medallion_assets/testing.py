@@ -68,14 +68,18 @@ class Pipeline:
         """Delete the item with this key from a table (its DynamoDB name). Raises botocore's errors."""
         self._cloud.dynamodb.delete_item(TableName=table, Key=_typed(key))
 
+    def capture(self) -> None:
+        """Capture what was written since the last time; nothing is merged."""
+        for mapping in self._mappings:
+            mapping.drain()
+
     def run(self) -> None:
         """Capture, merge, audit and publish what was written since the last run, up to every mart.
 
         Raises AuditFailed if a check blocks a publication; the message has each failed check with its numbers.
         """
         self._runs += 1
-        for mapping in self._mappings:
-            mapping.drain()
+        self.capture()
         today, run_id = self.now.date(), f"test-{self._runs}"
         for contract in self.domain.tables:
             batches = merge_pending(

@@ -37,6 +37,7 @@ class SourceTable:
     - snapshot_id: the Iceberg snapshot, as text, because it has more digits than a JavaScript number
     - published_at: when its rows changed last
     - complete_to: every change up to then is in it
+    - captured_to: it was read with what is not merged yet; every change that was captured up to then is in it
     - blocked_by: the check that blocks a newer version
     """
 
@@ -44,6 +45,7 @@ class SourceTable:
     snapshot_id: str | None
     published_at: datetime | None
     complete_to: datetime | None
+    captured_to: datetime | None
     blocked_by: str | None
 
 
@@ -71,6 +73,7 @@ class Answer:
                     snapshot_id=None if read.snapshot_id is None else str(read.snapshot_id),
                     published_at=status.published_at if status else None,
                     complete_to=status.complete_to if status else None,
+                    captured_to=read.captured_to,
                     blocked_by=str(status.blocked_by) if status and status.blocked_by else None,
                 )
             )
@@ -81,23 +84,25 @@ class Answer:
         return replace(self, result=replace(self.result, rows=self.result.rows.schema.empty_table()))
 
     @property
+    def freshness(self) -> Literal["published", "fresh"]:
+        """`fresh` if changes that are not merged yet were read, which were not audited."""
+        return "fresh" if any(table.captured_to for table in self.tables) else "published"
+
+    @property
     def complete_to(self) -> datetime | None:
         """Every change up to then is in the rows; None if that is not known of each table."""
-        times = [table.complete_to for table in self.tables]
-        known = [time for time in times if time is not None]
-        return min(known) if known and len(known) == len(times) else None
+        return _earliest([table.complete_to for table in self.tables])
 
     @property
     def age_seconds(self) -> float | None:
-        """How long before the answer the rows were complete."""
-        if self.complete_to is None:
-            return None
-        return max(0.0, round((self.answered_at - self.complete_to).total_seconds(), 3))
+        """How long before the answer the rows were complete, by what was captured for tables that were read fresh."""
+        up_to = _earliest([table.captured_to or table.complete_to for table in self.tables])
+        return None if up_to is None else max(0.0, round((self.answered_at - up_to).total_seconds(), 3))
 
     def headers(self) -> dict[str, str]:
         """Return the age as headers, for formats that have no place for it."""
         return {
-            "Medallion-Freshness": "published",
+            "Medallion-Freshness": self.freshness,
             "Medallion-Complete-To": self.complete_to.isoformat() if self.complete_to else "unknown",
             "Medallion-Age-Seconds": "unknown" if self.age_seconds is None else str(self.age_seconds),
             "Medallion-Tables": ", ".join(f"{table.name}@{table.snapshot_id or 'none'}" for table in self.tables),
@@ -129,6 +134,11 @@ class Answer:
         return written.getvalue().encode()
 
 
+def _earliest(times: Sequence[datetime | None]) -> datetime | None:
+    known = [time for time in times if time is not None]
+    return min(known) if known and len(known) == len(times) else None
+
+
 def with_age(answer: Answer, rows: bytes) -> bytes:
     """Return the JSON of an answer whose rows are written already (`rows_json`)."""
     return orjson.dumps(
@@ -136,8 +146,8 @@ def with_age(answer: Answer, rows: bytes) -> bytes:
             "columns": [{"name": name, "type": kind} for name, kind in answer.result.types.items()],
             "rows": orjson.Fragment(rows),
             "row_count": answer.result.row_count,
-            "freshness": "published",
-            "audited": True,
+            "freshness": answer.freshness,
+            "audited": answer.freshness == "published",
             "answered_at": answer.answered_at,
             "complete_to": answer.complete_to,
             "age_seconds": answer.age_seconds,

@@ -32,6 +32,7 @@ _STATUS: Final[Mapping[type[errors.MedallionError], tuple[int, str]]] = {
     errors.TableMissing: (404, "no_such_table"),
     errors.QueryFailed: (422, "query_failed"),
     errors.LakeUnavailable: (503, "lake_unavailable"),
+    errors.NotCaughtUp: (503, "lagging"),
 }
 
 

@@ -49,6 +49,7 @@ class Runner:
         shown: str,
         caller: str,
         may_read: Callable[[str, str], bool],
+        fresh: bool = False,
         then: Callable[[Answer], T],
         request: Request | None,
     ) -> tuple[Answer, T]:
@@ -61,7 +62,7 @@ class Runner:
 
         def work() -> tuple[Answer, T]:
             result = self._service.reader.run(
-                sql(), today=datetime.now(UTC).date(), execution=execution, may_read=may_read
+                sql(), today=datetime.now(UTC).date(), execution=execution, may_read=may_read, fresh=fresh
             )
             answer = Answer.of(result, self._service.status.read(), answered_at=datetime.now(UTC))
             return answer, then(answer)

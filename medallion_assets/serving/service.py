@@ -20,6 +20,7 @@ from medallion_assets.serving.saved_query import load_saved_queries
 from medallion_assets.serving.status_reader import StatusReader
 from medallion_assets.serving.tables import Tables
 from medallion_assets.settings import Settings
+from medallion_assets.silver.tail import Tail
 
 
 class Service:
@@ -37,9 +38,11 @@ class Service:
         self.queries = load_saved_queries(self.domain, self.marts)
         self._opened = ExitStack()
         self.lake = self._opened.enter_context(Lake.open(settings.lake()))
-        self.reader = Reader(self.lake, limits)
+        store = open_store(settings.bronze)
+        tails = {one.lake_name: Tail(self.lake, store, one, self.domain) for one in self.domain.tables}
+        self.reader = Reader(self.lake, limits, tails)
         self._opened.callback(self.reader.close)
-        self.status = StatusReader(self.lake, open_store(settings.bronze), self.domain, self.marts)
+        self.status = StatusReader(self.lake, store, self.domain, self.marts)
         self.tables = Tables(self.lake, self.domain, self.marts)
 
     def __enter__(self) -> Self:

@@ -29,7 +29,10 @@ class SqlRequest(BaseModel):
     parameters: dict[str, str | int | Decimal | bool | None] = Field(
         default={}, description="Values by name. They are never read as SQL."
     )
-    freshness: Literal["published"] = Field(default="published", description="published: what was audited.")
+    freshness: Literal["published", "fresh"] = Field(
+        default="published",
+        description="published: what was audited. fresh: Silver tables with the changes that are not merged yet.",
+    )
     format: Format = Field(default="json", description="json, csv, or arrow: the stream format of Apache Arrow.")
 
 
@@ -40,6 +43,7 @@ class AnsweredTable(BaseModel):
     snapshot_id: str | None
     published_at: datetime | None
     complete_to: datetime | None
+    captured_to: datetime | None = Field(description="With fresh: every change captured up to then is in it.")
     blocked_by: str | None
 
 
@@ -56,7 +60,7 @@ class SqlAnswer(BaseModel):
     columns: list[AnsweredColumn]
     rows: list[list[Any]] = Field(description="Decimals are text with all digits, times ISO 8601 in UTC, binary hex.")
     row_count: int
-    freshness: Literal["published"]
+    freshness: Literal["published", "fresh"]
     audited: bool
     answered_at: datetime
     complete_to: datetime | None = Field(description="Every change up to then is in the rows; null if not known.")
@@ -79,6 +83,7 @@ class SqlEndpoint:
             shown=asked.sql,
             caller=caller.name,
             may_read=caller.may_read,
+            fresh=asked.freshness == "fresh",
             then=lambda answer: answer.body(asked.format),
             request=request,
         )
