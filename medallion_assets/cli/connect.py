@@ -72,8 +72,13 @@ def connect(
         raise typer.Exit(ExitCode.FOUND)
     if check:
         return
-    typer.echo("Starting the stream poller and Dagster ...")
-    with run_connected(loaded, state=STATE, region=caller.region, dagster_port=dagster_port) as pipeline:
+    with run_connected(
+        loaded,
+        state=STATE,
+        region=caller.region,
+        dagster_port=dagster_port,
+        starting=lambda: typer.echo("Starting the stream poller and Dagster ..."),
+    ) as pipeline:
         typer.echo(f"Dagster: {pipeline.dagster_url}  The lake: {pipeline.folder}  Ctrl-C stops everything.")
         typer.echo(first_load(loaded, checks))
         try:

@@ -49,6 +49,7 @@ def demo(
     import time
 
     from medallion_assets.cli.screen import show_progress
+    from medallion_assets.cli.up import say_starting
     from medallion_assets.contracts.loader import default_domain
     from medallion_assets.errors import AuditFailed, NotCaughtUp
     from medallion_assets.lake.catalog import Lake
@@ -58,8 +59,8 @@ def demo(
 
     stays = not once and stdout_is_a_terminal()
     began = time.monotonic()
-    typer.echo("Starting a local AWS, the stream poller and Dagster ...")
-    with run_stack(domain or default_domain(), state=STATE) as stack, Lake.open(stack.settings.lake()) as lake:
+    chosen = domain or default_domain()
+    with run_stack(chosen, state=STATE, starting=say_starting) as stack, Lake.open(stack.settings.lake()) as lake:
         typer.echo(f"Up after {time.monotonic() - began:.1f} s. Dagster: {stack.dagster_url}")
         acts = Demo(stack, lake, seed=seed)
         typer.echo(f"Initial load: {acts.load():,} rows.")

@@ -41,14 +41,19 @@ def up(
     from medallion_assets.contracts.loader import default_domain
     from medallion_assets.local.stack import Ports, run_stack
 
-    typer.echo("Starting a local AWS, the stream poller and Dagster ...")
     ports = Ports(aws=aws_port, dagster=dagster_port)
-    with run_stack(domain or default_domain(), state=STATE, ports=ports, traffic=False) as stack:
+    chosen = domain or default_domain()
+    with run_stack(chosen, state=STATE, ports=ports, traffic=False, starting=say_starting) as stack:
         typer.echo(_how_to_reach(stack))
         try:
             stack.watch()
         except KeyboardInterrupt:
             typer.echo("\nStopping ...")
+
+
+def say_starting() -> None:
+    """Say what starts."""
+    typer.echo("Starting a local AWS, the stream poller and Dagster ...")
 
 
 def _how_to_reach(stack: Stack) -> str:

@@ -23,6 +23,7 @@ from medallion_assets.defs.unchanged import MAX_DAYS, is_unchanged_report
 from medallion_assets.errors import LakeDamaged, LakeUnavailable
 from medallion_assets.gold.spec import Mart
 from medallion_assets.scheduling.arrivals import open_arrivals
+from medallion_assets.scheduling.declared import otherwise_declared
 from medallion_assets.scheduling.pace import ASK_AGAIN, GATHERED, next_look
 from medallion_assets.scheduling.pending import PublishedTable, list_pending, read_published
 from medallion_assets.scheduling.planner import (
@@ -60,12 +61,15 @@ def arrivals_sensor(
     """
     graph = Graph.of(domain, marts)
     unpartitioned = {f"gold/{mart.name}" for mart in marts if not mart.is_daily}
-    nodes = [*graph.upstream, *(f"bronze/{contract.lake_name}" for contract in domain.tables)]
     # A job of its own, so that its runs are one process each, whatever the code location's executor is: a run is short,
     # and a process per step costs 3 to 4 s of a core.
     job = dg.define_asset_job(
         names.definition("refresh"),
-        selection=dg.AssetSelection.assets(*map(names.node_key, nodes), *site_keys(domain, marts, names))
+        selection=dg.AssetSelection.assets(
+            *map(names.node_key, graph.upstream),
+            *(names.node_key(f"bronze/{contract.lake_name}") for contract in domain.tables),
+            *site_keys(domain, marts, names),
+        )
         - dg.AssetSelection.checks(*own_checks),
         executor_def=side_by_side_executor,
         description="What the sensor on Bronze starts: the tables with new objects, and the marts over them.",
@@ -91,10 +95,11 @@ def arrivals_sensor(
 
     # A code location evaluates its sensors in one process, so this lasts from tick to tick. Losing it costs a question.
     known: dict[DomainSettings, _Known] = {}
+    compared = set[DomainSettings]()
 
     def look(context: dg.SensorEvaluationContext, before: Cursor, *, at_once: bool = False) -> dg.SensorResult:
-        cursor = before
         pipeline = resource_of(context, names)
+        cursor = before = _with_declared(before, domain, marts, pipeline, compared=compared)
         until = time.monotonic() + WATCH_SECONDS
         run = _run(context.instance, names, cursor)
         while run is not None and not run.is_finished:
@@ -155,6 +160,23 @@ def arrivals_sensor(
         )
 
     return bronze_arrivals
+
+
+def _with_declared(
+    cursor: Cursor,
+    domain: Domain,
+    marts: Sequence[Mart],
+    pipeline: MedallionResource,
+    *,
+    compared: set[DomainSettings],
+) -> Cursor:
+    """Return the cursor with what is declared otherwise than the lake has it, unless that was `compared` before."""
+    if (settings := pipeline.settings()) in compared:
+        return cursor
+    with pipeline.lake() as lake:
+        otherwise = otherwise_declared(lake, domain, marts)
+    compared.add(settings)
+    return cursor.model_copy(update={"stale": cursor.stale | otherwise})
 
 
 def _named_by_queue(settings: DomainSettings, *, wait_seconds: float) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ processes (`pipeline`). Nothing here writes to DynamoDB.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -31,11 +31,19 @@ _KEPT: Final = ("read_capacity", "source_tables", "exports", "freshness", "duckd
 
 
 @contextmanager
-def run_connected(domain: Domain, *, state: Path, region: str, dagster_port: int | None) -> Iterator[Pipeline]:
+def run_connected(
+    domain: Domain,
+    *,
+    state: Path,
+    region: str,
+    dagster_port: int | None,
+    starting: Callable[[], object] = lambda: None,
+) -> Iterator[Pipeline]:
     """Run the poller and Dagster over the tables of this process's AWS credentials while inside.
 
     Bronze, the lake and what was captured stay below `state`, and the next start goes on with them. Dagster listens on
-    127.0.0.1. Raises LocalStackError if a stack already runs on `state`, the port is taken or something does not start,
+    127.0.0.1. `starting` is called once nothing refuses any more. Raises LocalStackError if a stack already runs on
+    `state`, the port is taken or something does not start,
     ExtraMissing and SettingsError.
     """
     require_dagster()
@@ -44,6 +52,7 @@ def run_connected(domain: Domain, *, state: Path, region: str, dagster_port: int
     with only_stack(state), interruptible() as ignore_signals, Owned() as owned:
         try:
             port = choose_port(dagster_port)
+            starting()
             for log in folder.glob("*.log"):  # else what a former run has written would say that this one is ready
                 log.unlink()
             owned.enter_context(environment(_settings(domain, folder, region), owned_prefixes=_PREFIXES))

@@ -62,14 +62,16 @@ def run_stack(
     ports: Ports = FREE_PORTS,
     traffic: bool = True,
     through: Callable[[str], AbstractContextManager[str]] = directly,
+    starting: Callable[[], object] = lambda: None,
 ) -> Iterator[Stack]:
     """Run the whole stack while inside, for a shipped domain's name or a folder; everything starts empty.
 
     All files are below `state`, and the next start removes them. Everything listens on 127.0.0.1. With `traffic` the
     domain needs a workload, and its partitions begin with the oldest day of it; without, with the domain's `since`.
     `through` gets the URL of the local AWS and gives the one that the stack uses, for a test that puts something
-    between them. Raises LocalStackError if a stack already runs on `state`, a port is taken or something does not
-    start, ExtraMissing, and ContractError or MartError for a mistake in the domain.
+    between them. `starting` is called once nothing refuses any more. Raises LocalStackError if a stack already runs on
+    `state`, a port is taken or something does not start, ExtraMissing, and ContractError or MartError for a mistake in
+    the domain.
     """
     loaded = load_domain(domain)
     require_dagster()
@@ -79,6 +81,9 @@ def run_stack(
     state = state.resolve()
     with only_stack(state), interruptible() as ignore_signals, Owned() as owned:
         try:
+            for port in (ports.aws, ports.dagster):
+                choose_port(port)
+            starting()
             stack = _start(loaded, state / "stack", owned, ports, through, since=first_day)
             announce(state, {name: value for name, value in os.environ.items() if name.startswith(OURS)})
             yield stack

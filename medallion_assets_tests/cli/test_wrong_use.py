@@ -185,9 +185,15 @@ def test_a_missing_bucket_is_named(fleet: Fleet) -> None:
 
 def test_an_unknown_domain_lists_the_shipped_ones(named: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDALLION_DOMAIN", "ecomerce")
-    for arguments in (("contracts", "check"), ("contracts", "check", "ecomerce"), ("generate",), ("demo", "--once")):
+    for arguments in (
+        ("contracts", "check"),
+        ("contracts", "check", "ecomerce"),
+        ("generate",),
+        ("demo", "--once"),
+        ("up",),
+    ):
         found = medallion(*arguments)
-        assert found.exit_code == 2, found.output
+        assert (found.exit_code, found.stdout) == (2, ""), found.output
         assert "No domain 'ecomerce': expected the name of a shipped one (ecommerce" in found.stderr
 
 
@@ -347,7 +353,7 @@ def test_a_port_that_is_taken_is_named_before_anything_starts() -> None:
         taken.bind(("127.0.0.1", port := free_port()))
         taken.listen()
         found = medallion("up", "--dagster-port", str(port))
-    assert found.exit_code == 3
+    assert (found.exit_code, found.stdout) == (3, "")
     assert f"Port {port} on 127.0.0.1 is taken. Stop what listens there or choose another port." in found.stderr
     assert not Path(".medallion/stack").exists()
 
