@@ -44,7 +44,11 @@ def bronze_asset(contract: Contract, domain: Domain, names: Names) -> dg.AssetsD
 
     @dg.asset(
         key=names.asset_key("bronze", name),
-        deps=[names.asset_key("dynamodb", name), *([names.asset_key("raw", name)] if contract.files else [])],
+        deps=[
+            names.asset_key("dynamodb", name),
+            *([names.asset_key("raw", name)] if contract.files else []),
+            *([names.asset_key("backfill", name)] if contract.where is None else []),
+        ],
         description=f"Every captured change of {contract.table} as it happened, by UTC capture day.",
         group_name=names.group("bronze"),
         kinds={"s3", "parquet"},

@@ -16,6 +16,7 @@ import dagster as dg
 
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.defs.automation import new_day_sensor
+from medallion_assets.defs.backfill import backfill_asset, backfilled_tables
 from medallion_assets.defs.bronze import bronze_asset, source_spec
 from medallion_assets.defs.dropped import dropped_sensor, dropped_tables, raw_asset
 from medallion_assets.defs.gold import gold_asset, gold_checks
@@ -80,6 +81,7 @@ def build_defs(
             assets=[
                 *(source_spec(contract, names) for contract in loaded.tables),
                 *(raw_asset(contract, names) for contract in dropped_tables(loaded)),
+                *(backfill_asset(contract, names) for contract in backfilled_tables(loaded)),
                 *(bronze_asset(contract, loaded, names) for contract in loaded.tables),
                 *(silver_asset(contract, loaded, names) for contract in loaded.tables),
                 *(gold_asset(mart, loaded, names) for mart in marts),

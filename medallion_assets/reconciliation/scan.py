@@ -19,6 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
+from botocore.exceptions import ClientError
 
 from medallion_assets.errors import LakeUnavailable
 
@@ -31,6 +32,7 @@ Keys = Mapping[str, Mapping[str, str]]
 _MAX_KEYS_PER_CALL: Final = 100  # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html
 _FIRST_PAGE_ITEMS: Final = 100
 _OK: Final = 200
+_THROTTLED: Final = frozenset({"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"})
 _READ_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
 """Seconds to wait before each new request for keys that DynamoDB left out of an answer."""
 
@@ -181,13 +183,21 @@ class DynamoTable:
             if self._limit.units_per_second:
                 # One page uses at most this segment's share of one second.
                 more["Limit"] = items
-            answer, body = _call(
-                self._client.scan,
-                TableName=self._table,
-                ConsistentRead=True,
-                ReturnConsumedCapacity="TOTAL",
-                **more,
-            )
+            try:
+                answer, body = _call(
+                    self._client.scan,
+                    TableName=self._table,
+                    ConsistentRead=True,
+                    ReturnConsumedCapacity="TOTAL",
+                    **more,
+                )
+            except ClientError as refused:
+                if refused.response["Error"]["Code"] in _THROTTLED:
+                    raise LakeUnavailable(
+                        f"DynamoDB has no read capacity left for a scan of {self._table}. Give it more, or read more "
+                        "slowly with --read-capacity."
+                    ) from refused
+                raise
             units = answer["ConsumedCapacity"]["CapacityUnits"]
             self._limit.spend(units)
             if self._limit.units_per_second and units and answer["Count"]:
