@@ -21,6 +21,7 @@ from medallion_assets.cli import (
     inbox,
     init,
     keys,
+    live,
     quarantine,
     query,
     rebuild,
@@ -80,6 +81,7 @@ app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(live.app, name="live")
 app.add_typer(contracts.app, name="contracts")
 app.command("verify")(verify.verify)
 app.command("cost")(cost.cost)

@@ -45,9 +45,15 @@ def apply_records(
     for counter in counters:
         own = [record for record in batch if names.in_contract(table_of(record["eventSourceARN"])) == counter.table]
         read.append((counter, sorted((change_of(counter, record) for record in own), key=lambda one: one.place)))
+    return sum(apply_changes(counter, changes, store, wait) for counter, changes in read)
+
+
+def apply_changes(
+    counter: Counter, changes: Sequence[Change], store: LiveStore, wait: Callable[[float], None] = time.sleep
+) -> int:
+    """Apply changes, those of each item in their order; return how many were applied before. Raises LakeUnavailable."""
     return sum(
         _apply(counter, changes[at : at + store.changes_at_once], store, wait)
-        for counter, changes in read
         for at in range(0, len(changes), store.changes_at_once)
     )
 

@@ -51,6 +51,7 @@ class Condition:
 class Counter:
     """A counter of the items of one DynamoDB table, by the contract's name of it.
 
+    - silver: the lake name of the contract whose items it counts
     - passes: what an item must pass; fails: what it must not pass (the contract's `deleted_when`)
     - by: what the groups are made of; day: the last part of a group is the UTC day of this value
     - sums: what is summed, beside the count of the items
@@ -58,6 +59,7 @@ class Counter:
 
     name: str
     table: str
+    silver: str = ""
     by: tuple[Value, ...] = ()
     day: Value | None = None
     sums: tuple[Value, ...] = ()
@@ -89,6 +91,7 @@ class Counter:
         return cls(
             name=data["name"],
             table=data["table"],
+            silver=data["silver"],
             by=tuple(Value(**value) for value in data["by"]),
             day=Value(**data["day"]) if data["day"] else None,
             sums=tuple(Value(**value) for value in data["sums"]),

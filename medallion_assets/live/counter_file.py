@@ -128,6 +128,7 @@ def _counter(name: str, written: CounterFile, contract: Contract) -> Counter:
     return Counter(
         name=name,
         table=contract.table,
+        silver=contract.lake_name,
         by=tuple(_value(columns[column]) for column in written.by),
         day=_value(columns[written.day]) if written.day else None,
         sums=tuple(_value(columns[column]) for column in written.sum),
@@ -151,6 +152,9 @@ def _mistakes(written: CounterFile, contract: Contract) -> Iterator[Mistake]:
             f"{contract.lake_name} keeps the rows of expired items (on_expiry: keep), which the stream shows as "
             "deleted; a counter would differ from it. Count another table"
         )
+        yield Mistake(("table",), text)
+    if contract.files is not None:
+        text = f"{contract.lake_name} takes dropped files, whose rows do not come in the stream. Count another table"
         yield Mistake(("table",), text)
     for at, name in enumerate(written.by):
         yield from _of_column(contract, ("by", at), name, _PART_KINDS)

@@ -53,6 +53,7 @@ def test_a_file_becomes_a_counter_that_a_function_gets_as_text(folder: Path) -> 
         Counter(
             "totals",
             "Shop",
+            "orders",
             by=(Value("status", "status", "string"),),
             day=Value("at", "at", "timestamp"),
             sums=(Value("amount", "price", "decimal", 12, 2),),

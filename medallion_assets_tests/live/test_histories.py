@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,9 +43,7 @@ def play(
     Returns how many changes had been applied before.
     """
     counter = f"history_{next(_numbers)}"
-    counted = type(BY_STATUS)(
-        counter, "Orders", BY_STATUS.by, BY_STATUS.day, BY_STATUS.sums, BY_STATUS.passes, BY_STATUS.fails
-    )
+    counted = replace(BY_STATUS, name=counter)
     cloud = Cloud(seed, rates=Rates(before=0.1, after=0.1, delay=0.1, death=0.05, outage=0.02, odd=0.1))
     table = cloud.create_table("Orders", {"id": "S"}, shards=2, split_rate=0.3)
     dice = cloud.dice("function")
