@@ -56,6 +56,7 @@ def connect(
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.local.connected import run_connected
+    from medallion_assets.local.page import run_page
     from medallion_assets.local.pipeline import require_dagster
 
     loaded = load_domain(domain or os.environ.get("MEDALLION_DOMAIN") or ".")
@@ -72,14 +73,18 @@ def connect(
         raise typer.Exit(ExitCode.FOUND)
     if check:
         return
-    with run_connected(
-        loaded,
-        state=STATE,
-        region=caller.region,
-        dagster_port=dagster_port,
-        starting=lambda: typer.echo("Starting the stream poller and Dagster ..."),
-    ) as pipeline:
-        typer.echo(f"Dagster: {pipeline.dagster_url}  The lake: {pipeline.folder}  Ctrl-C stops everything.")
+    with (
+        run_connected(
+            loaded,
+            state=STATE,
+            region=caller.region,
+            dagster_port=dagster_port,
+            starting=lambda: typer.echo("Starting the stream poller and Dagster ..."),
+        ) as pipeline,
+        run_page(pipeline) as page,
+    ):
+        typer.echo(f"Numbers: {page}  Dagster: {pipeline.dagster_url}")
+        typer.echo(f"The lake: {pipeline.folder}  Ctrl-C stops everything.")
         typer.echo(first_load(loaded, checks))
         try:
             pipeline.watch()

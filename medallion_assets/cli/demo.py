@@ -35,7 +35,8 @@ def demo(
 ) -> None:
     """Run the system on this machine, and write traffic to it.
 
-    Starts a local AWS, the stream poller and Dagster, writes traffic, and shows how it becomes audited Gold tables.
+    Starts a local AWS, the stream poller, Dagster and the page with the numbers, writes traffic, and shows how it
+    becomes audited Gold tables.
     Everything is local, on free ports of 127.0.0.1; Ctrl-C stops it. State is kept in .medallion/. Other commands that
     run in the same folder use the demo. If a check blocks a table, the demo names both and keeps running. Exits 1 if
     that happens, or if the verification finds a difference.
@@ -55,13 +56,18 @@ def demo(
     from medallion_assets.lake.catalog import Lake
     from medallion_assets.local.dagster_jobs import start_job
     from medallion_assets.local.demo import Demo
+    from medallion_assets.local.page import run_page
     from medallion_assets.local.stack import run_stack
 
     stays = not once and stdout_is_a_terminal()
     began = time.monotonic()
     chosen = domain or default_domain()
-    with run_stack(chosen, state=STATE, starting=say_starting) as stack, Lake.open(stack.settings.lake()) as lake:
-        typer.echo(f"Up after {time.monotonic() - began:.1f} s. Dagster: {stack.dagster_url}")
+    with (
+        run_stack(chosen, state=STATE, starting=say_starting) as stack,
+        run_page(stack) as page,
+        Lake.open(stack.settings.lake()) as lake,
+    ):
+        typer.echo(f"Up after {time.monotonic() - began:.1f} s. Numbers: {page}  Dagster: {stack.dagster_url}")
         acts = Demo(stack, lake, seed=seed)
         typer.echo(f"Initial load: {acts.load():,} rows.")
         try:
@@ -79,7 +85,9 @@ def demo(
             if fine:
                 # It would run at night only; until then the page would show these assets as never materialized.
                 start_job(stack.dagster_url, "reconciliation")
-            typer.echo(f"Dagster: {stack.dagster_url}  Writing goes on slowly; Ctrl-C stops everything.")
+            typer.echo(
+                f"Numbers: {page}  Dagster: {stack.dagster_url}  Writing goes on slowly; Ctrl-C stops everything."
+            )
             try:
                 with acts.writing(rate=_SLOW_RATE):
                     stack.watch()

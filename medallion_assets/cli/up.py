@@ -39,12 +39,16 @@ def up(
       medallion up --domain ./my-domain --aws-port 8000 --dagster-port 3000
     """
     from medallion_assets.contracts.loader import default_domain
+    from medallion_assets.local.page import run_page
     from medallion_assets.local.stack import Ports, run_stack
 
     ports = Ports(aws=aws_port, dagster=dagster_port)
     chosen = domain or default_domain()
-    with run_stack(chosen, state=STATE, ports=ports, traffic=False, starting=say_starting) as stack:
-        typer.echo(_how_to_reach(stack))
+    with (
+        run_stack(chosen, state=STATE, ports=ports, traffic=False, starting=say_starting) as stack,
+        run_page(stack) as page,
+    ):
+        typer.echo(_how_to_reach(stack, page))
         try:
             stack.watch()
         except KeyboardInterrupt:
@@ -56,7 +60,7 @@ def say_starting() -> None:
     typer.echo("Starting a local AWS, the stream poller and Dagster ...")
 
 
-def _how_to_reach(stack: Stack) -> str:
+def _how_to_reach(stack: Stack, page: str) -> str:
     """Return the addresses of a stack, and a command that puts a first item into it."""
     import json
     import shlex
@@ -76,6 +80,7 @@ def _how_to_reach(stack: Stack) -> str:
         [
             f"DynamoDB: {stack.aws_url} with the tables {tables}",
             f"Dagster:  {stack.dagster_url}",
+            f"Numbers:  {page}",
             "Put an item, and see it with `medallion status` and `medallion query` in this folder:",
             f"  {shlex.join(put)}",
             f"A shell gets the same environment by: . {shlex.quote(str(STATE / 'stack.env'))}",

@@ -55,7 +55,9 @@ def run_connected(
             starting()
             for log in folder.glob("*.log"):  # else what a former run has written would say that this one is ready
                 log.unlink()
-            owned.enter_context(environment(_settings(domain, folder, region), owned_prefixes=_PREFIXES))
+            dagster = {"MEDALLION_DAGSTER_URL": f"http://127.0.0.1:{port}"}
+            chosen = _settings(domain, folder, region) | dagster
+            owned.enter_context(environment(chosen, owned_prefixes=_PREFIXES))
             (folder / "warehouse").mkdir(parents=True, exist_ok=True)
             pipeline = start_pipeline(domain, folder, owned, dagster_port=port)
             # Credentials stay where the user keeps them: other commands find them there, too.

@@ -12,10 +12,13 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from urllib.request import urlopen
 
 import boto3
 import pytest
 
+from medallion_assets.contracts.loader import load_domain
+from medallion_assets.gold.spec import load_marts
 from medallion_assets.local.processes import free_port
 from medallion_assets_tests.fixtures import FLEET
 from medallion_assets_tests.local.processes import processes_of, wait_for_none
@@ -41,6 +44,9 @@ def test_an_item_that_is_put_as_printed_arrives_and_a_signal_stops_it_cleanly(tm
             assert running.poll() is None
         assert f"DynamoDB: http://127.0.0.1:{aws_port} with the tables" in said
         assert f"Dagster:  http://127.0.0.1:{dagster_port}" in said
+        (page,) = (line.split()[1] for line in said.splitlines() if line.startswith("Numbers:"))
+        with urlopen(f"{page}/data/latest.json", timeout=30) as answer:
+            assert json.load(answer)["marts"].keys() == {mart.name for mart in load_marts(load_domain(str(FLEET)))}
         (line,) = (line for line in said.splitlines() if "put-item" in line)
         words = shlex.split(line)
         given = dict(pairwise(words))
