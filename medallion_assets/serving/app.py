@@ -31,6 +31,7 @@ from medallion_assets.serving.runner import Runner
 from medallion_assets.serving.saved_query import SavedQuery
 from medallion_assets.serving.service import Service
 from medallion_assets.serving.sql import SqlAnswer, SqlEndpoint, SqlRequest
+from medallion_assets.serving.status_lines import StatusLines, status_lines
 from medallion_assets.serving.tables import TableDescription, TableSummary
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,10 @@ def _operations(service: Service) -> list[Operation]:
         )
         return _json(found)
 
+    async def status(request: Request, caller: Caller) -> Response:
+        found = await asyncio.to_thread(service.status.read)
+        return _json(status_lines(found, caller.may_read, dagster_url=service.settings.dagster_url))
+
     runner = Runner(service)
     queries = Queries(service, runner)
     name = Parameter("name", "path", "The table with its schema: gold.daily_sales.")
@@ -107,6 +112,7 @@ def _operations(service: Service) -> list[Operation]:
             answer=Health,
             needs_key=False,
         ),
+        Operation("status", "GET", "/v1/status", "What is wrong with each table.", status, answer=StatusLines),
         Operation("listTables", "GET", "/v1/tables", "The tables and their age.", list_tables, answer=TableList),
         Operation(
             "describeTable",
