@@ -72,6 +72,7 @@ def test_a_demo_that_stays_up_compares_with_the_source_once(monkeypatch: pytest.
         yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
+    monkeypatch.setattr("medallion_assets.local.page.run_page", opened)
     monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
     monkeypatch.setattr("medallion_assets.local.demo.Demo", Acts)
     monkeypatch.setattr("medallion_assets.cli.demo.stdout_is_a_terminal", lambda: stays)
@@ -122,6 +123,7 @@ def test_it_stays_up_unless_a_process_has_ended(
         yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
+    monkeypatch.setattr("medallion_assets.local.page.run_page", opened)
     monkeypatch.setattr("medallion_assets.lake.catalog.Lake.open", opened)
     monkeypatch.setattr("medallion_assets.local.demo.Demo", Acts)
     monkeypatch.setattr("medallion_assets.cli.demo.stdout_is_a_terminal", lambda: stays)
