@@ -118,6 +118,7 @@ lock: install ## pin the requirements anew after a change in pyproject.toml
 	@$(LOCK) pyproject.toml --extra aws --extra trino --extra telemetry --group image -c requirements/runtime.txt -o requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o requirements/function.txt
 	@$(LOCK) --group pyproject.toml:function-telemetry -c requirements/dev.txt -o requirements/function-telemetry.txt
+	@$(LOCK) --group pyproject.toml:function-ingest -c requirements/dev.txt -o requirements/function-ingest.txt
 	@$(LOCK) --group pyproject.toml:infra -o requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o requirements/docs.txt
 	@$(LOCK) --group pyproject.toml:engines -o requirements/engines.txt
@@ -132,6 +133,7 @@ lock-check: install
 	@$(LOCK) pyproject.toml --extra aws --extra trino --extra telemetry --group image -c requirements/runtime.txt -o build/requirements/image.txt
 	@$(LOCK) --group pyproject.toml:function -c requirements/runtime.txt -o build/requirements/function.txt
 	@$(LOCK) --group pyproject.toml:function-telemetry -c requirements/dev.txt -o build/requirements/function-telemetry.txt
+	@$(LOCK) --group pyproject.toml:function-ingest -c requirements/dev.txt -o build/requirements/function-ingest.txt
 	@$(LOCK) --group pyproject.toml:infra -o build/requirements/infra.txt
 	@$(LOCK) --group pyproject.toml:docs -o build/requirements/docs.txt
 	@$(LOCK) --group pyproject.toml:engines -o build/requirements/engines.txt

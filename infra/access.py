@@ -6,7 +6,7 @@ grant says why, and cdk-nag is told. Does not belong here: which role gets it (s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from infra.findings import acknowledge
 from infra.settings import Environment
 from medallion_assets.contracts.dropped_files import OUTCOMES
 from medallion_assets.contracts.loader import Domain
+from medallion_assets.ingest.policy import Policy, Verb
 
 _KEYS: Final = "object keys hold times and hashes: the prefix of one table or layer is as far as they can be named"
 _TABLES: Final = (
@@ -142,6 +143,63 @@ def use_data_key(settings: Environment) -> list[Grant]:
         return []
     actions = ["kms:Decrypt", "kms:GenerateDataKey"]
     return [grant("UseDataKey", actions, [settings.kms_key_arn], conditions=_through(settings, "s3"))]
+
+
+_OF_VERB: Final[Mapping[Verb, tuple[str, ...]]] = {
+    "get": ("GetItem",),
+    "list": ("Query", "Scan"),
+    "post": ("PutItem",),
+    "put": ("GetItem", "PutItem"),
+    "patch": ("GetItem", "UpdateItem"),
+    "delete": ("GetItem", "DeleteItem"),
+}
+"""What each verb of the ingest API asks DynamoDB for."""
+
+
+def ingest_requests(settings: Environment, domain: Domain, policy: Policy) -> list[Grant]:
+    """Do with each table what the policy allows somebody to do with it."""
+    verbs: dict[str, set[Verb]] = {}
+    for one in policy.allow:
+        for name in one.tables:
+            verbs.setdefault(domain.by_name[name].table, set()).update(one.verbs)
+    return _use_tables(settings, "Requests", verbs)
+
+
+def ingest_messages(settings: Environment, domain: Domain, policy: Policy) -> list[Grant]:
+    """Write the tables that messages may write."""
+    writes: frozenset[Verb] = frozenset({"post", "put", "patch", "delete"})
+    return _use_tables(settings, "Messages", {domain.by_name[name].table: writes for name in policy.inbox})
+
+
+def remember_requests(settings: Environment, table: str) -> list[Grant]:
+    """Keep and find the answers of requests that are done once."""
+    actions = [f"dynamodb:{action}" for action in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")]
+    return [grant("RememberRequests", actions, [settings.arn("dynamodb", f"table/{table}")])]
+
+
+def take_messages(settings: Environment, queue: str) -> list[Grant]:
+    """Receive the messages of the inbound queue, as an event source mapping does."""
+    actions = [f"sqs:{action}" for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")]
+    return [grant("TakeMessages", actions, [settings.arn("sqs", queue)])]
+
+
+def refuse_messages(settings: Environment, dead_letters: str) -> list[Grant]:
+    """Put refused messages into the dead-letter queue, and alert people."""
+    return [
+        grant("RefuseMessages", ["sqs:SendMessage"], [settings.arn("sqs", dead_letters)]),
+        grant("Alert", ["sns:Publish"], [settings.arn("sns", settings.alerts_topic)]),
+    ]
+
+
+def _use_tables(settings: Environment, sid: str, verbs: Mapping[str, Set[Verb]]) -> list[Grant]:
+    return [
+        grant(
+            f"{sid}{_word(table)}",
+            sorted({f"dynamodb:{action}" for verb in used for action in _OF_VERB[verb]}),
+            [settings.table_arn(table)],
+        )
+        for table, used in sorted(verbs.items())
+    ]
 
 
 def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:

@@ -23,11 +23,12 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from infra.image import lay_out
-from infra.package import build_package
+from infra.package import build_ingest_package, build_package
 from infra.role_bounds import bound_roles
 from infra.settings import FOLDER, Environment, load_environment
 from infra.stacks.capture import CaptureStack
 from infra.stacks.dashboards import DashboardsStack
+from infra.stacks.ingest import IngestStack
 from infra.stacks.lake import LakeStack
 from infra.stacks.orchestrator import OrchestratorStack
 from medallion_assets.errors import MedallionError, SettingsError
@@ -58,7 +59,12 @@ def synthesise(settings: Environment, build: Path) -> Path:
     )
     orchestrator.add_stack_dependency(capture)  # its alarms go to capture's topic
     dashboards = DashboardsStack(app, settings, results=lake.results)
-    for stack in (lake, capture, orchestrator, dashboards):
+    stacks: list[cdk.Stack] = [lake, capture, orchestrator, dashboards]
+    if settings.ingest is not None:
+        functions = build_ingest_package(settings.capture, domain, build / "function")
+        stacks.append(IngestStack(app, settings, settings.ingest, domain, package=functions))
+        stacks[-1].add_stack_dependency(capture)  # the tables, and the topic of alerts
+    for stack in stacks:
         bound_roles(stack, settings)
     follows = {"project": settings.name, "environment": settings.environment, "owner": settings.owner}
     for name, value in (settings.tags | follows).items():

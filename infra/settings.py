@@ -302,6 +302,36 @@ class Dashboards(Strict):
         return self
 
 
+class JwtAuthorizer(Strict):
+    """Tokens of a Cognito user pool or of another OpenID Connect provider."""
+
+    kind: Literal["jwt"]
+    issuer: Url = Field(description="Of a user pool: https://cognito-idp.<region>.amazonaws.com/<pool>.")
+    audience: Annotated[tuple[str, ...], Field(min_length=1, description="Of a user pool: the ids of its clients.")]
+
+
+class LambdaAuthorizer(Strict):
+    """A function of yours that knows the caller by its request, for any other identity provider."""
+
+    kind: Literal["lambda"]
+    function_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:function:\S+$")]
+
+
+class Ingest(Strict):
+    """The API in front of the tables, and the inbound queue. Who may do what is in the domain's ingest.yaml."""
+
+    authorizer: Annotated[JwtAuthorizer | LambdaAuthorizer, Field(discriminator="kind")] = Field(
+        description="Who finds out who a caller is."
+    )
+    memory_mb: Annotated[int, Field(ge=256, le=10_240)] = 1024
+    requests_per_second: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="What the API takes in all; a burst may have twice as many."
+    )
+    senders: tuple[Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/\S+$")], ...] = Field(
+        default=(), description="Roles and users of other accounts that may send to the inbound queue."
+    )
+
+
 class Environment(Strict):
     """One environment: an account and region of its own."""
 
@@ -356,6 +386,9 @@ class Environment(Strict):
         default=None, description="What computes marts and audits whole tables; left out, DuckDB in the runs."
     )
     dashboards: Dashboards
+    ingest: Ingest | None = Field(
+        default=None, description="An API in front of the tables that checks items, and a queue; left out, none."
+    )
 
     def traces_to(self, endpoint: str | None) -> dict[str, str]:
         """The variables of OpenTelemetry for what sends its traces there; none if it sends none."""

@@ -43,9 +43,10 @@ def list_(table: _Table = None, as_json: _Json = False) -> None:
     import boto3
 
     from medallion_assets.cli.output import print_json, print_table
-    from medallion_assets.ingest.dead_letter import VARIABLE, dead_letters
+    from medallion_assets.ingest.dead_letter import dead_letters
+    from medallion_assets.ingest.deployed import DEAD_LETTERS
 
-    found = [one for one in dead_letters(boto3.client("sqs"), _url(VARIABLE)) if table in {None, one.table}]
+    found = [one for one in dead_letters(boto3.client("sqs"), _url(DEAD_LETTERS)) if table in {None, one.table}]
     found.sort(key=lambda one: one.sent_at)
     if as_json:
         names = ("id", "table", "code", "text", "mismatches", "sent_at")
@@ -68,7 +69,9 @@ def replay(ids: _Ids = None, *, table: _Table = None, everything: _All = False, 
       medallion inbox replay 5fea7756-0ea4-451a-a703-a558b933e274
       medallion inbox replay --table orders
     """
-    _move(_chosen(ids, table, everything), to=_url("MEDALLION_INBOX"), done="replayed", as_json=as_json)
+    from medallion_assets.ingest.deployed import INBOX
+
+    _move(_chosen(ids, table, everything), to=_url(INBOX), done="replayed", as_json=as_json)
 
 
 @app.command()
@@ -94,9 +97,10 @@ def _move(chosen: Callable[[DeadLetter], bool], *, to: str | None, done: str, as
     import boto3
 
     from medallion_assets.cli.output import print_json
-    from medallion_assets.ingest.dead_letter import VARIABLE, move
+    from medallion_assets.ingest.dead_letter import move
+    from medallion_assets.ingest.deployed import DEAD_LETTERS
 
-    moved: Mapping[str, int] = move(boto3.client("sqs"), _url(VARIABLE), chosen, to=to)
+    moved: Mapping[str, int] = move(boto3.client("sqs"), _url(DEAD_LETTERS), chosen, to=to)
     total = sum(moved.values())
     if as_json:
         print_json({done: total, "by_table": moved})

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-VARIABLE: Final = "MEDALLION_INBOX_DEAD_LETTERS"
-"""The environment variable with the URL of the queue."""
 _REASON: Final = "reason"
 _MOST_MISMATCHES: Final = 10
 _PAGE: Final = 10

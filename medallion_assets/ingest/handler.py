@@ -17,8 +17,8 @@ from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.contracts.loader import default_domain, load_domain
 from medallion_assets.errors import SettingsError
 from medallion_assets.ingest.app import IngestApp
+from medallion_assets.ingest.deployed import REQUESTS
 from medallion_assets.ingest.policy import load_policy
-from medallion_assets.ingest.requests_table import VARIABLE
 from medallion_assets.telemetry.spans import flush, span
 
 
@@ -39,9 +39,9 @@ def open_app() -> IngestApp:
 
     Raises SettingsError without MEDALLION_INGEST_REQUESTS, and ContractError for a mistake in the domain or its policy.
     """
-    requests = os.environ.get(VARIABLE)
+    requests = os.environ.get(REQUESTS)
     if not requests:
-        raise SettingsError(f"{VARIABLE} is not set; set it to the DynamoDB table that keeps answers of requests")
+        raise SettingsError(f"{REQUESTS} is not set; set it to the DynamoDB table that keeps answers of requests")
     domain = load_domain(default_domain())
     # A request waits 29 seconds at most, at the gateway.
     client = boto3.client(

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from medallion_assets.capture.mapping import METRICS_NAMESPACE
 from medallion_assets.ingest.dead_letter import put_dead_letter
+from medallion_assets.ingest.deployed import METRIC
 from medallion_assets.ingest.item_body import read_json
 from medallion_assets.ingest.items import Items
 from medallion_assets.ingest.mismatch import NotAnItem
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-METRIC: Final = "InboxDeadLetters"
-"""The metric of refused messages, in capture's namespace."""
 _TRY_AGAIN: Final = frozenset({"in_progress", "busy"})
 
 

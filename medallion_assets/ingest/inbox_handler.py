@@ -8,23 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any
 
 import boto3
 
 from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.contracts.loader import default_domain, load_domain
 from medallion_assets.errors import SettingsError
-from medallion_assets.ingest.dead_letter import VARIABLE as DEAD_LETTERS
+from medallion_assets.ingest.deployed import ALERTS, DEAD_LETTERS, REQUESTS
 from medallion_assets.ingest.inbox import Inbox
 from medallion_assets.ingest.items import items_of
 from medallion_assets.ingest.once import Once
 from medallion_assets.ingest.policy import load_policy
-from medallion_assets.ingest.requests_table import VARIABLE as REQUESTS
 from medallion_assets.telemetry.spans import flush, span
-
-ALERTS: Final = "MEDALLION_INBOX_ALERTS"
-"""The environment variable with the ARN of the topic of alerts."""
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:

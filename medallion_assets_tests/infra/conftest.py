@@ -56,6 +56,26 @@ TRINO = {
 }
 
 
+INGEST_POLICY = """
+version_attribute: _version
+allow:
+  - claim: cognito:groups
+    value: writers
+    tables: [orders, customers]
+    verbs: [get, list, post, put, patch, delete]
+  - {claim: scope, value: products/read, tables: [products], verbs: [get]}
+  - {claim: shop, value: north, tables: [orders], verbs: [get, post, patch, delete]}
+inbox: [orders]
+"""
+TOKENS = {
+    "kind": "jwt",
+    "issuer": "https://cognito-idp.eu-central-1.amazonaws.com/eu-central-1_a1B2c3D4e",
+    "audience": ["a-client"],
+}
+AUTHORIZER = "arn:aws:lambda:eu-central-1:111111111111:function:callers"
+SENDER = "arn:aws:iam::222222222222:role/till"
+
+
 POOL = "arn:aws:cognito-idp:eu-central-1:111111111111:userpool/eu-central-1_a1B2c3D4e"
 CHINA = "cn-north-1:333333333333"
 IMAGE = f"333333333333.dkr.ecr.cn-north-1.amazonaws.com.cn/data/medallion@sha256:{'0' * 64}"
@@ -146,9 +166,9 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
     - dev: one more contract and mart
     - open: a page that one range of the internet may open, whose people are in a user pool that exists; runs with a
       disk of 100 GB; a heartbeat, a table that should change each hour and takes files, and one with two entities;
-      traces
+      traces; the ingest API for callers with tokens
     - athena, trino: that engine computes the marts; the stacks of athena are protected, and have a page for viewers; in
-      trino the orders come by Kinesis
+      trino the orders come by Kinesis, and callers of the ingest API are known by a function
     - existing: like `prod`, in an account in China that already has things (EXISTING)
     """
 
@@ -164,11 +184,20 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
             (live / "tables" / f"{name}.yaml").write_text(ENTITY.format(name=name, where=where))
         with (live / "tables" / "orders.yaml").open("a") as orders:
             orders.write("files: newer\n")
+        (live / "ingest.yaml").write_text(INGEST_POLICY)
+        sold = Path(shutil.copytree(domain_folder("ecommerce"), build / "sold"))
+        (sold / "ingest.yaml").write_text(INGEST_POLICY)
         more = write_environment(build / "one", "dev", domain=str(shop))
         watched = {"domain": str(live), "capture": {"expect_changes": {"Orders": 60}}}
         traced = {"runs": "http://otel.internal:4318", "capture": "http://localhost:4318", "capture_layer_arn": LAYER}
         opened = write_environment(
-            build / "two", "dev", environment="open", orchestrator=page, telemetry=traced, **watched
+            build / "two",
+            "dev",
+            environment="open",
+            orchestrator=page,
+            telemetry=traced,
+            ingest={"authorizer": TOKENS, "senders": [SENDER]},
+            **watched,
         )
         athena = write_environment(
             build / "three",
@@ -178,7 +207,15 @@ def variants(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[s
             orchestrator={"viewers": VIEWERS},
             engine={"kind": "athena", "scan_limit_gb": 100},
         )
-        trino = write_environment(build / "four", "dev", environment="trino", engine=TRINO, sources=KINESIS)
+        trino = write_environment(
+            build / "four",
+            "dev",
+            environment="trino",
+            engine=TRINO,
+            sources=KINESIS,
+            domain=str(sold),
+            ingest={"authorizer": {"kind": "lambda", "function_arn": AUTHORIZER}},
+        )
         existing = write_environment(build / "five", "prod", **EXISTING)
         synthesise(build, more, opened, athena, trino, existing)
 

@@ -13,8 +13,8 @@ import pytest
 
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.ingest.app import IngestApp
+from medallion_assets.ingest.deployed import REQUEST_KEY
 from medallion_assets.ingest.policy import load_policy
-from medallion_assets.ingest.requests_table import KEY
 from medallion_assets.local.emulator import Emulator
 from medallion_assets.local.tables import create_tables
 
@@ -135,8 +135,8 @@ def api(aws: Emulator, domain: Domain) -> Api:
     create_tables(client, domain)
     client.create_table(
         TableName="requests",
-        AttributeDefinitions=[{"AttributeName": KEY, "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": KEY, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": REQUEST_KEY, "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": REQUEST_KEY, "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
     return Api(IngestApp(client, domain, load_policy(domain), requests_table="requests"), domain)
