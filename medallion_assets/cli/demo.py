@@ -68,6 +68,7 @@ def demo(
         Lake.open(stack.settings.lake()) as lake,
     ):
         typer.echo(f"Up after {time.monotonic() - began:.1f} s. Numbers: {page}  Dagster: {stack.dagster_url}")
+        typer.echo(f"SQL over HTTP: {stack.sql_url}/v1/sql")
         acts = Demo(stack, lake, seed=seed)
         typer.echo(f"Initial load: {acts.load():,} rows.")
         try:

@@ -26,12 +26,16 @@ def up(
     dagster_port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Port of Dagster's page.", show_default="a free one")
     ] = None,
+    sql_port: Annotated[
+        int | None, typer.Option(min=1, max=65_535, help="Port of SQL over HTTP.", show_default="a free one")
+    ] = None,
 ) -> None:
     """Run the system on this machine for writes of your own.
 
-    Starts a local AWS with the domain's tables, empty, the stream poller and Dagster, and prints how to reach them. No
-    traffic is written and no workload.yaml is needed. Everything listens on 127.0.0.1, state is kept in .medallion/
-    until the next start; Ctrl-C or SIGTERM stops everything. Other commands that run in the same folder use it.
+    Starts a local AWS with the domain's tables, empty, the stream poller, Dagster and SQL over HTTP, and prints how to
+    reach them. No traffic is written and no workload.yaml is needed. Everything listens on 127.0.0.1, state is kept in
+    .medallion/ until the next start; Ctrl-C or SIGTERM stops everything. Other commands that run in the same folder use
+    it.
 
     \b
     Examples:
@@ -42,7 +46,7 @@ def up(
     from medallion_assets.local.page import run_page
     from medallion_assets.local.stack import Ports, run_stack
 
-    ports = Ports(aws=aws_port, dagster=dagster_port)
+    ports = Ports(aws=aws_port, dagster=dagster_port, sql=sql_port)
     chosen = domain or default_domain()
     with (
         run_stack(chosen, state=STATE, ports=ports, traffic=False, starting=say_starting) as stack,
@@ -81,6 +85,7 @@ def _how_to_reach(stack: Stack, page: str) -> str:
             f"DynamoDB: {stack.aws_url} with the tables {tables}",
             f"Dagster:  {stack.dagster_url}",
             f"Numbers:  {page}",
+            f"SQL:      {stack.sql_url}/v1/sql (medallion query --url {stack.sql_url} ...)",
             "Put an item, and see it with `medallion status` and `medallion query` in this folder:",
             f"  {shlex.join(put)}",
             f"A shell gets the same environment by: . {shlex.quote(str(STATE / 'stack.env'))}",

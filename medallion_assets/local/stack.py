@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ from medallion_assets.live.counter_file import load_counters
 from medallion_assets.live.dynamodb_store import table_settings
 from medallion_assets.local.emulator import run_emulator
 from medallion_assets.local.pipeline import Owned, Pipeline, environment, interruptible, require_dagster, start_pipeline
-from medallion_assets.local.processes import choose_port
+from medallion_assets.local.processes import choose_port, port_is_open
 from medallion_assets.local.stackfile import announce, only_stack
 from medallion_assets.local.tables import create_tables
 from medallion_assets.local.workload import load_workload, oldest_day
 
 _BUCKET = "medallion"
+_START_SECONDS = 60.0
 _COUNTERS = "MedallionCounters"
 OURS = ("AWS_", "MEDALLION_", "DAGSTER_")
 """What the names of the stack's environment variables begin with."""
@@ -36,6 +38,7 @@ class Stack(Pipeline):
     """A running stack. While it runs, this process has the stack's environment variables."""
 
     aws_url: str
+    sql_url: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Ports:
 
     aws: int | None = None
     dagster: int | None = None
+    sql: int | None = None
 
 
 FREE_PORTS = Ports()
@@ -100,7 +104,7 @@ def _start(
     *,
     since: date | None,
 ) -> Stack:
-    dagster_port = choose_port(ports.dagster)
+    dagster_port, sql_port = choose_port(ports.dagster), choose_port(ports.sql)
     shutil.rmtree(folder, ignore_errors=True)
     emulator = owned.enter_context(run_emulator(folder / "aws", port=ports.aws))
     env = {
@@ -122,8 +126,11 @@ def _start(
     }
     owned.enter_context(environment(env, owned_prefixes=OURS))
     _create_resources(domain)
+    command = [sys.executable, "-m", "medallion_assets.serving", "--port", str(sql_port)]
+    server = owned.start("the SQL server", command, log=folder / "serve.log")
     pipeline = start_pipeline(domain, folder, owned, dagster_port=dagster_port)
-    return Stack(**vars(pipeline), aws_url=emulator.endpoint)
+    server.wait_until(lambda: port_is_open(sql_port), seconds=_START_SECONDS)
+    return Stack(**vars(pipeline), aws_url=emulator.endpoint, sql_url=f"http://127.0.0.1:{sql_port}")
 
 
 def _create_resources(domain: Domain) -> None:

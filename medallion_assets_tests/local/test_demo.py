@@ -69,7 +69,9 @@ def test_a_demo_that_stays_up_compares_with_the_source_once(monkeypatch: pytest.
     @contextmanager
     def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
         settings = SimpleNamespace(lake=lambda: None)
-        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
+        yield SimpleNamespace(
+            dagster_url="http://127.0.0.1:1", sql_url="http://127.0.0.1:2", settings=settings, watch=watch
+        )
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
     monkeypatch.setattr("medallion_assets.local.page.run_page", opened)
@@ -120,7 +122,9 @@ def test_it_stays_up_unless_a_process_has_ended(
     @contextmanager
     def opened(*_: object, **__: object) -> Iterator[SimpleNamespace]:
         settings = SimpleNamespace(lake=lambda: None)
-        yield SimpleNamespace(dagster_url="http://127.0.0.1:1", settings=settings, watch=watch)
+        yield SimpleNamespace(
+            dagster_url="http://127.0.0.1:1", sql_url="http://127.0.0.1:2", settings=settings, watch=watch
+        )
 
     monkeypatch.setattr("medallion_assets.local.stack.run_stack", opened)
     monkeypatch.setattr("medallion_assets.local.page.run_page", opened)

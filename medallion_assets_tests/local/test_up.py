@@ -31,8 +31,8 @@ def test_an_item_that_is_put_as_printed_arrives_and_a_signal_stops_it_cleanly(tm
     shutil.copytree(FLEET, tmp_path / "vans")
     (tmp_path / "vans" / "workload.yaml").unlink()
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MEDALLION_", "AWS_", "DAGSTER_"))}
-    aws_port, dagster_port = free_port(), free_port()
-    ports = ["--aws-port", str(aws_port), "--dagster-port", str(dagster_port)]
+    aws_port, dagster_port, sql_port = free_port(), free_port(), free_port()
+    ports = ["--aws-port", str(aws_port), "--dagster-port", str(dagster_port), "--sql-port", str(sql_port)]
     command = [MEDALLION, "up", "--domain", "vans", *ports]
     with subprocess.Popen(
         command, cwd=tmp_path, env={**env, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
@@ -47,6 +47,9 @@ def test_an_item_that_is_put_as_printed_arrives_and_a_signal_stops_it_cleanly(tm
         (page,) = (line.split()[1] for line in said.splitlines() if line.startswith("Numbers:"))
         with urlopen(f"{page}/data/latest.json", timeout=30) as answer:
             assert json.load(answer)["marts"].keys() == {mart.name for mart in load_marts(load_domain(str(FLEET)))}
+        assert f"SQL:      http://127.0.0.1:{sql_port}/v1/sql" in said
+        with urlopen(f"http://127.0.0.1:{sql_port}/v1/health") as health:
+            assert json.load(health)["status"] == "ok"
         (line,) = (line for line in said.splitlines() if "put-item" in line)
         words = shlex.split(line)
         given = dict(pairwise(words))
