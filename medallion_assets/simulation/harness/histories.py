@@ -9,7 +9,6 @@ Belongs here: which histories there are. Does not belong here: playing them (pla
 
 from __future__ import annotations
 
-import base64
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,9 +17,8 @@ from typing import Any, Final, Literal
 
 from medallion_assets.simulation.faults import NEVER, Fault, Rates
 from medallion_assets.simulation.harness.app_items import APP, AppItems
-
-Item = dict[str, Any]
-"""DynamoDB JSON; binary is base64 text, so that a history is JSON."""
+from medallion_assets.simulation.harness.loads import Loads
+from medallion_assets.simulation.harness.shop_items import Item, ShopItems
 
 _QUIET_WRITES: Final = Rates(before=0.0005, after=0.0005)
 FAULT_PROFILES: Final[Mapping[str, tuple[Mapping[str, Rates], float]]] = {
@@ -44,6 +42,7 @@ CAPTURE_FAULT_PROFILES: Final[Mapping[str, Mapping[str, Rates]]] = {
     "errors": {"": Rates(before=0.05, after=0.05, odd=0.05)},
     "deaths": {"": Rates(before=0.02, after=0.02, death=0.03, odd=0.05)},
     "storm": {"": Rates(before=0.05, after=0.05, delay=0.05, death=0.02, outage=0.01, odd=0.1, delay_max_s=30.0)},
+    "slow": {"bronze.put": Rates(delay=1.0, delay_max_s=120.0)},
 }
 
 
@@ -147,22 +146,24 @@ class _Drawing:
         self._closes = self._soft.random() < 0.25
         self._words = random.Random(f"written otherwise/{seed}")  # noqa: S311 - dice
         self._wordy = self._words.random() < 0.5
-        self._items = _Items(self._dice, self._start)
+        self._items = ShopItems(self._dice, self._start)
         self._fault_profiles = self._dice.choice(_PROFILE_SETS)
         self._mended = False
         self._last: dict[str, Any] | None = None
         self._lossy = self._dice.random() < 0.06
         self._poisonous = self._dice.random() < 0.15
-        self._stock_dice = random.Random(f"snapshot/{seed}")  # noqa: S311 - dice
-        self._stocked: str | None = None
-        if self._stock_dice.random() < 0.1 and not self._lossy:
-            self._stocked = self._stock_dice.choice(self._tables)
+        dice = random.Random(f"snapshot/{seed}")  # noqa: S311 - dice
+        self._loads: Loads | None = None
+        if dice.random() < (0.5 if self._lossy else 0.12):
+            items = ShopItems(dice, self._start)
+            self._lossy |= dice.random() < 0.4
+            self._loads = Loads(seed, dice.choice(self._tables), items, closes_gaps=self._lossy)
 
     def history(self) -> History:
         dice = self._dice
         rounds = dice.randint(2, 5)
-        if self._stocked is not None:
-            self._stock(self._stocked)
+        if self._loads is not None:
+            self._load(*self._loads.stock())
         flood = dice.random() < 0.08
         for at in range(rounds):
             self._write(dice.randint(2, 9), flood=flood and at == 0)
@@ -184,8 +185,8 @@ class _Drawing:
             self._extra()
             if self._entities:
                 self._extra_of_app()
-            if self._stocked is not None and self._stock_dice.random() < 0.5:
-                self._backfill(self._stocked)
+            for do, given in self._loads.round(at) if self._loads is not None else ():
+                self._load(do, given)
         return History(
             seed=self._seed,
             start=self._start,
@@ -205,6 +206,9 @@ class _Drawing:
     def _draw_capture(self) -> Capture:
         dice = self._dice
         fault_profile = dice.choice(["calm", "calm", "errors", "deaths", "storm"])
+        slow = self._loads is not None and self._loads.slow
+        if slow:
+            fault_profile = "slow"
         if dice.random() < 0.35:
             paces = {
                 "window_seconds": dice.choice([0.0, 1.0, 4.0]),
@@ -220,6 +224,8 @@ class _Drawing:
             "batch_size": dice.choice([1, 3, 10, 1_000]),
             "poll_s": 5.0,
         }
+        if slow:
+            settings["batch_size"] = 1
         return Capture(
             "lambda",
             settings,
@@ -249,33 +255,11 @@ class _Drawing:
         if self._lossy and dice.random() < 0.3:
             self._act("recreate", dice=dice, table=APP, emptied=dice.random() < 0.5)
 
-    def _stock(self, table: str) -> None:
-        """Let a table have items from before its stream."""
-        items = _Items(self._stock_dice, self._start)
-        self._acts.append(Act("stock", {"table": table, "items": [items.good(table) for _ in range(6)]}))
-
-    def _backfill(self, table: str) -> None:
-        """Load that table, while some of its keys change and go."""
-        dice, items = self._stock_dice, _Items(self._stock_dice, self._start)
-        changes = [
-            {"table": table, "delete": items.key(table)}
-            if dice.random() < 0.4
-            else {"table": table, "put": items.good(table), "bad": False}
-            for _ in range(dice.randint(0, 6))
-        ]
-        self._acts.append(
-            Act(
-                "backfill",
-                {
-                    "table": table,
-                    "source": dice.choice(["export", "scan"]),
-                    "seconds": dice.choice([0.0, 0.0, 600.0, 26 * 3600.0]),
-                    "changes": changes,
-                },
-                dice.choice(self._fault_profiles),
-                seed=dice.getrandbits(32),
-            )
-        )
+    def _load(self, do: str, given: Mapping[str, Any]) -> None:
+        """Add an act of the loads, which draw from dice of their own."""
+        at = random.Random(f"faults of loads/{self._seed}/{len(self._acts)}")  # noqa: S311 - dice
+        fault_profile = at.choice(self._fault_profiles) if do == "backfill" else "calm"
+        self._acts.append(Act(do, given, fault_profile, seed=at.getrandbits(32)))
 
     def _extra(self) -> None:
         dice = self._dice
@@ -382,150 +366,6 @@ def _marts(tables: Sequence[str], *, layered: bool) -> list[str]:
     return [*(orders if "Orders" in tables else []), *(readings if "Readings" in tables else [])]
 
 
-class _Items:
-    """Draws items of the shop's tables: few keys, one of them hot, so that changes of one key are close."""
-
-    def __init__(self, dice: random.Random, start: datetime) -> None:
-        self._dice = dice
-        self._start = start
-
-    def key(self, table: str) -> Item:
-        dice = self._dice
-        if table == "Customers":
-            return {"CustomerID": {"S": self._hot("c", 4)}}
-        if table == "Orders":
-            return {"OrderID": {"S": self._hot("o", 7)}}
-        return {"Device": {"S": self._hot("d", 3)}, "At": {"N": str(dice.randint(1, 3))}}
-
-    def good(self, table: str) -> Item:
-        item = {**self.key(table), **self._all(table)}
-        if table == "Readings" and self._dice.random() < 0.3:
-            at = self._start + timedelta(minutes=self._dice.choice([-60, 1, 30]))
-            item["ExpiresAt"] = {"N": str(int(at.timestamp()))}
-        if self._dice.random() < 0.15:
-            item["Surplus"] = self._anything()
-        return item
-
-    def some(self, table: str) -> Item:
-        """Return some attributes of an item, for an update."""
-        attributes = self._all(table)
-        return {name: attributes[name] for name in self._dice.sample(sorted(attributes), k=min(2, len(attributes)))}
-
-    def bad(self, table: str) -> Item:
-        """Return an item that breaks the first contract of its table."""
-        item = self.good(table)
-        attribute, value = self._dice.choice(_MISTAKES[table])
-        if value is None:
-            item.pop(attribute, None)
-        else:
-            item[attribute] = value
-        return item
-
-    def _all(self, table: str) -> Item:
-        return {"Customers": self._customer, "Orders": self._order, "Readings": self._reading}[table]()
-
-    def _customer(self) -> Item:
-        dice = self._dice
-        item: Item = {
-            "Name": {"S": dice.choice(["Ada", "Bo", "Čeněk", 'O\'Neil "x"', "山田"])},
-            "Tier": {"N": str(dice.randint(0, 3))},
-        }
-        if dice.random() < 0.85:
-            item["Region"] = {"S": dice.choice(["north", "south", "east"])}
-        if dice.random() < 0.4:
-            item["Segment"] = {"S": dice.choice(["new", "loyal"])}
-        return item
-
-    def _order(self) -> Item:
-        dice = self._dice
-        item: Item = {
-            "CustomerID": {"S": self._hot("c", 5)},
-            "OrderDate": {"S": self._moment()},
-            "Amount": {"N": dice.choice(["0", "0.1", "0.2", "19.99", "7", "1234567890.12", "0.07", "9999999999.99"])},
-        }
-        if dice.random() < 0.9:
-            item["Status"] = {"S": dice.choice(["open", "paid", "cancelled"])}
-        if dice.random() < 0.2:
-            item["Secret"] = {"S": "never shown"}
-        if dice.random() < 0.2:
-            item["Coupon"] = {"S": dice.choice(["SPRING", "AUTUMN"])}
-        return item
-
-    def _reading(self) -> Item:
-        dice = self._dice
-        item: Item = {
-            "Small": {"N": dice.choice(["0", "-1", "2147483647", "-2147483648"])},
-            "Big": {"N": dice.choice(["9223372036854775807", "1", "9007199254740993"])},
-            "Exact": {"N": self._exact()},
-            "Rough": {"N": dice.choice(["0.5", "1E+20", "-2.25"])},
-            "Flag": {"BOOL": dice.random() < 0.5},
-            "Blob": {"B": base64.b64encode(dice.randbytes(dice.randint(1, 4))).decode()},
-            "Day": {"S": dice.choice(["2026-01-04", "2024-02-29", "0001-01-01"])},
-            "Seen": {"S": self._moment()},
-            "Note": {"S": dice.choice(["", "fine", "zeile\nzwei"])},
-            "Names": {"L": [{"S": dice.choice("ab")} for _ in range(dice.randint(0, 2))]},
-            "Tags": {"SS": dice.sample(["x", "y", "é"], k=dice.randint(1, 3))},
-            "Levels": {"NS": dice.sample(["3", "-1", "20"], k=dice.randint(1, 3))},
-            "Counts": {
-                "M": {name: {"N": str(dice.randint(0, 9))} for name in dice.sample("pqr", k=dice.randint(0, 2))}
-            },
-            "Place": {"M": {"Lat": {"N": dice.choice(["50.1", "-0.000001"])}, "Label": {"S": "here"}}},
-            "Anything": self._anything(),
-        }
-        if dice.random() < 0.1:
-            item["Place"]["M"]["Undeclared"] = {"N": "1"}
-        for name in dice.sample(sorted(item), k=dice.randint(0, 6)):
-            if dice.random() < 0.2:
-                item[name] = {"NULL": True}
-            else:
-                del item[name]
-        return item
-
-    def _anything(self) -> Item:
-        return self._dice.choice(
-            [
-                {"M": {"a": {"N": "1.5"}, "b": {"L": [{"S": "x"}, {"N": "2"}, {"NULL": True}]}}},
-                {"N": "12345678901234567890123456789012345678"},
-                {"S": "text"},
-                {"NS": ["2", "10"]},
-                {"BOOL": True},
-            ]
-        )
-
-    def _exact(self) -> str:
-        whole = self._dice.choice(["0", "3", "100000000000000000007", "-1000000000000"])
-        return whole + self._dice.choice(["", ".0000000001", ".1", ".9999999999"])
-
-    def _moment(self) -> str:
-        at = self._start - timedelta(hours=self._dice.choice([0, 1, 11, 24, 30, 50]), seconds=self._dice.randint(0, 99))
-        if self._dice.random() < 0.2:
-            return at.replace(tzinfo=None).isoformat(timespec="seconds") + self._dice.choice(["+02:00", "-11:30"])
-        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-    def _hot(self, letter: str, count: int) -> str:
-        return f"{letter}1" if self._dice.random() < 0.35 else f"{letter}{self._dice.randint(1, count)}"
-
-
-_MISTAKES: Final[Mapping[str, Sequence[tuple[str, Item | None]]]] = {
-    "Customers": (("Tier", {"N": "-1"}), ("Tier", {"S": "gold"}), ("Name", None), ("Name", {"NULL": True})),
-    "Orders": (
-        ("Amount", {"N": "-0.01"}),
-        ("Amount", {"N": "1.005"}),
-        ("Amount", None),
-        ("OrderDate", {"S": "yesterday"}),
-        ("CustomerID", {"BOOL": True}),
-    ),
-    "Readings": (
-        ("Small", {"N": "2147483648"}),
-        ("Day", {"S": "2026-02-30"}),
-        ("Note", {"S": "a#b"}),
-        ("At", {"N": "1.5"}),
-        ("Place", {"M": {"Lat": {"S": "north"}}}),
-        ("Exact", {"N": "0.12345678901"}),
-        ("Counts", {"L": []}),
-    ),
-}
-"""By table: an attribute and its bad value (None: the attribute is left out)."""
 _FORMS: Final[Mapping[str, Sequence[Item]]] = {
     "Cents": ({"S": "1999"}, {"S": "-0050"}, {"S": "0"}),
     "Charged": ({"S": "yes"}, {"BOOL": False}, {"NULL": True}),

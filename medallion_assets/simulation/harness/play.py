@@ -6,14 +6,12 @@ are (histories), what must be true (oracle).
 
 from __future__ import annotations
 
-import base64
-import itertools
 import json
 import sqlite3
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,8 +22,6 @@ from typing import Any, Final
 import orjson
 
 from medallion_assets.backfill.backfill import Plan, plan_from_export, plan_from_scan
-from medallion_assets.backfill.export_files import open_export_files
-from medallion_assets.backfill.local_export import write_export
 from medallion_assets.backfill.scan_snapshot import SEGMENT_BYTES
 from medallion_assets.capture.dead_letter import list_dead_letters, read_dead_letter
 from medallion_assets.capture.given_up import find_given_up
@@ -34,13 +30,12 @@ from medallion_assets.capture.redrive import redrive
 from medallion_assets.capture.store import BronzeStore
 from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.contracts.model import Contract
-from medallion_assets.errors import MedallionError
+from medallion_assets.errors import MedallionError, SettingsError
 from medallion_assets.gold import refresh
 from medallion_assets.gold.spec import Mart, load_marts
 from medallion_assets.lake import maintenance, retry
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.reconciliation.catch_up import CatchUp
-from medallion_assets.reconciliation.scan import Description
 from medallion_assets.scheduling.planner import Cursor
 from medallion_assets.simulation.clock import Clock
 from medallion_assets.simulation.cloud import Cloud
@@ -51,8 +46,8 @@ from medallion_assets.simulation.harness.capture import PollerProcess, lambda_ha
 from medallion_assets.simulation.harness.daemon import Daemon
 from medallion_assets.simulation.harness.histories import CAPTURE_FAULT_PROFILES, FAULT_PROFILES, History
 from medallion_assets.simulation.harness.lake import Warehouse, database, patched, quick_avro
+from medallion_assets.simulation.harness.source_reader import SlowExport, SourceReader, document, export_table, of_json
 from medallion_assets.simulation.inline_threads import one_thread
-from medallion_assets.simulation.items import Item
 from medallion_assets.simulation.judge.oracle import Oracle
 from medallion_assets.simulation.judge.reference_decoder import Change
 from medallion_assets.simulation.objects import FaultyStore, MemoryStore
@@ -65,6 +60,8 @@ _COMMITS_BETWEEN: Final = 3
 _CAPTURE_DELAY: Final = timedelta(minutes=20)
 """After this time a person's command takes a change for captured where a function captures."""
 _SEGMENTS: Final = 2
+_TICK_SECONDS: Final = 60.0
+"""In a pause as long as this of a load, the sensor ticks."""
 _MOST_KEYS: Final = 1000.0
 """A mart of a few keys is refreshed by them, too."""
 
@@ -173,8 +170,15 @@ class _Harness:
         self._oracle = Oracle(self._domain, database())
         self._bronze = _ObservedStore(self._oracle)
         self._given_up = MemoryStore()
+        late = {act.given["table"] for act in history.acts if act.do == "switch_on"}
         self._tables = {
-            table: self._cloud.create_table(table, _key(table), shards=history.shards, ttl=_TTL.get(table))
+            table: self._cloud.create_table(
+                table,
+                _key(table),
+                shards=history.shards,
+                ttl=_TTL.get(table),
+                view=None if table in late else "NEW_AND_OLD_IMAGES",
+            )
             for table in self._domain.sources
         }
         self._written: dict[tuple[str, int, Any], _Written] = {}
@@ -194,13 +198,21 @@ class _Harness:
             clock=self._meanwhile,
             pause=self.wait,
         )
-        self._today = self._clock().date()
+        self._started = self._clock()
+        self._today = self._started.date()
         self._faults: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._scripts: list[tuple[Fault, ...]] = []
         self._exports_folder = folder / "exports"
         self._exports: dict[str, Path] = {}
-        self._to_load: set[str] = set()
+        self._by_load: set[str] = set()
+        """Tables of which a person loads what no stream told."""
+        self._to_load: set[str] = set(late)
+        """Those that were not loaded yet."""
+        self._lost_at: dict[str, datetime] = {}
+        """By table: when its stream was replaced last."""
+        self._closed_at: dict[str, datetime] = {}
+        """By table: of when the last snapshot is that closed its gaps."""
         self._oracle.capture_delay = None if capture.kind == "poller" else _CAPTURE_DELAY
         self._process: PollerProcess | None = None
         self._begun: dict[str, datetime] = {}
@@ -244,23 +256,28 @@ class _Harness:
             together = change.get("transact")
             if together is not None:
                 writes = [
-                    Write(table=self._tables[one["table"]], kind="put", item=_item(one["put"])) for one in together
+                    Write(table=self._tables[one["table"]], kind="put", item=of_json(one["put"])) for one in together
                 ]
                 tables = {one["table"]: one for one in together}
                 for record in transact(writes):
                     self._note(record, tables[_table_of(record)])
+                for table in tables:
+                    self._note_unseen(self._tables[table])
             else:
                 made = self._write(self._tables[change["table"]], change)
                 if made is not None:
                     self._note(made, change)
+                self._note_unseen(self._tables[change["table"]])
             self._clock.advance(gap_s)
 
     def _do_split(self, table: str) -> None:
-        self._tables[table].split()
+        if self._tables[table].stream is not None:
+            self._tables[table].split()
 
     def _do_expire(self, table: str) -> None:
         for record in self._tables[table].expire():
             self._note(record, {"table": table})
+        self._note_unseen(self._tables[table])
 
     def _do_wait(self, seconds: float) -> None:
         self.wait(seconds)
@@ -303,6 +320,8 @@ class _Harness:
     def _do_recreate(self, table: str, emptied: bool) -> None:
         """Switch the stream off and on, or (`emptied`) make the table anew without items: a new stream begins."""
         source = self._tables[table]
+        if source.stream is None:
+            return
         for _ in range(100):
             if self._process is None or self._process.checkpoint.table(table):
                 break
@@ -313,7 +332,8 @@ class _Harness:
             source.disable_stream()
             self._clock.advance(1.0)
             source.enable_stream()
-        self._oracle.recreated(table, emptied=emptied)
+        self._oracle.recreated(table, emptied=emptied, at=self._clock())
+        self._lost_at[table] = self._clock()
         self._follow(source)
 
     def _do_verify(self, table: str) -> None:
@@ -323,7 +343,7 @@ class _Harness:
 
     def _verify(self, contract: Contract, table: str) -> None:
         began = self._clock()
-        found = self._daemon.verify(contract.lake_name, _Scanned(self._tables[table], self.wait), self._catch_up())
+        found = self._daemon.verify(contract.lake_name, SourceReader(self._tables[table], self.wait), self._catch_up())
         self._take_given_up()
         late = [one for one in self._left() if one.record.at <= began]
         lossy = (
@@ -346,53 +366,89 @@ class _Harness:
     def _do_stock(self, table: str, items: Sequence[Mapping[str, Any]]) -> None:
         """Put items as if they had been there before the stream was switched on."""
         source = self._tables[table]
-        for item in map(_item, items):
-            source.stock(item)
-            (image,) = orjson.loads(_document([source.current(source.key_of(item)) or {}]))["Items"]
-            self._oracle.stocked(table, {name: image[name] for name, _ in source.key}, image)
+        for item in items:
+            source.stock(of_json(item))
+        self._note_unseen(source, stocked=True)
         self._to_load.add(table)
 
-    def _do_backfill(self, table: str, source: str, seconds: float, changes: Sequence[Mapping[str, Any]]) -> None:
-        """Load a table, `seconds` after its export was made, or by a scan; meanwhile the source writes `changes`."""
-        writes = iter(changes)
+    def _do_switch_on(self, table: str) -> None:
+        """Switch on the stream of a table that had none."""
+        self._tables[table].enable_stream()
+        self._follow(self._tables[table])
+
+    def _do_resume(self) -> None:
+        """Start the poller again for the tables whose stream lost changes."""
+        self._left()
+        self._resume()
+
+    def _do_backfill(
+        self,
+        *,
+        table: str,
+        source: str,
+        seconds: float,
+        page_seconds: float,
+        before: Sequence[Mapping[str, Any]],
+        changes: Sequence[Mapping[str, Any]],
+        remade: Mapping[str, Any] | None,
+    ) -> None:
+        """Load a table, `seconds` after its export was made, or by a scan; it takes `page_seconds` for each page.
+
+        The source writes `before` in the moment before the snapshot, and `changes` while it is loaded. `remade`: after
+        so many pages or pauses the table gets a new stream, or is made anew.
+        """
+        writes, waits = iter(changes), 0
 
         def wait(pause: float) -> None:
+            nonlocal waits
+            if remade is not None and waits == remade["after"]:
+                self._do_recreate(table, remade["emptied"])
+            waits += 1
             if (change := next(writes, None)) is not None:
                 self._do_write([change], 0.0)
             self.wait(pause)
+            if pause >= _TICK_SECONDS:
+                with self._under(self._calm, 0.0):
+                    self._tick()
 
+        self._do_write(before, 0.0)
         if source == "export" and table not in self._exports:
             self._exports[table] = self._export(table)
             self.wait(seconds)
-        self._backfill(table, wait)
+        self._backfill(table, wait, page_seconds=page_seconds)
 
     def _do_mend(self) -> None:
         self._daemon.domain = self._mended
         self._oracle.mended(self._mended)
 
     def _export(self, table: str) -> Path:
-        """Export a table as it is now, two items in a file."""
-        source = self._tables[table]
-        return write_export(
-            [_document(list(source))],
-            self._exports_folder / table,
-            table_arn=source.arn,
-            at=self._clock(),
-            export_id="01700000000000-simulate",
-            items_per_file=2,
-        )
+        """Export a table as it is now. Return the export's folder."""
+        self._counts["exports"] += 1
+        folder, number = self._exports_folder / table, self._counts["exports"]
+        return export_table(self._tables[table], folder, at=self._clock(), number=number)
 
-    def _backfill(self, table: str, wait: Callable[[float], None]) -> bool:
+    def _backfill(self, table: str, wait: Callable[[float], None], *, page_seconds: float = 1.0) -> bool:
         """Backfill a table: from its export if there is one, else from a scan. Return whether all of it is merged."""
         (contract,) = self._contracts(table)
-        scanned = _Scanned(self._tables[table], wait)
-        about = replace(scanned.describe(), bytes=_SEGMENTS * SEGMENT_BYTES)
+        self._by_load.add(table)
+        planned: list[Plan] = []
 
         def plan(lake: Lake, store: BronzeStore, contract: Contract) -> Plan:
-            if (export := self._exports.get(table)) is not None:
-                files = open_export_files(str(export))
-                return plan_from_export(lake, store, contract, about, files=files, now=self._clock())
-            return plan_from_scan(lake, store, contract, about, table=scanned, threads=1, now=self._clock)
+            scanned = SourceReader(self._tables[table], wait, page_seconds=page_seconds, faults=self._warehouse.faults)
+            about = replace(scanned.describe(), bytes=_SEGMENTS * SEGMENT_BYTES)
+            try:
+                if table in self._exports:
+                    files = SlowExport(self._exports[table], wait, page_seconds=page_seconds)
+                    made = plan_from_export(lake, store, contract, about, files=files, now=self._clock())
+                else:
+                    made = plan_from_scan(lake, store, contract, about, table=scanned, threads=1, now=self._clock)
+            except SettingsError:
+                self._counts["refused loads"] += 1
+                if about.stream_arn is not None:  # else it is tried again when the stream is on
+                    self._exports.pop(table, None)
+                raise
+            planned.append(made)
+            return made
 
         done = self._daemon.backfill(
             contract.lake_name,
@@ -404,6 +460,10 @@ class _Harness:
             return False
         self._counts["backfills"] += 1
         self._to_load.discard(table)
+        self._exports.pop(table, None)
+        if planned[-1].gaps and not done.gaps:
+            self._counts["closing loads"] += 1
+            self._closed_at[table] = done.snapshot_at
         return True
 
     # The pipeline.
@@ -493,7 +553,8 @@ class _Harness:
 
         def start() -> None:
             for table in self._tables.values():
-                follow(table)
+                if table.stream is not None:
+                    follow(table)
 
         return start
 
@@ -554,10 +615,10 @@ class _Harness:
 
     def _write(self, table: Table, change: Mapping[str, Any]) -> StreamRecord | None:
         if "put" in change:
-            return table.put(_item(change["put"]))
+            return table.put(of_json(change["put"]))
         if "update" in change:
-            return table.update(_item(change["update"]), _item(change["set"]))
-        return table.delete(_item(change["delete"]))
+            return table.update(of_json(change["update"]), of_json(change["set"]))
+        return table.delete(of_json(change["delete"]))
 
     def _note(self, record: StreamRecord, change: Mapping[str, Any]) -> None:
         table = self._tables[change["table"]]
@@ -568,6 +629,13 @@ class _Harness:
         if change.get("poison"):
             self._poison.add(told.event_id)
         self._oracle.changed(told, shard_id, bad=change.get("bad"), at=record.at)
+
+    def _note_unseen(self, table: Table, *, stocked: bool = False) -> None:
+        """Note what a table has if no stream tells it."""
+        if table.stream is None or stocked:
+            items = orjson.loads(document(list(table)))["Items"]
+            keys = [{name: item[name] for name, _ in table.key} for item in items]
+            self._oracle.unseen_items(table.name, zip(keys, items, strict=True), at=self._clock())
 
     # The end.
 
@@ -593,8 +661,6 @@ class _Harness:
         else:
             self._oracle.violations.append(f"end: no rest: {self._daemon.cursor}")
             return
-        if self._oracle.lost or self._oracle.to_repair:
-            self._repair()
         self._load_the_rest()
         self._oracle.converged(today=self._today)
         self._read_by_pyiceberg()
@@ -653,15 +719,17 @@ class _Harness:
         self._oracle.lost |= {one.event_id for one in self._left() if one.table in gaps}
 
     def _load_the_rest(self) -> None:
-        """Backfill the tables with items from before their stream; repair those that a backfill refuses."""
+        """Backfill the tables that a person loads; repair what that does not bring, and all others."""
         self._daemon.update_ledger()
-        for table in sorted(self._to_load):
+        for table in sorted(self._to_load | (self._by_load & self._not_whole())):
             for _ in range(3):
                 if self._backfill(table, self.wait):
                     break
                 self._mend_what_holds()
             else:
                 self._repair_all(table)
+        for table in sorted(self._not_whole()):
+            self._repair_all(table)
         while self._tick():
             self.wait(5.0)
         for _ in range(10):
@@ -670,13 +738,13 @@ class _Harness:
             self._tick()
             self.wait(20.0)
 
-    def _repair(self) -> None:
-        """Repair lost changes from the source until nothing is missing."""
-        tables = {self._oracle.changes[event].table for event in self._oracle.lost} | self._oracle.to_repair
-        for table in sorted(tables):
-            self._repair_all(table)
-        while self._tick():
-            self.wait(5.0)
+    def _not_whole(self) -> set[str]:
+        """Return the tables that lost changes after the last snapshot that closed their gaps."""
+        lost = [self._oracle.changes[event] for event in self._oracle.lost]
+        times = [(one.table, self._oracle.made_at(one)) for one in lost]
+        times += [*self._lost_at.items(), *((table, self._clock()) for table in self._oracle.told_lossy())]
+        times += [(table, self._started) for table in self._oracle.interrupted]
+        return {table for table, at in times if table not in self._closed_at or at >= self._closed_at[table]}
 
     def _repair_all(self, table: str) -> None:
         self._to_load.discard(table)
@@ -685,7 +753,7 @@ class _Harness:
 
     def _repair_table(self, contract: Contract, table: str) -> None:
         for _ in range(3):
-            source = _Scanned(self._tables[table], self.wait)
+            source = SourceReader(self._tables[table], self.wait)
             done = self._daemon.repair(contract.lake_name, source, self._catch_up())
             if done is not None and done.complete:
                 return
@@ -700,6 +768,7 @@ class _Harness:
 
         def wait(seconds: float) -> None:
             (meanwhile or self.wait)(max(seconds, 20.0))
+            self._left()
             with self._under(self._calm, 0.0):
                 self._tick()
 
@@ -755,44 +824,6 @@ class _Harness:
         return left
 
 
-class _Scanned:
-    """The source as a scan reads it: page by page, while it changes."""
-
-    units = 0.0
-
-    def __init__(self, table: Table, wait: Callable[[float], None]) -> None:
-        self._table = table
-        self._wait = wait
-
-    def scan(self) -> Iterator[bytes]:
-        """Yield pages of three items, a second apart."""
-        items = iter(list(self._table))
-        while page := list(itertools.islice(items, 3)):
-            yield _document(page)
-            self._wait(1.0)
-
-    def scan_segment(self, segment: int, of: int) -> Iterator[bytes]:
-        """Yield pages of two items of a segment, a second apart, as they are when each is read."""
-        items = self._table.scan(segment=segment, segments=of)
-        while page := list(itertools.islice(items, 2)):
-            yield _document(page)
-            self._wait(1.0)
-
-    def get(self, keys: Iterable[Mapping[str, Mapping[str, str]]]) -> Iterator[bytes]:
-        """Yield all of them in one document."""
-        found = [item for key in keys if (item := self._table.get(_item(key))) is not None]
-        if found:
-            yield _document(found)
-
-    def describe(self) -> Description:
-        """Return the table's ARN and key."""
-        return Description(self._table.arn, dict(self._table.key), self._table.streams[-1].arn)
-
-
-def _document(items: Sequence[Item]) -> bytes:
-    return orjson.dumps({"Items": items}, default=lambda raw: base64.b64encode(raw).decode())
-
-
 class _Poisoned:
     """A streams client that returns some records in a form that capture cannot write."""
 
@@ -825,26 +856,6 @@ def _key(table: str) -> dict[str, str]:
 
 def _table_of(record: StreamRecord) -> str:
     return record.stream_arn.split(":table/")[1].split("/")[0]
-
-
-def _item(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item of a history in the form of boto3: binary as bytes."""
-    return {name: _tagged(value) for name, value in data.items()}
-
-
-def _tagged(value: Mapping[str, Any]) -> dict[str, Any]:
-    ((tag, raw),) = value.items()
-    match tag:
-        case "B":
-            return {"B": base64.b64decode(raw)}
-        case "BS":
-            return {"BS": [base64.b64decode(one) for one in raw]}
-        case "M":
-            return {"M": _item(raw)}
-        case "L":
-            return {"L": [_tagged(one) for one in raw]}
-        case _:
-            return {tag: raw}
 
 
 def _poison(record: dict[str, Any]) -> None:

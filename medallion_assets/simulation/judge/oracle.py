@@ -44,6 +44,7 @@ from medallion_assets.simulation.judge.reference_decoder import (
     normal,
     number,
 )
+from medallion_assets.simulation.judge.source_history import BEFORE, Image, SourceHistory
 
 # A batch may hold this many bad rows: five in a hundred, and a smaller batch counts as a hundred.
 _UNITS: Final = {"region_totals": "region"}
@@ -82,8 +83,8 @@ class _Silver:
     """The snapshots whose objects are in `claimed`."""
     numbers_at: dict[int, dict[str, Number]] = field(default_factory=dict)
     """`numbers` as of each snapshot that was published."""
-    shown: dict[str, Number] = field(default_factory=dict)
-    """By key: the last change at the source that the published row, or its absence, is of."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """By key: the place of the state of the source (SourceHistory) that the published row, or its absence, is of."""
     deleted: dict[str, Number] = field(default_factory=dict)
     """By key: the sequence number in the table of deleted keys."""
     deleted_at: int | None = None
@@ -106,22 +107,23 @@ class Oracle:
         self.ever_dead_lettered: set[str] = set()
         self.lost: set[str] = set()
         """Events that the stream trimmed before they were read."""
+        self._brought: set[str] = set()
+        """Lost events whose gap was closed: a repair or a load has brought the table past them."""
         self.unseen: set[str] = set()
         """Trimmed events from before capture began: no promise covers them."""
         self.interrupted: set[str] = set()
         """Tables whose capture ended because their stream lost records or was replaced."""
         self._recreated: set[str] = set()
         """Tables that have a new stream since they were captured first."""
-        self._stock: dict[tuple[str, str], Mapping[str, Any]] = {}
-        """By table and key: the item that was there before the stream, of which there is no change."""
+        self._source = SourceHistory()
         self._made: dict[str, datetime] = {}
         """By event: when the source made the change."""
-        self._of_source: dict[str, Number] = {}
-        """By event of a backfill: the change at the source whose image it has; NONE_YET for an item of before."""
+        self._loaded_from: dict[str, list[int]] = {}
+        """By event of a backfill: the places of the states that it may have been read from."""
         self.capture_delay: timedelta | None = None
         """After how long a backfill may take a change for captured; None: it knows."""
-        self._emptied: dict[str, int] = {}
-        """By table that was made anew: how many changes of all tables came before."""
+        self._emptied: set[str] = set()
+        """Tables that were made anew."""
         self._shards: dict[str, list[tuple[str, int]]] = defaultdict(list)
         self._editions = [domain]
         self._connection = connection
@@ -158,9 +160,9 @@ class Oracle:
         finally:
             self._dropping = None
 
-    def stocked(self, table: str, keys: Mapping[str, Any], image: Mapping[str, Any]) -> None:
-        """Note an item that was there before the stream."""
-        self._stock[table, key_text(keys)] = image
+    def unseen_items(self, table: str, items: Iterable[tuple[Image, Image]], *, at: datetime) -> None:
+        """Note that a table has these items (key, item) and no other, although no stream told it."""
+        self._source.unseen(table, {key_text(keys): image for keys, image in items}, at=at)
 
     def changed(self, change: Change, shard_id: str, *, bad: bool | None, at: datetime) -> None:
         """Note a change at the source, made at `at`.
@@ -169,27 +171,38 @@ class Oracle:
         """
         self.changes[change.event_id] = change
         self._made[change.event_id] = at
+        self._source.changed(change.table, change.key, change.image, at=at, event_id=change.event_id)
         self._shards[shard_id].append((change.event_id, change.number[1]))
         concerned = [one for one in self._editions[0].tables if self._concerns(one, change)]
         if bad is not None and bad != any(self._verdict(one, change, 0).broken for one in concerned):
             raise ValueError(f"the history says bad={bad} of {change}, the first contract does not")
 
-    def recreated(self, table: str, *, emptied: bool) -> None:
+    def recreated(self, table: str, *, emptied: bool, at: datetime) -> None:
         """Note that a table got a new stream; with `emptied`, its items are gone without a record."""
         self._recreated.add(table)
         if emptied:
-            self._emptied[table] = len(self.changes)
+            self._emptied.add(table)
+            self._source.unseen(table, {}, at=at)
 
     @property
     def to_repair(self) -> set[str]:
         """The tables that need a repair although nothing that was sent is missing."""
         return self.interrupted | self._recreated
 
+    def made_at(self, change: Change) -> datetime:
+        """Return when the source made a change."""
+        return self._made[change.event_id]
+
+    def told_lossy(self) -> set[str]:
+        """Return the tables that `ops.gaps` says need a backfill."""
+        told = {gap.partition("/")[0] for gap, still in self._open_gaps.items() if still}
+        return {contract.table for contract in self.domain.tables if contract.lake_name in told}
+
     def put(self, path: str, data: bytes) -> None:
         """Note that an object is in Bronze, whether or not its writer knows it."""
         if path.startswith("_gaps/"):
             self.interrupted.add(path.split("/")[1])
-        if not path.endswith(".parquet"):
+        if path.startswith("_") or not path.endswith(".parquet"):
             return
         rows = pq.read_table(pa.BufferReader(data)).to_pylist()
         if path in self._objects and self._objects[path].events != [row["event_id"] for row in rows]:
@@ -218,17 +231,10 @@ class Oracle:
         at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=change.number[2])
         # An export's manifest has milliseconds.
         until = _NEVER if row["event_id"].startswith("backfill-scan-") else at + timedelta(milliseconds=1)
-        images: dict[Number, Mapping[str, Any] | None] = {NONE_YET: self._stock.get((change.table, change.key))}
-        for one in sorted(self._of_key(change), key=lambda one: one.number):
-            made = self._made.get(one.event_id, _NEVER)
-            if made < at:
-                images = {}  # what was before is over
-            if made <= until and made != _NEVER:
-                images[one.number] = one.image
-        found = [number for number, image in images.items() if image is not None and image == change.image]
+        found = self._source.possible(change.table, change.key, change.image, since=at, until=until)
         if not found:
             self._wrong(f"bronze: {change} is loaded, and the source never had that then")
-        self._of_source[change.event_id] = min(found, default=NONE_YET)
+        self._loaded_from[change.event_id] = found
         self.counts["loaded"] += 1
         self.changes[change.event_id] = change
         return change
@@ -247,8 +253,7 @@ class Oracle:
         if change.number[1] == 0 and before:  # no change of this stream is known for the key
             possible.append(max(before, key=lambda one: one.number))
         images = [one.image for one in possible] + [None] * (change.table in self._emptied)
-        images.append(self._stock.get((change.table, change.key)))
-        if change.image not in images:
+        if change.image not in images and change.image != self._source.image(change.table, change.key):
             self._wrong(f"bronze: {change} amends, and the source never had that")
         self.counts["amendments"] += 1
         self.changes[change.event_id] = change
@@ -299,9 +304,6 @@ class Oracle:
         for change in self.changes.values():
             if not self._accounted(change.event_id):
                 self._wrong(f"end: {change.event_id} is not in Bronze")
-        captured = {(one.table, one.key) for one in self.changes.values() if one.event_id in self._captured}
-        for table, key in self._stock.keys() - captured:
-            self._wrong(f"end: {key} of {table}, from before the stream, is not in Bronze")
         for contract in self.domain.tables:
             self._judge_end(contract)
         for mart, (_, properties) in self._gold.items():
@@ -435,12 +437,15 @@ class Oracle:
 
         The row of a backfill has a lower number than every change of the stream, also than those before it.
         """
-        if change.event_id not in self._made.keys() | self._of_source.keys():
+        place = self._source.place(change.event_id)
+        possible = [place] if place is not None else self._loaded_from.get(change.event_id)
+        if possible is None:
             return  # a repair's
-        shown = self._of_source.get(change.event_id, change.number)
-        if shown < known.shown.get(change.key, NONE_YET) and not self._is_late(change):
-            self._wrong(f"{name}: {change.key} showed the source at {known.shown[change.key]}, now at {shown}")
-        known.shown[change.key] = shown
+        shown = known.shown.get(change.key, BEFORE)
+        later = [one for one in possible if one >= shown]
+        if not later and possible and not self._is_late(change):
+            self._wrong(f"{name}: {change.key} showed its state {shown} at the source, shows {possible} with {change}")
+        known.shown[change.key] = min(later) if later else max(possible, default=BEFORE)
 
     def _is_late(self, change: Change) -> bool:
         """Return whether a change came to Bronze later than a backfill may wait for it."""
@@ -682,8 +687,7 @@ class Oracle:
                 continue
             merged = self._silver[contract.lake_name].newest(change.key) >= change.number
             aside = self._quarantine[contract.lake_name].keys() | self.dead_lettered | self.unseen
-            if not any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items()):
-                aside |= self.lost
+            aside |= self._brought if self._has_gap(contract) else self.lost
             if not merged and change.event_id not in aside:
                 self._wrong(f"ops.ledger: {contract.lake_name} is told complete to {complete_to}, without {change}")
 
@@ -706,6 +710,13 @@ class Oracle:
                 self._wrong(f"ops.gaps: {row['gap']} is told: {row['reason']}")
             lossy = row["kind"] in {"stream_gap", "stream_replaced"}
             self._open_gaps[row["gap"]] = lossy and row["closed_at"] is None
+        for contract in self.domain.tables:
+            if not self._has_gap(contract):
+                self._brought |= {event for event in self.lost if self.changes[event].table == contract.table}
+
+    def _has_gap(self, contract: Contract) -> bool:
+        """Return whether the table is told to need a backfill."""
+        return any(still and gap.startswith(f"{contract.lake_name}/") for gap, still in self._open_gaps.items())
 
     def recorded(self, *, polled: bool) -> None:
         """Check the ledger at rest: it knows every object and, with a poller, up to when the table is complete."""
@@ -852,23 +863,23 @@ class Oracle:
         A repair does not compare such a key either: what was lost of it after that stays lost until it is released.
         """
         known = self._silver[contract.lake_name]
-        last: dict[str, Change] = {}
         newest: dict[str, Change] = {}
-        gone: set[str] = set()
-        for at, change in enumerate(self.changes.values()):
-            if change.table != contract.table:
-                continue
-            if change.created_s is not None:
+        last: dict[str, Change] = {}
+        for change in self.changes.values():
+            if change.table == contract.table and change.created_s is not None:
                 last[change.key] = change  # they stand in the order they were made in
-                gone.discard(change.key)
-                if at < self._emptied.get(change.table, 0):
-                    gone.add(change.key)
             if self.captured(change.event_id) and self._concerns(contract, change):
                 newest[change.key] = max(newest.get(change.key, change), change, key=lambda one: one.number)
-        for key, change in last.items():
+        for key in self._source.keys(contract.table):
+            image = self._source.image(contract.table, key)
             aside = self._quarantine[contract.lake_name].get(newest[key].event_id) if key in newest else None
-            image = None if key in gone or self._gone(contract, change) else change.image
-            broken = image is not None and self._verdict(contract, change).row is None
+            told = last.get(key, newest.get(key))
+            if image is not None and (told is None or told.image != image):
+                self._wrong(f"end: {key} of {contract.table}, which no stream told, is not in Bronze: {image}")
+                continue
+            if told is None or self._gone(contract, told):
+                image = None
+            broken = image is not None and told is not None and self._verdict(contract, told).row is None
             if broken or (aside is not None and aside["status"] in {"open", "dropped"}):
                 continue
             # A row that is kept after its item expired has a change without an image.
