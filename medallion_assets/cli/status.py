@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from medallion_assets.cli.outcome import ExitCode
 
 if TYPE_CHECKING:
+    from medallion_assets.dropped.status import DroppedFilesStatus
     from medallion_assets.health.status import MartStatus, Status, TableStatus
     from medallion_assets.ledger.parked import Parked
 
@@ -25,8 +26,9 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     The lag is how long the oldest pending Bronze object has been pending. "Complete up to" is the time up to which
     every change of the stream is in the table or mart; for a mart it is never later than the time it was computed. It
     is "unknown" if a Lambda function captures, because that does not see shards. "Set aside" is what waits for
-    `medallion redrive`. "Blocked by" is the failed check that stops the publication. Exits 1 if a table needs a
-    backfill or if Bronze lacks something, and says what to do.
+    `medallion redrive`. "Blocked by" is the failed check that stops the publication. Where MEDALLION_RAW is set, it
+    shows which dropped files wait and since when, and what became of the others. Exits 1 if a table needs a backfill or
+    if Bronze lacks something, and says what to do.
 
     \b
     Examples:
@@ -38,8 +40,10 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     from medallion_assets.capture.given_up import find_given_up
     from medallion_assets.capture.store import open_store
     from medallion_assets.cli.environment import settings
-    from medallion_assets.cli.output import print_json
+    from medallion_assets.cli.output import print_json, print_table
     from medallion_assets.contracts.loader import load_domain
+    from medallion_assets.dropped.inbox import open_inbox
+    from medallion_assets.dropped.status import read_dropped_files
     from medallion_assets.gold.spec import load_marts
     from medallion_assets.health.status import read_last_changes, read_status
     from medallion_assets.lake.catalog import Lake
@@ -52,10 +56,14 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
         completeness = inspect_all(lake, store, domain, given_up=given_up, now=now)
         found = read_status(lake, store, domain, load_marts(domain), completeness=completeness, now=now)
         last_changes = read_last_changes(lake, domain)
+        taking = [contract for contract in domain.tables if contract.files is not None]
+        dropped = read_dropped_files(lake, open_inbox(chosen.raw), taking) if chosen.raw and taking else []
     if as_json:
-        print_json(_document(found, last_changes))
+        print_json({**_document(found, last_changes), "dropped_files": [asdict(one) for one in dropped]})
     else:
         _show(found, last_changes)
+        if dropped:
+            print_table("Dropped files", _DROPPED, [_dropped_row(one, now) for one in dropped])
     gaps = [gap for table in found.tables for gap in table.gaps]
     for gap in gaps:
         typer.echo(f"medallion: {gap}", err=True)
@@ -113,6 +121,31 @@ def _table_row(table: TableStatus, last_changed_at: datetime | None) -> list[Any
         _parked(table.parked),
         _complete(table.complete_to, incomplete=[table.table] if table.needs_backfill else []),
         str(table.blocked_by or "nothing"),
+    ]
+
+
+_DROPPED: Final = [
+    "table",
+    "waiting",
+    "for",
+    "being taken",
+    "taken",
+    "last taken",
+    "rejected",
+    "last rejected",
+]
+
+
+def _dropped_row(found: DroppedFilesStatus, now: datetime) -> list[Any]:
+    return [
+        found.table,
+        found.waiting,
+        now - found.waiting_since if found.waiting_since else "nothing",
+        found.taking,
+        found.taken,
+        found.last_taken_at,
+        found.rejected,
+        found.last_rejected_at,
     ]
 
 

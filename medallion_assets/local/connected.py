@@ -78,6 +78,7 @@ def _settings(domain: Domain, folder: Path, region: str) -> dict[str, str]:
         "MEDALLION_WAREHOUSE": str(folder / "warehouse"),
         "MEDALLION_CATALOG": "sqlite",
         "MEDALLION_CHECKPOINT": str(folder / "poller.sqlite"),
+        "MEDALLION_RAW": str(folder / "raw"),
         "DAGSTER_HOME": str(folder / "dagster"),
         READ_ONLY_SOURCE: "1",
     }

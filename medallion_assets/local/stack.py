@@ -121,6 +121,7 @@ def _start(
         "MEDALLION_CHECKPOINT": str(folder / "poller.sqlite"),
         **({"MEDALLION_LIVE": f"dynamodb:{_COUNTERS}"} if load_counters(domain) else {}),
         "MEDALLION_DAGSTER_URL": f"http://127.0.0.1:{dagster_port}",
+        "MEDALLION_RAW": str(folder / "raw"),
         "DAGSTER_HOME": str(folder / "dagster"),
         **({} if since is None else {"MEDALLION_SINCE": since.isoformat()}),
     }

@@ -345,6 +345,33 @@ def test_a_crash_loses_and_doubles_nothing(
         assert folder.take() == []
 
 
+@pytest.mark.parametrize("order", ["older", "newer"])
+@pytest.mark.parametrize("objects", [1, 2, 3])
+def test_a_file_of_several_commits_that_stops_after_any_of_them_is_whole_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, objects: int
+) -> None:
+    """A reader between two commits sees each row as it was before, or as in the file."""
+    monkeypatch.setattr(take_module, "_MAX_OBJECT_ROWS", 2)
+    keys = [f"m{number}" for number in range(1, 7)]
+    with folder_on_files(tmp_path, machines(files=order)) as folder:
+        folder.bench.put(machine(5, "m1", "before"), machine(6, "m4", "before"))
+        folder.merge()
+        folder.drop("a.csv", "Id,Name\n" + "".join(f"{key},file\n" for key in keys))
+        with pytest.raises(Crash):
+            folder.take(store=CrashingStore(folder.bench.store, objects))
+        folder.merge()
+        seen = {key: row["name"] for key, row in folder.rows().items()}
+        assert set(seen.values()) <= {"before", "file"} and {"m1", "m4"} <= seen.keys()
+        assert [row["state"] for row in folder.records()] == ["taking"]
+        (taken,) = folder.take()
+        folder.merge()
+        assert taken.record.state == "taken" and taken.record.rows == 6
+        kept = {"m1", "m4"} if order == "older" else set()
+        assert {key: row["name"] for key, row in folder.rows().items()} == {
+            key: "before" if key in kept else "file" for key in keys
+        }
+
+
 def test_the_ledger_takes_no_file_for_a_stream_that_was_replaced(older: Folder) -> None:
     older.load("a.csv", "Id,Name\nm1,file\n")
     for sequence in (5, 6):
