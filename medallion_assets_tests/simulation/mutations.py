@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.update import AssertRefSnapshotId
 
-from medallion_assets.backfill import backfill, bronze_rows, known
+from medallion_assets.backfill import backfill, bronze_rows, handover, known
 from medallion_assets.backfill.progress import Done, write_progress
 from medallion_assets.capture import handler, position, write_bronze
 from medallion_assets.capture.position import Position
@@ -418,7 +418,7 @@ def wait_for_earlier_changes_once() -> Iterator[None]:
 @contextmanager
 def load_a_snapshot_from_before_the_capture() -> Iterator[None]:
     """Nobody asks whether the stream was captured when the snapshot was made."""
-    real = backfill.require_captured
+    real = handover.require_captured
 
     def captured(*given: Any, stream_arn: str | None, **more: Any) -> str:
         return real(*given, stream_arn=stream_arn, **more) if stream_arn is None else stream_arn
