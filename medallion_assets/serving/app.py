@@ -23,6 +23,7 @@ from starlette.routing import BaseRoute, Route
 
 from medallion_assets.errors import MedallionError
 from medallion_assets.serving.caller import ANYONE, Caller, identify
+from medallion_assets.serving.live import EVENT_STREAM, LiveAnswer
 from medallion_assets.serving.operation import Operation, Parameter, openapi
 from medallion_assets.serving.page import page_routes
 from medallion_assets.serving.queries import Queries, QueryList, describe
@@ -134,6 +135,17 @@ def _operations(service: Service) -> list[Operation]:
             body=SqlRequest,
             other_media_types=["text/csv", "application/vnd.apache.arrow.stream"],
             errors=[400, 413, 415, 422, 429],
+        ),
+        Operation(
+            "readCounter",
+            "GET",
+            "/v1/live/{name}",
+            "A live counter; as an event stream, again whenever it changes.",
+            service.live.handle,
+            answer=LiveAnswer,
+            other_media_types=[EVENT_STREAM],
+            parameters=[Parameter("name", "path", "The counter: the name of its file in live/.")],
+            errors=[404],
         ),
         Operation("listQueries", "GET", "/v1/queries", "The saved queries.", queries.list, answer=QueryList),
         *(_saved(query, queries) for query in service.queries.values()),

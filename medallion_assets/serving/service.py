@@ -15,6 +15,7 @@ from medallion_assets.gold.spec import load_marts
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.serving.keys import KeyRing
 from medallion_assets.serving.limits import Limits
+from medallion_assets.serving.live import LiveCounters
 from medallion_assets.serving.reader import Reader
 from medallion_assets.serving.saved_query import load_saved_queries
 from medallion_assets.serving.status_reader import StatusReader
@@ -42,6 +43,7 @@ class Service:
         tails = {one.lake_name: Tail(self.lake, store, one, self.domain) for one in self.domain.tables}
         self.reader = Reader(self.lake, limits, tails)
         self._opened.callback(self.reader.close)
+        self.live = self._opened.enter_context(LiveCounters.open(settings, self.domain))
         self.status = StatusReader(self.lake, store, self.domain, self.marts)
         self.tables = Tables(self.lake, self.domain, self.marts)
 

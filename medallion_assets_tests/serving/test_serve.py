@@ -89,7 +89,7 @@ def test_the_server_answers_only_by_its_names_and_only_json(served: Served) -> N
 def test_the_openapi_document_describes_every_route(served: Served) -> None:
     document = served.client.get("/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    queries = {"/v1/queries", "/v1/queries/sales_by_region"}
+    queries = {"/v1/queries", "/v1/queries/sales_by_region", "/v1/live/{name}"}
     assert set(document["paths"]) == {"/v1/health", "/v1/sql", "/v1/tables", "/v1/tables/{name}", *queries}
     answered = document["paths"]["/v1/sql"]["post"]["responses"]["200"]["content"]
     assert set(answered) == {"application/json", "text/csv", "application/vnd.apache.arrow.stream"}
