@@ -157,7 +157,7 @@ class IngestStack(Stack):
         api = gateway.HttpApi(self, "Api", api_name=f"{settings.prefix}-ingest", create_default_stage=False)
         api.add_routes(
             path="/v1/items",
-            methods=[gateway.HttpMethod.POST],
+            methods=[gateway.HttpMethod.GET, gateway.HttpMethod.POST],
             integration=(integration := integrations.HttpLambdaIntegration("Integration", function)),
             authorizer=(authorizer := self._authorizer()),
         )

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 from urllib.parse import quote, unquote
 
 import orjson
@@ -28,6 +28,7 @@ from medallion_assets.ingest.item_key import key_of_path, path_of_key
 from medallion_assets.ingest.items import Items, Precondition, Written, items_of
 from medallion_assets.ingest.mismatch import Mismatch, NotAnItem
 from medallion_assets.ingest.once import Once
+from medallion_assets.ingest.openapi import openapi
 from medallion_assets.ingest.operation import WriteVerb, read_operation, write
 from medallion_assets.ingest.policy import Claims, Policy, Verb
 from medallion_assets.ingest.refusal import Refused, mismatched
@@ -69,6 +70,7 @@ class IngestApp:
         names: SourceNames = SAME_NAMES,
     ) -> None:
         """`requests_table` keeps the answers of requests with an Idempotency-Key for a day."""
+        self._title = f"Items of {domain.name}"
         self._policy = policy
         self._items = items_of(client, domain, policy, names)
         self._once = Once(client, requests_table)
@@ -86,6 +88,7 @@ class IngestApp:
 
     def _add_routes(self) -> None:
         route = self._resolver
+        route.get("/v1/items")(lambda: self._answer("describe"))
         route.post("/v1/items")(lambda: self._answer("batch"))
         route.get("/v1/items/<table>")(lambda table: self._answer("list", table))
         route.post("/v1/items/<table>")(lambda table: self._answer("post", table))
@@ -112,6 +115,8 @@ class IngestApp:
         return Response(answer.status, headers.pop("Content-Type", JSON), answer.body, headers=headers)
 
     def _answered(self, request: _Request) -> Answer:
+        if request.verb == "describe":
+            return self._describe(request)
         if request.verb in {"get", "list"}:
             return self._read(request)
         if request.content_type not in {JSON, DYNAMODB_JSON} and request.verb != "delete":
@@ -139,6 +144,15 @@ class IngestApp:
         if table not in self._items or not self._policy.allows(request.claims, verb, table):
             raise Refused(403, "forbidden", f"The caller may not {verb} items of this table.")
         return self._items[table]
+
+    def _describe(self, request: _Request) -> Answer:
+        """Return the OpenAPI document of what the caller may do."""
+        may = {
+            name: frozenset(verb for verb in get_args(Verb) if self._policy.allows(request.claims, verb, name))
+            for name in self._items
+        }
+        tables = [(self._items[name].contract, verbs) for name, verbs in may.items() if verbs]
+        return Answer(200, orjson.dumps(openapi(self._title, tables)).decode())
 
     def _read(self, request: _Request) -> Answer:
         composite = len(request.parts) == 1 and request.verb == "get" and request.table in self._items

@@ -52,6 +52,7 @@ def test_no_request_goes_past_the_authorizer(variants: dict[str, Assembly]) -> N
         stack = variants[name]["Ingest"]
         routes = stack.properties("AWS::ApiGatewayV2::Route")
         assert {route["RouteKey"] for route in routes} == {
+            "GET /v1/items",
             "POST /v1/items",
             *(f"{method} /v1/items/{{proxy+}}" for method in ("GET", "POST", "PUT", "PATCH", "DELETE")),
         }

@@ -9,8 +9,9 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from medallion_assets.contracts.loader import Domain
+from medallion_assets.contracts.loader import Domain, load_domain
 from medallion_assets.errors import ContractError
+from medallion_assets.ingest.openapi import item_schema
 from medallion_assets.ingest.policy import FILE, load_policy, values_of
 from medallion_assets_tests.ingest.conftest import Api
 
@@ -151,6 +152,37 @@ def test_what_the_policy_does_not_allow_is_forbidden(api: Api) -> None:
     assert reader("POST", "/v1/items/nothing", ORDER).status == 403
     nobody = Api(api.app, api.domain, {})
     assert nobody("GET", "/v1/items/orders/o-1").status == 403
+
+
+def test_the_description_has_what_the_caller_may_do(api: Api) -> None:
+    document = api("GET", "/v1/items").body
+    assert set(document["paths"]["/v1/items/lines/{PK}/{SK}"]) == {"get", "put", "patch", "delete"}
+    assert set(document["paths"]["/v1/items/orders"]) == {"get", "post"}
+    assert document["components"]["schemas"]["orders"] == {
+        "type": "object",
+        "required": ["Id", "Amount"],
+        "additionalProperties": False,
+        "properties": {
+            "Id": {"type": "string"},
+            "Amount": {"type": "number", "minimum": 0, "description": "decimal(12,2)"},
+            "Code": {"type": "string", "description": "pattern: [A-Z]{2}[0-9]+"},
+            "Tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+            "_version": {},
+        },
+    }
+    reader = Api(api.app, api.domain, {"sub": "r", "scope": "orders/read"})
+    assert {path: set(verbs) for path, verbs in reader("GET", "/v1/items").body["paths"].items()} == {
+        "/v1/items/orders/{Id}": {"get"}
+    }
+    assert Api(api.app, api.domain, {})("GET", "/v1/items").body["paths"] == {}
+
+
+@pytest.mark.parametrize("name", ["ecommerce", "fundraiser", "laundry"])
+def test_every_shipped_contract_has_a_schema(name: str) -> None:
+    for contract in load_domain(name).tables:
+        schema = item_schema(contract)
+        assert json.loads(json.dumps(schema)) == schema
+        assert {column.attribute for column in contract.key_columns} <= set(schema["required"])
 
 
 def test_a_text_that_a_caller_may_choose_is_no_list_of_values() -> None:
