@@ -38,6 +38,7 @@ WORKS = {
     "simulation": ("simulation", "run"),
     "definitions": ("definitions", "run"),
     "ingest": ("ingest", "run"),
+    "serve": ("serve", "run"),
     "large-domain": ("large_domain", "run"),
 }
 FIELDS = ("work", "ours", "other", "unit", "ratio", "peak_mb", "what_other_is")
