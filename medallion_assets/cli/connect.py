@@ -29,6 +29,9 @@ def connect(
         ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check; start nothing.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on although changes were lost; load these tables afterwards.")
+    ] = False,
     dagster_port: Annotated[
         int | None, typer.Option(min=1, max=65_535, help="Port of Dagster's page.", show_default="a free one")
     ] = None,
@@ -38,7 +41,8 @@ def connect(
     The tables are those of your AWS account, and nothing is written to it. First each permission is tried, keys are
     compared with the contracts, and streams are looked at; what is wrong is said, and the policy that is missing is
     printed as JSON. No stream is ever switched on or off. If all is well, the stream poller and Dagster start, with
-    Bronze and the lake in .medallion/connected/, which the next start goes on with.
+    Bronze and the lake in .medallion/connected/, which the next start goes on with. DynamoDB keeps changes for 24
+    hours: after a longer pause it says which tables lost changes, and --resume goes on.
 
     Exits 1 if a table, a stream or a permission is not as it has to be; 2 for wrong credentials, settings or files.
 
@@ -55,8 +59,7 @@ def connect(
     from medallion_assets.connect.policy import missing_policy
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.gold.spec import load_marts
-    from medallion_assets.local.connected import run_connected
-    from medallion_assets.local.page import run_page
+    from medallion_assets.local.connected import lost_changes
     from medallion_assets.local.pipeline import require_dagster
 
     loaded = load_domain(domain or os.environ.get("MEDALLION_DOMAIN") or ".")
@@ -69,27 +72,66 @@ def connect(
     checks = _check_tables(loaded, caller)
     policy = missing_policy(checks, caller)
     ready = _show(checks, policy)
-    if not ready:
+    lost = lost_changes(loaded, state=STATE)
+    if not resume:
+        _say_lost(loaded, lost)
+    if not ready or (lost and not resume):
         raise typer.Exit(ExitCode.FOUND)
     if check:
         return
-    with (
-        run_connected(
-            loaded,
-            state=STATE,
-            region=caller.region,
-            dagster_port=dagster_port,
-            starting=lambda: typer.echo("Starting the stream poller and Dagster ..."),
-        ) as pipeline,
-        run_page(pipeline) as page,
-    ):
-        typer.echo(f"Numbers: {page}  Dagster: {pipeline.dagster_url}")
-        typer.echo(f"The lake: {pipeline.folder}  Ctrl-C stops everything.")
-        typer.echo(first_load(loaded, checks))
-        try:
-            pipeline.watch()
-        except KeyboardInterrupt:
-            typer.echo("\nStopping ...")
+    _run(loaded, caller, checks, dagster_port=dagster_port, resume=lost)
+
+
+def _run(
+    domain: Domain, caller: Caller, checks: Sequence[TableCheck], *, dagster_port: int | None, resume: Sequence[str]
+) -> None:
+    """Run the pipeline until the user stops it. Exits 1 if it ends because changes are lost."""
+    from medallion_assets.errors import LocalStackError
+    from medallion_assets.local.connected import lost_changes, run_connected
+    from medallion_assets.local.page import run_page
+
+    said: list[str] = []
+
+    def say_lost() -> None:
+        _say_lost(domain, found := [one for one in lost_changes(domain, state=STATE) if one not in said])
+        said.extend(found)
+
+    try:
+        with (
+            run_connected(
+                domain,
+                state=STATE,
+                region=caller.region,
+                dagster_port=dagster_port,
+                resume=resume,
+                starting=lambda: typer.echo("Starting the stream poller and Dagster ..."),
+            ) as pipeline,
+            run_page(pipeline) as page,
+        ):
+            typer.echo(f"Numbers: {page}  Dagster: {pipeline.dagster_url}")
+            typer.echo(f"The lake: {pipeline.folder}  Ctrl-C stops everything.")
+            typer.echo(first_load(domain, checks))
+            try:
+                pipeline.watch(also=say_lost)
+            except KeyboardInterrupt:
+                typer.echo("\nStopping ...")
+    except LocalStackError as ended:
+        say_lost()
+        if said:  # the poller ends when it has no table left
+            raise typer.Exit(ExitCode.FOUND) from ended
+        raise
+
+
+def _say_lost(domain: Domain, tables: Sequence[str]) -> None:
+    """Say of each DynamoDB table that it lost changes, and what to do."""
+    for table in tables:
+        loads = "; ".join(_load(contract) for contract in domain.sources[table].contracts)
+        typer.echo(
+            f"medallion: {table}: changes are lost, because the pause was longer than the 24 hours for which DynamoDB "
+            "keeps them, or its stream is another one. Its capture has stopped. Start `medallion connect --resume`, "
+            f"then load what is missing in a second terminal: {loads}",
+            err=True,
+        )
 
 
 def _check_tables(domain: Domain, caller: Caller) -> list[TableCheck]:
@@ -150,7 +192,12 @@ def first_load(domain: Domain, checks: Sequence[TableCheck]) -> str:
     for contract in domain.tables:
         found = sizes[contract.table]
         known = "" if found.size_bytes is None else f"  # {found.items:,} items, {found.size_bytes / 2**20:,.1f} MB"
-        # An entity of a shared table is loaded by a repair: a backfill takes whole tables.
-        act = "backfill {} --from scan" if contract.where is None else 'repair {} --reason "first load"'
-        lines.append(f"  medallion {act.format(contract.lake_name)}{known}")
+        lines.append(f"  {_load(contract)}{known}")
     return "\n".join(lines)
+
+
+def _load(contract: Contract) -> str:
+    """Return the command that loads a table; an entity of a shared one by a repair: a backfill takes whole tables."""
+    if contract.where is None:
+        return f"medallion backfill {contract.lake_name} --from scan"
+    return f'medallion repair {contract.lake_name} --reason "first load"'

@@ -241,7 +241,7 @@ def _rules(column: Column) -> str:
 
 
 def _argument(value: object) -> str:
-    return "/".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+    return "/".join(str(part) or "''" for part in value) if isinstance(value, tuple) else str(value)
 
 
 def _described(domain: Domain) -> dict[str, Any]:

@@ -48,16 +48,19 @@ def diff(
 
     rows: dict[str, int | None] = {}
     undeclared: dict[str, list[Undeclared]] = {}
+    what = "the lake"
     if running:
         changes = _against_lake(domain, rows, undeclared)
     else:
-        changes = _against_commit(load_domain(domain or default_domain()), against)
+        loaded = load_domain(domain or default_domain())
+        what = f"{against} of {loaded.folder}"
+        changes = _against_commit(loaded, against)
     if as_json:
         shown = [{**asdict(one), "meaning": one.meaning, "rows": rows.get(one.table)} for one in changes]
         found = [{"table": table, **asdict(one)} for table, several in undeclared.items() for one in several]
         print_json({"changes": shown, "undeclared": found})
     else:
-        _print(changes, rows, "the lake" if running else against)
+        _print(changes, rows, what)
         _print_undeclared(undeclared)
     if any(one.needs for one in changes):
         raise typer.Exit(ExitCode.FOUND)

@@ -72,6 +72,7 @@ def explained(error: Exception) -> tuple[ExitCode, str] | None:
 def _refused(error: ClientError) -> tuple[ExitCode, str]:
     code = error.response.get("Error", {}).get("Code", "?")
     said = f"AWS refused {error.operation_name}: {code}: {error.response.get('Error', {}).get('Message', '')}"
+    said = f"{said.rstrip(' .:')}."
     if code in _WRONG_CREDENTIALS:
         return ExitCode.USAGE, f"{said} Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do."
     if code in _MISSING:

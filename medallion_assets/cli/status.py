@@ -105,6 +105,9 @@ def _show(found: Status, last_changes: Mapping[str, datetime | None]) -> None:
                 f"{source}: {of_none:,} changes are of items that no contract's `where` matches. Bronze has them."
             )
     gold = ["mart", "computed", "rows", "behind", "complete up to", "blocked by"]
+    if not found.marts:
+        typer.echo("Gold: the domain has no marts.")
+        return
     print_table("Gold", gold, [_mart_row(mart) for mart in found.marts])
 
 

@@ -156,7 +156,7 @@ def _stream_problems(source: str, stream: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{source}: it has no stream, so nobody hears of its changes. Switching one on changes nothing for the "
             "application and takes none of the table's capacity; DynamoDB keeps each change for 24 hours, and bills "
-            f"requests that read it. To switch it on: {switch_on}"
+            f"requests that read it. To switch it on: {switch_on}. Or leave the table out: remove its contract."
         )
     elif (view := stream.get("StreamViewType")) != VIEW:
         yield (

@@ -158,7 +158,8 @@ def domain_folder(name_or_path: str) -> Path:
     names = sorted(entry.name for entry in shipped.iterdir() if (entry / "domain.yaml").is_file())
     raise ContractError(
         f"No domain {name_or_path!r}: expected the name of a shipped one ({', '.join(names)}) or the path of a folder "
-        "with a domain.yaml and tables/*.yaml. Name it by MEDALLION_DOMAIN, or write one with `medallion init`."
+        "with a domain.yaml and tables/*.yaml. Name it by MEDALLION_DOMAIN, write one with `medallion init`, or "
+        "propose one from your tables with `medallion contracts infer`."
     )
 
 

@@ -179,6 +179,9 @@ class Column(SourceFormat, Strict):
     )
     rename: str | None = Field(default=None, description="The column's name in the lake, when snake_case is not it.")
     renamed_from: str | None = Field(default=None, description="The column's earlier name in the lake: it is kept.")
+    retyped_from: TypeText | None = Field(
+        default=None, description="The column's earlier type, agreed to be replaced by a rebuild of the table."
+    )
     description: str = ""
     rules: tuple[Rule, ...] = ()
 

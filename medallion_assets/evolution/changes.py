@@ -130,7 +130,10 @@ def _column_changes(table: str, before: TableShape, after: TableShape, contract:
         if earlier is None:
             yield _added(table, name, column, before)
         else:
-            yield from _changed(table, name, earlier, column)
+            said = contract.by_name[name].retyped_from if name in contract.by_name else None
+            # What a word agrees to is still to be done in a running lake.
+            agreed = said is not None and str(said) == earlier.text and before.rows is None
+            yield from _changed(table, name, earlier, column, agreed=agreed)
     for name, column in gone.items():
         if name in retired:
             yield Change(table, "retire", name, column.text, "", "metadata")
@@ -164,12 +167,13 @@ def _added(table: str, name: str, column: ColumnShape, before: TableShape) -> Ch
     return Change(table, "add", name, "", column.text, "fill")
 
 
-def _changed(table: str, name: str, before: ColumnShape, after: ColumnShape) -> Iterator[Change]:
+def _changed(table: str, name: str, before: ColumnShape, after: ColumnShape, *, agreed: bool) -> Iterator[Change]:
     kind = type_change(before, after)
     if kind == "widen":
         yield Change(table, kind, name, before.text, after.text, "metadata")
     elif kind is not None:
-        needs = f"{_rebuild(table)} Or declare the attribute under another name: `rename`."
+        needs = f"{_rebuild(table)} Agree by `retyped_from: {before.text}`, or declare it under another name: `rename`."
+        needs = "" if agreed else needs
         yield Change(table, kind, name, before.text, after.text, "rebuild", needs)
     if None not in (before.attribute, after.attribute):
         was, now = (f"{one.attribute} {one.reading}".rstrip() for one in (before, after))

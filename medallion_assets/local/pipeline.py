@@ -47,10 +47,11 @@ class Pipeline:
         for child in self.children:
             child.check()
 
-    def watch(self) -> None:
-        """Wait until one of the processes has ended; then raise LocalStackError. Never returns."""
+    def watch(self, also: Callable[[], object] = lambda: None) -> None:
+        """Wait until one of the processes has ended, calling `also` every second; then raise LocalStackError."""
         while True:
             self.check()
+            also()
             time.sleep(_WATCH_SECONDS)
 
 
@@ -83,13 +84,16 @@ def require_dagster() -> None:
         )
 
 
-def start_pipeline(domain: Domain, folder: Path, owned: Owned, *, dagster_port: int) -> Pipeline:
+def start_pipeline(
+    domain: Domain, folder: Path, owned: Owned, *, dagster_port: int, resume: Sequence[str] = ()
+) -> Pipeline:
     """Start the poller and Dagster with the settings of the environment, and their files below `folder`.
 
-    Raises LocalStackError if one of them does not start, SettingsError.
+    The poller captures the tables `resume` again although they had lost changes. Raises
+    LocalStackError if one of them does not start, SettingsError.
     """
     settings = Settings.load()
-    poller = _start_poller(domain, settings, folder, owned)
+    poller = _start_poller(domain, settings, folder, owned, resume=resume)
     consumer = _start_counting(domain, settings, folder, owned)
     url = _start_dagster(folder, owned, dagster_port)
     for child in filter(None, (poller, consumer)):
@@ -97,8 +101,9 @@ def start_pipeline(domain: Domain, folder: Path, owned: Owned, *, dagster_port: 
     return Pipeline(domain, settings, folder, url, owned.children)
 
 
-def _start_poller(domain: Domain, settings: Settings, folder: Path, owned: Owned) -> Child:
+def _start_poller(domain: Domain, settings: Settings, folder: Path, owned: Owned, *, resume: Sequence[str]) -> Child:
     places = ["--bronze", settings.bronze, "--checkpoint", str(settings.checkpoint)]
+    places += [f"--resume-after-gap={table}" for table in resume]
     names = settings.source_names()
     sources = [(table, names.in_dynamodb(table)) for table in domain.sources]
     tables = [table if table == source else f"{table}={source}" for table, source in sources]

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import boto3
 import pytest
 from typer.testing import CliRunner, Result
 
+from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.cli.connect import first_load
 from medallion_assets.cli.main import app
 from medallion_assets.connect.caller import Caller
@@ -146,6 +148,25 @@ def test_keys_and_streams(front: Front, key: dict[str, str], view: str | None, s
     assert found.exit_code == 1
     assert f"medallion: fleet-Vehicles: {said}" in found.stderr
     assert {"UpdateTable", "PutItem", "DeleteItem"}.isdisjoint(front.asked[1:])
+
+
+def test_after_lost_changes_it_says_so_and_how_to_go_on(front: Front, tmp_path: Path) -> None:
+    create("fleet-Trips", {"VehicleNo": "N", "TripNo": "N"}, "NEW_AND_OLD_IMAGES")
+    create("fleet-Vehicles", {"VehicleNo": "N"}, "NEW_AND_OLD_IMAGES")
+    folder = tmp_path / ".medallion" / "connected"
+    folder.mkdir(parents=True)
+    with Checkpoint.open(folder / "poller.sqlite") as checkpoint:
+        for table in ("fleet-Trips", "fleet-Vehicles"):
+            checkpoint.begin_capture(table, f"arn:{table}", [], now=datetime.now(UTC))
+        checkpoint.mark_gap("fleet-Trips", "a record is older than 24 hours")
+    for arguments in ((), ("--check",)):
+        found = CliRunner().invoke(app, ["connect", "--domain", FLEET, *arguments])
+        assert found.exit_code == 1, found.output
+        assert "fleet-Trips: changes are lost" in found.stderr and "fleet-Vehicles" not in found.stderr
+        assert "Start `medallion connect --resume`, then" in found.stderr
+        assert "in a second terminal: medallion backfill trips --from scan" in found.stderr
+        assert "Starting" not in found.stdout
+    assert CliRunner().invoke(app, ["connect", "--domain", FLEET, "--check", "--resume"]).exit_code == 0
 
 
 def test_the_name_in_dynamodb_is_asked_for(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:

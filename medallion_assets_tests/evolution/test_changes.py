@@ -33,18 +33,37 @@ def moved(**columns: Any) -> dict[str, Any]:
 
 
 REBUILD = "Run `medallion rebuild silver.things`."
-OTHER_NAME = f"{REBUILD} Or declare the attribute under another name: `rename`."
+
+
+def other_name(type_: str) -> str:
+    return f"{REBUILD} Agree by `retyped_from: {type_}`, or declare it under another name: `rename`."
+
+
 ROWS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], list[tuple[str, str, str, str]]]] = {
     "nothing": ({}, {}, []),
     "new attribute": ({}, moved(New="date"), [("add", "new", "fill", "")]),
     "int to bigint": ({}, moved(N="bigint"), [("widen", "n", "metadata", "")]),
     "more digits": ({}, moved(D="decimal(12,2)"), [("widen", "d", "metadata", "")]),
     "struct field": ({}, moved(S="struct<A:int,B:string>"), [("widen", "s", "metadata", "")]),
-    "fewer digits": ({}, moved(D="decimal(8,2)"), [("narrow", "d", "rebuild", OTHER_NAME)]),
-    "struct field less": (moved(S="struct<A:int,B:string>"), {}, [("narrow", "s", "rebuild", OTHER_NAME)]),
-    "bigint to int": (moved(N="bigint"), {}, [("narrow", "n", "rebuild", OTHER_NAME)]),
-    "scale": ({}, moved(D="decimal(12,3)"), [("retype", "d", "rebuild", OTHER_NAME)]),
-    "text to json": (moved(T="string"), moved(T="json"), [("retype", "t", "rebuild", OTHER_NAME)]),
+    "fewer digits": ({}, moved(D="decimal(8,2)"), [("narrow", "d", "rebuild", other_name("decimal(10,2)"))]),
+    "struct field less": (
+        moved(S="struct<A:int,B:string>"),
+        {},
+        [("narrow", "s", "rebuild", other_name("struct<A:int,B:string>"))],
+    ),
+    "bigint to int": (moved(N="bigint"), {}, [("narrow", "n", "rebuild", other_name("bigint"))]),
+    "scale": ({}, moved(D="decimal(12,3)"), [("retype", "d", "rebuild", other_name("decimal(10,2)"))]),
+    "text to json": (moved(T="string"), moved(T="json"), [("retype", "t", "rebuild", other_name("string"))]),
+    "narrower, as agreed": (
+        moved(N="bigint"),
+        moved(N={"type": "int", "retyped_from": "bigint"}),
+        [("narrow", "n", "rebuild", "")],
+    ),
+    "retyped, as agreed for another type": (
+        moved(T="string"),
+        moved(T={"type": "json", "retyped_from": "date"}),
+        [("retype", "t", "rebuild", other_name("string"))],
+    ),
     "renamed": (
         {},
         moved(N={"type": "int", "rename": "number", "renamed_from": "n"}),

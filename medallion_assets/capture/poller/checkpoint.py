@@ -218,6 +218,17 @@ class Checkpoint:
             return self._connection.execute(statement, values).fetchall()
 
 
+def read_gaps(path: Path) -> dict[str, str]:
+    """Return by table why it lost changes; none for a file that is not there. A poller may be writing the file.
+
+    Raises CheckpointUnusable.
+    """
+    if not path.exists():
+        return {}
+    with _usable(), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return dict(connection.execute("SELECT table_name, gap FROM tables WHERE gap IS NOT NULL"))
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lock the file for this poller. Raises SettingsError if another one has it, or if it cannot be written."""
