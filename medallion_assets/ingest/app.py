@@ -132,7 +132,7 @@ class IngestApp:
                 "Expected 1 to 255 characters, of a caller with the claim sub or client_id.",
             )
         found = self._once.do(
-            [subject, key],
+            ["request", subject, key],
             request.digest(),
             lambda: self._write(request).as_data(),
             self._resolver.lambda_context,

@@ -90,7 +90,7 @@ class Inbox:
             table = operation.table
             digest = hashlib.sha256(record["body"].encode()).hexdigest()
             # SQS may deliver a message more than once, and an item that was made already would be refused.
-            self.once.do(["inbox", record["messageId"]], digest, lambda: self._do(operation), context)
+            self.once.do(["message", record["messageId"]], digest, lambda: self._do(operation), context)
         except Refused as refused:
             return table, refused
         return None
