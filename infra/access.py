@@ -23,6 +23,7 @@ _TABLES: Final = (
     "GetTables is allowed on all tables of a database or on none; the database is the layer that may be read"
 )
 _DROPPED: Final = "people name the files that they drop; the folder of one table is as far as they can be named"
+_EXPORTS: Final = "DynamoDB names exports and their files itself, and a backfill's notes are named by the export"
 _GIVEN_UP: Final = "Lambda names the objects itself, by mapping, shard and time"
 _DEAD_LETTERS: Final = "bronze/_dead_letters"
 _COPIES: Final = "bronze/_compacted/"
@@ -213,13 +214,29 @@ def read_bronze(settings: Environment, domain: Domain) -> list[Grant]:
     ]
 
 
-def note_backfills(settings: Environment, domain: Domain) -> list[Grant]:
-    """Read and write what a backfill has done. The bucket of an export is not ours: its owner lets the role read it."""
-    prefixes = [f"bronze/_backfill/{contract.table}" for contract in domain.tables]
+def backfill(settings: Environment, domain: Domain) -> list[Grant]:
+    """Have tables exported below `exports/`, read that, and note what a backfill has done.
+
+    DynamoDB writes an export with the caller's rights. The bucket of another export is not ours: its owner lets the
+    role read it.
+    """
+    names = [contract.table for contract in domain.tables if contract.where is None]
+    notes = [f"bronze/_backfill/{name}" for name in names]
+    arns = [settings.table_arn(name) for name in names]
+    actions = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
     return [
-        _list(settings, "ListBackfills", prefixes),
-        grant("NoteBackfills", ["s3:GetObject", "s3:PutObject"], _objects(settings, prefixes), _KEYS),
+        _list(settings, "ListBackfills", notes),
+        grant("NoteBackfills", actions, _objects(settings, [*notes, "exports"]), _EXPORTS),
+        grant("ExportTables", ["dynamodb:ExportTableToPointInTime"], arns),
+        grant("SeeExports", ["dynamodb:DescribeExport"], [f"{arn}/export/*" for arn in arns], _EXPORTS),
     ]
+
+
+def write_backfilled(settings: Environment, domain: Domain) -> list[Grant]:
+    """Put the items of a backfill into Bronze."""
+    names = [contract.table for contract in domain.tables if contract.where is None]
+    prefixes = [f"bronze/{name}" for name in names]
+    return [grant("WriteBackfilled", ["s3:PutObject"], _objects(settings, prefixes), _KEYS)]
 
 
 def compact_bronze(settings: Environment, domain: Domain) -> list[Grant]:

@@ -453,6 +453,11 @@ class Environment(Strict):
         return f"s3://{self.bucket}/raw"
 
     @property
+    def exports(self) -> str:
+        """Where a backfill has its exports made, as MEDALLION_EXPORTS has it."""
+        return f"s3://{self.bucket}/exports"
+
+    @property
     def given_up_bucket(self) -> str:
         """The bucket of what Lambda gives up: its on-failure destination."""
         return self.global_name("given-up")

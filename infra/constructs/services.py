@@ -198,6 +198,7 @@ class Services(Construct):
             "MEDALLION_CATALOG": "glue",
             "MEDALLION_FRESHNESS": settings.orchestrator.freshness,
             "MEDALLION_GIVEN_UP": f"s3://{settings.given_up_bucket}",
+            "MEDALLION_EXPORTS": settings.exports,
             **({"MEDALLION_RAW": settings.raw} if self._takes_files else {}),
             **settings.source_tables,
             **settings.kinesis_tables,

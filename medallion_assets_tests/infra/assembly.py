@@ -39,6 +39,10 @@ class Template:
     def properties(self, kind: str) -> list[dict[str, Any]]:
         return [found.get("Properties", {}) for found in self.resources(kind).values()]
 
+    def policies(self) -> list[dict[str, Any]]:
+        """The policies of roles; the CDK puts what is too long for one into a managed one."""
+        return [*self.properties("AWS::IAM::Policy"), *self.properties("AWS::IAM::ManagedPolicy")]
+
     def one(self, kind: str) -> dict[str, Any]:
         """The properties of the only resource of a type."""
         (found,) = self.properties(kind)
@@ -46,7 +50,7 @@ class Template:
 
     def statements(self) -> Iterator[dict[str, Any]]:
         """Every statement of every policy that is attached to a role."""
-        for policy in self.properties("AWS::IAM::Policy"):
+        for policy in self.policies():
             yield from policy["PolicyDocument"]["Statement"]
         for role in self.properties("AWS::IAM::Role"):
             for inline in role.get("Policies", []):

@@ -76,7 +76,7 @@ def _needs(service: str, operation: str, parameters: Mapping[str, Any]) -> Itera
 
 
 def _statements(template: Template, role: str) -> Iterator[Mapping[str, Any]]:
-    for policy in template.properties("AWS::IAM::Policy"):
+    for policy in template.policies():
         if any(entry["Ref"].startswith(role) for entry in policy["Roles"]):
             yield from policy["PolicyDocument"]["Statement"]
 

@@ -38,7 +38,7 @@ def listed(value: Any) -> list[Any]:
 
 def allowed(template: Template, role: str) -> Iterator[tuple[str, str]]:
     """The (action, resource) pairs of the role whose logical id starts so; references as text."""
-    for policy in template.properties("AWS::IAM::Policy"):
+    for policy in template.policies():
         if any(entry["Ref"].startswith(role) for entry in policy["Roles"]):
             for statement in policy["PolicyDocument"]["Statement"]:
                 assert statement["Effect"] == "Allow"
@@ -85,9 +85,11 @@ def test_runs_read_bronze_and_write_the_lake_of_contracts_and_marts(assembly: As
     bronze |= {"bronze/_heartbeat/*", "bronze/_dead_letters/*"}
     lake = {f"warehouse/{layer}/{table}/*" for layer in ("silver", "deleted", "quarantine") for table in TABLES}
     lake |= {f"warehouse/gold/{mart}/*" for mart in MARTS} | {"warehouse/ops/*"}
-    assert objects(stack, role, "s3:GetObject") == bronze | lake
-    for action in ("s3:PutObject", "s3:DeleteObject"):
-        assert objects(stack, role, action) == lake | copies
+    noted = {f"bronze/_backfill/{table}/*" for table in SOURCES} | {"exports/*"}
+    changes = {f"bronze/{table}/*" for table in SOURCES}
+    assert objects(stack, role, "s3:GetObject") == bronze | lake | noted
+    assert objects(stack, role, "s3:PutObject") == lake | copies | noted | changes
+    assert objects(stack, role, "s3:DeleteObject") == lake | copies
     written = {
         resource.partition(":table/")[2]
         for action, resource in allowed(stack, role)
@@ -106,25 +108,30 @@ def test_who_reconciles_may_make_the_calls_that_reading_a_source_makes(assembly:
     calls = set(re.findall(r"self\._client\.(\w+)", inspect.getsource(scan))) - {"meta"}
     needed = {f"dynamodb:{call.title().replace('_', '')}" for call in calls}
     found = {(action, arn) for action, arn in allowed(assembly["Orchestrator"], role) if action.startswith("dynamodb:")}
-    assert {action for action, _ in found} == needed
-    for action in needed:
+    exporting = {"dynamodb:ExportTableToPointInTime", "dynamodb:DescribeExport"}
+    assert {action for action, _ in found} == needed | exporting
+    for action in needed | {"dynamodb:ExportTableToPointInTime"}:
         assert {arn.partition(":table/")[2] for each, arn in found if each == action} == set(SOURCES)
 
 
-def test_the_operator_may_amend_and_a_run_may_not(assembly: Assembly) -> None:
+@pytest.mark.parametrize("role", ["Rolepipeline", "Roleoperator"])
+def test_who_backfills_may_write_changes_but_remove_none(assembly: Assembly, role: str) -> None:
+    """A backfill is a run, or the operator's; a repair is the operator's."""
     stack = assembly["Orchestrator"]
-    amended = {f"bronze/{table}/*" for table in SOURCES}
-    assert amended <= objects(stack, "Roleoperator", "s3:PutObject")
-    assert not amended & objects(stack, "Roleoperator", "s3:DeleteObject")
-    assert not amended & objects(stack, "Rolepipeline", "s3:PutObject")
+    written = {f"bronze/{table}/*" for table in SOURCES}
+    assert written <= objects(stack, role, "s3:PutObject")
+    assert not written & objects(stack, role, "s3:DeleteObject")
 
 
-def test_the_operator_may_note_what_a_backfill_has_done(assembly: Assembly) -> None:
+@pytest.mark.parametrize("role", ["Rolepipeline", "Roleoperator"])
+def test_who_backfills_may_have_tables_exported_and_note_what_is_done(assembly: Assembly, role: str) -> None:
     stack = assembly["Orchestrator"]
     noted = {f"bronze/_backfill/{table}/*" for table in SOURCES}
     for action in ("s3:GetObject", "s3:PutObject"):
-        assert noted <= objects(stack, "Roleoperator", action)
-        assert not noted & objects(stack, "Rolepipeline", action)
+        assert {*noted, "exports/*"} <= objects(stack, role, action)
+    assert "exports/*" not in objects(stack, role, "s3:DeleteObject")
+    seen = {place for action, place in allowed(stack, role) if action == "dynamodb:DescribeExport"}
+    assert {place.partition(":table/")[2] for place in seen} == {f"{table}/export/*" for table in SOURCES}
 
 
 def test_the_operator_may_make_the_calls_of_a_redrive_and_remove_nothing_else_of_bronze(assembly: Assembly) -> None:
@@ -254,4 +261,3 @@ def test_runs_take_files_of_the_tables_whose_contract_says_so_and_of_no_other(
     }
     assert not {place for _, place in below_raw(before) if place.startswith("raw/")}
     assert ("s3:PutObject", "bronze/Orders/*") in below_raw(after)
-    assert ("s3:PutObject", "bronze/Customers/*") not in below_raw(after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from medallion_assets_tests.infra.assembly import Assembly, Template
@@ -56,12 +57,11 @@ def test_a_new_contract_and_mart_bring_their_resources_and_permissions(
     overview = {name for name in moved if name.startswith("Overview")}  # its table's alarms
     policies = moved - overview
     assert len(overview) == 1
-    assert {name.partition("DefaultPolicy")[0] for name in policies} == {"Rolepipeline", "Roleoperator"}
-    for name in policies:
-        role = name.partition("DefaultPolicy")[0]
-        policy = str(
-            [after["Orchestrator"].body["Resources"][name], *(overflow[one] for one in overflow if role in one)]
-        )
+    roles = {re.split("DefaultPolicy|OverflowPolicy", name)[0] for name in policies}
+    assert roles == {"Rolepipeline", "Roleoperator"}
+    resources = after["Orchestrator"].body["Resources"]
+    for role in roles:
+        policy = str([resources[name] for name in resources if re.match(f"{role}(Default|Overflow)Policy", name)])
         for place in ("bronze/Invoices/*", "bronze/_gaps/Invoices/*", "warehouse/silver/invoices/*", "table/Invoices"):
             assert place in policy
         assert "table/quarantine/invoices" in policy

@@ -39,7 +39,7 @@ def variables(container: dict[str, Any]) -> dict[str, Any]:
 def statements(template: Template, sid: str) -> dict[str, dict[str, Any]]:
     """The statement with this sid of each role that has it, by the role's logical id."""
     found: dict[str, dict[str, Any]] = {}
-    for policy in template.properties("AWS::IAM::Policy"):
+    for policy in template.policies():
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement.get("Sid") == sid:
                 found |= {role["Ref"]: statement for role in policy["Roles"]}

@@ -90,7 +90,7 @@ def test_viewers_have_a_read_only_page_and_a_sign_in_of_their_own(
     (more,) = stack.properties("AWS::ElasticLoadBalancingV2::ListenerCertificate")
     assert more["Certificates"] == [{"CertificateArn": VIEWERS["certificate_arn"]}]
     (role,) = [name for name in stack.resources("AWS::IAM::Role") if name.startswith("Roleviewer")]
-    policies = [one for one in stack.properties("AWS::IAM::Policy") if {"Ref": role} in one["Roles"]]
+    policies = [one for one in stack.policies() if {"Ref": role} in one["Roles"]]
     assert policies and "StopTask" not in str(policies)
 
 
@@ -295,9 +295,7 @@ def test_the_password_of_trino_is_a_secret_of_the_run_alone(variants: dict[str, 
         secrets = {one["Name"]: one["ValueFrom"] for one in container["Secrets"]}
         assert secrets.get("MEDALLION_TRINO_PASSWORD") == (TRINO["password_secret_arn"] if name == "run" else None)
     reading = [
-        policy["Roles"]
-        for policy in stack.properties("AWS::IAM::Policy")
-        if TRINO["password_secret_arn"] in str(policy["PolicyDocument"])
+        policy["Roles"] for policy in stack.policies() if TRINO["password_secret_arn"] in str(policy["PolicyDocument"])
     ]
     assert len(reading) == 1 and "Taskrun" in str(reading)
 
