@@ -22,7 +22,7 @@ from medallion_assets.contracts.model import Strict
 from medallion_assets.errors import SettingsError
 
 FOLDER = Path(__file__).parent / "environments"
-LAYERS = ("bronze", "silver", "deleted", "gold", "quarantine", "ops")
+LAYERS = ("bronze", "silver", "deleted", "history", "gold", "quarantine", "ops")
 """The Glue databases. Silver and later hold Iceberg tables, which the pipeline makes itself."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]

@@ -50,6 +50,7 @@ def rebuild(
     domain = load_domain(chosen.domain)
     marts = load_marts(domain)
     known = [f"{layer}.{name}" for layer in ("silver", "deleted", "quarantine") for name in domain.by_name]
+    known += [f"history.{name}" for name, contract in domain.by_name.items() if contract.history]
     known += [*(f"gold.{mart.name}" for mart in marts), *(f"ops.{one.name}" for one in OPS_TABLES)]
     if table not in known:
         raise typer.BadParameter(f"no table {table!r}; expected one of {', '.join(known)}", param_hint="LAYER.TABLE")

@@ -53,6 +53,10 @@ _TEN_YEARS: Final = 10 * 366 * 24 * 60
 MOST_DAYS_KEPT: Final = 400
 DaysKept = Annotated[int, Field(ge=0, le=MOST_DAYS_KEPT)]
 
+MOST_DAYS_OF_HISTORY: Final = 100 * 366
+HISTORY_COLUMNS: Final = ("valid_from", "valid_to", "operation")
+"""The columns that `history.<table>` has beside those of the contract."""
+
 # A Lambda function runs for at most 15 minutes, so capture may write a Bronze object that long after it began. Even
 # when everything works, a row may therefore arrive that much later than the row that refers to it.
 DEFAULT_GRACE_MINUTES: Final = 15
@@ -389,6 +393,11 @@ class Contract(Strict):
         description="For how many days the Silver table can be read as it was at the end of a day; what domain.yaml "
         "says if not given.",
     )
+    history: bool | Annotated[int, Field(strict=True, ge=1, le=MOST_DAYS_OF_HISTORY)] = Field(
+        default=False,
+        description="Whether `history.<table>` has every version of every row; a number of days keeps a version that "
+        "long after it ended.",
+    )
 
     @property
     def lake_name(self) -> str:
@@ -454,7 +463,11 @@ class Contract(Strict):
             self.enrich,
             dict(self.retired),
         )
-        raise_all([*_mistakes(parts), *file_mistakes(self.table, self.files, of_entity=self.where is not None)])
+        mistakes = [*_mistakes(parts), *file_mistakes(self.table, self.files, of_entity=self.where is not None)]
+        if self.history and (taken := set(HISTORY_COLUMNS) & self.by_name.keys()):
+            text = f"the history has columns of its own with the names {sorted(taken)}; rename the contract's"
+            mistakes.append(Mistake(("history",), text))
+        raise_all(mistakes)
         return self
 
     @classmethod

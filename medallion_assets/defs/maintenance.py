@@ -27,6 +27,7 @@ def maintenance_schedule(domain: Domain, marts: Sequence[Mart], names: Names) ->
     steps = [
         *(_step(domain, marts, names, "silver", name) for name in tables),
         *(_step(domain, marts, names, "deleted", name) for name in tables),
+        *(_step(domain, marts, names, "history", one.lake_name) for one in domain.tables if one.history),
         *(_step(domain, marts, names, "quarantine", name) for name in tables),
         *(_step(domain, marts, names, "gold", mart.name) for mart in marts),
         *(_step(domain, marts, names, "ops", table.name) for table in OPS_TABLES),
@@ -52,7 +53,7 @@ def _step(
     domain: Domain,
     marts: Sequence[Mart],
     names: Names,
-    layer: Literal["silver", "deleted", "quarantine", "gold", "ops"],
+    layer: Literal["silver", "deleted", "history", "quarantine", "gold", "ops"],
     name: str,
 ) -> dg.OpDefinition:
     @dg.op(
@@ -63,6 +64,7 @@ def _step(
     def maintain_table(context: dg.OpExecutionContext) -> None:
         from medallion_assets.lake.memory import TableMemory
         from medallion_assets.maintenance.daily_snapshots import keep_daily_snapshots
+        from medallion_assets.maintenance.history import shorten_history
         from medallion_assets.maintenance.maintain import maintain
         from medallion_assets.maintenance.tombstones import expire_tombstones
 
@@ -74,6 +76,10 @@ def _step(
                 contract = domain.by_name[name]
                 removed = expire_tombstones(lake, pipeline.bronze_store(), contract, run_id=context.run_id)
                 context.log.info("%s.%s: %d tombstones removed", layer, name, removed)
+            if layer == "history":
+                contract = domain.by_name[name]
+                removed = shorten_history(lake, contract, now=utc_now(), run_id=context.run_id)
+                context.log.info("%s.%s: %d rows removed", layer, name, removed)
             if layer == "silver":
                 contract = domain.by_name[name]
                 days = keep_daily_snapshots(

@@ -82,14 +82,14 @@ class Names:
         return self.group_name or self.definition(layer)
 
     def pool(
-        self, layer: Layer | Literal["raw", "backfill", "deleted", "quarantine", "ops", "site"], table: str
+        self, layer: Layer | Literal["raw", "backfill", "deleted", "history", "quarantine", "ops", "site"], table: str
     ) -> str:
         """Return the pool that lets one step at a time write the table.
 
         A step has one pool. So tables of `ops` that one asset writes share the pool of that asset, and the deleted keys
-        share that of their Silver table.
+        and the history share that of their Silver table.
         """
-        writer = "silver" if layer == "deleted" else layer
+        writer = "silver" if layer in ("deleted", "history") else layer
         return "/".join([*self.key_prefix, writer, _OPS_WRITERS.get(table, table) if layer == "ops" else table])
 
     def definition(self, name: str) -> str:

@@ -33,7 +33,7 @@ from medallion_assets.lake.early_times import has_early_times
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.lake.tags import tags_of
 
-NAMESPACES: Final = ("silver", "deleted", "gold", "quarantine", "ops")
+NAMESPACES: Final = ("silver", "deleted", "history", "gold", "quarantine", "ops")
 
 # Each range of days is a scan of its own, because DuckDB skips files by one range, but not by several joined with OR.
 _MAX_RANGES: Final = 8

@@ -47,7 +47,7 @@ NOT_AVRO: Final = (
 _UNREADABLE: Final = (OSError, *NOT_METADATA, *NOT_AVRO)
 
 _FILE: Final = re.compile(
-    r"[^\s\"'(]*/(?P<namespace>silver|deleted|quarantine|gold|ops)/(?P<table>\w+)/(?:data|metadata)/[^\s\"'?)]+"
+    r"[^\s\"'(]*/(?P<namespace>silver|deleted|history|quarantine|gold|ops)/(?P<table>\w+)/(?:data|metadata)/[^\s\"'?)]+"
 )
 
 _seen: Final[Kept[Table]] = Kept(300, size=lambda _: 1)

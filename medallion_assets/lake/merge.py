@@ -168,7 +168,7 @@ def _match(
                 THEN CASE WHEN t.{order} IS NULL OR t.{order} < i.{order} THEN 'older' ELSE 'newer' END"""
             for order in column_ids(schema, order_by)
         ]
-        compared = f"CASE {' '.join(parts)} ELSE 'equal' END AS verdict"
+        compared = f"CASE {' '.join(parts)} ELSE 'equal' END AS verdict" if parts else "'equal' AS verdict"
         find_rows(connection, schema, [(older, "'older' AS verdict"), (contested, compared)], delete_files, key=key)
     # If another writer left two rows of one key in the table, the newest of them decides.
     connection.execute("""

@@ -7,7 +7,6 @@ which need no new table (repair).
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 
@@ -21,22 +20,13 @@ from medallion_assets.gold.refresh import refresh
 from medallion_assets.gold.spec import GOLD, Mart
 from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.schema import iceberg_schema, stored_types
+from medallion_assets.repair.rebuild_history import rebuild_history
+from medallion_assets.repair.rebuilt import Rebuilt
 from medallion_assets.repair.replace_mart import replace_mart
 from medallion_assets.repair.replace_silver import replace_silver
 from medallion_assets.repair.require_published import require_published
 from medallion_assets.silver.batches import merge_pending, remerge_day
-from medallion_assets.silver.table import DELETED, QUARANTINE, SILVER, deleted_schema
-
-
-@dataclass(frozen=True)
-class Rebuilt:
-    """What was done: the entries that were removed from the catalog, the days of Bronze and the rows that were read
-    from it, or the rows of a mart that were computed; and whether a new table took the old one's place in one step."""
-
-    removed: tuple[str, ...]
-    days: int
-    rows: int
-    replaced: bool = False
+from medallion_assets.silver.table import DELETED, HISTORY, QUARANTINE, SILVER, deleted_schema
 
 
 def rebuild(
@@ -67,6 +57,8 @@ def rebuild(
     if layer == SILVER and _can_load(lake, layer, name) and _has_its_keys(lake, domain.by_name[name]):
         done = replace_silver(lake, store, domain, domain.by_name[name], run_id=run_id, now=now)
         return Rebuilt((), done.days, done.changes, replaced=True)
+    if layer == HISTORY:
+        return rebuild_history(lake, store, domain, domain.by_name[name], run_id=run_id, now=now)
     dropped = [SILVER, DELETED] if layer in (SILVER, DELETED) else [layer]
     removed = tuple(f"{one}.{name}" for one in dropped if lake.drop(one, name))
     if layer == GOLD:

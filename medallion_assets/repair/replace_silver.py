@@ -59,7 +59,7 @@ def replace_silver(
     Raises AuditFailed if a batch is not published, or if the old table has rows that Bronze does not have; the old
     table stays. Raises CommitConflict if other writers were faster at every attempt, CorruptObject, LakeUnavailable.
     """
-    new = contract.model_copy(update={"name": f"{PREFIX}{contract.lake_name}"})
+    new = contract.model_copy(update={"name": f"{PREFIX}{contract.lake_name}", "history": False})
     _remove(lake, new)
     create_replacement(
         lake,

@@ -44,7 +44,7 @@ class Snapshot:
         """Return the status of a mart, or of the Silver table that a table belongs to; None for any other table."""
         if schema == "gold":
             return next((mart for mart in self.status.marts if mart.mart == name), None)
-        if schema in {"silver", "deleted", "quarantine"}:
+        if schema in {"silver", "deleted", "history", "quarantine"}:
             return next((table for table in self.status.tables if table.table == name), None)
         return None
 

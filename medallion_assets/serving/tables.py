@@ -113,6 +113,8 @@ class Tables:
                 return contract.description if contract else ""
             case "deleted":
                 return f"The keys of silver.{name} that do not exist any more."
+            case "history":
+                return f"Every version of every row of silver.{name}."
             case "quarantine":
                 return f"The rows that break the contract of silver.{name}."
             case "gold":

@@ -38,6 +38,7 @@ from medallion_assets.silver.audit import Audit, Batch, RowCounts
 from medallion_assets.silver.changes import Changes
 from medallion_assets.silver.enrich import ReferencedTable, enrich, enriched_from, find_outdated, read_referenced
 from medallion_assets.silver.fill import MAX_ROWS, READ_AS, read_as, rows_to_fill
+from medallion_assets.silver.history import record_history
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.quarantine import close_rows, quarantine_rows
 from medallion_assets.silver.table import (
@@ -254,6 +255,8 @@ class Merger:
             **contents,
             **self._of_no_entity(table, changes),
         }
+        if self.contract.history:
+            record_history(self.lake, self.contract, connection, changes.rows, run_id=self.run_id)
         if deletions is not None:
             record_tombstones(self.lake, self.contract, deletions, run_id=self.run_id)
             recorded.update(deletions[EVENT_ID].to_pylist())

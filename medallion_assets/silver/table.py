@@ -1,4 +1,4 @@
-"""The three tables of a contract (Silver, deleted keys, quarantine): names, columns, properties and Arrow schemas.
+"""The tables of a contract (Silver, deleted keys, quarantine, history): names, columns, properties and Arrow schemas.
 
 Belongs here: the names that readers and writers of these tables share, and creating a Silver table. Does not belong
 here: rows.
@@ -19,6 +19,7 @@ from medallion_assets.lake.catalog import Lake
 SILVER: Final = "silver"
 DELETED: Final = "deleted"
 QUARANTINE: Final = "quarantine"
+HISTORY: Final = "history"
 
 EXTRA: Final = "_extra"
 STREAM_CREATED_AT: Final = "_stream_created_at"
