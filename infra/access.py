@@ -69,7 +69,14 @@ def mart_names(domain: Domain) -> list[str]:
 def tables(domain: Domain) -> dict[str, list[str]]:
     """The Iceberg tables of each layer; `ops` is the pipeline's own, and grows with it."""
     names = sorted(contract.lake_name for contract in domain.tables)
-    return {"silver": names, "deleted": names, "history": names, "quarantine": names, "gold": mart_names(domain), "ops": ["*"]}
+    return {
+        "silver": names,
+        "deleted": names,
+        "history": sorted(contract.lake_name for contract in domain.tables if contract.history),
+        "quarantine": names,
+        "gold": mart_names(domain),
+        "ops": ["*"],
+    }
 
 
 def write_bronze(settings: Environment, domain: Domain) -> list[Grant]:

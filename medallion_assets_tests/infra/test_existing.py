@@ -131,7 +131,7 @@ def test_every_database_and_every_grant_on_one_has_the_prefix(existing: Assembly
     lake = existing["Lake"]
     databases = [one["DatabaseInput"]["Name"] for one in lake.properties("AWS::Glue::Database")]
     assert sorted(databases) == [
-        f"shop_{layer}" for layer in ("bronze", "deleted", "gold", "ops", "quarantine", "silver")
+        f"shop_{layer}" for layer in ("bronze", "deleted", "gold", "history", "ops", "quarantine", "silver")
     ]
     assert {one["DatabaseName"] for one in lake.properties("AWS::Glue::Table")} == {"shop_bronze"}
     assert variables(containers(existing)["run"])["MEDALLION_DATABASE_PREFIX"] == "shop_"
@@ -154,7 +154,7 @@ def test_where_iam_alone_opens_no_table_lake_formation_does(existing: Assembly, 
         name = resource.get("Name") or f"{resource['DatabaseName']}/*"
         assert what == "Database" or "TableWildcard" in resource
         granted[role[0][: len("Roleoperator")], name] = set(one["Permissions"])
-    layers, read = ("silver", "deleted", "quarantine", "gold", "ops"), {"DESCRIBE", "SELECT"}
+    layers, read = ("silver", "deleted", "history", "quarantine", "gold", "ops"), {"DESCRIBE", "SELECT"}
     for role, more in (("Rolepipeline", set[str]()), ("Roleoperator", {"DROP"})):
         for layer in layers:
             assert granted.pop((role, f"shop_{layer}")) == {"DESCRIBE", "CREATE_TABLE"}

@@ -83,7 +83,7 @@ def test_query_results_expire(assembly: Assembly) -> None:
 
 def test_there_is_a_database_per_layer(assembly: Assembly) -> None:
     databases = [one["DatabaseInput"]["Name"] for one in assembly["Lake"].properties("AWS::Glue::Database")]
-    assert sorted(databases) == ["bronze", "deleted", "gold", "ops", "quarantine", "silver"]
+    assert sorted(databases) == ["bronze", "deleted", "gold", "history", "ops", "quarantine", "silver"]
 
 
 def test_athena_finds_bronze_by_projection(assembly: Assembly) -> None:

@@ -46,7 +46,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def made(change: Change) -> dict[str, Any]:
     number, key, second, act = change
-    item = {"Amount": {"N": str(number)}, "Gone": {"BOOL": act == "soft_delete"}}
+    item: dict[str, Any] = {"Amount": {"N": str(number)}, "Gone": {"BOOL": act == "soft_delete"}}
     one = record("Orders", number, {"Id": {"N": str(key)}}, None if act in {"remove", "expired"} else item)
     one["dynamodb"]["ApproximateCreationDateTime"] = NOON.timestamp() + second
     return one | ({"userIdentity": TTL} if act == "expired" else {})
@@ -54,7 +54,7 @@ def made(change: Change) -> dict[str, Any]:
 
 def expected(log: list[Change]) -> list[tuple[Any, ...]]:
     """Key, amount, times in seconds and operation of every version."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for key, group in itertools.groupby(sorted(log, key=lambda one: (one[1], one[0])), key=lambda one: one[1]):
         versions = list(group)
         begins = [min(second for _, _, second, _ in versions[at:]) for at in range(len(versions))]
