@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from medallion_assets.contracts.model import Contract
 from medallion_assets.errors import SchemaMismatch
+from medallion_assets.lake.publish import publish
 from medallion_assets.maintenance.history import shorten_history
 from medallion_assets.repair.rebuild_history import rebuild_history
 from medallion_assets.silver import batch
@@ -96,10 +98,10 @@ def deliver(bench: Bench, log: list[Change], data: st.DataObject, patch: pytest.
         size = data.draw(st.integers(1, len(shuffled)))
         bench.put(*map(made, shuffled[:size]))
         shuffled = shuffled[size:]
-        act = data.draw(st.sampled_from(["wait", "merge", "die", "rerun"]))
-        if act == "die":
-            with patch.context() as dying, pytest.raises(Death):
-                dying.setattr(batch, "publish", die)
+        act = data.draw(st.sampled_from(["wait", "merge", "die before", "die after", "rerun"]))
+        if act.startswith("die"):
+            with patch.context() as dying, suppress(Death):
+                dying.setattr(batch, "publish", die if act == "die before" else publish_and_die)
                 bench.merge_pending("orders")
         elif act != "wait":
             bench.merge_pending("orders") if act == "merge" else bench.remerge_day("orders")
@@ -107,6 +109,11 @@ def deliver(bench: Bench, log: list[Change], data: st.DataObject, patch: pytest.
 
 
 def die(*_: Any, **__: Any) -> None:
+    raise Death
+
+
+def publish_and_die(*args: Any, **named: Any) -> None:
+    publish(*args, **named)
     raise Death
 
 
