@@ -12,7 +12,8 @@ from medallion_assets.bronze import chunks, copies
 from medallion_assets.bronze.compacted import FOLDER
 from medallion_assets.engines.embedded import EmbeddedEngine
 from medallion_assets.maintenance.compact_bronze import compact_bronze
-from medallion_assets.repair.rebuild import Rebuilt, rebuild
+from medallion_assets.repair.rebuild import rebuild
+from medallion_assets.repair.rebuilt import Rebuilt
 from medallion_assets.silver.table import DELETED, QUARANTINE
 from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
