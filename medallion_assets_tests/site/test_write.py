@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import pytest
 from medallion_assets.errors import SettingsError
 from medallion_assets.local.emulator import REGION, Emulator
 from medallion_assets.panels.document import FORMAT, Document
-from medallion_assets.site.files import SiteFile
+from medallion_assets.site.files import SiteFile, page_files
 from medallion_assets.site.place import FolderPlace, SitePlace, open_place
 from medallion_assets.site.write import KEPT, POINTER, Written, write_site
 
-NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
+NOW = datetime.now(UTC)
 
 
 def document(number: int) -> Document:
@@ -75,19 +76,30 @@ def read(root: Path) -> int | None:
     return int(json.loads(content)["number"])
 
 
-def test_a_reader_sees_one_refresh_or_the_next_wherever_the_writer_dies(tmp_path: Path) -> None:
-    root, died = tmp_path / "site", 0
+@pytest.mark.parametrize("start", ["nothing", "an older page", "this page"])
+def test_a_reader_sees_one_refresh_or_the_next_wherever_the_writer_dies(
+    tmp_path: Path, start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, deaths = tmp_path / "site", 0
+    if start != "nothing":
+        with monkeypatch.context() as older:
+            if start == "an older page":
+                files = {path.replace("page/", "page/older-"): file for path, file in page_files().items()}
+                index = files["index.html"]
+                older_index = replace(index, content=index.content.replace(b"page/", b"page/older-"))
+                older.setattr("medallion_assets.site.write.page_files", lambda: {**files, "index.html": older_index})
+            write(FolderPlace(root), 1000)
     for calls in range(100):
         before = read(root)
         try:
             write(Mortal(FolderPlace(root), calls), calls)
         except Stopped:
-            died += 1
+            deaths += 1
             assert read(root) in {before, calls}
             continue
         break
-    assert died > 8
-    assert read(root) == died
+    assert deaths == {"nothing": 12, "an older page": 12, "this page": 4}[start]
+    assert read(root) == deaths
     assert [path.name for path in root.rglob(".*")] == []
 
 
