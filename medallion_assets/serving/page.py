@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 5.0
 """How often the page asks, as its status is read again after so long. Events come in between."""
 
-_STATUS: Final = Path(__file__).parent / "status"
+_FOLDER: Final = Path(__file__).parent
 
 EVENTS: Final = "v1/panels/events"
 _LOOK_SECONDS: Final = 1.0
@@ -73,16 +73,17 @@ def page_routes(service: Service) -> Sequence[BaseRoute]:
         Route(f"/{EVENTS}", events),
         *(_page_route(path, file) for path, file in page_files().items()),
         _page_route("", page_files()["index.html"]),
-        *(_page_route(path, file) for path, file in _status_files()),
+        *(_page_route(path, file) for path, file in _operators_files()),
     ]
 
 
-def _status_files() -> Iterator[tuple[str, SiteFile]]:
-    """Yield the files of /status, which only a server has: it is for those who run the pipeline."""
+def _operators_files() -> Iterator[tuple[str, SiteFile]]:
+    """Yield the files of /status and /console, which only a server has."""
     assets = list(page_files())[-1].removesuffix("/index.html")
-    for path, name in (("status", "status.html"), ("status.js", "status.js")):
-        text = (_STATUS / name).read_text(encoding="utf-8").replace("{assets}", assets)
-        yield path, site_file(name, text.encode(), changes=True)
+    for page in ("status", "console"):
+        for path, name in ((page, f"{page}.html"), (f"{page}.js", f"{page}.js")):
+            text = (_FOLDER / page / name).read_text(encoding="utf-8").replace("{assets}", assets)
+            yield path, site_file(name, text.encode(), changes=True)
 
 
 def _page_route(path: str, file: SiteFile) -> BaseRoute:
