@@ -65,11 +65,13 @@ def create_app(service: Service, *, hosts: Sequence[str], more: Sequence[BaseRou
 
     routes: list[BaseRoute] = [Route(one.path, _endpoint(one, service), methods=[one.method]) for one in operations]
     routes += [Route("/v1/openapi.json", describe), *page_routes(service), *more]
-    return Starlette(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
         exception_handlers={MedallionError: _refuse, HTTPException: _no_route},
     )
+    app.router.redirect_slashes = False  # another path is another question, and no answer
+    return app
 
 
 def _endpoint(operation: Operation, service: Service) -> Callable[[Request], Awaitable[Response]]:

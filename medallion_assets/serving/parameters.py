@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 from sqlglot import exp
 
 from medallion_assets.engines.nesting import refuse_recursion
 from medallion_assets.engines.query import parse
 from medallion_assets.errors import MartError
+
+_MAX_DIGITS: Final = 38
 
 Value = str | int | Decimal | bool | None
 
@@ -49,7 +52,15 @@ def literal(value: Value) -> exp.Expr:
         case str():
             return exp.Literal.string(value)
         case int() | Decimal():
-            if isinstance(value, Decimal) and not value.is_finite():
-                raise MartError("a parameter is not a number; expected a finite one")
-            number = exp.Literal.number(format(abs(value), "f"))
-            return exp.Paren(this=exp.Neg(this=number)) if value < 0 else number
+            digits = _digits(value)
+            number = exp.Literal.number(digits.removeprefix("-"))
+            return exp.Paren(this=exp.Neg(this=number)) if digits.startswith("-") else number
+
+
+def _digits(value: int | Decimal) -> str:
+    """Return a number's digits without an exponent. Raises MartError for one that no decimal of SQL holds."""
+    exact = Decimal(value)
+    exponent = exact.as_tuple().exponent
+    if not isinstance(exponent, int) or exact.adjusted() >= _MAX_DIGITS or -exponent > _MAX_DIGITS:
+        raise MartError(f"a parameter is a number of more than {_MAX_DIGITS} digits, or none; expected fewer")
+    return format(exact, "f")

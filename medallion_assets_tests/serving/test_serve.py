@@ -58,6 +58,9 @@ def test_parameters_are_values_and_nothing_else(served: Served) -> None:
     for hostile in ("o1", "o1' OR '1'='1", "o1' UNION SELECT 1 --", "\\' OR 1=1", ":limit"):
         found = served.ask(sql, parameters={"id": hostile, "limit": -1, "none": None}).json()
         assert found["rows"] == [[1 if hostile == "o1" else 0]]
+    exact = {"n": 2**53 + 1, "d": "12345678901234567890.123456789"}
+    large = served.ask("SELECT :n AS n, CAST(:d AS decimal(38,9)) AS d FROM gold.key_metrics", parameters=exact)
+    assert large.json()["rows"] == [[2**53 + 1, "12345678901234567890.123456789"]]
     assert "no value for :none" in served.ask(sql, parameters={"id": "x", "limit": 1}).json()["error"]["message"]
     assert served.ask("SELECT 1 AS a", parameters={"b": 1}).status_code == 400
     assert served.ask("SELECT ? AS a FROM silver.orders", parameters={"b": 1}).status_code == 400
@@ -89,7 +92,7 @@ def test_the_server_answers_only_by_its_names_and_only_json(served: Served) -> N
 def test_the_openapi_document_describes_every_route(served: Served) -> None:
     document = served.client.get("/v1/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    queries = {"/v1/queries", "/v1/queries/sales_by_region", "/v1/live/{name}"}
+    queries = {"/v1/queries", "/v1/queries/sales_by_region", "/v1/live/{name}", "/v1/status"}
     assert set(document["paths"]) == {"/v1/health", "/v1/sql", "/v1/tables", "/v1/tables/{name}", *queries}
     answered = document["paths"]["/v1/sql"]["post"]["responses"]["200"]["content"]
     assert set(answered) == {"application/json", "text/csv", "application/vnd.apache.arrow.stream"}
