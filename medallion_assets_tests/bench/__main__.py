@@ -26,6 +26,7 @@ WORKS = {
     "gold-key": ("gold_key", "run"),
     "scan": ("scan", "run"),
     "reconcile": ("reconcile", "run"),
+    "backfill": ("backfill", "run"),
     "rebuild": ("rebuild", "run"),
     "freshness": ("freshness", "run"),
     "s3": ("s3", "run"),

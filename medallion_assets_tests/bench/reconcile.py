@@ -118,7 +118,7 @@ def run() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         emulated = _run("emulator", folder, EMULATED_ROWS)
     with tempfile.TemporaryDirectory() as folder:
-        _write_pages(Path(folder) / "pages", BACKFILLED_ROWS)
+        write_pages(Path(folder) / "pages", BACKFILLED_ROWS)
         loaded = _run("backfill", folder, BACKFILLED_ROWS)
     scaled = by_row["seconds"] * ROWS / BY_ROW
     return [
@@ -163,7 +163,7 @@ def _side(side: str, folder: Path, rows: int) -> dict[str, Any]:
     with Lake.open(LakeSettings(warehouse=str(folder / "lake"), catalog="sqlite", region=REGION)) as lake:
         if side == "build":
             _build(lake, ORDERS, _ORDERS, "total_amount + 0.01 AS total_amount", rows)
-            _write_pages(folder / "pages", rows)
+            write_pages(folder / "pages", rows)
             return {}
         if side == "emulator":
             return _emulated(lake, folder, rows)
@@ -194,7 +194,8 @@ def _build(lake: Lake, wanted: Contract, select: str, drift: str, rows: int) -> 
             publish(lake, table, stage_snapshot(table, contents, operation=Operation.APPEND, added=files))
 
 
-def _write_pages(file: Path, rows: int) -> None:
+def write_pages(file: Path, rows: int) -> None:
+    """Write pages of a scan of so many orders, one a line."""
     with duckdb.connect() as source, file.open("w") as out:
         source.execute("SET TimeZone = 'UTC'")
         for first in range(0, rows, PAGE_ITEMS):
