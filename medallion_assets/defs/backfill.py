@@ -17,11 +17,9 @@ from medallion_assets.defs.resources import resource_of
 
 
 class BackfillConfig(dg.Config):
-    """Where the items come from. The default is an export that is made now."""
+    """Where the items come from. The source has no default: to materialize every asset must not start paid exports."""
 
-    source: Literal["export", "scan"] = Field(
-        default="export", description="`export`: load an export of the table. `scan`: read the table now."
-    )
+    source: Literal["export", "scan"] = Field(description="`export`: load an export. `scan`: read the table now.")
     location: str | None = Field(
         default=None,
         description="The folder of an export that exists: s3://<bucket>/<prefix>/AWSDynamoDB/<export id>. Left out, an "

@@ -59,7 +59,9 @@ def test_the_page_loads_what_a_table_had_before_its_stream(
     create_tables(client, load_domain("ecommerce"))
     for key in ("c1", "c2"):
         client.put_item(TableName="Customers", Item=customer(key)["dynamodb"]["NewImage"])
-    unset = materialize(shipped, instance)
+    with pytest.raises(dg.DagsterInvalidConfigError, match="source"):
+        materialize(shipped, instance)
+    unset = materialize(shipped, instance, source="export")
     failure = unset.failure_data_for_node("backfill__customers")
     assert failure is not None and failure.user_failure_data is not None
     assert "MEDALLION_EXPORTS is not set" in str(failure.user_failure_data.description)
@@ -74,7 +76,7 @@ def test_the_page_loads_what_a_table_had_before_its_stream(
         shards=(),
     )
     write_heartbeat(store(), heartbeat)
-    done = materialize(shipped, instance)
+    done = materialize(shipped, instance, source="export")
     assert done.success
     [event] = done.get_asset_materialization_events()
     found = event.materialization.metadata
