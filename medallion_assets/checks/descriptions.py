@@ -20,6 +20,7 @@ DESCRIPTIONS: Final = {
     "freshness": "The newest change is not older than the contract allows.",
     "completeness": "No change is known to be missing, and the table is complete up to a time that is recent enough.",
     "files": "Every dropped file fits the contract.",
+    "silver": "A live counter equals its Silver table, group by group, at the counter's own moment.",
     "source": "Silver has every item of the source with the same values, and no other row.",
     "grain": "Every row has its grain, and no two rows have the same.",
     "rules": "Every row keeps the rules of the mart's columns. A row that breaks one stops the publication.",

@@ -22,6 +22,7 @@ from medallion_assets.defs.dropped import dropped_sensor, dropped_tables, raw_as
 from medallion_assets.defs.gold import gold_asset, gold_checks
 from medallion_assets.defs.health import health_asset
 from medallion_assets.defs.ledger import ledger_asset
+from medallion_assets.defs.live import live_asset, live_schedule
 from medallion_assets.defs.maintenance import maintenance_schedule
 from medallion_assets.defs.names import Names
 from medallion_assets.defs.observe import observe_schedule
@@ -32,6 +33,7 @@ from medallion_assets.defs.sensors import arrivals_sensor
 from medallion_assets.defs.silver import silver_asset, silver_checks
 from medallion_assets.defs.site import site_asset
 from medallion_assets.gold.spec import load_marts
+from medallion_assets.live.counter_file import load_counters
 
 
 @contextmanager
@@ -68,7 +70,7 @@ def build_defs(
     MartError, which name file and field, and ValueError for a prefix that cannot be part of a name.
     """
     loaded = domain if isinstance(domain, Domain) else load_domain(str(domain))
-    marts = load_marts(loaded)
+    marts, counters = load_marts(loaded), load_counters(loaded)
     names = Names((key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix), group_name)
     with warnings.catch_warnings():
         # Backfill policies are marked beta in the pinned version; they are tested.
@@ -86,6 +88,7 @@ def build_defs(
                 *(silver_asset(contract, loaded, names) for contract in loaded.tables),
                 *(gold_asset(mart, loaded, names) for mart in marts),
                 *(reconciliation_asset(contract, loaded, names) for contract in loaded.tables),
+                *(live_asset(counter, loaded, names) for counter in counters),
                 ledger_asset(loaded, marts, names),
                 health_asset(loaded, marts, names),
                 *([site_asset(loaded, marts, names)] if marts else []),
@@ -100,6 +103,7 @@ def build_defs(
                 observe_schedule(loaded, marts, names),
                 maintenance_schedule(loaded, marts, names),
                 retention_schedule(names),
+                *([live_schedule(counters, names)] if counters else []),
                 reconciliation_schedule(loaded, names),
             ],
             resources={names.resource_key: resource or MedallionResource()},

@@ -36,6 +36,7 @@ _REMEDIES: Final = {
     "freshness": "See whether the application still writes to the table, then the log of the capture.",
     "completeness": "Each example says what to do. Without examples, see the log of the capture.",
     "files": "See the report beside each rejected file, correct the file and drop it again.",
+    "silver": "See which groups differ with `medallion live check`, then run `medallion live rebuild`.",
     "source": "Run `medallion repair` on the table.",
     "grain": "Correct the mart's SQL or its grain, then materialize the mart again.",
     "rules": "Correct the rows at their source, the mart's SQL or the rule, then materialize the mart again.",

@@ -48,7 +48,7 @@ class Names:
         """The key of the domain's resource."""
         return self.definition("medallion")
 
-    def asset_key(self, layer: Layer | Literal["raw", "backfill", "ops"], table: str) -> dg.AssetKey:
+    def asset_key(self, layer: Layer | Literal["raw", "backfill", "ops", "live"], table: str) -> dg.AssetKey:
         """Return the key of a table in a layer, or of the asset that writes tables about the pipeline."""
         return dg.AssetKey([*self.key_prefix, layer, table])
 
@@ -77,12 +77,14 @@ class Names:
         ours = step_key.startswith(prefix) and layer in get_args(Layer) and table
         return f"{layer}/{table}" if ours else None
 
-    def group(self, layer: Literal["source", "raw", "backfill", "ops", "site"] | Layer) -> str:
+    def group(self, layer: Literal["source", "raw", "backfill", "ops", "site", "live"] | Layer) -> str:
         """Return the group of a layer's assets."""
         return self.group_name or self.definition(layer)
 
     def pool(
-        self, layer: Layer | Literal["raw", "backfill", "deleted", "history", "quarantine", "ops", "site"], table: str
+        self,
+        layer: Layer | Literal["raw", "backfill", "deleted", "history", "quarantine", "ops", "site", "live"],
+        table: str,
     ) -> str:
         """Return the pool that lets one step at a time write the table.
 
