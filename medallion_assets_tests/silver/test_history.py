@@ -155,6 +155,14 @@ def assert_current_rows_are_silvers(bench: Bench) -> None:
     assert len(current) == len(bench.rows("orders"))
 
 
+def test_a_clock_that_goes_back_leaves_no_moment_with_two_versions(bench: Bench) -> None:
+    log: list[Change] = [(1, 1, 10, "put"), (2, 1, 7, "put"), (3, 1, 12, "remove"), (4, 1, 11, "put")]
+    for change in (log[0], log[3], log[1], log[2]):
+        bench.put(made(change))
+        bench.merge_pending("orders")
+    assert actual(bench) == expected(log)
+
+
 def test_what_was_captured_to_the_end_of_a_day_is_that_days_snapshot(bench: Bench) -> None:
     """The snapshot of a day is the newest version of each key that was captured until then, unless it is a deletion."""
     days = [DAY + timedelta(days=number) for number in range(3)]
