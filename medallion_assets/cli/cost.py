@@ -23,6 +23,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     notified: Annotated[
         bool, typer.Option("--notified", help="S3 notifies a queue of new objects (MEDALLION_ARRIVALS_QUEUE).")
     ] = False,
+    ingested_per_day: Annotated[int, typer.Option(min=0, help="Requests a day to the ingest API.")] = 0,
     prices: Annotated[Path | None, typer.Option(help="A file of prices in place of the shipped one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -36,6 +37,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
       medallion cost --changes-per-day 1000000
       medallion cost --changes-per-day 1000000 --freshness hourly
       medallion cost --changes-per-day 1000000 --engine athena
+      medallion cost --changes-per-day 1000000 --ingested-per-day 200000
       medallion cost --changes-per-day 50000 --item-bytes 2000 --tables 12 --json
     """
     from dataclasses import asdict
@@ -45,7 +47,7 @@ def cost(  # noqa: PLR0917 - typer reads the parameters as options
     from medallion_assets.cost.model import ASSUMPTIONS, Load, bills
 
     listed, measured = load_prices(prices or PRICES), load_measured()
-    load = Load(changes_per_day, item_bytes, tables, dashboards, freshness, engine, notified)
+    load = Load(changes_per_day, item_bytes, tables, dashboards, freshness, engine, notified, ingested_per_day)
     found = bills(load, listed, measured)
     if as_json:
         print_json(

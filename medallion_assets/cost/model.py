@@ -50,6 +50,8 @@ ASSUMPTIONS: Final = {
     "window_seconds": _assumed("1", "batching window of the event source mapping"),
     "shards": _assumed("1", "shards per table; a table of more than 1,000 writes a second has several"),
     "lambda_gb": _assumed("0.25", "memory of the capture function"),
+    "ingest_gb": _assumed("1", "memory of the function of the ingest API"),
+    "ingest_ms": _assumed("40", "time of a request to the ingest API: check, one write, the kept answer"),
     "lambda_ms": _assumed("40", "time of an invocation without its changes: start, read, one PUT to S3"),
     "standard_days": _assumed(
         "90",
@@ -102,7 +104,7 @@ class Load:
     """The load: changes a day over all tables, bytes per item, number of tables and of open dashboards.
 
     `freshness` and `engine` are the settings MEDALLION_FRESHNESS and MEDALLION_ENGINE. With `notified`, S3 notifies a
-    queue of new objects (MEDALLION_ARRIVALS_QUEUE).
+    queue of new objects (MEDALLION_ARRIVALS_QUEUE). `ingested_per_day` are requests to the ingest API.
     """
 
     changes_per_day: int
@@ -112,6 +114,7 @@ class Load:
     freshness: Freshness = "seconds"
     engine: Literal["duckdb", "athena"] = "duckdb"
     notified: bool = False
+    ingested_per_day: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ class _Month:
             AT_BEST[self._load.freshness],
             [
                 *capture,
+                *self._ingest(),
                 *self._storage(),
                 *self._runs(),
                 *self._marts_in_athena(),
@@ -280,6 +284,21 @@ class _Month:
                 "measured time per change, and a PUT",
             ),
             self._line("s3_put", "Bronze objects", invocations, "one object per invocation"),
+        ]
+
+    def _ingest(self) -> list[Line]:
+        """Return the lines of the ingest API, if there is one: each request has a key, so its answer is kept."""
+        if not self._load.ingested_per_day:
+            return []
+        requests = Decimal(self._load.ingested_per_day) * DAYS
+        seconds = requests * _of("ingest_ms") / 1000 * _of("ingest_gb")
+        return [
+            self._line("api_requests", "ingest API, requests", requests, "the HTTP API"),
+            self._line("lambda_requests", "ingest API, invocations", requests, "one for each request"),
+            self._line("lambda_gb_seconds", "ingest API, time", seconds, "check and write"),
+            self._line(
+                "dynamodb_writes", "ingest API, kept answers", requests * 2, "of requests with an Idempotency-Key"
+            ),
         ]
 
     def _invocations(self) -> Decimal:

@@ -25,6 +25,7 @@ FLOOD = Load(changes_per_day=86_400 * 5_000, item_bytes=2_000, tables=1, dashboa
 """Full batches of large items: Bronze objects are as large as they get."""
 ATHENA = replace(MILLION, engine="athena")
 NOTIFIED = replace(MILLION, notified=True)
+INGESTED = replace(MILLION, ingested_per_day=200_000)
 
 loads = st.builds(
     Load,
@@ -50,6 +51,16 @@ def test_a_change_a_second_makes_half_an_invocation() -> None:
     month = Decimal(730) / 24
     assert amount(ours(load), "capture, invocations") == 43_200 * month
     assert amount(ours(load), "Bronze objects") == 43_200 * month
+
+
+def test_the_ingest_api_costs_by_its_requests_and_nothing_without_any() -> None:
+    """A million requests: 1.00 for the API, 0.20 for invocations, 1.25 for two write units each, 40 ms of 1 GB each."""
+    requests = Decimal(200_000) * DAYS
+    bill = ours(INGESTED)
+    seconds = requests * ASSUMPTIONS["ingest_ms"].value / 1000 * ASSUMPTIONS["ingest_gb"].value
+    worked_out = requests * Decimal("2.45") / 10**6 + seconds * Decimal("0.0000133334")
+    assert round(bill.usd - ours(MILLION).usd, 9) == round(worked_out, 9)
+    assert not [line for line in ours(MILLION).lines if line.item.startswith("ingest")]
 
 
 def test_a_batch_has_a_thousand_changes_at_most() -> None:
@@ -178,7 +189,7 @@ def _warm(bill: Bill) -> Decimal:
 def test_every_price_says_where_it_is_listed_and_is_used() -> None:
     used = {
         line.price
-        for load in (MILLION, FLOOD, NOTIFIED)
+        for load in (MILLION, FLOOD, NOTIFIED, INGESTED)
         for bill in bills(load, PRICES, MEASURED)
         for line in bill.lines
     }

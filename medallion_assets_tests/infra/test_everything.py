@@ -69,6 +69,7 @@ UNTAGGED: Final = {
     "AWS::EC2::VPCGatewayAttachment",
     "AWS::Glue::Database",
     "AWS::Glue::Table",
+    "AWS::IAM::ManagedPolicy",
     "AWS::IAM::Policy",
     "AWS::Lambda::Alias",
     "AWS::Lambda::Version",
