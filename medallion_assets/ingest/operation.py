@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from medallion_assets.ingest.item_body import item_of
 from medallion_assets.ingest.item_key import key_of_item
@@ -48,7 +48,7 @@ class Operation:
 
 def read_operation(written: Any, *, dynamodb_json: bool = False) -> Operation:
     """Return an operation that is written as JSON. Raises Refused."""
-    if not isinstance(written, Mapping) or written.get("verb") not in {"post", "put", "patch", "delete"}:
+    if not isinstance(written, Mapping) or written.get("verb") not in get_args(WriteVerb):
         raise mismatched([Mismatch("verb", "something else", "post, put, patch or delete")])
     if unknown := set(written) - _FIELDS:
         name = min(unknown).encode(errors="replace").decode()[:80]

@@ -143,6 +143,13 @@ def test_a_batch_answers_each_operation(api: Api) -> None:
     assert api("POST", "/v1/items", {"operations": []}).status == 422
 
 
+@pytest.mark.parametrize("verb", [None, [], {}, "drop"])
+def test_an_operation_of_no_known_verb_is_refused(api: Api, verb: Any) -> None:
+    answer = api("POST", "/v1/items", {"operations": [{"verb": verb}]})
+    [refused] = answer.body["results"]
+    assert (refused["status"], refused["error"]["mismatches"][0]["field"]) == (422, "verb")
+
+
 def test_what_the_policy_does_not_allow_is_forbidden(api: Api) -> None:
     api("POST", "/v1/items/orders", ORDER)
     reader = Api(api.app, api.domain, {"sub": "r", "scope": "openid orders/read"})
