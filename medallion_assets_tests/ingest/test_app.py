@@ -144,7 +144,7 @@ def test_a_batch_answers_each_operation(api: Api) -> None:
 
 
 @pytest.mark.parametrize("verb", [None, [], {}, "drop"])
-def test_an_operation_of_no_known_verb_is_refused(api: Api, verb: Any) -> None:
+def test_an_operation_of_no_known_verb_is_refused(api: Api, verb: object) -> None:
     answer = api("POST", "/v1/items", {"operations": [{"verb": verb}]})
     [refused] = answer.body["results"]
     assert (refused["status"], refused["error"]["mismatches"][0]["field"]) == (422, "verb")
