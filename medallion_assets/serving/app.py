@@ -143,7 +143,7 @@ def _operations(service: Service) -> list[Operation]:
             "GET",
             "/v1/live/{name}",
             "A live counter; as an event stream, again whenever it changes.",
-            service.live.handle,
+            partial(service.live.handle, keys=service.keys),
             answer=LiveAnswer,
             other_media_types=[EVENT_STREAM],
             parameters=[Parameter("name", "path", "The counter: the name of its file in live/.")],

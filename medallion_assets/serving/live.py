@@ -26,7 +26,8 @@ from medallion_assets.errors import MedallionError
 from medallion_assets.live.counter import Counter
 from medallion_assets.live.counter_file import load_counters
 from medallion_assets.live.store import LiveStore, open_store
-from medallion_assets.serving.caller import Caller
+from medallion_assets.serving.caller import Caller, identify
+from medallion_assets.serving.keys import KeyRing
 from medallion_assets.serving.refusal import Refusal, refusal_of
 from medallion_assets.settings import Settings
 
@@ -66,13 +67,18 @@ class LiveCounters:
         with open_store(settings.live) as store:
             yield cls(counters, store)
 
-    async def handle(self, request: Request, caller: Caller) -> Response:
-        """Answer with the counter that the path names. Raises Refusal (404), LakeUnavailable."""
+    async def handle(self, request: Request, caller: Caller, keys: KeyRing | None) -> Response:
+        """Answer with the counter that the path names. Raises Refusal (404), LakeUnavailable.
+
+        An event stream asks `keys` again, so it ends with the key of its caller.
+        """
         counter = self._find(request.path_params["name"], caller)
         answer = await self._read(counter)
         headers = {"Cache-Control": "no-store"}
         if EVENT_STREAM in request.headers.get("accept", ""):
-            return StreamingResponse(self._events(request, counter, answer), media_type=EVENT_STREAM, headers=headers)
+            return StreamingResponse(
+                self._events(request, counter, answer, keys), media_type=EVENT_STREAM, headers=headers
+            )
         return Response(answer.model_dump_json(), media_type="application/json", headers=headers)
 
     def _find(self, name: str, caller: Caller) -> Counter:
@@ -99,16 +105,19 @@ class LiveCounters:
                 self._kept[counter.name] = began, answer
         return answer
 
-    async def _events(self, request: Request, counter: Counter, answer: LiveAnswer) -> AsyncIterator[str]:
-        """Yield the counter, and again whenever it has changed."""
+    async def _events(
+        self, request: Request, counter: Counter, answer: LiveAnswer, keys: KeyRing | None
+    ) -> AsyncIterator[str]:
+        """Yield the counter, and again whenever it has changed, while the caller may read it."""
         yield _event("counter", answer.model_dump_json())
         said, sent_at = answer.groups, time.monotonic()
         while not await request.is_disconnected():
             await asyncio.sleep(_READ_SECONDS)
             try:
+                self._find(counter.name, await identify(request, keys))
                 answer = await self._read(counter)
             except MedallionError as error:
-                log.error("counter %s: %s", counter.name, error)
+                log.warning("counter %s: %s", counter.name, error)
                 yield _event("refused", json.dumps(refusal_of(error).body))
                 return
             if answer.groups != said:

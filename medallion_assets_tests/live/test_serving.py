@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from medallion_assets.capture.file_store import FileStore
 from medallion_assets.live.apply import apply_records
 from medallion_assets.live.counter_file import load_counters
 from medallion_assets.live.redis_store import RedisStore
+from medallion_assets.serving import keys
+from medallion_assets.serving.keys import KeyRing
 from medallion_assets.serving.service import Service
 from medallion_assets_tests.capture.events import change
 from medallion_assets_tests.serving.conftest import LIMITS, run_server, shop_settings
@@ -47,6 +51,28 @@ def test_a_counter_is_json_and_a_stream_of_its_changes(redis_store: RedisStore, 
                         break
                     write(redis_store, 1 + seen[-1])
         assert seen == [1, 2, 3]
+
+
+def test_an_event_stream_ends_with_its_key(
+    redis_store: RedisStore, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "REFRESH_SECONDS", 0.0)
+    ring, now = KeyRing(FileStore(tmp_path / "keys")), datetime.now(UTC)
+    key, text = ring.make("a", reads=["silver.orders"], queries=[], now=now, lasts=None)
+    settings = shop_settings(tmp_path).model_copy(update={"live": valkey_url})
+    headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {text}"}
+    write(redis_store, 1)
+    with (
+        Service(settings, LIMITS, ring) as service,
+        run_server(service) as url,
+        httpx.stream("GET", f"{url}/v1/live/orders_by_status", headers=headers, timeout=10) as stream,
+    ):
+        events = []
+        for line in stream.iter_lines():
+            if line.startswith("event: "):
+                events.append(line)
+                ring.revoke(key.id, now=now)
+    assert events == ["event: counter", "event: refused"]
 
 
 def test_a_counter_that_is_not_there_is_refused(url: str) -> None:
