@@ -174,7 +174,9 @@ def read_confined(sql: str, tables: Tables) -> Query:
         tree = parse(sql)
         _require_flat(tree)
         _raise_all([*_wrong_sources(tree, tables), *_wrong_expressions(tree, also=_CONFINED), *_too_large(tree)])
-        return _query(sql, tree, tables, strict=True)
+        query = _query(sql, tree, tables, strict=True)
+        _raise_all([*_repeated_names(query), *_intervals(query)])
+        return query
 
 
 def _require_flat(tree: exp.Query) -> None:
@@ -248,11 +250,21 @@ def _wrong_sources(tree: exp.Query, tables: Tables) -> Iterator[str]:
 
 
 def _with_names(node: exp.Expr) -> set[str]:
-    found = set()
+    """Return the WITH names that a table in FROM may mean: those of the queries around it.
+
+    A query of WITH has only the names before its own. Another name would be a table of the engine there.
+    """
+    found: set[str] = set()
+    inside: exp.CTE | None = None
     above: exp.Expr | None = node
     while above is not None:
-        if isinstance(above, exp.Query):
-            found |= {cte.alias for cte in above.ctes}
+        if isinstance(above, exp.CTE):
+            inside = above
+        elif isinstance(above, exp.Query):
+            for cte in above.ctes:
+                if cte is inside:
+                    break
+                found.add(cte.alias)
         above = above.parent
     return found
 
@@ -291,11 +303,21 @@ def _is_refused(node: exp.Expr) -> bool:
     return type(node) not in EXPRESSIONS and type(node) not in STRUCTURE
 
 
-def _wrong_types(query: Query, *, doubles: bool) -> Iterator[str]:
-    """Yield the columns of the result that have no type or one name together, and doubles where there may be none."""
+def _repeated_names(query: Query) -> Iterator[str]:
     names = [select.alias_or_name for select in query.typed.selects]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"SELECT gives {names.count(name)} columns {name}; expected one of each name"
+
+
+def _intervals(query: Query) -> Iterator[str]:
+    for name, kind in query.columns.items():
+        if any(part.this is exp.DType.INTERVAL for part in kind.find_all(exp.DataType)):
+            yield f"{name} is an interval, which has no form in JSON and CSV; date_diff gives a number"
+
+
+def _wrong_types(query: Query, *, doubles: bool) -> Iterator[str]:
+    """Yield the columns of the result that have no type or one name together, and doubles where there may be none."""
+    yield from _repeated_names(query)
     for select in query.typed.selects:
         if select.type is None or select.type.this in {exp.DType.UNKNOWN, exp.DType.NULL}:
             yield f"{select.sql('trino')}: its type is unknown; CAST it to the type of the column"

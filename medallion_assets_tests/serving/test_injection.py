@@ -84,6 +84,10 @@ CORPUS = [
     "SELECT * FROM pg_catalog.pg_tables",
     "SELECT * FROM sqlite_master",
     "SELECT * FROM main.keys",
+    "WITH a AS (SELECT count(*) AS n FROM duckdb_views), duckdb_views AS (SELECT 1 AS x) SELECT n FROM a",
+    "WITH duckdb_views AS (SELECT count(*) AS n FROM duckdb_views) SELECT n FROM duckdb_views",
+    "WITH a AS (WITH b AS (SELECT count(*) AS n FROM sqlite_master) SELECT n FROM b), sqlite_master AS (SELECT 1 AS x) "
+    "SELECT n FROM a",
     "SELECT * FROM memory.silver.orders",
     "SELECT * FROM temp.silver.orders",
     "SELECT * FROM lake.silver.orders",
