@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import orjson
 import pyarrow as pa
 
+from medallion_assets.errors import MartError
 from medallion_assets.serving.reader import Result
 from medallion_assets.serving.status_reader import Snapshot
 
@@ -157,9 +158,16 @@ def with_age(answer: Answer, rows: bytes) -> bytes:
 
 
 def _rows(rows: pa.Table) -> Iterator[Sequence[Any]]:
+    """Return the rows. Raises MartError for a date or time that ISO 8601 has no four digits for."""
     if not rows.num_columns:
         return iter(())
-    return zip(*(column.to_pylist() for column in rows.columns), strict=True)
+    try:
+        return zip(*[column.to_pylist() for column in rows.columns], strict=True)
+    except (OverflowError, ValueError) as far:
+        raise MartError(
+            "The result has a date or time outside of the years 1 to 9999, which JSON and CSV cannot have. Leave such "
+            "rows out, or ask for the format arrow."
+        ) from far
 
 
 def _plain(value: Any) -> Any:

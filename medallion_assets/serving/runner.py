@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType
+from sqlglot.errors import SqlglotError
 from starlette.requests import ClientDisconnect, Request
 
 from medallion_assets.errors import MedallionError
@@ -31,6 +32,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _STOP_AGAIN_SECONDS: Final = 0.1
+
+_WAS_READ: Final = {"answered", "time_limit", "too_many_rows", "too_many_bytes", "query_failed", "lagging"}
+"""How a query ends whose text is SQL. Any other text may be anything, so the log has only its length."""
+
+_VALUES: Final = {
+    *(TokenType.STRING, TokenType.NATIONAL_STRING, TokenType.RAW_STRING, TokenType.HEREDOC_STRING),
+    *(TokenType.UNICODE_STRING, TokenType.HEX_STRING, TokenType.BIT_STRING, TokenType.BYTE_STRING),
+    TokenType.NUMBER,
+}
 
 
 class Runner:
@@ -77,7 +87,7 @@ class Runner:
             outcome = refusal_of(refused).code
             raise
         finally:
-            shape = f"{len(shown)} characters" if outcome == "wrong_query" else _without_values(shown)
+            shape = _without_values(shown) if outcome in _WAS_READ else f"{len(shown)} characters"
             log.info("%s: %d rows in %.3f s for %s: %s", outcome, rows, time.monotonic() - began, caller, shape)
 
     async def _watch(self, work: Callable[[], T], execution: Execution, request: Request | None) -> T:
@@ -110,8 +120,9 @@ async def _until_gone(request: Request) -> None:
 
 
 def _without_values(sql: str) -> str:
-    """Return a query that can be read with question marks in place of its literals."""
-    tree = sqlglot.parse_one(sql, dialect="trino")
-    return tree.transform(lambda node: exp.Placeholder() if isinstance(node, exp.Literal) else node).sql(
-        "trino", comments=False
-    )
+    """Return the tokens of a query with question marks in place of its values. It has no comments."""
+    try:
+        tokens = sqlglot.tokenize(sql, read="trino")
+    except SqlglotError:
+        return f"{len(sql)} characters"
+    return " ".join("?" if token.token_type in _VALUES else token.text for token in tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import threading
 import time
 from datetime import datetime
@@ -51,6 +52,41 @@ def test_one_answer_in_three_formats(served: Served) -> None:
 
     rows = pa.ipc.open_stream(served.ask(sql, format="arrow").content).read_all()
     assert rows.column("total_revenue").to_pylist() == [Decimal("400.00")]
+
+
+@pytest.mark.parametrize("far", ["DATE '9999-12-31' + INTERVAL '2' DAY", "DATE '0001-01-01' - INTERVAL '2' DAY"])
+def test_a_day_that_iso_8601_cannot_write_is_refused_and_not_broken(served: Served, far: str) -> None:
+    for format_ in ("json", "csv"):
+        refused = served.ask(f"SELECT {far} AS far", format=format_)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "wrong_query")
+        assert "years 1 to 9999" in refused.json()["error"]["message"]
+    assert pa.ipc.open_stream(served.ask(f"SELECT {far} AS far", format="arrow").content).read_all().num_rows == 1
+
+
+def test_a_column_has_a_form_and_a_name_of_its_own(served: Served) -> None:
+    for columns in ("INTERVAL '1' DAY AS a", "ARRAY[INTERVAL '1' DAY] AS a", "1 AS a, 2 AS a"):
+        refused = served.ask(f"SELECT {columns}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "wrong_query")
+
+
+def test_the_log_has_no_values(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="medallion_assets.serving.runner")
+    answers = [
+        served.ask("SELECT json_extract_scalar('{}', '$.secret') AS a, 'secret' AS b -- secret"),
+        served.ask("SELECT secret FROM"),
+        served.ask("SELECT order_id FROM silver.orders WHERE order_id = X'5ec2e7'"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 400, 400]
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3 and "json_extract_scalar ( ? , ? ) AS a" in lines[0]
+    assert not any("secret" in line.lower() or "5ec2e7" in line.lower() for line in lines)
+
+
+def test_what_is_refused_before_it_is_read_is_logged_without_being_read(served: Served) -> None:
+    none = Limits(per_caller=0)
+    with Service(served.service.settings, none, None) as service, run_server(service) as url:
+        refused = httpx.post(f"{url}/v1/sql", json={"sql": "SELECT 'no end"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_queries")
 
 
 def test_parameters_are_values_and_nothing_else(served: Served) -> None:
