@@ -46,6 +46,9 @@ def test_a_select_is_completed_run_kept_and_shown_as_code(served: Served, browse
     editor.press("Control+Enter")
     expect(page.locator("#result td")).to_have_text("40")
     expect(page.locator("#about")).to_contain_text("1 rows in")
+    editor.fill("SELECT 9007199254740993 AS more_than_a_double")
+    page.locator("#run").click()
+    expect(page.locator("#result td")).to_have_text("9007199254740993")
     editor.fill("SELECT nothing FROM silver.orders")
     page.locator("#run").click()
     expect(page.locator("#about")).to_contain_text("nothing")
@@ -64,7 +67,7 @@ def test_a_select_is_completed_run_kept_and_shown_as_code(served: Served, browse
     page.reload()
     expect(editor).to_have_value(SQL)
     page.get_by_text("History").click()
-    expect(page.locator("#history li")).to_have_count(2)
+    expect(page.locator("#history li")).to_have_count(3)
     assert Axe().run(page).response["violations"] == []
     page.close()
     assert errors == []

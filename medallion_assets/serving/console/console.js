@@ -19,12 +19,15 @@ function make(tag, text, name) {
   return made;
 }
 
+// A bigint may have more digits than a number of JavaScript: then its text is shown.
+const withAllDigits = (_, value, context) => (Number.isInteger(value) && !Number.isSafeInteger(value) ? context?.source ?? value : value);
+
 async function ask(path, body) {
   const key = sessionStorage.getItem("key");
   const headers = { ...(key ? { Authorization: `Bearer ${key}` } : {}), ...(body ? { "Content-Type": "application/json" } : {}) };
   const answer = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body), cache: "no-store" });
   if (answer.status === 401) $("keyform").hidden = false;
-  const found = await answer.json();
+  const found = JSON.parse(await answer.text(), withAllDigits);
   if (!answer.ok) throw new Error(found.error?.message ?? `The server answered ${answer.status}.`);
   return found;
 }
