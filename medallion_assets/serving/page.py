@@ -98,6 +98,8 @@ def _answer(request: Request, file: SiteFile, *, private: bool) -> Response:
     tag = f'"{hashlib.sha256(file.content).hexdigest()[:16]}"'
     kept = file.cache_control.replace("public", "private") if private else file.cache_control
     headers = {"ETag": tag, "Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
+    if private:
+        headers["Vary"] = "Authorization"  # another key of the same browser is another caller
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -64,6 +64,9 @@ def test_a_key_sees_the_panels_of_the_marts_that_it_may_read(served: Served, tmp
         for path in ("/data/latest.json", f"/{page.EVENTS}"):
             assert client.get(path).status_code == 401
         pointer = client.get("/data/latest.json", headers=headers)
+        assert (pointer.headers["cache-control"], pointer.headers["vary"]) == ("no-cache", "Authorization")
+        document = client.get(f"/data/{pointer.json()['panels']}", headers=headers)
+        assert ("private" in document.headers["cache-control"], document.headers["vary"]) == (True, "Authorization")
         assert set(pointer.json()["marts"]) == {"key_metrics"}
         assert {panel["mart"] for panel in _panels(_document(client, headers))} == {"key_metrics"}
         whole = served.client.get("/data/latest.json").json()["panels"]
