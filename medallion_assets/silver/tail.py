@@ -68,14 +68,19 @@ class Tail:
     def read(self, table: Table) -> TailRows:
         """Return what the table lacks. Objects that were read before and are not merged yet are not read again.
 
-        Raises NotCaughtUp if that is more than fits in memory, CorruptObject, LakeUnavailable.
+        Raises NotCaughtUp if that is more than fits in memory, or if the table has a column under its earlier name,
+        which the next merge renames; CorruptObject, LakeUnavailable.
         """
+        there = set(table.schema().column_names)
+        columns = self.contract.by_name.items()
+        if renamed := [name for name, one in columns if one.renamed_from in there and name not in there]:
+            raise self._lagging(f"no merge has renamed its columns {', '.join(renamed)} yet")
         with self._lock:
             listed_at = datetime.now(UTC)
             pending = read_position(table).pending(self._store, self.contract.table)
             if len(pending) > MAX_OBJECTS:
                 self._parts = []
-                raise self._lagging(f"{len(pending):,} objects of Bronze wait")
+                raise self._lagging(f"{len(pending):,} objects of Bronze wait, more than {MAX_OBJECTS:,}")
             waiting = frozenset(pending)
             self._parts = [part for part in self._parts if part.names & waiting]
             known = frozenset[str]().union(*(part.names for part in self._parts))
@@ -114,8 +119,8 @@ class Tail:
 
     def _lagging(self, seen: str) -> NotCaughtUp:
         return NotCaughtUp(
-            f"silver.{self.contract.lake_name} is behind: {seen}, which is more than is kept in memory. Ask for what "
-            "is published, or try again when it has caught up."
+            f"silver.{self.contract.lake_name} is behind: {seen}. Ask for what is published, or try again when it has "
+            "caught up."
         )
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from medallion_assets.errors import NotCaughtUp
 from medallion_assets.silver.tail import Tail, fresh_sql
-from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, record
+from medallion_assets_tests.silver.changes import Bench, bench_on_files, contract, domain, record
 
 ORDERS = contract(
     "Orders", {"Id": "string", "Amount": {"type": "int", "rules": [{"required": True}]}, "Note": "string"}, key="Id"
@@ -52,3 +53,14 @@ def test_a_late_change_does_not_win_over_a_newer_one_of_silver(bench: Bench) -> 
     bench.merge_pending("orders")
     assert fresh(bench, tail) == expected | {"updated": 8, "new": 5}
     assert {row["id"]: row["amount"] for row in bench.rows("orders")} == expected | {"updated": 8, "new": 5}
+
+
+def test_a_column_that_no_merge_has_renamed_yet_is_not_answered_in_two_parts(bench: Bench) -> None:
+    bench.put(order(100, "old", 1))
+    bench.merge_pending("orders")
+    renamed = contract(
+        "Orders", {"Id": "string", "Amount": {"type": "int", "rename": "total", "renamed_from": "amount"}}, key="Id"
+    )
+    tail = Tail(bench.lake, bench.store, renamed, domain(renamed))
+    with pytest.raises(NotCaughtUp, match="no merge has renamed its columns total yet"):
+        tail.read(bench.lake.table("silver", "orders"))
