@@ -73,7 +73,7 @@ def status_lines(found: Snapshot, may_read: Callable[[str, str], bool], *, dagst
             lines.append(
                 StatusLine(
                     table=f"gold/{mart.mart}",
-                    troubles=list(_mart_troubles(mart, dagster_url)),
+                    troubles=list(_mart_troubles(mart, may_read, dagster_url)),
                     captured_at=None,
                     merged_at=mart.last_merged_at,
                     published_at=mart.published_at,
@@ -101,11 +101,15 @@ def _table_troubles(table: TableStatus, dagster_url: str | None) -> Iterator[Tro
         yield Trouble(text=f"{gap.reason} {gap.remedy}")
 
 
-def _mart_troubles(mart: MartStatus, dagster_url: str | None) -> Iterator[Trouble]:
+def _mart_troubles(
+    mart: MartStatus, may_read: Callable[[str, str], bool], dagster_url: str | None
+) -> Iterator[Trouble]:
     if mart.blocked_by is not None:
         yield _held(f"gold/{mart.mart}", mart.blocked_by, dagster_url)
     if mart.incomplete:
-        yield Trouble(text=f"It reads tables that need a backfill: {', '.join(mart.incomplete)}.")
+        named = [table for table in mart.incomplete if may_read("silver", table)]
+        which = f": {', '.join(named)}" if named else ""
+        yield Trouble(text=f"It reads tables that need a backfill{which}.")
 
 
 def _held(asset: str, block: Block, dagster_url: str | None) -> Trouble:

@@ -39,6 +39,11 @@ def test_a_line_says_what_is_wrong_and_what_helps(served: Served) -> None:
     assert quarantined.command == "medallion quarantine list orders"
     assert by_table["silver/customers"].troubles == []
     assert by_table["gold/key_metrics"].rows == 1
+    marts = tuple(replace(mart, incomplete=("orders", "products")) for mart in found.status.marts)
+    behind = replace(found, status=replace(found.status, marts=marts))
+    lines = status_lines(behind, lambda schema, table: table != "products", dagster_url=None)
+    (incomplete,) = {line.table: line for line in lines.tables}["gold/key_metrics"].troubles
+    assert incomplete.text == "It reads tables that need a backfill: orders.", "products does not exist for the caller"
 
 
 @pytest.mark.slow
