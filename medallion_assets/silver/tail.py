@@ -28,6 +28,7 @@ from medallion_assets.lake.duck import identifier
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.silver.changes import read_changes
 from medallion_assets.silver.enrich import enrich, read_referenced
+from medallion_assets.silver.fill import needs_fill
 from medallion_assets.silver.latest import latest
 from medallion_assets.silver.table import DELETED_BY, IS_DELETION, read_position, silver_schema, version_sql
 from medallion_assets.silver.tombstones import find_tombstones
@@ -69,7 +70,7 @@ class Tail:
         """Return what the table lacks. Objects that were read before and are not merged yet are not read again.
 
         Raises NotCaughtUp if that is more than fits in memory, or if the table has a column under its earlier name,
-        which the next merge renames; CorruptObject, LakeUnavailable.
+        which the next merge renames, or rows that it fills; CorruptObject, LakeUnavailable.
         """
         there = set(table.schema().column_names)
         columns = self.contract.by_name.items()
@@ -81,6 +82,8 @@ class Tail:
             if len(pending) > MAX_OBJECTS:
                 self._parts = []
                 raise self._lagging(f"{len(pending):,} objects of Bronze wait, more than {MAX_OBJECTS:,}")
+            if pending and needs_fill(table, self.contract):
+                raise self._lagging("no merge has filled the columns that its contract declares since")
             waiting = frozenset(pending)
             self._parts = [part for part in self._parts if part.names & waiting]
             known = frozenset[str]().union(*(part.names for part in self._parts))

@@ -64,3 +64,17 @@ def test_a_column_that_no_merge_has_renamed_yet_is_not_answered_in_two_parts(ben
     tail = Tail(bench.lake, bench.store, renamed, domain(renamed))
     with pytest.raises(NotCaughtUp, match="no merge has renamed its columns total yet"):
         tail.read(bench.lake.table("silver", "orders"))
+
+
+def test_rows_that_no_merge_has_filled_yet_are_not_beside_those_that_have_the_new_column(bench: Bench) -> None:
+    change = order(100, "old", 1)
+    change["dynamodb"]["NewImage"]["New"] = {"S": "x"}
+    bench.put(change)
+    bench.merge_pending("orders")
+    declared = contract("Orders", {"Id": "string", "Amount": "int", "Note": "string", "New": "string"}, key="Id")
+    tail = Tail(bench.lake, bench.store, declared, domain(declared))
+    table = bench.lake.table("silver", "orders")
+    assert tail.read(table).rows.num_rows == 0, "fresh is what is published"
+    bench.put(order(101, "new", 2))
+    with pytest.raises(NotCaughtUp, match="no merge has filled the columns"):
+        tail.read(table)
