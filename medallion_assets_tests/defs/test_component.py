@@ -135,8 +135,9 @@ def test_what_was_scaffolded_is_a_domain_that_loads(project: Project) -> None:
         assert checked.returncode == 0, checked.stdout + checked.stderr
     assets = {one["asset_key"]: one for one in project.listed("defs")["assets"]}
     assert set(assets) == {
-        *(f"{layer}/orders" for layer in ("dynamodb", "bronze", "silver", "reconciliation")),
+        *(f"{layer}/orders" for layer in ("dynamodb", "backfill", "bronze", "silver", "reconciliation")),
         "gold/daily_orders",
+        "site/shop",
         "ops/ledger",
         "ops/health",
         "report",

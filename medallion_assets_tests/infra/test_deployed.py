@@ -218,7 +218,7 @@ def test_the_doctor_finds_what_is_deployed(deployed: Deployed) -> None:
         f"mapping of {table}": Level.OK for table in ("Customers", "Orders", "Products")
     }
     names = {found.subject: found for found in check_names(assembly, account)}
-    assert names["names of Glue Database"].seen == "0 names are free, 6 are this environment's own"
+    assert names["names of Glue Database"].seen == "0 names are free, 7 are this environment's own"
     assert {found.level for found in names.values()} == {Level.OK}
 
 

@@ -75,7 +75,8 @@ def test_a_domain_of_files_only_goes_the_whole_way_and_verifies(tmp_path: Path) 
             [MEDALLION, "status", "--json"], cwd=tmp_path, env=_clean(), capture_output=True, check=True
         )
         assert json.loads(status.stdout)["caught_up"]
-        os.killpg(stack.children[0].pid, signal.SIGKILL)
+        poller = next(child for child in stack.children if child.name == "the stream poller")
+        os.killpg(poller.pid, signal.SIGKILL)
         time.sleep(0.5)
         with pytest.raises(LocalStackError, match=r"the stream poller ended with code -9"):
             stack.check()
