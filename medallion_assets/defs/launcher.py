@@ -75,7 +75,10 @@ class ForkServerRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         if run is None or run.is_finished or PID_TAG not in run.tags or not _lives(run):
             return False
         self._instance.report_run_canceling(run)
-        os.kill(int(run.tags[PID_TAG]), signal.SIGINT)
+        try:
+            os.kill(int(run.tags[PID_TAG]), signal.SIGINT)
+        except ProcessLookupError:  # it ended meanwhile
+            return False
         return True
 
     @property

@@ -52,7 +52,7 @@ mutation($params: ExecutionParams!) {
   }
 }
 """
-TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename ... on PythonError { message } } }"
 STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 
 
