@@ -77,6 +77,10 @@ def rebuild(
         typer.echo(
             f"{table} was made again from {done.rows:,} changes of {done.days:,} days, and took the old one's place."
         )
+        if domain.by_name[name].history:
+            typer.echo(
+                f"Its history is a table of its own. If a type or the key has changed: medallion rebuild history.{name}"
+            )
         return
     typer.echo(f"{', '.join(done.removed) or 'Nothing'} was removed from the catalog.")
     if layer == "ops":

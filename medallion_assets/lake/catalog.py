@@ -217,7 +217,7 @@ class Lake:
         _refuse_other_layout(table, key, partition_by)
         present = table.schema()
         added, relaxed, widened = (
-            added_columns(present, schema),
+            added_columns(present, schema, of=".".join(table.name())),
             relaxed_columns(present, schema),
             widened_columns(present, schema),
         )
@@ -251,8 +251,8 @@ class Lake:
         for old, name in renames.items():
             if name in present:
                 raise SchemaMismatch(
-                    f"{'.'.join(table.name())} has both {old} and {name}, so {old} cannot be renamed. Retire {old}, or "
-                    "make the table again: medallion rebuild."
+                    f"{(of := '.'.join(table.name()))} has both {old} and {name}, so {old} cannot be renamed. Retire "
+                    f"{old}, or make the table again: `medallion rebuild {of}`."
                 )
         if not renames and not gone:
             return
@@ -427,12 +427,12 @@ def _refuse_other_layout(table: Table, key: Sequence[str], partition_by: Sequenc
     wanted = {(field.source_id, field.transform) for field in partition_spec(table.schema(), partition_by).fields}
     if present != wanted:
         raise SchemaMismatch(
-            f"{'.'.join(table.name())} is partitioned by {table.spec()}, not by {list(partition_by)}. Make it again: "
-            "medallion rebuild."
+            f"{(of := '.'.join(table.name()))} is partitioned by {table.spec()}, not by {list(partition_by)}. Make it "
+            f"again: `medallion rebuild {of}`."
         )
     identifiers = table.schema().identifier_field_names()
     if identifiers and identifiers != set(key):
         raise SchemaMismatch(
-            f"{'.'.join(table.name())} has the key {sorted(identifiers)}, not {sorted(key)}. Make it again: medallion "
-            "rebuild."
+            f"{(of := '.'.join(table.name()))} has the key {sorted(identifiers)}, not {sorted(key)}. Make it again: "
+            f"`medallion rebuild {of}`."
         )

@@ -61,8 +61,8 @@ def partition_spec(schema: Schema, partition_by: Sequence[tuple[str, str]]) -> P
     return PartitionSpec(*fields)
 
 
-def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
-    """Return the columns of `wanted` that the table lacks; their ids are not the table's yet.
+def added_columns(table: Schema, wanted: pa.Schema, *, of: str) -> list[NestedField]:
+    """Return the columns of `wanted` that the table lacks; their ids are not the table's yet. `of` is its name.
 
     A column that only the table has was added by another writer, or is no longer declared, and stays. Raises
     SchemaMismatch if a column has a type that it cannot get.
@@ -72,13 +72,13 @@ def added_columns(table: Schema, wanted: pa.Schema) -> list[NestedField]:
     for name in present.keys() & declared.keys():
         before, now = table.find_field(name).doc, _doc(wanted.field(name))
         if present[name] == declared[name]:
-            _refuse_other_form(name, before, now)
+            _refuse_other_form(of, name, before, now)
         elif not holds(present[name], declared[name]) and not may_become(present[name], declared[name]):
             raise SchemaMismatch(
-                f"The table's column {name} is {before or present[name]} and cannot become {now or declared[name]}: an "
-                "int may become a bigint, a decimal may get more digits before its point, a struct may get fields. For "
-                "any other type give the attribute another name in the contract (rename), or make the table again: "
-                "medallion rebuild."
+                f"{of}: column {name} is {before or present[name]} and cannot become {now or declared[name]}: an int "
+                "may become a bigint, a decimal may get more digits before its point, a struct may get fields. For any "
+                "other type give the attribute another name in the contract (rename), or make the table again: "
+                f"`medallion rebuild {of}`."
             )
     return [field for field in requested.fields if field.name not in present]
 
@@ -114,13 +114,12 @@ def _doc(field: pa.Field) -> str | None:
     return (field.metadata or {}).get(b"doc", b"").decode() or None
 
 
-def _refuse_other_form(name: str, before: str | None, now: str | None) -> None:
+def _refuse_other_form(of: str, name: str, before: str | None, now: str | None) -> None:
     """Raise SchemaMismatch if comments say that a column of the same type holds another kind of values than before."""
     if before and now and before != now and "struct" not in now:
         raise SchemaMismatch(
-            f"The table's column {name} holds values of {before}, and is declared {now}: old rows would keep their "
-            "form. Give the attribute another name in the contract (rename), or make the table again: medallion "
-            "rebuild."
+            f"{of}: column {name} has values of {before}, and is declared {now}: old rows would keep their form. Give "
+            f"the attribute another name in the contract (rename), or make the table again: `medallion rebuild {of}`."
         )
 
 

@@ -35,6 +35,7 @@ from medallion_assets.lake.retry import retry_on_conflict
 from medallion_assets.silver.table import (
     CAPTURED_AT,
     CHANGED_AT,
+    DELETED,
     DELETED_BY,
     EXPIRED_AT,
     HISTORY,
@@ -141,7 +142,11 @@ def record_history(
 
 @translate_outages()
 def expire_history(lake: Lake, contract: Contract, *, ended_before: datetime, run_id: str) -> int:
-    """Remove the rows that ended before a time, and return how many. Raises LakeUnavailable, CommitConflict."""
+    """Remove the rows that ended before a time, and return how many. Raises LakeUnavailable, CommitConflict.
+
+    A deletion stays while rows that it ends may still come: until the key's next change is as old, or, if there is
+    none, while the table of deleted keys has the key.
+    """
     return retry_on_conflict(
         lambda: _expire(lake, contract, ended_before, run_id), what=f"{HISTORY}.{contract.lake_name}"
     )
@@ -153,10 +158,21 @@ def _expire(lake: Lake, contract: Contract, ended_before: datetime, run_id: str)
         return 0
     table.refresh()
     key = [*contract.key_names, *VERSION]
+    keys, version = _list(contract.key_names), ", ".join(VERSION)
     with lake.duckdb() as connection:
+        rows = lake.scan_sql(table, table.metadata.current_snapshot_id)
+        deleted = lake.find(DELETED, contract.lake_name)
+        still = "FALSE"
+        if deleted is not None and (snapshot := deleted.metadata.current_snapshot_id) is not None:
+            still = f"({keys}) IN (SELECT ({keys}) FROM {lake.scan_sql(deleted, snapshot)})"
         old = connection.execute(
-            f"SELECT {_list(key)} FROM {lake.scan_sql(table, table.metadata.current_snapshot_id)} "
-            f"WHERE {VALID_TO} < $ended_before ORDER BY {VALID_TO} LIMIT {_EXPIRED_ROWS}",
+            f"""
+            WITH old AS (SELECT {_list(key)}, {VALID_TO}, {DELETED_BY} FROM {rows} WHERE {VALID_TO} < $ended_before),
+            followed AS (SELECT {_list(key)}, lead({VALID_FROM}) OVER (PARTITION BY {keys} ORDER BY {version}) AS _next
+                FROM {rows} SEMI JOIN (SELECT {keys} FROM old WHERE {DELETED_BY} IS NOT NULL) USING ({keys}))
+            SELECT {_list(key)} FROM old LEFT JOIN followed USING ({_list(key)})
+            WHERE {DELETED_BY} IS NULL OR coalesce(_next < $ended_before, NOT {still})
+            ORDER BY {VALID_TO} LIMIT {_EXPIRED_ROWS}""",
             {"ended_before": ended_before},
         ).to_arrow_table()
     if old.num_rows:

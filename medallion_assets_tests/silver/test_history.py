@@ -24,7 +24,7 @@ from medallion_assets.lake.publish import publish
 from medallion_assets.maintenance.history import shorten_history
 from medallion_assets.repair.rebuild_history import rebuild_history
 from medallion_assets.silver import batch
-from medallion_assets.silver.table import HISTORY
+from medallion_assets.silver.table import DELETED, HISTORY
 from medallion_assets_tests.silver.changes import DAY, NOON, Bench, bench_on_files, contract, domain, record
 
 COLUMNS = {"Id": "int", "Amount": "int", "Gone": "bool"}
@@ -224,12 +224,35 @@ def test_a_version_stays_for_as_long_as_the_contract_says(bench: Bench) -> None:
     later = NOON + timedelta(days=3, seconds=15)
     short = ORDERS.model_copy(update={"history": 3})
     assert shorten_history(bench.lake, ORDERS, now=later, run_id="maintenance") == 0
-    assert shorten_history(bench.lake, short, now=later, run_id="maintenance") == 3
-    assert actual(bench) == [(1, 2, 10, 20, "modify"), (1, 3, 20, None, "modify")]
+    assert shorten_history(bench.lake, short, now=later, run_id="maintenance") == 2
+    gone = (2, None, 6, 6, "remove")
+    assert actual(bench) == [(1, 2, 10, 20, "modify"), (1, 3, 20, None, "modify"), gone]
     bench.put(made((6, 1, 30, "put")))
     bench.merge_pending("orders")
-    kept = [(1, 2, 10, 20, "modify"), (1, 3, 20, 30, "modify"), (1, 6, 30, None, "modify")]
+    kept = [(1, 2, 10, 20, "modify"), (1, 3, 20, 30, "modify"), (1, 6, 30, None, "modify"), gone]
     assert actual(bench) == kept, "the oldest version that is left was a modification"
+
+
+def test_a_deletion_stays_while_an_older_change_of_its_key_may_come(bench: Bench) -> None:
+    log: list[Change] = [(1, 1, 0, "put"), (3, 1, 6, "remove"), (4, 2, 0, "put"), (5, 2, 6, "remove"), (7, 2, 8, "put")]
+    bench.put(*map(made, log))
+    bench.merge_pending("orders")
+    short, later = ORDERS.model_copy(update={"history": 3}), NOON + timedelta(days=3)
+    assert shorten_history(bench.lake, short, now=later + timedelta(seconds=7), run_id="maintenance") == 2
+    bench.put(made((2, 1, 3, "put")), made((6, 2, 7, "put")))
+    bench.merge_pending("orders")
+    assert_current_rows_are_silvers(bench)
+    assert actual(bench) == [
+        (1, 2, 3, 6, "insert"),
+        (1, None, 6, 6, "remove"),
+        (2, None, 6, 6, "remove"),
+        (2, 6, 7, 8, "insert"),
+        (2, 7, 8, None, "modify"),
+    ]
+    assert shorten_history(bench.lake, short, now=later + timedelta(days=1), run_id="maintenance") == 3
+    bench.lake.table(DELETED, "orders").delete()
+    assert shorten_history(bench.lake, short, now=later + timedelta(days=1), run_id="maintenance") == 1
+    assert actual(bench) == [(2, 7, 8, None, "modify")]
 
 
 def test_an_added_and_a_renamed_column_follow_silver(bench: Bench) -> None:
