@@ -9,20 +9,20 @@ message is refused (inbox).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from medallion_assets.ingest.refusal import Refused
+from medallion_assets.ingest.refusal import SHOWN_MISMATCHES, Refused
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
 _REASON: Final = "reason"
-_MOST_MISMATCHES: Final = 10
 _PAGE: Final = 10
 _LOOK_SECONDS: Final = 60
 
@@ -53,7 +53,7 @@ def put_dead_letter(client: SQSClient, url: str, body: str, table: str, refused:
         "table": table,
         "code": refused.code,
         "text": str(refused),
-        "mismatches": [one.as_json() for one in refused.mismatches[:_MOST_MISMATCHES]],
+        "mismatches": [one.as_json() for one in refused.mismatches[:SHOWN_MISMATCHES]],
     }
     attribute: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": json.dumps(reason)}
     client.send_message(QueueUrl=url, MessageBody=body, MessageAttributes={_REASON: attribute})
@@ -92,13 +92,19 @@ def dead_letters(client: SQSClient, url: str) -> Iterator[DeadLetter]:
 def move(client: SQSClient, url: str, chosen: Callable[[DeadLetter], bool], *, to: str | None) -> Mapping[str, int]:
     """Send the chosen messages to another queue, or drop them (`to` None); return how many, by table.
 
+    A message that is sent and refused again meanwhile is not sent a second time.
     A process that dies between sending and removing leaves a message in both queues. Raises botocore's errors.
     """
     moved: dict[str, int] = {}
+    sent: set[bytes] = set()
     for letter in dead_letters(client, url):
         if not chosen(letter):
             continue
         if to is not None:
+            content = hashlib.sha256(letter.body.encode()).digest()
+            if content in sent:
+                continue
+            sent.add(content)
             client.send_message(QueueUrl=to, MessageBody=letter.body)
         client.delete_message(QueueUrl=url, ReceiptHandle=letter.receipt)
         moved[letter.table] = moved.get(letter.table, 0) + 1

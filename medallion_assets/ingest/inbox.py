@@ -30,7 +30,7 @@ from medallion_assets.ingest.mismatch import NotAnItem
 from medallion_assets.ingest.once import Once
 from medallion_assets.ingest.operation import Operation, read_operation
 from medallion_assets.ingest.policy import Policy
-from medallion_assets.ingest.refusal import Refused, mismatched
+from medallion_assets.ingest.refusal import SHOWN_MISMATCHES, Refused, mismatched
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -74,7 +74,8 @@ class Inbox:
                 log.error("the dead-letter queue did not take a message: %s", type(error).__name__)
                 again.append(record["messageId"])
                 continue
-            fields = ", ".join(sorted({one.field for one in why.mismatches}))
+            named = sorted({one.as_json()["field"] for one in why.mismatches[:SHOWN_MISMATCHES]})
+            fields = ", ".join(named)
             refusals[f"{table}: {why.code}{f' of {fields}' if fields else ''}"] += 1
         if refusals:
             self._alert(refusals, context)

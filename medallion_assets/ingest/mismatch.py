@@ -12,6 +12,7 @@ from typing import Any, Final
 from medallion_assets.errors import MedallionError
 
 _SHOWN_CHARACTERS: Final = 40
+_FIELD_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Mismatch:
     expected: str
 
     def as_json(self) -> dict[str, str]:
-        """Return it as an answer has it."""
-        return {"field": self.field, "seen": self.seen, "expected": self.expected}
+        """Return it as an answer has it: of a longer field the first 200 characters."""
+        return {"field": self.field[:_FIELD_CHARACTERS], "seen": self.seen, "expected": self.expected}
 
 
 class NotAnItem(MedallionError):

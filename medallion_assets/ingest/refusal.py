@@ -6,10 +6,13 @@ Belongs here: what every refusal has. Does not belong here: when a request is re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from medallion_assets.errors import MedallionError
 from medallion_assets.ingest.mismatch import Mismatch
+
+SHOWN_MISMATCHES: Final = 20
+"""How many mismatches an answer has; it says how many more there are. An item may have as many as it has attributes."""
 
 
 class Refused(MedallionError):
@@ -26,7 +29,9 @@ class Refused(MedallionError):
         """The answer's body."""
         error: dict[str, Any] = {"code": self.code, "message": str(self)}
         if self.mismatches:
-            error["mismatches"] = [one.as_json() for one in self.mismatches]
+            error["mismatches"] = [one.as_json() for one in self.mismatches[:SHOWN_MISMATCHES]]
+            if (more := len(self.mismatches) - SHOWN_MISMATCHES) > 0:
+                error["more_mismatches"] = more
         return {"error": error}
 
 

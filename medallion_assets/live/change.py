@@ -17,7 +17,7 @@ import orjson
 from medallion_assets.capture.envelope import MalformedRecord, sequence_number
 from medallion_assets.capture.sequence import pad_sequence, stream_created_at
 from medallion_assets.errors import CaptureError
-from medallion_assets.live.contribution import Contribution, contribution
+from medallion_assets.live.contribution import EXACT, Contribution, contribution
 from medallion_assets.live.counter import Counter
 
 Key = str
@@ -74,5 +74,5 @@ def key_of(keys: Mapping[str, Mapping[str, Any]]) -> Key:
 def _key_text(tagged: Mapping[str, Any]) -> str:
     ((tag, inside),) = tagged.items()
     if tag == "N":
-        return f"{Decimal(inside).normalize():f}"
+        return f"{Decimal(inside).normalize(EXACT):f}"
     return base64.b64encode(inside).decode() if isinstance(inside, bytes) else str(inside)

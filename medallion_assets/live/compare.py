@@ -27,7 +27,7 @@ from medallion_assets.lake.catalog import Lake
 from medallion_assets.lake.duck import identifier, literal, timestamp_literal
 from medallion_assets.lake.outage import translate_outages
 from medallion_assets.live.change import Key, place_of
-from medallion_assets.live.contribution import LONGEST_GROUP, Contribution, Group
+from medallion_assets.live.contribution import EXACT, LONGEST_GROUP, Contribution, Group
 from medallion_assets.live.counter import COUNT, Condition, Counter, sum_of, values_of
 from medallion_assets.live.step import SEEN_FOR, Seen, Totals, add, without_zeros
 from medallion_assets.live.store import LiveStore
@@ -86,7 +86,7 @@ def compare(lake: Lake, contract: Contract, counter: Counter, store: LiveStore, 
     for group, measures in found.totals.items():
         into = right.setdefault(group, {})
         for name, number in measures.items():
-            into[name] = into.get(name, Decimal(0)) - number
+            into[name] = EXACT.subtract(into.get(name, Decimal(0)), number)
     return Comparison(found.totals, without_zeros(right), ahead, unseen, snapshot_id)
 
 
@@ -182,7 +182,7 @@ def _text(value: Any) -> str:
     """Return a value of a key as `change.key_of` does."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
+    return f"{value.normalize(EXACT):f}" if isinstance(value, Decimal) else str(value)
 
 
 def _typed_key(columns: Sequence[Column], texts: Sequence[str]) -> list[Any] | None:
@@ -196,7 +196,7 @@ def _typed_key(columns: Sequence[Column], texts: Sequence[str]) -> list[Any] | N
                     if abs(value) >= 2 ** (31 if type_.kind == "int" else 63):
                         return None
                 case "decimal":
-                    value = Decimal(text).quantize(Decimal(1).scaleb(-type_.scale))
+                    value = Decimal(text).quantize(Decimal(1).scaleb(-type_.scale), context=EXACT)
                     if len(value.as_tuple().digits) > type_.precision or value != Decimal(text):
                         return None
                 case "binary":

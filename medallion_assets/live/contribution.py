@@ -22,7 +22,9 @@ Group = str
 LONGEST_GROUP: Final = 1_000
 """Bytes of a group as JSON. DynamoDB's sort keys have at most 1,024."""
 
-_EXACT: Final = Context(prec=400, Emax=999_999, Emin=-999_999)
+EXACT: Final = Context(prec=400, Emax=999_999, Emin=-999_999)
+"""In which numbers and keys are computed: the default context rounds to 28 digits."""
+
 _LIMITS: Final = {"int": 2**31, "bigint": 2**63}
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MOMENT: Final = re.compile(
@@ -106,18 +108,18 @@ def _number(value: Value, text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         raise Misfit(value.name) from None
-    _, digits, exponent = number.normalize(_EXACT).as_tuple()
+    _, digits, exponent = number.normalize(EXACT).as_tuple()
     if not isinstance(exponent, int):
         raise Misfit(value.name)
     if value.kind == "decimal":
         whole_digits = len(digits) + exponent if number else 0
         if -exponent > value.scale or whole_digits > value.precision - value.scale:
             raise Misfit(value.name)
-        return number.quantize(Decimal(1).scaleb(-value.scale), context=_EXACT)
+        return number.quantize(Decimal(1).scaleb(-value.scale), context=EXACT)
     limit = _LIMITS[value.kind]
     if exponent < 0 or not -limit <= number < limit:
         raise Misfit(value.name)
-    return number.quantize(Decimal(1), context=_EXACT)
+    return number.quantize(Decimal(1), context=EXACT)
 
 
 def _day(value: Value, tagged: Mapping[str, Any] | None) -> str | None:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from medallion_assets.capture.sequence import STREAM_RETENTION
 from medallion_assets.live.change import Change, Key, Place
-from medallion_assets.live.contribution import Contribution, Group
+from medallion_assets.live.contribution import EXACT, Contribution, Group
 from medallion_assets.live.counter import COUNT, Counter, sum_of, values_of
 
 SEEN_FOR: Final = STREAM_RETENTION + timedelta(hours=1)
@@ -86,7 +86,7 @@ def add(counter: Counter, totals: Totals, one: Contribution | None, times: int) 
         if amount is not None:
             grown += [(sum_of(value.name), amount), (values_of(value.name), Decimal(1))]
     for name, number in grown:
-        measures[name] = measures.get(name, Decimal(0)) + times * number
+        measures[name] = EXACT.fma(Decimal(times), number, measures.get(name, Decimal(0)))
 
 
 def without_zeros(totals: Totals) -> Totals:

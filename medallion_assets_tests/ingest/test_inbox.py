@@ -13,6 +13,7 @@ from botocore.exceptions import EndpointConnectionError
 from typer.testing import CliRunner
 
 from medallion_assets.cli.main import app as commands
+from medallion_assets.ingest.dead_letter import move
 from medallion_assets.ingest.inbox import Inbox
 from medallion_assets.ingest.items import items_of
 from medallion_assets.ingest.once import Once
@@ -106,6 +107,33 @@ def test_replay_sends_the_message_again_and_drop_deletes_it(post: Post) -> None:
     assert run("list") == []
     assert CliRunner().invoke(commands, ["inbox", "drop"]).exit_code == 2
     assert CliRunner().invoke(commands, ["inbox", "drop", "--all"]).exit_code == 1
+
+
+def test_a_message_that_is_refused_again_meanwhile_is_replayed_once(post: Post) -> None:
+    post.take({"verb": "post", "table": "orders", "item": {"Id": "a"}})
+    sent: list[str] = []
+
+    class Refusing:
+        """SQS, with a consumer that refuses at once what it is sent."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(post.inbox.sqs, name)
+
+        def send_message(self, *, MessageBody: str, **_: object) -> None:
+            sent.append(MessageBody)
+            assert len(sent) < 5, "it does not end"
+            post.take(MessageBody, ids=f"again-{len(sent)}")
+
+    sqs: Any = Refusing()
+    assert move(sqs, post.inbox.dead_letters, lambda letter: True, to=post.queue) == {"orders": 1}
+    assert len(sent) == len(run("list")) == 1
+
+
+def test_the_alert_of_many_long_names_is_short(post: Post) -> None:
+    item = {"Id": "a", **{f"{at:03d}{'x' * 1_000}": 1 for at in range(200)}}
+    post.take({"verb": "post", "table": "orders", "item": item})
+    (alert,) = post.received(post.alerts)
+    assert len(alert) < 10_000
 
 
 class Unreachable:

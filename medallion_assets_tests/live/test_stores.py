@@ -11,8 +11,10 @@ import pytest
 import valkey
 
 from medallion_assets.errors import CaptureError, LakeUnavailable, SettingsError
-from medallion_assets.live.apply import apply_records
-from medallion_assets.live.change import change_of
+from medallion_assets.live.apply import apply_changes, apply_records
+from medallion_assets.live.change import Change, change_of, key_of
+from medallion_assets.live.contribution import contribution
+from medallion_assets.live.counter import Counter, Value
 from medallion_assets.live.dynamodb_store import DynamoStore
 from medallion_assets.live.redis_store import RedisStore, changed_fields, channel_of, totals_of
 from medallion_assets.live.step import Seen, step
@@ -70,6 +72,23 @@ def test_sums_are_exact_whatever_their_sign_and_size(store: LiveStore) -> None:
     for number, item in enumerate(items, start=1):
         apply(store, record(number, None, item))
         assert store.totals("by_status") == expected(items[:number])
+
+
+def test_sums_of_the_longest_decimals_keep_every_digit(redis_store: RedisStore) -> None:
+    """DynamoDB adds with 38 digits, and the local one with 28, so it has no part in this."""
+    big = Counter("big", "t", sums=(Value("x", "x", "decimal", 28, 3),))
+    amounts = ["9999999999999999999999999.999", "9999999999999999999999999.999", "0.001"]
+    first, second, last = (
+        Change(str(at), str(at), None, contribution(big, {"x": {"N": amount}})) for at, amount in enumerate(amounts)
+    )
+    apply_changes(big, [first, second], redis_store)
+    apply_changes(big, [last], redis_store)
+    assert redis_store.totals("big")["[]"]["sum_x"] == Decimal("19999999999999999999999999.999")
+
+
+def test_number_keys_that_differ_in_their_last_digit_are_two_items() -> None:
+    one, other = (key_of({"id": {"N": f"1234567890123456789012345678901234567{last}"}}) for last in "12")
+    assert one != other
 
 
 def test_more_changes_than_one_step_can_write_are_applied_in_halves(store: LiveStore) -> None:
