@@ -31,7 +31,7 @@ from medallion_assets.live.contribution import EXACT, LONGEST_GROUP, Contributio
 from medallion_assets.live.counter import COUNT, Condition, Counter, sum_of, values_of
 from medallion_assets.live.step import SEEN_FOR, Seen, Totals, add, without_zeros
 from medallion_assets.live.store import LiveStore
-from medallion_assets.silver.table import CHANGED_AT, SEQUENCE, SILVER, STREAM_CREATED_AT
+from medallion_assets.silver.table import CAPTURED_AT, CHANGED_AT, DELETED, SEQUENCE, SILVER, STREAM_CREATED_AT
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,11 +67,16 @@ def compare(lake: Lake, contract: Contract, counter: Counter, store: LiveStore, 
         raise TableMissing(f"silver.{contract.lake_name} has no rows yet; wait for the first run, then compare again")
     found = store.snapshot(counter.name)
     silver = _Silver(contract, counter, lake.scan_sql(table, snapshot_id))
+    deleted = lake.find(DELETED, contract.lake_name)
     ahead: dict[Key, Seen] = {}
     unseen: dict[Key, Seen] = {}
     with lake.duckdb() as connection:
         right = silver.totals(connection)
         published = silver.items(connection, found.seen, changed_since=now - SEEN_FOR)
+        if deleted is not None and (deletions := deleted.metadata.current_snapshot_id) is not None:
+            scan = lake.scan_sql(deleted, deletions)
+            # Of a key that was written again, Silver's row is the later one.
+            published = silver.deletions(connection, scan, found.seen, changed_since=now - SEEN_FOR) | published
     for key, one in published.items():
         known = found.seen.get(key)
         if known is None:
@@ -129,15 +134,39 @@ class _Silver:
         self, connection: duckdb.DuckDBPyConnection, wanted: Iterable[Key], *, changed_since: datetime
     ) -> dict[Key, Seen]:
         """Return the rows of wanted keys, and all rows that changed since then."""
+        return self._read(
+            connection, self._scan, [self._counted, *self._parts, *self._sums], wanted, changed_since=changed_since
+        )
+
+    def deletions(
+        self, connection: duckdb.DuckDBPyConnection, scan: str, wanted: Iterable[Key], *, changed_since: datetime
+    ) -> dict[Key, Seen]:
+        """Return the deletions of wanted keys, and all since then. `scan` reads the table of deleted keys."""
+        return self._read(
+            connection,
+            scan,
+            ["FALSE", *("NULL" for _ in self._parts + self._sums)],
+            wanted,
+            changed_since=changed_since,
+        )
+
+    def _read(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        scan: str,
+        adds: Sequence[str],
+        wanted: Iterable[Key],
+        *,
+        changed_since: datetime,
+    ) -> dict[Key, Seen]:
         keys = [identifier(column.name) for column in self._key]
         connection.register("wanted", self._typed(wanted))
         version = [identifier(STREAM_CREATED_AT), identifier(SEQUENCE)]
-        selected = [*keys, *version, self._counted, *self._parts, *self._sums]
         found: dict[Key, Seen] = {}
         try:
             rows = connection.execute(
-                f"SELECT {', '.join(selected)} FROM {self._scan} WHERE ({', '.join(keys)}) IN "
-                f"(SELECT ({', '.join(keys)}) FROM wanted) OR {identifier(CHANGED_AT)} >= "
+                f"SELECT {', '.join([*keys, *version, *adds])} FROM {scan} WHERE ({', '.join(keys)}) IN "
+                f"(SELECT ({', '.join(keys)}) FROM wanted) OR coalesce({CHANGED_AT}, {CAPTURED_AT}) >= "
                 f"{timestamp_literal(changed_since)}"
             )
             while batch := rows.fetchmany(_BATCH):

@@ -170,6 +170,21 @@ def test_a_change_that_only_silver_knows_counts_from_a_rebuild_on(shop: Shop) ->
     assert shop.compare().wrong == {}
 
 
+def test_a_deletion_that_only_silver_knows_counts_once(shop: Shop) -> None:
+    """The counter began with what Silver had, so it has seen no change of the items."""
+    for number in (1, 2):
+        shop.put(number, paid=True, amount=Decimal(number))
+    shop.pipeline.run()
+    shop.consume(skip=True)
+    shop.rebuild()
+    shop.store._client.delete(*shop.store._client.scan_iter("live:*:seen:*"))  # a day later
+    shop.pipeline.delete("Orders", {"shop": "é'[", "number": 2})
+    shop.pipeline.run()
+    shop.rebuild()
+    shop.consume()
+    assert shop.compare().wrong == {}
+
+
 def test_the_command_names_what_a_counter_lacks(shop: Shop, monkeypatch: pytest.MonkeyPatch, valkey_url: str) -> None:
     write(shop)
     shop.consume()
