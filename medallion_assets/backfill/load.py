@@ -194,7 +194,7 @@ class Load:
 
     @cached_property
     def _about(self) -> Description:
-        """The table, with the stream of which its changes come."""
+        """The table, and its stream."""
         about, kinesis = self._table.describe(), self.settings.kinesis()
         stream = kinesis.latest_stream(self.contract.table, table_arn=about.arn, own=about.stream_arn)
         return replace(about, stream_arn=stream)

@@ -54,7 +54,7 @@ class Exporter(Protocol):
         """Start the export, or find the one with this token; return its ARN. Raises SettingsError."""
 
     def finish(self, request: RequestedExport, report: Callable[[str], None]) -> None:
-        """Wait until the export is complete; `report` is told how it goes on. Raises SettingsError."""
+        """Wait until the export is complete; `report` gets each state that it sees. Raises SettingsError."""
 
 
 def find_request(

@@ -42,7 +42,7 @@ def infer(  # noqa: PLR0917 - typer reads the parameters as options
     """Propose contracts from some items of tables.
 
     Writes a file for each table, and a domain.yaml beside the folder if there is none. A table whose keys say that it
-    has several kinds of items (`USER#1`, `ORDER#2`) gets a file for each kind, if they can be told apart for sure. Only
+    has several kinds of items (`USER#1`, `ORDER#2`) gets a file for each kind, if no item can be of two. Only
     reads from DynamoDB. A contract that is there already is never overwritten: the command ends before it writes
     anything. Comments say how many items have an attribute, and what looks like personal data. No value of an item is
     written, but those of a column that has a few. With --prefix, names in the lake are without it.

@@ -56,7 +56,7 @@ def check(counter: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def rebuild(counter: Name, as_json: AsJson = False) -> None:
-    """Add to a counter what it lacks beside its Silver table.
+    """Make a counter equal to its Silver table.
 
     For a counter that begins over a table with history, whose stream had lost changes, or whose table was repaired.
     Start its consumer first; reading and writing go on meanwhile.

@@ -49,23 +49,21 @@ def mart_folders(folder: Path) -> tuple[list[Path], list[str]]:
 
 def dashboard_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the dashboard files of a domain, sorted, and a mistake for each other file that seems to be one."""
-    paths, mistakes = [], []
-    for path in _entries(folder / "dashboards"):
-        if path.is_file() and path.suffix == ".yaml":
-            paths.append(path)
-        else:
-            mistakes.append(f"{path}: not read; expected dashboards <name>.yaml here and nothing else")
-    return paths, mistakes
+    return _yaml_files(folder / "dashboards", "dashboards")
 
 
 def counter_files(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the files of a domain's live counters, sorted, and a mistake for each other file that seems to be one."""
+    return _yaml_files(folder / "live", "counters")
+
+
+def _yaml_files(folder: Path, what: str) -> tuple[list[Path], list[str]]:
     paths, mistakes = [], []
-    for path in _entries(folder / "live"):
+    for path in _entries(folder):
         if path.is_file() and path.suffix == ".yaml":
             paths.append(path)
         else:
-            mistakes.append(f"{path}: not read; expected counters <name>.yaml here and nothing else")
+            mistakes.append(f"{path}: not read; expected {what} <name>.yaml here and nothing else")
     return paths, mistakes
 
 

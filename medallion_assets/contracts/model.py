@@ -55,7 +55,7 @@ DaysKept = Annotated[int, Field(ge=0, le=MOST_DAYS_KEPT)]
 
 MOST_DAYS_OF_HISTORY: Final = 100 * 366
 HISTORY_COLUMNS: Final = ("valid_from", "valid_to", "operation")
-"""The columns that `history.<table>` has beside those of the contract."""
+"""The columns that `history.<table>` has and its contract does not."""
 
 # A Lambda function runs for at most 15 minutes, so capture may write a Bronze object that long after it began. Even
 # when everything works, a row may therefore arrive that much later than the row that refers to it.

@@ -22,7 +22,7 @@ class DroppedFilesStatus:
 
     - waiting: files that are to be taken; waiting_since: when the oldest of them was written
     - taking: files whose rows are not all in Bronze yet
-    - taken, rejected: files of which that was the end; last_taken_at, last_rejected_at: when it was last
+    - taken, rejected: how many files were taken or rejected; last_taken_at, last_rejected_at: when the last one was
     """
 
     table: str

@@ -46,7 +46,7 @@ class _Unclear(Exception):
 
 
 def split(sample: Sample) -> list[Sample]:
-    """Return a sample for each entity; the sample itself if it has one, or if they cannot be told apart for sure.
+    """Return a sample for each entity; the sample itself if it has one, or if an item could be of two.
 
     In the latter case a warning of the sample says why. The items of a table that may be a single-table design are read
     into memory.

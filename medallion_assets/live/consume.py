@@ -1,6 +1,6 @@
 """`python -m medallion_assets.live.consume`: a second consumer of the streams, which keeps a domain's live counters.
 
-Belongs here: arguments, clients, signals, and what becomes of a record that cannot be read. Does not belong here: how a
+Belongs here: arguments, and what becomes of a record that cannot be read. Does not belong here: how a
 stream is read (capture.poller), and what a record does to a counter (apply). A stream may have two readers at once: one
 is this, the other writes Bronze.
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from medallion_assets.capture.coverage import ShardCoverage
@@ -28,11 +26,10 @@ from medallion_assets.capture.gap_marker import GapMarker
 from medallion_assets.capture.heartbeat import PollerHeartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.poller import poll
+from medallion_assets.capture.poller.process import run_until_stopped, stream_clients
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.poller.tolerant_streams import TolerantStreams
 from medallion_assets.capture.source_names import SourceNames
-from medallion_assets.errors import MedallionError
 from medallion_assets.live.apply import apply_records
 from medallion_assets.live.counter import Counter
 from medallion_assets.live.store import LiveStore, open_store
@@ -102,38 +99,22 @@ def _ignore(heartbeat: PollerHeartbeat) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the consumer until SIGTERM or SIGINT; return the exit code."""
     asked = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("medallion_assets").setLevel(logging.INFO)
-    halt = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        halt.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    try:
-        return 1 if _run(asked, halt) else 0
-    except MedallionError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+    return run_until_stopped(partial(_run, asked))
 
 
 def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
-    import boto3
-    from botocore.config import Config
-
     from medallion_assets.contracts.loader import load_domain
     from medallion_assets.live.counter_file import load_counters
 
     counters = load_counters(load_domain(asked.domain))
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=100)
+    dynamodb, streams = stream_clients()
     with ExitStack() as opened:
         found = pollers(
             counters,
             opened.enter_context(open_store(asked.store)),
             opened.enter_context(Checkpoint.open(asked.checkpoint)),
-            dynamodb=boto3.client("dynamodb", config=config),
-            streams=TolerantStreams(boto3.client("dynamodbstreams", config=config)),
+            dynamodb=dynamodb,
+            streams=streams,
             names=SourceNames.load(),
         )
 

@@ -1,70 +1,38 @@
-"""`python -m medallion_assets.capture.poller`: arguments, clients and signals; prints one line when it is ready.
+"""`python -m medallion_assets.capture.poller`: its arguments; prints one line when it is ready.
 
 Region, endpoint and credentials are boto3's own (`AWS_DEFAULT_REGION`, `AWS_ENDPOINT_URL`, ...).
 Exit codes: 0 stopped by a signal, 1 a table lost changes and stopped, 2 it could not start.
 """
 
 import argparse
-import logging
-import signal
 import sys
 import threading
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from medallion_assets.capture.dead_letter import write_dead_letter
 from medallion_assets.capture.gap_marker import write_gap_marker
 from medallion_assets.capture.heartbeat import write_heartbeat
 from medallion_assets.capture.poller.checkpoint import Checkpoint
 from medallion_assets.capture.poller.poller import poll
+from medallion_assets.capture.poller.process import run_until_stopped, stream_clients
 from medallion_assets.capture.poller.settings import PollerSettings
 from medallion_assets.capture.poller.stream import find_stream, stream_missing
 from medallion_assets.capture.poller.table import TablePoller
-from medallion_assets.capture.poller.tolerant_streams import TolerantStreams
 from medallion_assets.capture.source_names import SourceNames
 from medallion_assets.capture.store import open_store
 from medallion_assets.capture.write_bronze import write_bronze
-from medallion_assets.errors import MedallionError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the poller until SIGTERM or SIGINT; return the exit code."""
     asked = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("medallion_assets").setLevel(logging.INFO)
-    halt = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        halt.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    try:
-        gaps = _run(asked, halt)
-    except MedallionError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except (ClientError, BotoCoreError) as error:
-        sys.stderr.write(
-            f"error: AWS cannot be used: {error} Check AWS_DEFAULT_REGION, the credentials and AWS_ENDPOINT_URL; "
-            "is the local stack running?\n"
-        )
-        return 2
-    return 1 if gaps else 0
+    return run_until_stopped(partial(_run, asked))
 
 
 def _run(asked: argparse.Namespace, halt: threading.Event) -> list[str]:
-    # One attempt per call: the poller has its own backoff, which a signal ends at once.
-    config = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30, max_pool_connections=100)
-    dynamodb = boto3.client("dynamodb", config=config)
-    streams: Any = TolerantStreams(boto3.client("dynamodbstreams", config=config))
+    dynamodb, streams = stream_clients()
     store = open_store(asked.bronze)
     tables: list[str] = list(dict.fromkeys(table.partition("=")[0] for table in asked.tables))
     names = SourceNames.parse(",".join(table for table in dict.fromkeys(asked.tables) if "=" in table))
