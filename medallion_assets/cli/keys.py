@@ -39,7 +39,7 @@ def make(
     from medallion_assets.errors import SettingsError
 
     if not read and not query:
-        raise SettingsError("A key that may nothing is of no use; expected --read or --query.")
+        raise SettingsError("A key needs a right: expected --read or --query.")
     try:
         key, text = _ring().make(name, reads=read, queries=query, now=datetime.now(UTC), lasts=_lasts(days))
     except ValidationError as wrong:
